@@ -1,0 +1,81 @@
+//! What an agent remembers across a restart, as values; `proto` gives them a form on disk.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::agent::AgentInfo;
+use crate::framework::FrameworkInfo;
+use crate::ids::{AgentId, ContainerId, FrameworkId, TaskId};
+use crate::role::Role;
+use crate::task::{TaskInfo, TaskState, TaskStatus};
+
+/// Everything an agent remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Who the agent is, once a master has said so.
+    pub identity: Option<Identity>,
+    /// The frameworks whose tasks it has.
+    pub frameworks: BTreeMap<FrameworkId, FrameworkInfo>,
+    /// Every task it has taken on and not yet been allowed to forget.
+    pub tasks: BTreeMap<(FrameworkId, TaskId), TaskRecord>,
+}
+
+/// Who an agent is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// As given by the master.
+    pub agent: AgentId,
+    /// As it registered; an agent that restarts with less is refused (INV-31).
+    pub info: AgentInfo,
+}
+
+/// One task that the agent has taken on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// What was asked for.
+    pub info: TaskInfo,
+    /// For which of its framework's roles.
+    pub role: Role,
+    /// The container it runs in; a new name for each run.
+    pub container: ContainerId,
+    /// Where it stands.
+    pub state: TaskState,
+    /// The grace period of a kill that was asked for.
+    pub killing: Option<Duration>,
+    /// Its framework is gone: nobody waits for its updates any more.
+    pub orphaned: bool,
+    /// Status updates not yet acknowledged, oldest first. Bounded: one for each state at most.
+    pub updates: Vec<TaskStatus>,
+}
+
+/// One change of the checkpoint: the new value of one entry. Applying a change twice does no harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointOp {
+    /// The master has named the agent.
+    Identity(Box<Identity>),
+    /// A framework; `None`: forgotten.
+    Framework(FrameworkId, Option<Box<FrameworkInfo>>),
+    /// A task; `None`: forgotten.
+    Task(FrameworkId, TaskId, Option<Box<TaskRecord>>),
+}
+
+impl Checkpoint {
+    /// Takes in one change.
+    pub fn apply(&mut self, change: CheckpointOp) {
+        match change {
+            CheckpointOp::Identity(identity) => self.identity = Some(*identity),
+            CheckpointOp::Framework(id, Some(info)) => {
+                self.frameworks.insert(id, *info);
+            }
+            CheckpointOp::Framework(id, None) => {
+                self.frameworks.remove(&id);
+            }
+            CheckpointOp::Task(framework, task, Some(record)) => {
+                self.tasks.insert((framework, task), *record);
+            }
+            CheckpointOp::Task(framework, task, None) => {
+                self.tasks.remove(&(framework, task));
+            }
+        }
+    }
+}

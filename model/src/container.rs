@@ -1,0 +1,51 @@
+//! What to run, and in what surroundings.
+//!
+//! Source: Mesos v1 `CommandInfo` and `ContainerInfo`, the parts that Lonja serves so far.
+
+use std::collections::BTreeMap;
+
+/// A program to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// What is executed.
+    pub program: Program,
+    /// Variables set for it, beside those that the agent sets.
+    pub environment: BTreeMap<String, String>,
+    /// The user it runs as; `None`: the framework's user.
+    pub user: Option<String>,
+}
+
+/// The two ways to name a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A line for `/bin/sh -c`.
+    Shell(String),
+    /// A program and its arguments, `arguments[0]` being the name it is told. No shell sees them.
+    /// `path` without a `/` is looked up in the task's `PATH`.
+    Exec {
+        /// The program.
+        path: String,
+        /// `argv`; empty: just `path`.
+        arguments: Vec<String>,
+    },
+}
+
+/// The surroundings of a program beyond the agent's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerInfo {
+    /// Folders of the host shown inside.
+    pub volumes: Vec<Volume>,
+    /// The host name seen inside; `None`: the agent's.
+    pub hostname: Option<String>,
+}
+
+/// A path of the agent's host shown inside a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// On the host, absolute.
+    pub host_path: String,
+    /// Inside; a relative path is below the sandbox.
+    pub container_path: String,
+    /// Whether the container may not write there.
+    pub read_only: bool,
+}

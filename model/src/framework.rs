@@ -1,0 +1,65 @@
+//! What a framework says of itself when it subscribes.
+//!
+//! Source: Mesos v1 `FrameworkInfo`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::labels::Labels;
+use crate::resources::Quantities;
+use crate::role::Role;
+
+/// One framework's description. Its id stands beside it, never inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameworkInfo {
+    /// The user its tasks run as unless they name another. Cannot change while the framework lives.
+    pub user: String,
+    /// For people.
+    pub name: String,
+    /// How long its tasks outlive a lost connection; zero: removed at once.
+    pub failover_timeout: Duration,
+    /// Whether its tasks survive a restart of the agent. Lonja's always do; kept for Mesos clients.
+    pub checkpoint: bool,
+    /// Where its scheduler runs, for people.
+    pub hostname: Option<String>,
+    /// Who it authenticated as. Cannot change while the framework lives.
+    pub principal: Option<String>,
+    /// A page about it, for people.
+    pub webui_url: Option<String>,
+    /// What it understands.
+    pub capabilities: BTreeSet<Capability>,
+    /// Carried, never read.
+    pub labels: Labels,
+    /// The roles it wants offers for; never empty.
+    pub roles: BTreeSet<Role>,
+    /// For a role: the least an offer must hold, as alternatives; no alternatives: no minimum.
+    pub minimum_offers: BTreeMap<Role, Vec<Quantities>>,
+}
+
+/// An optional part of the protocol that a framework says it understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// May be offered resources that can be taken back.
+    RevocableResources,
+    /// Knows the state KILLING.
+    TaskKillingState,
+    /// May be offered agents that have GPUs.
+    GpuResources,
+    /// May be offered shared volumes.
+    SharedResources,
+    /// Knows UNREACHABLE, DROPPED, GONE, GONE_BY_OPERATOR and UNKNOWN; without it they arrive as LOST.
+    PartitionAware,
+    /// Names its roles in `roles`, and sees the role of each offer.
+    MultiRole,
+    /// Understands reservations made below other reservations.
+    ReservationRefinement,
+    /// May be offered agents of other regions.
+    RegionAware,
+}
+
+impl FrameworkInfo {
+    /// Does the framework understand `capability`?
+    pub fn can(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
+}

@@ -1,0 +1,147 @@
+//! What an agent and the master say to each other, over one stream that the agent opens.
+
+use std::time::Duration;
+
+use crate::agent::AgentInfo;
+use crate::framework::FrameworkInfo;
+use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, UpdateId};
+use crate::role::Role;
+use crate::task::{TaskInfo, TaskState, TaskStatus};
+
+/// From an agent to the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromAgent {
+    /// A new agent asks for an id.
+    Register {
+        /// What it is; without an id.
+        info: Box<AgentInfo>,
+        /// Its version.
+        version: String,
+    },
+    /// An agent is back, with everything it knows.
+    Reregister {
+        /// The id that it was given.
+        agent: AgentId,
+        /// What it is.
+        info: Box<AgentInfo>,
+        /// Its version.
+        version: String,
+        /// Every task it has a record of, also ended ones whose last update is not acknowledged.
+        tasks: Vec<AgentTask>,
+        /// The frameworks of those tasks.
+        frameworks: Vec<(FrameworkId, FrameworkInfo)>,
+    },
+    /// News of a task; sent again until acknowledged.
+    Update {
+        /// Whose task.
+        framework: FrameworkId,
+        /// The oldest unacknowledged status of it.
+        status: Box<TaskStatus>,
+        /// Where the task stands by now, which may be further on.
+        latest: TaskState,
+    },
+    /// The answer to [`ToAgent::Ping`].
+    Pong {
+        /// The ping's number.
+        sequence: u64,
+    },
+    /// Bytes from an executor to its framework.
+    Message {
+        /// Whose executor.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// Lonja does not look inside.
+        data: Vec<u8>,
+    },
+}
+
+/// A task as its agent knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentTask {
+    /// Whose.
+    pub framework: FrameworkId,
+    /// For which of its roles.
+    pub role: Role,
+    /// What was asked for.
+    pub info: TaskInfo,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Its container, once there is one.
+    pub container: Option<ContainerId>,
+}
+
+/// From the master to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToAgent {
+    /// Admitted, durably; or welcome back.
+    Registered {
+        /// The agent's id from now on.
+        agent: AgentId,
+        /// A [`ToAgent::Ping`] comes this often.
+        ping_interval: Duration,
+        /// After this many missed ones the master calls the agent unreachable; so the agent takes the
+        /// link for dead and connects again.
+        max_missed_pings: u32,
+    },
+    /// Not admitted.
+    Refused {
+        /// Why, and what to do.
+        reason: String,
+        /// To try again is no use.
+        permanent: bool,
+    },
+    /// Start tasks.
+    Run {
+        /// Whose.
+        framework: FrameworkId,
+        /// The framework.
+        info: Box<FrameworkInfo>,
+        /// For which of its roles.
+        role: Role,
+        /// Each for itself.
+        tasks: Vec<TaskInfo>,
+    },
+    /// End a task. An unknown one is answered by TASK_DROPPED or its last status.
+    Kill {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskId,
+        /// Overrides the task's own.
+        grace: Option<Duration>,
+    },
+    /// The framework has dealt with an update.
+    Acknowledge {
+        /// Whose task.
+        framework: FrameworkId,
+        /// Which task.
+        task: TaskId,
+        /// Which update.
+        update: UpdateId,
+    },
+    /// The framework is back: send its unacknowledged updates now rather than after the back-off.
+    ResendUpdates {
+        /// Which framework.
+        framework: FrameworkId,
+    },
+    /// The framework is no more: kill its tasks and forget them without a word.
+    ShutdownFramework {
+        /// Which framework.
+        framework: FrameworkId,
+    },
+    /// Bytes for an executor.
+    Message {
+        /// Whose executor.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// Lonja does not look inside.
+        data: Vec<u8>,
+    },
+    /// Are you there?
+    Ping {
+        /// To be repeated in the answer.
+        sequence: u64,
+    },
+}

@@ -1,0 +1,133 @@
+//! Amounts of one scalar resource.
+
+use std::fmt;
+
+/// An amount in thousandths of its unit (0.001 CPU, 0.001 MiB), at most [`Scalar::MAX`].
+///
+/// An integer, so that sums are exact: a million launches and releases end where they began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scalar(u64);
+
+/// Why a number is not an amount.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum InvalidScalar {
+    /// Not a number, or without end.
+    #[error("{0} is not a finite number")]
+    NotFinite(f64),
+    /// Below zero.
+    #[error("{0} is negative")]
+    Negative(f64),
+    /// Above [`Scalar::MAX`].
+    #[error("{0} is above the largest amount, {max}", max = Scalar::MAX)]
+    TooLarge(f64),
+    /// Not digits with at most one point.
+    #[error("{0:?} is not a decimal number such as 4 or 0.5")]
+    NotDecimal(String),
+}
+
+impl Scalar {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// The largest amount, 2^53 - 1 thousandths: up to there a double on the wire is exact.
+    pub const MAX: Self = Self((1 << 53) - 1);
+
+    /// `thousandths` thousandths; `None` above [`Scalar::MAX`].
+    pub const fn from_thousandths(thousandths: u64) -> Option<Self> {
+        if thousandths <= Self::MAX.0 { Some(Self(thousandths)) } else { None }
+    }
+
+    /// `units` whole units; `None` above [`Scalar::MAX`].
+    pub const fn from_units(units: u64) -> Option<Self> {
+        match units.checked_mul(1000) {
+            Some(thousandths) => Self::from_thousandths(thousandths),
+            None => None,
+        }
+    }
+
+    /// The amount in thousandths.
+    pub const fn thousandths(self) -> u64 {
+        self.0
+    }
+
+    /// The amount in whole units, rounded down.
+    pub const fn whole_units(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The amount in a double of the wire, rounded to thousandths. `-0.0` is zero.
+    pub fn from_f64(value: f64) -> Result<Self, InvalidScalar> {
+        if !value.is_finite() {
+            return Err(InvalidScalar::NotFinite(value));
+        }
+        let thousandths = (value * 1000.0).round();
+        if thousandths < 0.0 {
+            return Err(InvalidScalar::Negative(value));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "MAX is below 2^53, where doubles are exact")]
+        if thousandths > Self::MAX.0 as f64 {
+            return Err(InvalidScalar::TooLarge(value));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole, not negative and at most MAX, as just checked"
+        )]
+        Ok(Self(thousandths as u64))
+    }
+
+    /// The amount as a double, in units. [`Scalar::from_f64`] brings back the same amount.
+    pub fn to_f64(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "at most MAX, below 2^53, where doubles are exact")]
+        let thousandths = self.0 as f64;
+        thousandths / 1000.0
+    }
+
+    /// An amount from decimal text such as `4` or `0.5`, rounded to thousandths.
+    pub fn parse(text: &str) -> Result<Self, InvalidScalar> {
+        let refuse = || InvalidScalar::NotDecimal(text.chars().take(64).collect());
+        let unsigned = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+            return Err(refuse());
+        }
+        if unsigned.len() < text.len() {
+            return Err(InvalidScalar::Negative(text.parse().unwrap_or(f64::NEG_INFINITY)));
+        }
+        let too_large = || InvalidScalar::TooLarge(text.parse().unwrap_or(f64::INFINITY));
+        let units: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_large())? };
+        let mut digits = fraction.bytes().map(|byte| u64::from(byte - b'0')).chain(std::iter::repeat(0));
+        let mut next = || digits.next().unwrap_or(0);
+        let below = next() * 100 + next() * 10 + next() + u64::from(next() >= 5);
+        let thousandths = units.checked_mul(1000).and_then(|thousandths| thousandths.checked_add(below));
+        thousandths.and_then(Self::from_thousandths).ok_or_else(too_large)
+    }
+
+    /// The sum; `None` above [`Scalar::MAX`].
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).and_then(Self::from_thousandths)
+    }
+
+    /// The difference; `None` below zero.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
+    /// The difference, or zero.
+    pub fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl fmt::Display for Scalar {
+    /// Without trailing zeros: `4`, `0.5`, `1.234`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0 / 1000)?;
+        match self.0 % 1000 {
+            0 => Ok(()),
+            below if below % 100 == 0 => write!(f, ".{}", below / 100),
+            below if below % 10 == 0 => write!(f, ".{:02}", below / 10),
+            below => write!(f, ".{below:03}"),
+        }
+    }
+}
