@@ -1,0 +1,36 @@
+//! Compiles the schema: a pure-Rust compiler reads the `.proto` files, so that no `protoc` is needed, and
+//! the Rust types go to the build folder, not into git.
+
+use std::error::Error;
+
+const SCHEMA: [&str; 13] = [
+    "mesos/v1/mesos.proto",
+    "mesos/v1/scheduler/scheduler.proto",
+    "mesos/v1/executor/executor.proto",
+    "mesos/v1/allocator/allocator.proto",
+    "mesos/v1/maintenance/maintenance.proto",
+    "mesos/v1/quota/quota.proto",
+    "mesos/v1/master/master.proto",
+    "lonja/v1/scheduler.proto",
+    "lonja/v1/agent_link.proto",
+    "lonja/v1/operator.proto",
+    "lonja/v1/agent_api.proto",
+    "lonja/registry/v1/registry.proto",
+    "lonja/checkpoint/v1/checkpoint.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for folder in ["mesos", "lonja"] {
+        println!("cargo::rerun-if-changed={folder}");
+    }
+    let descriptors = protox::compile(SCHEMA, ["."])?;
+    tonic_prost_build::configure()
+        .emit_rerun_if_changed(false)
+        // The clients get no `connect(address)` of their own: two services have a method of that name, and a
+        // caller sets time-outs on its channel anyway.
+        .build_transport(false)
+        // `google.protobuf.Duration` is all that is needed of them; not worth a dependency.
+        .compile_well_known_types(true)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
