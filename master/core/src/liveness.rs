@@ -127,7 +127,8 @@ fn unreachable(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Ag
     }
     state.allocator.remove_agent(id);
     state.counters.agents_unreachable += 1;
-    let streams: BTreeSet<_> = state.frameworks.iter().filter_map(|(_, framework)| framework.stream).collect();
+    let streams: BTreeSet<_> =
+        state.frameworks.iter().filter_map(|(_, framework)| framework.stream).collect();
     for stream in streams {
         effects.framework(stream, Event::Failure { agent: id.clone(), executor: None, status: None });
     }

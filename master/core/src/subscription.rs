@@ -77,7 +77,9 @@ fn admissible(
     let conflict = |message: String| Err(Refusal::new(RefusalCode::Conflict, message));
     if let Some(record) = id.and_then(|id| state.registry.frameworks.get(id)) {
         if record.standing == FrameworkStanding::Removed {
-            return conflict("Framework has been removed; subscribe without an id to get a new one".to_owned());
+            return conflict(
+                "Framework has been removed; subscribe without an id to get a new one".to_owned(),
+            );
         }
         if record.info.principal != info.principal {
             return conflict("a framework cannot change its principal; subscribe as before".to_owned());
@@ -214,7 +216,12 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
     effects.publish.push(ClusterEvent::FrameworkRemoved(view));
 }
 
-fn publish(state: &State, effects: &mut Effects, id: &FrameworkId, event: fn(Arc<snapshot::FrameworkView>) -> ClusterEvent) {
+fn publish(
+    state: &State,
+    effects: &mut Effects,
+    id: &FrameworkId,
+    event: fn(Arc<snapshot::FrameworkView>) -> ClusterEvent,
+) {
     if let Some(view) = snapshot::framework(state, id) {
         effects.publish.push(event(Arc::new(view)));
     }

@@ -56,13 +56,23 @@ pub(crate) fn from_agent(
     if is_new {
         state.counters.count_update(status.state);
         let status = Box::new(status.clone());
-        effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: latest, status });
+        effects.publish.push(ClusterEvent::TaskUpdated {
+            framework: framework.clone(),
+            state: latest,
+            status,
+        });
     }
     deliver(state, effects, framework, status);
 }
 
 /// The master itself tells of a task that it knows.
-pub(crate) fn from_master(state: &mut State, effects: &mut Effects, now: Timestamp, framework: &FrameworkId, status: TaskStatus) {
+pub(crate) fn from_master(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    framework: &FrameworkId,
+    status: TaskStatus,
+) {
     let (task, new) = (status.task.clone(), status.state);
     learn_state(state, now, framework, &task, new);
     if let Some(known) = state.tasks.get_mut(framework, &task) {
@@ -70,7 +80,11 @@ pub(crate) fn from_master(state: &mut State, effects: &mut Effects, now: Timesta
     }
     state.counters.count_update(new);
     let told = Box::new(status.clone());
-    effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: new, status: told });
+    effects.publish.push(ClusterEvent::TaskUpdated {
+        framework: framework.clone(),
+        state: new,
+        status: told,
+    });
     deliver(state, effects, framework, status);
     if new.is_terminal() {
         // Nothing will be acknowledged: the master's own word carries no id.
@@ -79,13 +93,22 @@ pub(crate) fn from_master(state: &mut State, effects: &mut Effects, now: Timesta
 }
 
 /// A task's agent is back from silence: what it reports holds, also over a state that was called final.
-pub(crate) fn returned(state: &mut State, effects: &mut Effects, framework: &FrameworkId, status: TaskStatus) {
+pub(crate) fn returned(
+    state: &mut State,
+    effects: &mut Effects,
+    framework: &FrameworkId,
+    status: TaskStatus,
+) {
     if let Some(known) = state.tasks.get_mut(framework, &status.task) {
         known.state = status.state;
         known.remember(status.clone());
     }
     let told = Box::new(status.clone());
-    effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: status.state, status: told });
+    effects.publish.push(ClusterEvent::TaskUpdated {
+        framework: framework.clone(),
+        state: status.state,
+        status: told,
+    });
     // A terminal state comes again from the agent, with an id to acknowledge.
     if !status.state.is_terminal() {
         deliver(state, effects, framework, status);
@@ -93,7 +116,13 @@ pub(crate) fn returned(state: &mut State, effects: &mut Effects, framework: &Fra
 }
 
 /// Moves a task to `new` if it may become that, and gives its resources back if it has ended.
-pub(crate) fn learn_state(state: &mut State, now: Timestamp, framework: &FrameworkId, task: &TaskId, new: TaskState) {
+pub(crate) fn learn_state(
+    state: &mut State,
+    now: Timestamp,
+    framework: &FrameworkId,
+    task: &TaskId,
+    new: TaskState,
+) {
     let Some(known) = state.tasks.get_mut(framework, task) else { return };
     if !known.state.may_become(new) {
         return;
@@ -101,7 +130,8 @@ pub(crate) fn learn_state(state: &mut State, now: Timestamp, framework: &Framewo
     let held = !known.state.is_terminal() && known.state != TaskState::Unreachable;
     known.state = new;
     if new.is_terminal() && held {
-        let (agent, role, resources) = (known.agent().clone(), known.role.clone(), known.info.resources.clone());
+        let (agent, role, resources) =
+            (known.agent().clone(), known.role.clone(), known.info.resources.clone());
         state.allocator.recover(now, &agent, framework, &role, &resources, None);
     }
 }
@@ -146,7 +176,13 @@ pub(crate) fn forget(state: &mut State, framework: &FrameworkId, task: &TaskId) 
     }
 }
 
-fn acknowledge_to(effects: &mut Effects, link: LinkId, framework: &FrameworkId, task: &TaskId, update: UpdateId) {
+fn acknowledge_to(
+    effects: &mut Effects,
+    link: LinkId,
+    framework: &FrameworkId,
+    task: &TaskId,
+    update: UpdateId,
+) {
     let (framework, task) = (framework.clone(), task.clone());
     effects.agent(link, ToAgent::Acknowledge { framework, task, update });
 }
