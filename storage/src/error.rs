@@ -11,8 +11,10 @@ use crate::limits::LimitExceeded;
 pub enum StoreFailure {
     /// The disk failed a read, a write or a sync. The batches in flight may or may not be durable:
     /// stop, and open the store again to learn it.
-    #[error("the disk failed under {path}: {reason}; what was not acknowledged may be lost: stop, free or \
-             replace the disk, and start again")]
+    #[error(
+        "the disk failed under {path}: {reason}; what was not acknowledged may be lost: stop, free or \
+             replace the disk, and start again"
+    )]
     Io {
         /// The database file.
         path: PathBuf,

@@ -28,6 +28,25 @@
 //! | bits that rot in the file | - | refused at open or failed at read, with the path |
 //! | loss of the disk | nothing | nothing: that takes a replicated backend |
 //!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use lonja_storage::{Batch, CommitError, Key, MemoryStore, Store, Watched};
+//!
+//! let store: std::sync::Arc<dyn Store> = std::sync::Arc::new(MemoryStore::new());
+//! let born = store.commit(Batch::new().expect("agents/1", None).put("agents/1", *b"up")).await?;
+//!
+//! let seen = store.scan(&Key::from("agents/")).await?;
+//! let mut changes = store.watch(&Key::from("agents/"), seen.revision);
+//! store.commit(Batch::new().expect("agents/1", Some(born)).put("agents/1", *b"gone")).await?;
+//! let stale = store.commit(Batch::new().expect("agents/1", Some(born)).delete("agents/1")).await;
+//!
+//! assert!(matches!(stale, Err(CommitError::Conflict(_))));
+//! assert!(matches!(changes.next().await, Some(Watched::Change(change)) if change.revision > born));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! redb is the default that needs nothing beside the work dir (`docs/design.md` D7). Memory has the
 //! same semantics for tests and dev mode. Both pass the `conformance` suite.
 

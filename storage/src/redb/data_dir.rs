@@ -240,7 +240,9 @@ impl DataDir {
         let path = self.database_path();
         let unfinished = path.with_extension("redb.new");
         match fs::remove_file(&unfinished) {
-            Ok(()) => tracing::info!(path = %unfinished.display(), "removed a database that a crash left unfinished"),
+            Ok(()) => {
+                tracing::info!(path = %unfinished.display(), "removed a database that a crash left unfinished")
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(OpenError::io(&unfinished, "remove", source)),
         }

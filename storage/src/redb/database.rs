@@ -119,9 +119,9 @@ impl Database {
             };
             Ok(Some((text("kind")?, text("format")?, text("layout")?)))
         });
-        let not_ours = |detail: &str| OpenError::NotADatabase { path: path.clone(), detail: detail.to_owned() };
-        let Some((kind, format, layout)) =
-            read.map_err(|failure| OpenError::from_failure(failure, path))?
+        let not_ours =
+            |detail: &str| OpenError::NotADatabase { path: path.clone(), detail: detail.to_owned() };
+        let Some((kind, format, layout)) = read.map_err(|failure| OpenError::from_failure(failure, path))?
         else {
             return Err(not_ours("it is a redb database without our identity record"));
         };
@@ -130,7 +130,9 @@ impl Database {
         };
         identity.admit(&kind, format, path)?;
         if layout != LAYOUT {
-            return Err(not_ours(&format!("its tables have layout \"{layout}\", this release reads {LAYOUT}")));
+            return Err(not_ours(&format!(
+                "its tables have layout \"{layout}\", this release reads {LAYOUT}"
+            )));
         }
         Ok(())
     }

@@ -108,7 +108,8 @@ impl<'txn> Transaction<'txn> {
     pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Transaction<'txn>, ::redb::Error> {
         let numbers = transaction.open_table(REVISION)?;
         let entries = transaction.open_table(ENTRIES)?;
-        let revision = stored_revision(&numbers)?.ok_or_else(|| damaged("its revision is missing".to_owned()))?;
+        let revision =
+            stored_revision(&numbers)?.ok_or_else(|| damaged("its revision is missing".to_owned()))?;
         Ok(Transaction { numbers, entries, revision, changes: Vec::new() })
     }
 
