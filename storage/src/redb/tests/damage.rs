@@ -9,12 +9,15 @@ use std::path::Path;
 
 use tempfile::{TempDir, tempdir};
 
+use ::redb::ReadableTable;
+
 use super::{OURS, as_killed_now, open};
+use crate::redb::database::{ENTRIES, decode, encode};
 use crate::redb::{OpenError, RedbStore};
-use crate::{Batch, CommitError, Key, ReadError, Snapshot, Store};
+use crate::{Batch, CommitError, Key, ReadError, Revision, Snapshot, Store};
 
 /// A store with some history: large and small values, deletions, and pages that became free.
-async fn a_store_with_history(dir: &Path) -> (RedbStore, Snapshot) {
+async fn a_store_with_history(dir: &Path, older: &mut Vec<Vec<u8>>) -> (RedbStore, Snapshot) {
     let store = open(dir);
     for round in 0..6_u8 {
         let mut batch = Batch::new();
@@ -24,6 +27,7 @@ async fn a_store_with_history(dir: &Path) -> (RedbStore, Snapshot) {
         }
         batch = batch.put(format!("offers/{round}"), vec![round; 20_000]);
         batch = batch.delete(format!("offers/{}", round.saturating_sub(2)));
+        older.push(fs::read(dir.join("test.redb")).unwrap());
         store.commit(batch).await.unwrap();
     }
     let snapshot = store.scan(&Key::empty()).await.unwrap();
@@ -34,28 +38,32 @@ async fn a_store_with_history(dir: &Path) -> (RedbStore, Snapshot) {
 struct Original {
     place: TempDir,
     bytes: Vec<u8>,
+    /// The same file as it was before each batch.
+    older: Vec<Vec<u8>>,
     truth: Snapshot,
 }
 
 impl Original {
     fn closed() -> Original {
         let place = tempdir().unwrap();
-        let (store, truth) = runtime().block_on(a_store_with_history(place.path()));
+        let mut older = Vec::new();
+        let (store, truth) = runtime().block_on(a_store_with_history(place.path(), &mut older));
         drop(store);
-        Original::of(place, truth)
+        Original::of(place, older, truth)
     }
 
     fn killed() -> Original {
         let place = tempdir().unwrap();
-        let (store, truth) = runtime().block_on(a_store_with_history(place.path()));
+        let mut older = Vec::new();
+        let (store, truth) = runtime().block_on(a_store_with_history(place.path(), &mut older));
         let copy = as_killed_now(place.path());
         drop(store);
-        Original::of(copy, truth)
+        Original::of(copy, older, truth)
     }
 
-    fn of(place: TempDir, truth: Snapshot) -> Original {
+    fn of(place: TempDir, older: Vec<Vec<u8>>, truth: Snapshot) -> Original {
         let bytes = fs::read(place.path().join("test.redb")).unwrap();
-        Original { place, bytes, truth }
+        Original { place, bytes, older, truth }
     }
 
     /// Whether the store opens and reads right with `bytes` as its database; anything but that or
@@ -153,6 +161,67 @@ fn torn_pages_are_noticed_or_harmless(original: &Original) {
             original.survives(&image, &format!("{length} bytes of zeros at {start}"));
         }
     }
+}
+
+fn stale_pages_are_noticed_or_harmless(original: &Original) {
+    let pages = (0..original.bytes.len()).step_by(4096).map(|start| start..start + 4096);
+    let mut refused = 0;
+    for (range, (age, older)) in
+        pages.flat_map(|page| original.older.iter().enumerate().map(move |older| (page.clone(), older)))
+    {
+        // Only pages that were written again since: the rest is the same, or was not there yet.
+        let Some(stale) = older.get(range.clone()).filter(|stale| **stale != original.bytes[range.clone()])
+        else {
+            continue;
+        };
+        let mut image = original.bytes.clone();
+        image[range.clone()].copy_from_slice(stale);
+        refused += usize::from(!original.survives(&image, &format!("page {} of batch {age}", range.start)));
+    }
+    assert!(refused > 10, "only {refused} stale pages were refused");
+}
+
+#[test]
+fn a_page_whose_last_write_was_lost_is_noticed_or_harmless() {
+    stale_pages_are_noticed_or_harmless(&Original::closed());
+    stale_pages_are_noticed_or_harmless(&Original::killed());
+}
+
+/// A sound tree around a record that is not: what rot in a page between opening and reading does.
+#[tokio::test]
+async fn a_record_that_does_not_verify_fails_the_read_and_stops_the_store() {
+    let dir = tempdir().unwrap();
+    open(dir.path()).commit(Batch::new().put("a", *b"sound").put("b", *b"sound")).await.unwrap();
+    let stranger = ::redb::Database::open(dir.path().join("test.redb")).unwrap();
+    let transaction = stranger.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(ENTRIES).unwrap();
+        let mut record = table.get(&b"b"[..]).unwrap().unwrap().value().to_owned();
+        *record.last_mut().unwrap() ^= 1;
+        table.insert(&b"b"[..], record.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(stranger);
+
+    let store = open(dir.path());
+    assert!(store.get(&"a".into()).await.unwrap().is_some());
+    let failed = store.get(&"b".into()).await.unwrap_err();
+    assert!(failed.to_string().contains("the record of key \"b\" does not verify"), "{failed}");
+    assert!(matches!(store.get(&"a".into()).await, Err(ReadError::Failed(_))));
+    assert!(matches!(store.commit(Batch::new()).await, Err(CommitError::Failed(_))));
+}
+
+#[test]
+fn every_flipped_bit_of_a_record_is_found() {
+    let sound = encode(&"key".into(), Revision(7), &(*b"value").into());
+    assert!(decode(b"key", &sound).is_some());
+    assert!(decode(b"yek", &sound).is_none());
+    for bit in 0..sound.len() * 8 {
+        let mut damaged = sound.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(decode(b"key", &damaged).is_none(), "bit {bit}");
+    }
+    assert!((0..sound.len()).all(|cut| decode(b"key", &sound[..cut]).is_none()));
 }
 
 #[test]
