@@ -160,8 +160,21 @@ pub(super) struct DataDir {
     acknowledged: Acknowledged,
     /// Whether there was such a file; a new one says nothing yet.
     witnessed: Option<Revision>,
-    /// Unlocked by being closed, also when the process is killed.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The held lock file. The kernel unlocks it when the process dies.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread has just forked holds the same open
+        // file until it calls exec, and the lock with it.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "lock file not unlocked, it stays locked until this process ends");
+        }
+    }
 }
 
 impl DataDir {
@@ -293,21 +306,21 @@ fn sync_dir(dir: &Path) -> Result<(), OpenError> {
     synced.map_err(|source| OpenError::io(dir, "sync", source))
 }
 
-fn take_lock(dir: &Path) -> Result<File, OpenError> {
+fn take_lock(dir: &Path) -> Result<Lock, OpenError> {
     let path = dir.join("LOCK");
-    let mut lock = open_file(&path, true)?;
-    match lock.try_lock() {
-        Ok(()) => {}
+    let file = open_file(&path, true)?;
+    let mut lock = match file.try_lock() {
+        Ok(()) => Lock(file),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             // A lock file is a few bytes; more is not ours, and the pid is only a courtesy.
-            let read = lock.take(32).read_to_string(&mut holder);
+            let read = file.take(32).read_to_string(&mut holder);
             let holder = read.ok().and_then(|_| holder.trim().parse().ok());
             return Err(OpenError::Locked { dir: dir.to_owned(), holder });
         }
         Err(TryLockError::Error(source)) => return Err(OpenError::io(&path, "lock", source)),
-    }
-    let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+    };
+    let noted = lock.0.set_len(0).and_then(|()| writeln!(lock.0, "{}", std::process::id()));
     noted.map_err(|source| OpenError::io(&path, "write", source))?;
     Ok(lock)
 }
@@ -349,4 +362,24 @@ pub(super) fn open_file(path: &Path, create: bool) -> Result<File, OpenError> {
         return Err(OpenError::NotADatabase { path: path.to_owned(), detail });
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: StoreIdentity = StoreIdentity { kind: "test", format: 1 };
+
+    #[test]
+    fn a_child_that_was_just_forked_does_not_keep_the_data_dir_locked() {
+        let place = tempfile::tempdir().unwrap();
+        let held = DataDir::lock(place.path(), OURS).unwrap();
+        // A second descriptor of the same open file, which is what a fork leaves in the child.
+        let in_child = held._lock.0.try_clone().unwrap();
+
+        drop(held);
+
+        DataDir::lock(place.path(), OURS).unwrap();
+        drop(in_child);
+    }
 }
