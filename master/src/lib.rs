@@ -1,1 +1,145 @@
-//! Placeholder.
+//! The master daemon: doors, registrar and the loop around `lonja-master-core`.
+//!
+//! [`start`] brings a master up in the calling process; the binary, tests and `lonja dev` all use it.
+//!
+//! ```text
+//!   api/grpc ─┐                      ┌─ registrar ─► storage
+//!   api/http ─┼─► handle ─► driver ──┤
+//!             └◄────────────────────┴─ connections (bounded; a slow peer is dropped)
+//! ```
+//!
+//! Reading order: [`config`], [`driver`], [`registrar`], then the doors in [`api`].
+
+pub mod api;
+pub mod config;
+mod connections;
+mod driver;
+mod handle;
+mod metrics;
+mod registrar;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lonja_master_core::Master;
+use lonja_model::clock::Clock;
+use lonja_storage::{OpenError, RedbStore, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use config::{Config, StoreKind};
+pub use handle::Handle;
+pub use registrar::RegistryError;
+
+/// Why a master cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterError {
+    /// The address is taken, or is not this machine's.
+    #[error("cannot listen on {address}: {source}; choose another with --listen, or port 0 for a free one")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The work dir cannot be used.
+    #[error("cannot use the work dir {}", path.display())]
+    Open {
+        /// The work dir.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The registry cannot be read or written. What is not durable is not said: this master steps down.
+    #[error("the registry failed; this master steps down")]
+    Registry(#[from] RegistryError),
+    /// The server stopped by itself.
+    #[error("the server stopped")]
+    Server(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A task of this process panicked.
+    #[error("a part of the master ended unexpectedly")]
+    Ended(#[from] tokio::task::JoinError),
+}
+
+/// A master that runs in this process.
+pub struct Running {
+    address: SocketAddr,
+    handle: Handle,
+    stop: watch::Sender<bool>,
+    driver: JoinHandle<Result<(), MasterError>>,
+    server: JoinHandle<Result<(), MasterError>>,
+}
+
+/// Starts a master: opens the registry, recovers, listens. When this returns, the master serves.
+pub async fn start(config: Config) -> Result<Running, MasterError> {
+    let store = open_store(&config)?;
+    let address = config.listen;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| MasterError::Listen { address, source })?;
+    let address = listener.local_addr().map_err(|source| MasterError::Listen { address, source })?;
+    let registrar = registrar::Registrar::new(store);
+    let registry = registrar.load().await?;
+    let clock = Clock::start();
+    let core = lonja_master_core::Config {
+        port: address.port(),
+        hostname: config.hostname.clone().unwrap_or_else(|| address.ip().to_string()),
+        ..config.core.clone()
+    };
+    let (master, effects) = Master::start(clock.now(), core, registry, &uuid::Uuid::new_v4().to_string());
+    let (stop, stopped) = watch::channel(false);
+    let (handle, driver) = driver::Driver::new(clock, master, effects, registrar);
+    tracing::info!(%address, master = driver.master_id(), "master started");
+    let driver = tokio::spawn(driver.run(stopped.clone()));
+    let server = tokio::spawn(api::serve(listener, handle.clone(), clock, stopped));
+    Ok(Running { address, handle, stop, driver, server })
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, MasterError> {
+    match &config.store {
+        StoreKind::Memory => Ok(Arc::new(lonja_storage::MemoryStore::new())),
+        StoreKind::WorkDir(path) => {
+            let store = RedbStore::open(path, registrar::IDENTITY);
+            Ok(Arc::new(store.map_err(|source| MasterError::Open { path: path.clone(), source })?))
+        }
+    }
+}
+
+impl Running {
+    /// Where it listens; the port is a real one.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A door of its own for who runs the master in-process.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Asks it to stop: streams are closed, what was begun is committed. Frameworks and agents take it for a
+    /// lost connection, and their tasks run on.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until it has stopped, by request or by failure.
+    pub async fn stopped(mut self) -> Result<(), MasterError> {
+        let result = tokio::select! {
+            result = &mut self.driver => result?,
+            result = &mut self.server => {
+                result?.and(match tokio::time::timeout(config::STOP_TIMEOUT, &mut self.driver).await {
+                    Ok(driver) => driver?,
+                    Err(_) => Ok(()),
+                })
+            }
+        };
+        self.stop.send_replace(true);
+        if !self.server.is_finished() {
+            let _within = tokio::time::timeout(config::STOP_TIMEOUT, &mut self.server).await;
+            self.server.abort();
+        }
+        result
+    }
+}

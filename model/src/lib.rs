@@ -11,6 +11,8 @@
 
 pub mod ids;
 pub mod time;
+#[cfg(feature = "clock")]
+pub mod clock;
 
 pub mod quota;
 pub mod resources;

@@ -1,1 +1,222 @@
-//! Placeholder.
+//! The agent's decisions as a deterministic state machine.
+//!
+//! An [`Agent`] registers with the master, takes tasks on, says which containers to launch and to kill,
+//! and reports what became of each task until its framework has acknowledged it. It does no I/O: events
+//! go in, [`Effects`] come out (`docs/design.md`, D2). The same code runs in the daemon and the simulator.
+//!
+//! Invariants (each a function in [`invariants`])
+//! - A task is launched at most once, and only after its record is in the checkpoint (INV-15, INV-20).
+//! - The tasks that have not ended need no more than the agent has (INV-2, the agent's own view).
+//! - Of each task one update is under way at a time, the oldest; the next follows its acknowledgement (INV-19).
+//! - A kill that was accepted stays accepted over restarts (INV-23).
+//! - After recovery each record has a container or a terminal state, and each container a record (INV-26).
+//!
+//! Reading order: [`event`], [`effects`], then the modules in the order below.
+
+pub mod compatibility;
+pub mod config;
+pub mod effects;
+pub mod event;
+
+mod book;
+mod deadlines;
+mod draws;
+mod ledger;
+mod turn;
+
+mod endings;
+mod kills;
+mod launches;
+mod recovery;
+mod registration;
+mod status_updates;
+
+mod view;
+
+pub mod invariants;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod properties;
+
+use lonja_model::agent::AgentInfo;
+use lonja_model::checkpoint::Identity;
+use lonja_model::link::ToAgent;
+use lonja_model::{AgentId, Timestamp};
+
+pub use compatibility::{Incompatible, Policy, compatible};
+pub use config::{Config, Entropy};
+pub use effects::{Effects, KillContainer, LaunchContainer, Note};
+pub use event::{ContainerExit, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
+pub use view::TaskView;
+
+use book::Book;
+use deadlines::{Deadline, Deadlines};
+use draws::Draws;
+use registration::Registration;
+use turn::Turn;
+
+/// One agent. See the crate.
+///
+/// The shell gives it one event at a time and carries the effects out; one task owns it.
+#[derive(Debug)]
+pub struct Agent {
+    config: Config,
+    phase: Phase,
+    identity: Option<Identity>,
+    registration: Registration,
+    book: Book,
+    deadlines: Deadlines,
+    draws: Draws,
+}
+
+/// Where an agent's own life stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It waits to be told what it remembers.
+    Born,
+    /// It works.
+    Working,
+    /// It asked to be shut down and does nothing more.
+    Stopped,
+}
+
+impl Agent {
+    /// An agent that remembers nothing yet: its first event must be [`Event::Recovered`].
+    ///
+    /// `entropy` is fresh for every start of the process: names of containers and updates are drawn from it.
+    pub fn new(config: Config, entropy: Entropy) -> Self {
+        let draws = Draws::new(entropy, &config.instance);
+        let book = Book::new(config.info.resources.clone());
+        Self {
+            config,
+            phase: Phase::Born,
+            identity: None,
+            registration: Registration::default(),
+            book,
+            deadlines: Deadlines::default(),
+            draws,
+        }
+    }
+
+    /// Takes in one event and says what the shell must do about it.
+    ///
+    /// # Panics
+    /// If the first event is not [`Event::Recovered`], or a later one is: the shell's mistake.
+    pub fn handle(&mut self, now: Timestamp, event: Event) -> Effects {
+        let mut effects = Effects::default();
+        match (self.phase, matches!(event, Event::Recovered { .. })) {
+            (Phase::Born, first) => assert!(first, "an agent's first event is Recovered"),
+            (Phase::Working, again) => assert!(!again, "an agent recovers once"),
+            (Phase::Stopped, _) => return effects,
+        }
+        self.phase = Phase::Working;
+        let mut turn = Turn {
+            now,
+            config: &self.config,
+            identity: &mut self.identity,
+            registration: &mut self.registration,
+            book: &mut self.book,
+            deadlines: &mut self.deadlines,
+            draws: &mut self.draws,
+            effects: &mut effects,
+        };
+        match event {
+            Event::Recovered { checkpoint, containers } => {
+                recovery::recover(&mut turn, checkpoint, containers)
+            }
+            Event::LinkUp => registration::link_up(&mut turn),
+            Event::LinkDown => registration::link_down(&mut turn),
+            Event::Received(message) => receive(&mut turn, message),
+            Event::ContainerStarted { container, pid } => launches::started(&mut turn, &container, pid),
+            Event::ContainerFailed { container, reason, message } => {
+                endings::launch_failed(&mut turn, &container, reason, &message);
+            }
+            Event::ContainerExited { container, exit } => endings::exited(&mut turn, &container, &exit),
+            Event::Tick => {}
+        }
+        fire_due(&mut turn);
+        self.book.flush(&mut effects);
+        if effects.shutdown.is_some() {
+            self.phase = Phase::Stopped;
+        }
+        effects
+    }
+
+    /// When to send [`Event::Tick`], should nothing happen before; it may have passed already. O(1).
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Working => self.deadlines.next(),
+            Phase::Born | Phase::Stopped => None,
+        }
+    }
+
+    /// What the agent says of itself; without its id.
+    pub fn info(&self) -> &AgentInfo {
+        &self.config.info
+    }
+
+    /// The agent's id, once a master has given one.
+    pub fn id(&self) -> Option<&AgentId> {
+        self.identity.as_ref().map(|identity| &identity.agent)
+    }
+
+    /// Does a master know the agent over the present link?
+    pub fn is_registered(&self) -> bool {
+        self.registration.is_registered()
+    }
+}
+
+/// One message of the master.
+fn receive(turn: &mut Turn<'_>, message: ToAgent) {
+    if !turn.registration.accepts(&message) {
+        turn.effects.notes.push(Note::Unexpected { message: name_of(&message) });
+        return;
+    }
+    match message {
+        ToAgent::Registered { agent, ping_interval, max_missed_pings } => {
+            registration::registered(turn, agent, ping_interval, max_missed_pings);
+        }
+        ToAgent::Refused { reason, permanent } => registration::refused(turn, reason, permanent),
+        ToAgent::Ping { sequence } => registration::ping(turn, sequence),
+        ToAgent::Run { framework, info, role, tasks } => launches::run(turn, &framework, *info, &role, tasks),
+        ToAgent::Kill { framework, task, grace } => kills::kill(turn, (framework, task), grace),
+        ToAgent::ShutdownFramework { framework } => kills::shutdown_framework(turn, &framework),
+        ToAgent::Acknowledge { framework, task, update } => {
+            status_updates::acknowledge(turn, (framework, task), update);
+        }
+        ToAgent::ResendUpdates { framework } => status_updates::resend_all_of(turn, &framework),
+        // Lonja's tasks have no executors of their own yet: there is nobody to hand the bytes to.
+        ToAgent::Message { framework, executor, data: _ } => {
+            turn.effects.notes.push(Note::NoExecutor { framework, executor });
+        }
+    }
+}
+
+/// Deals with every deadline that has come, whatever the event was.
+fn fire_due(turn: &mut Turn<'_>) {
+    while let Some(deadline) = turn.deadlines.pop_due(turn.now) {
+        match deadline {
+            Deadline::Register => registration::register_again(turn),
+            Deadline::Silence => registration::silence(turn),
+            Deadline::Resend(key) => status_updates::resend(turn, &key),
+            Deadline::Completion(key) => kills::out_of_time(turn, &key),
+        }
+    }
+}
+
+/// The name of a message, for notes.
+fn name_of(message: &ToAgent) -> &'static str {
+    match message {
+        ToAgent::Registered { .. } => "Registered",
+        ToAgent::Refused { .. } => "Refused",
+        ToAgent::Run { .. } => "Run",
+        ToAgent::Kill { .. } => "Kill",
+        ToAgent::Acknowledge { .. } => "Acknowledge",
+        ToAgent::ResendUpdates { .. } => "ResendUpdates",
+        ToAgent::ShutdownFramework { .. } => "ShutdownFramework",
+        ToAgent::Message { .. } => "Message",
+        ToAgent::Ping { .. } => "Ping",
+    }
+}

@@ -1,0 +1,291 @@
+//! The tasks the agent has taken on, and their frameworks.
+//!
+//! Invariants
+//! - A container's name belongs to one task.
+//! - A task that has ended is promised nothing and holds nothing.
+//! - What differs from the checkpoint is marked as changed, and leaves as a [`CheckpointOp`] at the end of
+//!   the same event.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lonja_model::checkpoint::{CheckpointOp, TaskRecord};
+use lonja_model::framework::{Capability, FrameworkInfo};
+use lonja_model::resources::AddError;
+use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Timestamp};
+
+use crate::effects::Effects;
+use crate::ledger::{Ledger, Sum};
+
+/// Names a task: task ids are unique within a framework only.
+pub(crate) type Key = (FrameworkId, TaskId);
+
+/// One task: what is durable and what is not.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// What the checkpoint holds, at the end of each event.
+    pub(crate) record: TaskRecord,
+    /// What is known of its container.
+    pub(crate) place: Place,
+    /// Its outstanding update went out over the present link; the wait before it goes again.
+    pub(crate) retry_after: Option<Duration>,
+    /// It was killed because it ran as long as it may. Not durable: after a restart it is found out again.
+    pub(crate) out_of_time: bool,
+}
+
+/// Where a task's container stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// No launch yet: what it needs is still held by tasks whose framework is gone. Numbered by arrival.
+    Waiting(u64),
+    /// The shell makes it.
+    Launching,
+    /// Its program runs.
+    Running { pid: u32, since: Timestamp },
+    /// It is no more, or never was.
+    Ended,
+}
+
+impl Place {
+    /// Does a task in this place hold what it needs?
+    fn holds(self) -> bool {
+        match self {
+            Self::Launching | Self::Running { .. } => true,
+            Self::Waiting(_) | Self::Ended => false,
+        }
+    }
+}
+
+/// All tasks, by name and by container.
+#[derive(Debug)]
+pub(crate) struct Book {
+    tasks: BTreeMap<Key, Task>,
+    by_container: BTreeMap<ContainerId, Key>,
+    by_framework: BTreeMap<FrameworkId, BTreeSet<TaskId>>,
+    frameworks: BTreeMap<FrameworkId, FrameworkInfo>,
+    ledger: Ledger,
+    waiting: BTreeMap<u64, Key>,
+    arrivals: u64,
+    changed_tasks: BTreeSet<Key>,
+    changed_frameworks: BTreeSet<FrameworkId>,
+}
+
+impl Task {
+    /// The state that its framework was, or is about to be, told last.
+    pub(crate) fn state(&self) -> TaskState {
+        self.record.state
+    }
+
+    /// Has it ended?
+    pub(crate) fn has_ended(&self) -> bool {
+        self.record.state.is_terminal()
+    }
+
+    /// Is it promised what it needs?
+    pub(crate) fn is_promised(&self) -> bool {
+        !self.has_ended() && !self.record.orphaned
+    }
+
+    /// Does it hold what it needs?
+    pub(crate) fn is_holding(&self) -> bool {
+        self.place.holds()
+    }
+}
+
+impl Book {
+    /// No tasks on an agent that has `total`.
+    pub(crate) fn new(total: Resources) -> Self {
+        Self {
+            tasks: BTreeMap::new(),
+            by_container: BTreeMap::new(),
+            by_framework: BTreeMap::new(),
+            frameworks: BTreeMap::new(),
+            ledger: Ledger::new(total),
+            waiting: BTreeMap::new(),
+            arrivals: 0,
+            changed_tasks: BTreeSet::new(),
+            changed_frameworks: BTreeSet::new(),
+        }
+    }
+
+    /// How many tasks there are, ended ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Every task, ordered by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Task)> {
+        self.tasks.iter()
+    }
+
+    /// Every task from `first` on, ordered by name.
+    pub(crate) fn iter_from(&self, first: &Key) -> impl Iterator<Item = (&Key, &Task)> {
+        self.tasks.range(first.clone()..)
+    }
+
+    /// Names of every task.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.tasks.keys().cloned().collect()
+    }
+
+    /// Names of a framework's tasks.
+    pub(crate) fn keys_of(&self, framework: &FrameworkId) -> Vec<Key> {
+        let tasks = self.by_framework.get(framework).into_iter().flatten();
+        tasks.map(|task| (framework.clone(), task.clone())).collect()
+    }
+
+    /// The task of that name.
+    pub(crate) fn get(&self, key: &Key) -> Option<&Task> {
+        self.tasks.get(key)
+    }
+
+    /// The task in that container.
+    pub(crate) fn in_container(&self, container: &ContainerId) -> Option<(Key, &Task)> {
+        let key = self.by_container.get(container)?;
+        self.tasks.get(key).map(|task| (key.clone(), task))
+    }
+
+    /// Is that container's name taken?
+    pub(crate) fn knows_container(&self, container: &ContainerId) -> bool {
+        self.by_container.contains_key(container)
+    }
+
+    /// Each framework that has tasks.
+    pub(crate) fn frameworks(&self) -> &BTreeMap<FrameworkId, FrameworkInfo> {
+        &self.frameworks
+    }
+
+    /// Does the framework understand `capability`?
+    pub(crate) fn can(&self, framework: &FrameworkId, capability: Capability) -> bool {
+        self.frameworks.get(framework).is_some_and(|info| info.can(capability))
+    }
+
+    /// What is spoken for.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The number of the next task that must wait.
+    pub(crate) fn next_arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// Notes a framework as it last described itself.
+    pub(crate) fn put_framework(&mut self, framework: &FrameworkId, info: FrameworkInfo) {
+        if self.frameworks.get(framework) != Some(&info) {
+            self.frameworks.insert(framework.clone(), info);
+            self.changed_frameworks.insert(framework.clone());
+        }
+    }
+
+    /// Takes on a task. Errors, with nothing changed: something that has one holder would have two.
+    pub(crate) fn insert(&mut self, key: Key, record: TaskRecord, place: Place) -> Result<(), AddError> {
+        let task = Task { record, place, retry_after: None, out_of_time: false };
+        let needed = &task.record.info.resources;
+        if task.is_promised() {
+            self.ledger.take(Sum::Promised, needed)?;
+        }
+        if task.is_holding()
+            && let Err(error) = self.ledger.take(Sum::Held, needed)
+        {
+            if task.is_promised() {
+                self.ledger.give_back(Sum::Promised, needed);
+            }
+            return Err(error);
+        }
+        if let Place::Waiting(arrival) = place {
+            self.waiting.insert(arrival, key.clone());
+        }
+        self.by_container.insert(task.record.container.clone(), key.clone());
+        self.by_framework.entry(key.0.clone()).or_default().insert(key.1.clone());
+        self.changed_tasks.insert(key.clone());
+        self.tasks.insert(key, task);
+        Ok(())
+    }
+
+    /// The task of that name, to change what is not durable and does not bear on resources.
+    pub(crate) fn volatile(&mut self, key: &Key) -> Option<&mut Task> {
+        self.tasks.get_mut(key)
+    }
+
+    /// Changes a task; the sums follow, and the checkpoint will. `None`: there is no such task.
+    pub(crate) fn change<T>(&mut self, key: &Key, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
+        let task = self.tasks.get_mut(key)?;
+        let before = (task.is_promised(), task.is_holding(), task.place);
+        let result = change(task);
+        let after = (task.is_promised(), task.is_holding(), task.place);
+        let needed = &task.record.info.resources;
+        for (sum, was, is) in [(Sum::Promised, before.0, after.0), (Sum::Held, before.1, after.1)] {
+            match (was, is) {
+                (true, false) => self.ledger.give_back(sum, needed),
+                (false, true) => {
+                    self.ledger.take(sum, needed).expect("a task that waited is started when it fits")
+                }
+                (true, true) | (false, false) => {}
+            }
+        }
+        if let (Place::Waiting(arrival), true) = (before.2, before.2 != after.2) {
+            self.waiting.remove(&arrival);
+        }
+        self.changed_tasks.insert(key.clone());
+        Some(result)
+    }
+
+    /// The task that waits longest for what is still held by others.
+    pub(crate) fn first_waiting(&self) -> Option<(Key, &Task)> {
+        let (_, key) = self.waiting.first_key_value()?;
+        self.tasks.get(key).map(|task| (key.clone(), task))
+    }
+
+    /// Forgets a task that has ended, and its framework with the last of its tasks.
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<Task> {
+        self.change(key, |task| task.place = Place::Ended)?;
+        let task = self.tasks.remove(key)?;
+        if task.is_promised() {
+            self.ledger.give_back(Sum::Promised, &task.record.info.resources);
+        }
+        self.by_container.remove(&task.record.container);
+        if let Some(tasks) = self.by_framework.get_mut(&key.0) {
+            tasks.remove(&key.1);
+            if tasks.is_empty() {
+                self.by_framework.remove(&key.0);
+                self.frameworks.remove(&key.0);
+                self.changed_frameworks.insert(key.0.clone());
+            }
+        }
+        Some(task)
+    }
+
+    /// Says what the checkpoint must take in. A framework stands there before and after its tasks, so that
+    /// a record always has its framework, wherever the writing stops.
+    pub(crate) fn flush(&mut self, effects: &mut Effects) {
+        let frameworks = std::mem::take(&mut self.changed_frameworks);
+        let (known, forgotten): (Vec<_>, Vec<_>) =
+            frameworks.into_iter().partition(|framework| self.frameworks.contains_key(framework));
+        for framework in known {
+            let info = self.frameworks.get(&framework).cloned().map(Box::new);
+            effects.persist.push(CheckpointOp::Framework(framework, info));
+        }
+        for key in std::mem::take(&mut self.changed_tasks) {
+            let record = self.tasks.get(&key).map(|task| Box::new(task.record.clone()));
+            effects.persist.push(CheckpointOp::Task(key.0, key.1, record));
+        }
+        effects.persist.extend(forgotten.into_iter().map(|gone| CheckpointOp::Framework(gone, None)));
+    }
+
+    /// Takes in a framework of the checkpoint, after its tasks; one that has none left is forgotten.
+    pub(crate) fn recover_framework(&mut self, framework: FrameworkId, info: FrameworkInfo) {
+        if self.by_framework.contains_key(&framework) {
+            self.frameworks.insert(framework, info);
+        } else {
+            self.changed_frameworks.insert(framework);
+        }
+    }
+
+    /// What was inserted so far stands in the checkpoint already: nothing counts as changed.
+    pub(crate) fn settle(&mut self) {
+        self.changed_frameworks.clear();
+        self.changed_tasks.clear();
+    }
+}

@@ -1,0 +1,54 @@
+//! What an agent is told at birth.
+
+use std::time::Duration;
+
+use lonja_model::agent::AgentInfo;
+
+/// What an agent is told at birth. [`Config::new`] fills in the defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What the agent is; its `id` is not looked at, the checkpoint knows it.
+    pub info: AgentInfo,
+    /// Its version, for the master.
+    pub version: String,
+    /// Names this installation among others on the host: the work dir's instance id.
+    pub instance: String,
+    /// How long a kill waits between asking and forcing, unless the task or the kill says otherwise.
+    /// 3 s, as the Mesos command executor.
+    pub kill_grace: Duration,
+    /// The user of tasks when neither the task nor its framework names one; `None`: the agent's own.
+    pub default_user: Option<String>,
+    /// The wait before registration is tried a second time; doubles with each try, with jitter. 1 s.
+    pub registration_backoff: Duration,
+    /// The longest wait between two tries to register. 1 min.
+    pub registration_backoff_max: Duration,
+    /// The wait before an unacknowledged update is sent again; doubles each time. 10 s (INV-19).
+    pub update_retry: Duration,
+    /// The longest wait between two sendings of an update. 10 min (INV-19).
+    pub update_retry_max: Duration,
+    /// The most task records held at once, ended ones that wait for an acknowledgement included. Further
+    /// tasks are answered by TASK_DROPPED without an update id and leave no record. 10,000.
+    pub max_tasks: usize,
+}
+
+impl Config {
+    /// The defaults, for an agent described by `info`.
+    pub fn new(info: AgentInfo, version: impl Into<String>, instance: impl Into<String>) -> Self {
+        Self {
+            info,
+            version: version.into(),
+            instance: instance.into(),
+            kill_grace: Duration::from_secs(3),
+            default_user: None,
+            registration_backoff: Duration::from_secs(1),
+            registration_backoff_max: Duration::from_secs(60),
+            update_retry: Duration::from_secs(10),
+            update_retry_max: Duration::from_secs(600),
+            max_tasks: 10_000,
+        }
+    }
+}
+
+/// Randomness given at birth: two numbers, fresh for each start of the process, fixed in a simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entropy(pub u64, pub u64);

@@ -1,0 +1,186 @@
+//! What the shell must do about an event.
+
+use std::fmt;
+use std::time::Duration;
+
+use lonja_model::checkpoint::CheckpointOp;
+use lonja_model::link::FromAgent;
+use lonja_model::role::Role;
+use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId, TaskInfo};
+
+/// What the shell must do, in field order: nothing is launched, killed, forgotten or sent before what it
+/// rests on is durable (`docs/design.md`, D3).
+#[must_use]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Changes of the checkpoint, to be applied in this order and durable before anything below.
+    pub persist: Vec<CheckpointOp>,
+    /// Containers to make. Each is answered by `ContainerStarted` or `ContainerFailed`, once.
+    pub launch: Vec<LaunchContainer>,
+    /// Containers to end. Each has been reported as started or running.
+    pub kill: Vec<KillContainer>,
+    /// Containers that nobody asks about any more: their run directories may go (sandboxes have their own
+    /// time). Perhaps never made, perhaps forgotten before; then there is nothing to do.
+    pub forget: Vec<ContainerId>,
+    /// For the master, over the present link, in this order. Without a link they are dropped.
+    pub send: Vec<FromAgent>,
+    /// The link has changed: what earlier effects of the same batch wanted to send is void, for the next
+    /// link begins with a registration. [`Effects::append`] sees to it; a shell need not look.
+    pub new_link: bool,
+    /// Drop the link, if there is one, and connect anew. `LinkDown` need not be reported, `LinkUp` must.
+    pub reconnect: bool,
+    /// The agent cannot go on, for this reason. Its tasks keep running.
+    pub shutdown: Option<String>,
+    /// For the log.
+    pub notes: Vec<Note>,
+}
+
+impl Effects {
+    /// Adds what is to be done after what is to be done already.
+    pub fn append(&mut self, later: Self) {
+        let Self { persist, launch, kill, forget, send, new_link, reconnect, shutdown, notes } = later;
+        if new_link || reconnect {
+            self.send.clear();
+        }
+        self.persist.extend(persist);
+        self.launch.extend(launch);
+        self.kill.extend(kill);
+        self.forget.extend(forget);
+        self.send.extend(send);
+        self.new_link |= new_link;
+        self.reconnect = (self.reconnect && !new_link) || reconnect;
+        self.shutdown = self.shutdown.take().or(shutdown);
+        self.notes.extend(notes);
+    }
+}
+
+/// One container to make, for one run of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchContainer {
+    /// Its name, never used before.
+    pub container: ContainerId,
+    /// Whose task.
+    pub framework: FrameworkId,
+    /// For which of the framework's roles.
+    pub role: Role,
+    /// The task.
+    pub task: TaskInfo,
+    /// Who the program runs as: the task's user, else the framework's, else the agent's default;
+    /// `None`: the agent's own.
+    pub user: Option<String>,
+}
+
+/// One container to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KillContainer {
+    /// Which.
+    pub container: ContainerId,
+    /// Ask with SIGTERM, and force with SIGKILL this much later; zero: force at once. If a kill is under
+    /// way already, the earlier of the two forcings holds.
+    pub grace: Duration,
+}
+
+/// Something that is worth a line in the log and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A message that makes no sense now was ignored.
+    Unexpected {
+        /// Its name.
+        message: &'static str,
+    },
+    /// A task came that is known already; it was ignored (INV-15).
+    DuplicateTask {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskId,
+    },
+    /// A task was not taken on; its framework is told.
+    TaskRefused {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskId,
+        /// Why.
+        reason: String,
+    },
+    /// A kill of a task that is not here was ignored: the master answers those.
+    KillOfUnknownTask {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskId,
+    },
+    /// An acknowledgement that nothing waits for was ignored.
+    StaleAcknowledgement {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskId,
+    },
+    /// Bytes came for an executor that is not here.
+    NoExecutor {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+    },
+    /// The master refused the agent for now.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// The master has been silent for too long.
+    Silence,
+    /// A container without a record was found and is being destroyed (INV-26).
+    Stranger {
+        /// Which.
+        container: ContainerId,
+    },
+    /// News of a container that its record does not expect was ignored.
+    UnexpectedNews {
+        /// Which.
+        container: ContainerId,
+        /// What was said.
+        news: &'static str,
+    },
+    /// The recovered tasks need more than the agent has: nothing fits until enough of them end.
+    Overcommitted {
+        /// What they need.
+        needed: String,
+        /// What there is.
+        total: String,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unexpected { message } => write!(f, "{message} ignored: it makes no sense now"),
+            Self::DuplicateTask { framework, task } => {
+                write!(f, "task {task} of {framework} is known already: not launched again")
+            }
+            Self::TaskRefused { framework, task, reason } => {
+                write!(f, "task {task} of {framework} not taken on: {reason}")
+            }
+            Self::KillOfUnknownTask { framework, task } => {
+                write!(f, "kill of task {task} of {framework} ignored: it is not known here")
+            }
+            Self::StaleAcknowledgement { framework, task } => {
+                write!(f, "acknowledgement for task {task} of {framework} ignored: nothing waits for it")
+            }
+            Self::NoExecutor { framework, executor } => {
+                write!(f, "message for executor {executor} of {framework} dropped: it is not known here")
+            }
+            Self::Refused { reason } => write!(f, "the master refused this agent for now: {reason}"),
+            Self::Silence => f.write_str("no ping from the master for too long: connecting anew"),
+            Self::Stranger { container } => write!(f, "container {container} has no record: destroyed"),
+            Self::UnexpectedNews { container, news } => {
+                write!(f, "container {container} {news}: ignored, its record says otherwise")
+            }
+            Self::Overcommitted { needed, total } => {
+                write!(f, "recovered tasks need {needed}, this agent has {total}")
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What can happen to an agent.
+
+use lonja_model::checkpoint::Checkpoint;
+use lonja_model::link::ToAgent;
+use lonja_model::{ContainerId, Timestamp};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The first event ever, also on the very first start, when both are empty: what the agent remembers
+    /// and what the shell found of its containers.
+    ///
+    /// A container that the checkpoint does not know is answered by a kill without grace or by
+    /// [`crate::Effects::forget`]; a record whose container is not listed counts as
+    /// [`Recovery::NeverStarted`].
+    Recovered {
+        /// Every change ever made durable.
+        checkpoint: Checkpoint,
+        /// Every container of this agent that left a trace on the host, each once.
+        containers: Vec<(ContainerId, Recovery)>,
+    },
+    /// There is a link to the leading master.
+    LinkUp,
+    /// The link is gone. What was sent over it may or may not have arrived.
+    LinkDown,
+    /// The master says something.
+    Received(ToAgent),
+    /// A container's program runs. Comes at most once for each launch, before its exit.
+    ContainerStarted {
+        /// Which.
+        container: ContainerId,
+        /// The process id as the host sees it.
+        pid: u32,
+    },
+    /// A container could not be made, and nothing of it is left (INV-29).
+    ContainerFailed {
+        /// Which.
+        container: ContainerId,
+        /// At which step.
+        reason: LaunchFailure,
+        /// For people; names the command or the step that failed.
+        message: String,
+    },
+    /// A container's program has ended, and every process of the container with it.
+    ContainerExited {
+        /// Which.
+        container: ContainerId,
+        /// How.
+        exit: ContainerExit,
+    },
+    /// A deadline may have come; see [`crate::Agent::next_deadline`].
+    Tick,
+}
+
+/// What a restarted agent finds of one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Its program still runs, the same process as before (INV-25, INV-28).
+    Running {
+        /// The process id as the host sees it.
+        pid: u32,
+        /// When the program started; the present if that is not known. Counts for `max_completion_time`.
+        since: Timestamp,
+    },
+    /// Its program ended while the agent was away (INV-27).
+    Exited(ContainerExit),
+    /// It was never whole, and nothing of it is left (INV-29).
+    NeverStarted,
+}
+
+/// At which step a launch failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaunchFailure {
+    /// The surroundings could not be made: sandbox, namespaces, cgroup. REASON_CONTAINER_LAUNCH_FAILED.
+    Container,
+    /// The command could not be executed: not there, not executable. REASON_COMMAND_EXECUTOR_FAILED.
+    Command,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerExit {
+    /// What became of its program.
+    pub status: WaitStatus,
+    /// A signal of ours was sent to the program, for [`crate::Effects::kill`], before it ended.
+    pub killed_by_request: bool,
+    /// The kernel ended a process of the container because its memory limit was reached.
+    pub memory_breach: Option<MemoryBreach>,
+    /// More, for people; cut to 1,000 characters.
+    pub message: Option<String>,
+}
+
+/// What became of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitStatus {
+    /// It exited with this status, 0 to 255.
+    Exited(i32),
+    /// This signal ended it.
+    Signaled(i32),
+    /// Nobody saw it end.
+    Unknown {
+        /// Why nobody did, such as `the host was restarted`.
+        why: String,
+    },
+}
+
+/// A memory limit that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBreach {
+    /// The limit, in bytes.
+    pub limit_bytes: u64,
+    /// The most that was in use, in bytes.
+    pub peak_bytes: u64,
+}
+
+impl ContainerExit {
+    /// The program ended by itself, as `status` says.
+    pub fn new(status: WaitStatus) -> Self {
+        Self { status, killed_by_request: false, memory_breach: None, message: None }
+    }
+}

@@ -1,0 +1,81 @@
+//! What of the agent's resources is spoken for.
+//!
+//! Two sums are kept. **Promised** is what the master gave to tasks that have not ended: it is what the
+//! master counts too. **Held** is what containers have in their hands. They differ for a moment only: a
+//! task whose framework was shut down is no longer promised anything, yet holds its share until its
+//! container has ended; and a task that got that share waits, promised but not holding.
+//!
+//! Invariants
+//! - Neither sum is above the total, unless the agent came back with less than its tasks need.
+
+use lonja_model::Resources;
+
+/// The agent's resources and the two sums over its tasks.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    total: Resources,
+    promised: Resources,
+    held: Resources,
+}
+
+/// Which of the two sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sum {
+    Promised,
+    Held,
+}
+
+impl Ledger {
+    /// Nothing is spoken for.
+    pub(crate) fn new(total: Resources) -> Self {
+        Self { total, promised: Resources::new(), held: Resources::new() }
+    }
+
+    /// Everything there is.
+    pub(crate) fn total(&self) -> &Resources {
+        &self.total
+    }
+
+    /// One of the sums.
+    pub(crate) fn sum(&self, sum: Sum) -> &Resources {
+        match sum {
+            Sum::Promised => &self.promised,
+            Sum::Held => &self.held,
+        }
+    }
+
+    /// What the sum leaves of the total; nothing if the sum is above the total.
+    pub(crate) fn free(&self, sum: Sum) -> Resources {
+        self.total.checked_sub(self.sum(sum)).unwrap_or_default()
+    }
+
+    /// Would `part` fit beside the sum? O(kinds).
+    pub(crate) fn fits(&self, sum: Sum, part: &Resources) -> bool {
+        self.sum(sum).checked_add(part).is_ok_and(|needed| self.total.contains(&needed))
+    }
+
+    /// Counts `part` in. The caller has asked [`Ledger::fits`], or takes on what it must: then the only
+    /// error left is that something that has one holder would have two, and nothing is changed.
+    pub(crate) fn take(
+        &mut self,
+        sum: Sum,
+        part: &Resources,
+    ) -> Result<(), lonja_model::resources::AddError> {
+        let more = self.sum(sum).checked_add(part)?;
+        *self.sum_mut(sum) = more;
+        Ok(())
+    }
+
+    /// Counts `part`, which was taken, out again.
+    pub(crate) fn give_back(&mut self, sum: Sum, part: &Resources) {
+        let less = self.sum(sum).checked_sub(part).expect("what is given back was taken");
+        *self.sum_mut(sum) = less;
+    }
+
+    fn sum_mut(&mut self, sum: Sum) -> &mut Resources {
+        match sum {
+            Sum::Promised => &mut self.promised,
+            Sum::Held => &mut self.held,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What others may see of an agent's tasks.
+
+use lonja_model::framework::FrameworkInfo;
+use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState};
+
+use crate::Agent;
+use crate::book::{Key, Place, Task};
+use crate::ledger::Sum;
+
+/// One task, as its agent sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskView<'a> {
+    key: &'a Key,
+    task: &'a Task,
+}
+
+impl<'a> TaskView<'a> {
+    /// Whose it is.
+    pub fn framework(&self) -> &'a FrameworkId {
+        &self.key.0
+    }
+
+    /// Which it is.
+    pub fn id(&self) -> &'a TaskId {
+        &self.key.1
+    }
+
+    /// What was asked for.
+    pub fn info(&self) -> &'a TaskInfo {
+        &self.task.record.info
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> TaskState {
+        self.task.state()
+    }
+
+    /// The name of its container, which may not be made yet, or be no more.
+    pub fn container(&self) -> &'a ContainerId {
+        &self.task.record.container
+    }
+
+    /// The process id of its program, while that runs.
+    pub fn pid(&self) -> Option<u32> {
+        match self.task.place {
+            Place::Running { pid, since: _ } => Some(pid),
+            Place::Waiting(_) | Place::Launching | Place::Ended => None,
+        }
+    }
+
+    /// Is it being killed?
+    pub fn is_being_killed(&self) -> bool {
+        self.task.record.killing.is_some() && !self.task.has_ended()
+    }
+
+    /// Was its framework shut down?
+    pub fn is_orphaned(&self) -> bool {
+        self.task.record.orphaned
+    }
+
+    /// How many of its updates wait for an acknowledgement.
+    pub fn unacknowledged(&self) -> usize {
+        self.task.record.updates.len()
+    }
+}
+
+impl Agent {
+    /// Every task it knows, ended ones that wait for an acknowledgement included; by framework, then task.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskView<'_>> {
+        self.book.iter().map(|(key, task)| TaskView { key, task })
+    }
+
+    /// The tasks with that id: one of each framework that has it. O(tasks).
+    pub fn tasks_named<'a>(&'a self, id: &'a TaskId) -> impl Iterator<Item = TaskView<'a>> {
+        self.tasks().filter(move |task| task.id() == id)
+    }
+
+    /// That task.
+    pub fn task(&self, framework: &FrameworkId, id: &TaskId) -> Option<TaskView<'_>> {
+        let key = (framework.clone(), id.clone());
+        self.book
+            .iter_from(&key)
+            .next()
+            .filter(|(found, _)| **found == key)
+            .map(|(key, task)| TaskView { key, task })
+    }
+
+    /// The frameworks that have tasks here, as they last described themselves.
+    pub fn frameworks(&self) -> impl Iterator<Item = (&FrameworkId, &FrameworkInfo)> {
+        self.book.frameworks().iter()
+    }
+
+    /// What no task has been promised; nothing if the tasks need more than there is.
+    pub fn free(&self) -> Resources {
+        self.book.ledger().free(Sum::Promised)
+    }
+}

@@ -1,0 +1,144 @@
+//! Who is registered, reachable, how large.
+//!
+//! Invariants
+//! - A link belongs to at most one agent, and an agent has at most one link.
+//! - An agent with a link is known to the allocator and active there; without one it gets no offers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lonja_model::{AgentId, AgentInfo, Timestamp};
+
+use crate::effects::LinkId;
+
+/// One agent.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// As it last registered.
+    pub info: Arc<AgentInfo>,
+    /// The version it runs; empty until it has come back after a restart of the master.
+    pub version: String,
+    /// Where it is.
+    pub presence: Presence,
+    /// When it last said anything, or when the master began to wait for it.
+    pub last_heard: Timestamp,
+    /// When it was first registered with this master.
+    pub registered: Option<Timestamp>,
+    /// When it last came back.
+    pub reregistered: Option<Timestamp>,
+    /// The number of the last ping.
+    pub pings: u64,
+}
+
+/// Whether an agent is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// On this link.
+    Connected(LinkId),
+    /// Its link broke; it is expected back.
+    Disconnected,
+    /// Known from the registry; not yet back after a restart of the master.
+    Recovered,
+    /// Silent for too long; may return at any time.
+    Unreachable {
+        /// When it was declared so.
+        since: Timestamp,
+    },
+    /// Will never return.
+    Gone {
+        /// When it was declared so.
+        since: Timestamp,
+    },
+}
+
+impl Agent {
+    /// The link, if there is one.
+    pub fn link(&self) -> Option<LinkId> {
+        match self.presence {
+            Presence::Connected(link) => Some(link),
+            Presence::Disconnected | Presence::Recovered | Presence::Unreachable { .. } | Presence::Gone { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Is it part of the cluster, be it only expected?
+    pub fn is_present(&self) -> bool {
+        match self.presence {
+            Presence::Connected(_) | Presence::Disconnected | Presence::Recovered => true,
+            Presence::Unreachable { .. } | Presence::Gone { .. } => false,
+        }
+    }
+}
+
+/// All agents.
+#[derive(Debug, Default)]
+pub struct Agents {
+    agents: BTreeMap<AgentId, Agent>,
+    by_link: BTreeMap<LinkId, AgentId>,
+    named: u64,
+}
+
+impl Agents {
+    /// The number of the next agent that this master names.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.named += 1;
+        self.named - 1
+    }
+
+    /// One agent.
+    pub fn get(&self, agent: &AgentId) -> Option<&Agent> {
+        self.agents.get(agent)
+    }
+
+    /// One agent, to change anything but its presence.
+    pub(crate) fn get_mut(&mut self, agent: &AgentId) -> Option<&mut Agent> {
+        self.agents.get_mut(agent)
+    }
+
+    /// The agent on `link`.
+    pub fn on_link(&self, link: LinkId) -> Option<&AgentId> {
+        self.by_link.get(&link)
+    }
+
+    /// All agents in order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (&AgentId, &Agent)> {
+        self.agents.iter()
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.agents.len()
+    }
+
+    /// Is none known?
+    pub fn is_empty(&self) -> bool {
+        self.agents.is_empty()
+    }
+
+    pub(crate) fn insert(&mut self, id: AgentId, agent: Agent) {
+        let presence = agent.presence;
+        self.agents.insert(id.clone(), agent);
+        self.set_presence(&id, presence);
+    }
+
+    /// Moves an agent; returns the link it had before, if it had another.
+    pub(crate) fn set_presence(&mut self, id: &AgentId, presence: Presence) -> Option<LinkId> {
+        let agent = self.agents.get_mut(id)?;
+        let before = agent.link();
+        agent.presence = presence;
+        let after = agent.link();
+        if let Some(link) = before {
+            self.by_link.remove(&link);
+        }
+        if let Some(link) = after {
+            self.by_link.insert(link, id.clone());
+        }
+        before.filter(|link| Some(*link) != after)
+    }
+
+    pub(crate) fn forget(&mut self, id: &AgentId) {
+        self.set_presence(id, Presence::Recovered);
+        self.agents.remove(id);
+    }
+}

@@ -1,0 +1,53 @@
+//! From allocations to offers: the window in which changes gather, and the offers that come of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lonja_model::scheduler::Event;
+use lonja_model::{Offer, OfferId, Timestamp};
+
+use crate::State;
+use crate::deadlines::Timer;
+use crate::effects::{Effects, StreamId};
+
+/// Opens the allocation window if something waits for it.
+pub(crate) fn arm(state: &mut State, now: Timestamp) {
+    if state.allocator.needs_allocation() && state.deadlines.get(&Timer::Allocate).is_none() {
+        state.deadlines.set(Timer::Allocate, now + state.config.allocation_window);
+    }
+}
+
+/// The window closes: what changed is allocated, and offered framework by framework.
+pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp) {
+    let mut batches: BTreeMap<StreamId, Vec<Offer>> = BTreeMap::new();
+    for allocation in state.allocator.allocate(now) {
+        let stream = state.frameworks.get(&allocation.framework).and_then(|framework| framework.stream);
+        let agent = state.agents.get(&allocation.agent);
+        let (Some(stream), Some(agent)) = (stream, agent) else {
+            unreachable!("only connected frameworks and agents are active in the allocator");
+        };
+        let info = agent.info.clone();
+        let number = state.offers.next_number();
+        let offer = Offer {
+            id: OfferId::new(format!("{}-O{number}", state.me.id)).expect("made of letters, digits and dashes"),
+            framework: allocation.framework,
+            agent: allocation.agent,
+            role: allocation.role,
+            hostname: info.hostname.clone(),
+            port: info.port,
+            resources: allocation.resources,
+            attributes: info.attributes.clone(),
+            domain: info.domain.clone(),
+            executors: Vec::new(),
+        };
+        if let Some(timeout) = state.config.offer_timeout {
+            state.deadlines.set(Timer::OfferExpiry(offer.id.clone()), now + timeout);
+        }
+        state.counters.offers_made += 1;
+        state.offers.insert(Arc::new(offer.clone()));
+        batches.entry(stream).or_default().push(offer);
+    }
+    for (stream, offers) in batches {
+        effects.framework(stream, Event::Offers(offers));
+    }
+}

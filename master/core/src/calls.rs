@@ -1,0 +1,154 @@
+//! What frameworks ask, routed. Every call is answered: done, or refused with a reason.
+
+use lonja_model::link::ToAgent;
+use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
+use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::effects::{Effects, Outbound, StreamId};
+use crate::{State, offers, operations, reconcile, subscription, updates};
+
+/// Takes one call and answers it.
+pub(crate) fn call(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    stream: StreamId,
+    id: u64,
+    framework: Option<FrameworkId>,
+    call: Call,
+) {
+    state.counters.calls += 1;
+    let result = match call {
+        Call::Subscribe { framework, info, suppressed } => {
+            subscription::subscribe(state, effects, now, stream, framework, *info, suppressed)
+        }
+        other => admitted(state, now, stream, framework)
+            .and_then(|framework| subscribed(state, effects, now, &framework, other)),
+    };
+    if result.is_err() {
+        state.counters.calls_refused += 1;
+    }
+    if id != 0 || result.is_err() {
+        effects.send.push(Outbound::Answer(stream, id, result));
+    }
+}
+
+/// The framework that may call on this stream, now.
+fn admitted(
+    state: &mut State,
+    now: Timestamp,
+    stream: StreamId,
+    named: Option<FrameworkId>,
+) -> Result<FrameworkId, Refusal> {
+    let not_subscribed = |message: &str| Err(Refusal::new(RefusalCode::NotSubscribed, message));
+    let Some(framework) = state.frameworks.on_stream(stream).cloned() else {
+        return not_subscribed("this stream has no subscription; send SUBSCRIBE first");
+    };
+    if let Some(named) = named.filter(|named| *named != framework) {
+        let message = format!("this stream speaks for framework {framework}, the call names {named}");
+        return Err(Refusal { field: Some("framework_id".into()), ..Refusal::new(RefusalCode::InvalidArgument, message) });
+    }
+    let rate = state.config.calls_per_second;
+    if let Some(known) = state.frameworks.get_mut(&framework) && !known.calls.take(now) {
+        let message = format!("over {rate} calls a second; wait and send it again");
+        return Err(Refusal::new(RefusalCode::RateLimited, message));
+    }
+    Ok(framework)
+}
+
+fn subscribed(state: &mut State, effects: &mut Effects, now: Timestamp, framework: &FrameworkId, call: Call) -> CallResult {
+    match call {
+        Call::Subscribe { .. } => unreachable!("routed before"),
+        Call::Teardown => {
+            subscription::remove(state, effects, now, framework, "it asked to be torn down");
+            Ok(())
+        }
+        Call::Accept { offers, operations, filters } => {
+            operations::accept(state, effects, now, framework, &offers, operations, filters)
+        }
+        Call::Decline { offers, filters } => {
+            offers::decline(state, now, framework, &offers, filters);
+            Ok(())
+        }
+        Call::Revive { roles } => {
+            own_roles(state, framework, &roles)?;
+            state.allocator.revive(framework, &roles);
+            if let Some(known) = state.frameworks.get_mut(framework) {
+                known.suppressed.retain(|role| !roles.is_empty() && !roles.contains(role));
+            }
+            Ok(())
+        }
+        Call::Suppress { roles } => {
+            own_roles(state, framework, &roles)?;
+            state.allocator.suppress(framework, &roles);
+            if let Some(known) = state.frameworks.get_mut(framework) {
+                let all = if roles.is_empty() { known.info.roles.clone() } else { roles };
+                known.suppressed.extend(all);
+            }
+            Ok(())
+        }
+        Call::Kill { task, agent, grace } => kill(state, effects, now, framework, &task, agent.as_ref(), grace),
+        Call::Acknowledge { agent, task, update } => {
+            updates::acknowledge(state, effects, framework, &agent, &task, update)
+        }
+        Call::Reconcile { tasks } => {
+            reconcile::reconcile(state, effects, now, framework, tasks);
+            Ok(())
+        }
+        Call::Message { agent, executor, data } => {
+            let link = state.agents.get(&agent).and_then(|agent| agent.link());
+            let Some(link) = link else {
+                return Err(Refusal::new(RefusalCode::NotFound, format!("agent {agent} is not connected")));
+            };
+            effects.agent(link, ToAgent::Message { framework: framework.clone(), executor, data });
+            Ok(())
+        }
+        Call::Unsupported(name) => {
+            Err(Refusal::new(RefusalCode::Unsupported, format!("this master does not serve {name} yet")))
+        }
+    }
+}
+
+fn own_roles(state: &State, framework: &FrameworkId, roles: &BTreeSet<Role>) -> CallResult {
+    let Some(known) = state.frameworks.get(framework) else { return Ok(()) };
+    match roles.iter().find(|role| !known.info.roles.contains(role)) {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!("this framework has not subscribed with role {other}; nothing was changed");
+            Err(Refusal { field: Some("roles".into()), ..Refusal::new(RefusalCode::InvalidArgument, message) })
+        }
+    }
+}
+
+/// KILL. It is carried out when the task's agent is there, now or on its return (INV-23).
+pub(crate) fn kill(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    framework: &FrameworkId,
+    task: &TaskId,
+    agent: Option<&AgentId>,
+    grace: Option<Duration>,
+) -> CallResult {
+    let Some(known) = state.tasks.get_mut(framework, task) else {
+        reconcile::explicit(state, effects, now, framework, task, agent);
+        return Ok(());
+    };
+    if let Some(other) = agent.filter(|agent| *agent != known.agent()) {
+        let message = format!("task {task} is on agent {}, not on {other}; it was not killed", known.agent());
+        return Err(Refusal { field: Some("kill.agent_id".into()), ..Refusal::new(RefusalCode::Conflict, message) });
+    }
+    if known.state.is_terminal() {
+        let status = updates::last_word(&std::sync::Arc::new(known.clone()), now);
+        updates::deliver(state, effects, framework, status);
+        return Ok(());
+    }
+    known.killing = Some(grace);
+    let at = known.agent().clone();
+    if let Some(link) = state.agents.get(&at).and_then(|agent| agent.link()) {
+        effects.agent(link, ToAgent::Kill { framework: framework.clone(), task: task.clone(), grace });
+    }
+    Ok(())
+}

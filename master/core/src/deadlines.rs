@@ -1,0 +1,68 @@
+//! Everything that waits for a time. A timer is set again by setting it, and stands at most once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lonja_model::{AgentId, FrameworkId, OfferId, Timestamp};
+
+/// What waits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Ask an agent whether it is there.
+    Ping(AgentId),
+    /// An agent may have been silent for too long.
+    AgentSilent(AgentId),
+    /// Tell a framework that the master is there.
+    Heartbeat(FrameworkId),
+    /// A framework's failover timeout passes.
+    FrameworkRemoval(FrameworkId),
+    /// An offer has not been answered.
+    OfferExpiry(OfferId),
+    /// The allocation window closes.
+    Allocate,
+    /// Old entries leave the registry.
+    RegistryGc,
+}
+
+/// Timers by time and by name.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    by_time: BTreeSet<(Timestamp, Timer)>,
+    by_name: BTreeMap<Timer, Timestamp>,
+}
+
+impl Deadlines {
+    /// Sets `timer` to fire at `at`, wherever it stood before.
+    pub(crate) fn set(&mut self, timer: Timer, at: Timestamp) {
+        if let Some(before) = self.by_name.insert(timer.clone(), at) {
+            self.by_time.remove(&(before, timer.clone()));
+        }
+        self.by_time.insert((at, timer));
+    }
+
+    /// Takes `timer` away, if it stands.
+    pub(crate) fn cancel(&mut self, timer: Timer) {
+        if let Some(at) = self.by_name.remove(&timer) {
+            self.by_time.remove(&(at, timer));
+        }
+    }
+
+    /// When `timer` fires, if it stands.
+    pub(crate) fn get(&self, timer: &Timer) -> Option<Timestamp> {
+        self.by_name.get(timer).copied()
+    }
+
+    /// The earliest.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the earliest timer that is due at `now`.
+    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, timer) = self.by_time.pop_first()?;
+        self.by_name.remove(&timer);
+        Some(timer)
+    }
+}

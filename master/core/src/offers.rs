@@ -1,0 +1,140 @@
+//! Outstanding offers.
+//!
+//! A lease on part of one agent, made to one framework. It ends exactly once: accepted, declined,
+//! rescinded or expired (INV-3).
+//!
+//! Invariants
+//! - From creation to end its resources count against the framework's role.
+//! - An id is used once: it carries the epoch and a number that only grows.
+//!
+//! Source: Mesos v1 scheduler API, calls ACCEPT and DECLINE, events OFFERS and RESCIND.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lonja_model::offer::Filters;
+use lonja_model::scheduler::Event;
+use lonja_model::{AgentId, FrameworkId, Offer, OfferId, Timestamp};
+
+use crate::State;
+use crate::deadlines::Timer;
+use crate::effects::Effects;
+
+/// All outstanding offers, found by id, agent or framework.
+#[derive(Debug, Default)]
+pub struct Offers {
+    outstanding: BTreeMap<OfferId, Arc<Offer>>,
+    by_agent: BTreeMap<AgentId, BTreeSet<OfferId>>,
+    by_framework: BTreeMap<FrameworkId, BTreeSet<OfferId>>,
+    named: u64,
+}
+
+impl Offers {
+    /// The number of the next offer that this master names.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.named += 1;
+        self.named - 1
+    }
+
+    /// An outstanding offer.
+    pub fn get(&self, offer: &OfferId) -> Option<&Offer> {
+        self.outstanding.get(offer).map(|offer| &**offer)
+    }
+
+    /// All outstanding offers in order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Offer>> {
+        self.outstanding.values()
+    }
+
+    /// How many are outstanding.
+    pub fn len(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Is none outstanding?
+    pub fn is_empty(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+
+    pub(crate) fn on_agent(&self, agent: &AgentId) -> Vec<OfferId> {
+        self.by_agent.get(agent).into_iter().flatten().cloned().collect()
+    }
+
+    pub(crate) fn of_framework(&self, framework: &FrameworkId) -> Vec<OfferId> {
+        self.by_framework.get(framework).into_iter().flatten().cloned().collect()
+    }
+
+    pub(crate) fn insert(&mut self, offer: Arc<Offer>) {
+        self.by_agent.entry(offer.agent.clone()).or_default().insert(offer.id.clone());
+        self.by_framework.entry(offer.framework.clone()).or_default().insert(offer.id.clone());
+        let before = self.outstanding.insert(offer.id.clone(), offer);
+        assert!(before.is_none(), "an offer id is used once");
+    }
+
+    /// Ends an offer: whoever takes it must account for its resources.
+    #[must_use]
+    pub(crate) fn take(&mut self, id: &OfferId) -> Option<Arc<Offer>> {
+        let offer = self.outstanding.remove(id)?;
+        unlist(&mut self.by_agent, &offer.agent, id);
+        unlist(&mut self.by_framework, &offer.framework, id);
+        Some(offer)
+    }
+}
+
+fn unlist<K: Ord>(index: &mut BTreeMap<K, BTreeSet<OfferId>>, key: &K, id: &OfferId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.remove(id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// Ends an offer and gives its resources back to the allocator.
+pub(crate) fn give_back(state: &mut State, now: Timestamp, id: &OfferId, filter: Option<Duration>) -> Option<Arc<Offer>> {
+    let offer = state.offers.take(id)?;
+    state.deadlines.cancel(Timer::OfferExpiry(id.clone()));
+    let filter = filter.filter(|refuse| !refuse.is_zero());
+    state.allocator.recover(now, &offer.agent, &offer.framework, &offer.role, &offer.resources, filter);
+    Some(offer)
+}
+
+/// DECLINE. Ids that are no longer outstanding, or not the framework's, are ignored: an offer may have
+/// been rescinded while the call was on its way.
+pub(crate) fn decline(state: &mut State, now: Timestamp, framework: &FrameworkId, offers: &[OfferId], filters: Filters) {
+    for id in offers {
+        if state.offers.get(id).is_some_and(|offer| offer.framework == *framework) {
+            give_back(state, now, id, Some(filters.refuse));
+            state.counters.offers_declined += 1;
+        }
+    }
+}
+
+/// Ends every offer of an agent by no doing of its frameworks, and tells them.
+pub(crate) fn rescind_on(state: &mut State, effects: &mut Effects, now: Timestamp, agent: &AgentId) {
+    for id in state.offers.on_agent(agent) {
+        rescind(state, effects, now, &id, None);
+    }
+}
+
+/// Ends every offer of a framework without a word: its stream is no more.
+pub(crate) fn discard_of(state: &mut State, now: Timestamp, framework: &FrameworkId) {
+    for id in state.offers.of_framework(framework) {
+        give_back(state, now, &id, None);
+        state.counters.offers_rescinded += 1;
+    }
+}
+
+/// An offer has not been answered in time: others get a turn before it is made to the same framework again.
+pub(crate) fn expire(state: &mut State, effects: &mut Effects, now: Timestamp, id: &OfferId) {
+    rescind(state, effects, now, id, Some(Filters::DEFAULT.refuse));
+}
+
+fn rescind(state: &mut State, effects: &mut Effects, now: Timestamp, id: &OfferId, filter: Option<Duration>) {
+    let Some(offer) = give_back(state, now, id, filter) else { return };
+    state.counters.offers_rescinded += 1;
+    if let Some(stream) = state.frameworks.get(&offer.framework).and_then(|framework| framework.stream) {
+        effects.framework(stream, Event::Rescind(id.clone()));
+    }
+}

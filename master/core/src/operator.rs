@@ -1,0 +1,104 @@
+//! What operators ask.
+
+use std::time::Duration;
+
+use lonja_model::registry::RegistryOp;
+use lonja_model::resources::Scalar;
+use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
+use lonja_model::{FrameworkId, Role, TaskId, Timestamp};
+
+use crate::effects::{Effects, Outbound, RequestId};
+use crate::{State, calls, registry, subscription};
+
+/// A command of an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorCommand {
+    /// Kill a task as if its framework had asked.
+    KillTask {
+        /// Whose; may be left out if only one framework has a task of that id.
+        framework: Option<FrameworkId>,
+        /// Which.
+        task: TaskId,
+        /// Overrides the task's own.
+        grace: Option<Duration>,
+    },
+    /// Remove a framework and kill its tasks.
+    Teardown {
+        /// Which.
+        framework: FrameworkId,
+    },
+    /// Give a role a weight.
+    SetWeight {
+        /// Which.
+        role: Role,
+        /// In thousandths; above zero.
+        weight: Scalar,
+    },
+}
+
+/// Carries out a command and answers it.
+pub(crate) fn command(state: &mut State, effects: &mut Effects, now: Timestamp, request: RequestId, command: OperatorCommand) {
+    let result = match command {
+        OperatorCommand::KillTask { framework, task, grace } => {
+            kill_task(state, effects, now, framework, &task, grace)
+        }
+        OperatorCommand::Teardown { framework } => {
+            if state.frameworks.get(&framework).is_some() {
+                subscription::remove(state, effects, now, &framework, "an operator tore it down");
+                Ok(())
+            } else {
+                not_found(format!("no framework {framework} is subscribed or expected back"))
+            }
+        }
+        OperatorCommand::SetWeight { role, weight } => set_weight(state, effects, role, weight),
+    };
+    effects.send.push(Outbound::Operator(request, result));
+}
+
+fn not_found(message: String) -> CallResult {
+    Err(Refusal::new(RefusalCode::NotFound, message))
+}
+
+fn kill_task(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    framework: Option<FrameworkId>,
+    task: &TaskId,
+    grace: Option<Duration>,
+) -> CallResult {
+    let framework = match framework {
+        Some(framework) => framework,
+        None => {
+            let mut owners = state.tasks.named(task).into_iter();
+            match (owners.next(), owners.next()) {
+                (Some((owner, _)), None) => owner,
+                (None, _) => return not_found(format!("no task {task} is known; `lonja tasks` lists them")),
+                (Some((one, _)), Some((other, _))) => {
+                    let message = format!("frameworks {one} and {other} both have a task {task}: name the framework");
+                    return Err(Refusal::new(RefusalCode::Conflict, message));
+                }
+            }
+        }
+    };
+    match state.tasks.get(&framework, task) {
+        None => not_found(format!("framework {framework} has no task {task}")),
+        Some(known) if known.state.is_terminal() => {
+            Err(Refusal::new(RefusalCode::Conflict, format!("task {task} has ended: {}", known.state)))
+        }
+        Some(_) => calls::kill(state, effects, now, &framework, task, None, grace),
+    }
+}
+
+fn set_weight(state: &mut State, effects: &mut Effects, role: Role, weight: Scalar) -> CallResult {
+    if weight == Scalar::ZERO {
+        let message = format!("the weight of role {role} must be above zero");
+        return Err(Refusal::new(RefusalCode::InvalidArgument, message));
+    }
+    let stored = (weight.thousandths() != 1000).then_some(weight);
+    if state.registry.weights.get(&role).copied() != stored {
+        registry::change(state, effects, RegistryOp::Weight(role.clone(), stored));
+    }
+    state.allocator.set_weight(role, weight);
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! Agents coming, coming back, and losing their link.
+//!
+//! A new agent is admitted durably before it is offered: the registry change and the answer leave in one
+//! batch, change first (INV-10). An agent that comes back tells of its tasks, and what it tells holds.
+//!
+//! Source: Mesos master, registration and re-registration of agents; `docs/invariants.md` INV-9, 10, 22.
+
+use std::sync::Arc;
+
+use lonja_model::link::{AgentTask, FromAgent, ToAgent};
+use lonja_model::registry::{AgentStanding, FrameworkStanding};
+use lonja_model::task::{Reason, Source};
+use lonja_model::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, TaskState, TaskStatus, Timestamp};
+
+use crate::agents::{Agent, Presence};
+use crate::deadlines::Timer;
+use crate::effects::{ClusterEvent, Effects, LinkId, Outbound};
+use crate::tasks::Task;
+use crate::{State, liveness, offers, registry, snapshot, updates, validate};
+
+/// Everything that an agent says comes through here.
+pub(crate) fn message(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId, message: FromAgent) {
+    let known = state.agents.on_link(link).cloned();
+    if let Some(agent) = known.as_ref().and_then(|id| state.agents.get_mut(id)) {
+        agent.last_heard = now;
+    }
+    match (message, known) {
+        (FromAgent::Register { .. } | FromAgent::Reregister { .. }, Some(id)) => {
+            // Asked again because our answer was slow. What it says now may be older than what we sent since.
+            welcome(state, effects, link, &id);
+        }
+        (FromAgent::Register { info, version }, None) => register(state, effects, now, link, *info, version),
+        (FromAgent::Reregister { agent, info, version, tasks, frameworks }, None) => {
+            reregister(state, effects, now, link, agent, *info, version, tasks, frameworks);
+        }
+        (FromAgent::Update { framework, status, latest }, Some(id)) => {
+            updates::from_agent(state, effects, now, link, &id, &framework, *status, latest);
+        }
+        (FromAgent::Message { framework, executor, data }, Some(id)) => {
+            if let Some(stream) = state.frameworks.get(&framework).and_then(|framework| framework.stream) {
+                let event = lonja_model::scheduler::Event::Message { agent: id, executor, data };
+                effects.framework(stream, event);
+            }
+        }
+        (FromAgent::Pong { .. }, Some(_)) => {}
+        (FromAgent::Update { .. } | FromAgent::Message { .. } | FromAgent::Pong { .. }, None) => {
+            refuse(effects, link, "register before anything else", false);
+        }
+    }
+}
+
+fn refuse(effects: &mut Effects, link: LinkId, reason: impl Into<String>, permanent: bool) {
+    effects.agent(link, ToAgent::Refused { reason: reason.into(), permanent });
+    effects.send.push(Outbound::CloseLink(link));
+}
+
+fn welcome(state: &State, effects: &mut Effects, link: LinkId, agent: &AgentId) {
+    let ping_interval = state.config.ping_interval;
+    let max_missed_pings = state.config.max_missed_pings;
+    effects.agent(link, ToAgent::Registered { agent: agent.clone(), ping_interval, max_missed_pings });
+}
+
+fn register(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId, info: AgentInfo, version: String) {
+    if let Err(reason) = validate::agent(&info) {
+        return refuse(effects, link, reason, true);
+    }
+    if state.agents.len() >= state.config.max_agents {
+        let reason = format!("this master knows {} agents and takes no more; see --max-agents", state.agents.len());
+        return refuse(effects, link, reason, false);
+    }
+    let number = state.agents.next_number();
+    let id = AgentId::new(format!("{}-S{number}", state.me.id)).expect("made of letters, digits and dashes");
+    let info = AgentInfo { id: Some(id.clone()), ..info };
+    registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
+    state.allocator.add_agent(id.clone(), info.resources.clone(), lonja_allocator::AgentFacts::of(&info));
+    let agent = Agent {
+        info: Arc::new(info),
+        version,
+        presence: Presence::Connected(link),
+        last_heard: now,
+        registered: Some(now),
+        reregistered: None,
+        pings: 0,
+    };
+    state.agents.insert(id.clone(), agent);
+    state.counters.agents_registered += 1;
+    liveness::watch(state, now, &id);
+    welcome(state, effects, link, &id);
+    publish_added(state, effects, &id);
+}
+
+#[expect(clippy::too_many_arguments, reason = "the message, taken apart")]
+fn reregister(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    link: LinkId,
+    id: AgentId,
+    info: AgentInfo,
+    version: String,
+    reported: Vec<AgentTask>,
+    frameworks: Vec<(FrameworkId, FrameworkInfo)>,
+) {
+    let info = AgentInfo { id: Some(id.clone()), ..info };
+    if let Err(reason) = validate::agent(&info) {
+        return refuse(effects, link, reason, true);
+    }
+    let before = state.agents.get(&id).map(|agent| (agent.presence, agent.info.clone()));
+    match &before {
+        Some((Presence::Gone { .. }, _)) => {
+            let reason = format!("agent {id} was declared gone; remove its work dir to register it as a new agent");
+            return refuse(effects, link, reason, true);
+        }
+        Some((Presence::Connected(_), known)) if (&known.hostname, known.port) != (&info.hostname, info.port) => {
+            let reason = format!(
+                "agent {id} is connected from {}:{}; is this work dir a copy? remove it to register a new agent",
+                known.hostname, known.port
+            );
+            return refuse(effects, link, reason, false);
+        }
+        Some(_) | None => {}
+    }
+    registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
+    return_to_allocator(state, &id, before.as_ref().map(|(presence, _)| *presence), &info);
+    take_back(state, now, link, &id, info, version);
+    if let Some((Presence::Connected(old), _)) = before {
+        offers::rescind_on(state, effects, now, &id);
+        effects.send.push(Outbound::CloseLink(old));
+    }
+    state.counters.agents_reregistered += 1;
+    liveness::watch(state, now, &id);
+    welcome(state, effects, link, &id);
+    for (framework, info) in frameworks {
+        learn_framework(state, effects, now, &framework, info);
+    }
+    reconcile(state, effects, now, link, &id, reported);
+    publish_added(state, effects, &id);
+}
+
+/// The allocator knows an agent from its registration on, until it is unreachable.
+fn return_to_allocator(state: &mut State, id: &AgentId, before: Option<Presence>, info: &AgentInfo) {
+    match before {
+        Some(Presence::Connected(_) | Presence::Disconnected) => {
+            state.allocator.update_agent_total(id, info.resources.clone());
+            state.allocator.activate_agent(id);
+        }
+        None | Some(Presence::Recovered | Presence::Unreachable { .. } | Presence::Gone { .. }) => {
+            let facts = lonja_allocator::AgentFacts::of(info);
+            state.allocator.add_agent(id.clone(), info.resources.clone(), facts);
+        }
+    }
+}
+
+fn take_back(state: &mut State, now: Timestamp, link: LinkId, id: &AgentId, info: AgentInfo, version: String) {
+    let registered = state.agents.get(id).and_then(|agent| agent.registered);
+    let pings = state.agents.get(id).map_or(0, |agent| agent.pings);
+    state.agents.set_presence(id, Presence::Disconnected);
+    let agent = Agent {
+        info: Arc::new(info),
+        version,
+        presence: Presence::Connected(link),
+        last_heard: now,
+        registered: registered.or(Some(now)),
+        reregistered: Some(now),
+        pings,
+    };
+    state.agents.insert(id.clone(), agent);
+}
+
+/// A framework that only an agent remembers: this registry is newer than the framework. It is expected
+/// back like any other that lost its connection.
+fn learn_framework(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId, info: FrameworkInfo) {
+    if state.registry.frameworks.contains_key(id) {
+        return;
+    }
+    let left = info.failover_timeout.min(state.config.max_failover_timeout);
+    registry::put_framework(state, effects, id, &info, FrameworkStanding::Disconnected { left });
+    registry::expect_back(state, now, id, info);
+    state.deadlines.set(Timer::FrameworkRemoval(id.clone()), now + left);
+}
+
+/// Brings what the master knows of an agent's tasks and what the agent reports together.
+fn reconcile(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    link: LinkId,
+    agent: &AgentId,
+    reported: Vec<AgentTask>,
+) {
+    let mut missing: std::collections::BTreeSet<_> = state.tasks.on_agent(agent).into_iter().collect();
+    let mut orphaned = std::collections::BTreeSet::new();
+    for task in reported {
+        missing.remove(&(task.framework.clone(), task.info.id.clone()));
+        if state.frameworks.get(&task.framework).is_none() {
+            orphaned.insert(task.framework.clone());
+        }
+        returned(state, effects, now, link, agent, task);
+    }
+    for (framework, task) in missing {
+        let Some(known) = state.tasks.get(&framework, &task) else { continue };
+        if known.state.is_terminal() {
+            // The agent has forgotten it, so its last update was acknowledged: that word was lost, not the task.
+            updates::forget(state, &framework, &task);
+            continue;
+        }
+        // What never left STAGING never reached the agent; anything else did, and is no more.
+        let state_now = if known.state == TaskState::Staging { TaskState::Dropped } else { TaskState::Gone };
+        let status = TaskStatus::new(task, state_now, Source::Master, now)
+            .because(Reason::AgentReregistered)
+            .saying("its agent came back without it")
+            .on(agent.clone());
+        updates::from_master(state, effects, now, &framework, status);
+    }
+    for framework in orphaned {
+        effects.agent(link, ToAgent::ShutdownFramework { framework });
+    }
+}
+
+/// One task that a returning agent reports.
+fn returned(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId, agent: &AgentId, task: AgentTask) {
+    let (framework, id) = (task.framework.clone(), task.info.id.clone());
+    if let Some(known) = state.tasks.get(&framework, &id) {
+        if known.agent() != agent {
+            return;
+        }
+        let was_unreachable = known.state == TaskState::Unreachable;
+        let killing = known.killing;
+        if was_unreachable {
+            // Its resources left with the agent; they are back with it.
+            if !task.state.is_terminal() {
+                let (role, resources) = (known.role.clone(), known.info.resources.clone());
+                state.allocator.charge(agent, &framework, &role, &resources);
+            }
+            let status = TaskStatus::new(id.clone(), task.state, Source::Master, now)
+                .because(Reason::AgentReregistered)
+                .on(agent.clone());
+            updates::returned(state, effects, &framework, status);
+        } else if known.state.may_become(task.state) {
+            updates::learn_state(state, now, &framework, &id, task.state);
+        }
+        if let (Some(grace), false) = (killing, task.state.is_terminal()) {
+            effects.agent(link, ToAgent::Kill { framework, task: id, grace });
+        }
+        return;
+    }
+    if !task.state.is_terminal() {
+        state.allocator.charge(agent, &framework, &task.role, &task.info.resources);
+    }
+    state.history.task_returned(&framework, &id);
+    let record = Arc::new(Task {
+        framework,
+        role: task.role,
+        info: Arc::new(task.info),
+        state: task.state,
+        statuses: Vec::new(),
+        awaiting: None,
+        killing: None,
+        container: task.container,
+        since: now,
+    });
+    state.tasks.insert(record.clone());
+    effects.publish.push(ClusterEvent::TaskAdded(record));
+}
+
+/// An agent's link is no more. It keeps its tasks and loses its offers until it is back.
+pub(crate) fn link_closed(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId) {
+    let Some(id) = state.agents.on_link(link).cloned() else { return };
+    state.agents.set_presence(&id, Presence::Disconnected);
+    state.allocator.deactivate_agent(&id);
+    offers::rescind_on(state, effects, now, &id);
+    state.deadlines.cancel(Timer::Ping(id));
+}
+
+fn publish_added(state: &State, effects: &mut Effects, id: &AgentId) {
+    if let Some(view) = snapshot::agent(state, id) {
+        effects.publish.push(ClusterEvent::AgentAdded(Arc::new(view)));
+    }
+}

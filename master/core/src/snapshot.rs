@@ -1,0 +1,234 @@
+//! The read-only picture for APIs: taken when somebody asks, shared among all who ask at once.
+//!
+//! What is large stands behind an `Arc`, so that taking a picture copies pointers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lonja_model::resources::{Quantities, Scalar};
+use lonja_model::scheduler::MasterInfo;
+use lonja_model::{
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskState, Timestamp,
+};
+
+use crate::State;
+use crate::agents::Presence;
+use crate::effects::StreamId;
+use crate::tasks::Task;
+
+/// All that an API may show.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The master it was taken of.
+    pub master: MasterInfo,
+    /// When that master started.
+    pub started: Timestamp,
+    /// Agents in order of their ids.
+    pub agents: Vec<AgentView>,
+    /// Frameworks that are subscribed or expected back.
+    pub frameworks: Vec<FrameworkView>,
+    /// Removed frameworks, oldest first.
+    pub completed_frameworks: Vec<Arc<FrameworkView>>,
+    /// Tasks that are known, unreachable ones among them.
+    pub tasks: Vec<Arc<Task>>,
+    /// Ended tasks.
+    pub completed_tasks: Vec<Arc<Task>>,
+    /// Outstanding offers.
+    pub offers: Vec<Arc<Offer>>,
+    /// Roles that somebody uses or that have a weight.
+    pub roles: Vec<RoleView>,
+    /// What has happened so far.
+    pub counters: Counters,
+}
+
+/// One agent.
+#[derive(Clone, Debug)]
+pub struct AgentView {
+    /// Its id.
+    pub id: AgentId,
+    /// As it last registered.
+    pub info: Arc<AgentInfo>,
+    /// The version it runs; empty if that is not known.
+    pub version: String,
+    /// Whether it is there.
+    pub presence: Presence,
+    /// When it was first registered with this master.
+    pub registered: Option<Timestamp>,
+    /// When it last came back.
+    pub reregistered: Option<Timestamp>,
+    /// What its tasks hold.
+    pub allocated: Resources,
+    /// What is offered.
+    pub offered: Resources,
+    /// What is free.
+    pub free: Resources,
+}
+
+/// One framework.
+#[derive(Clone, Debug)]
+pub struct FrameworkView {
+    /// Its id.
+    pub id: FrameworkId,
+    /// As it last subscribed.
+    pub info: Arc<FrameworkInfo>,
+    /// Its stream, if it is connected.
+    pub stream: Option<StreamId>,
+    /// The roles it wants no offers for.
+    pub suppressed: BTreeSet<Role>,
+    /// When it first subscribed; unknown after a restart of the master.
+    pub registered: Option<Timestamp>,
+    /// When it last came back.
+    pub reregistered: Option<Timestamp>,
+    /// When it was removed.
+    pub unregistered: Option<Timestamp>,
+    /// When it will be removed unless it comes back.
+    pub removal: Option<Timestamp>,
+    /// What its tasks hold, over all agents.
+    pub allocated: Quantities,
+    /// What it is offered.
+    pub offered: Quantities,
+}
+
+/// One role.
+#[derive(Clone, Debug)]
+pub struct RoleView {
+    /// Its name.
+    pub role: Role,
+    /// Its weight in thousandths.
+    pub weight: Scalar,
+    /// The frameworks that subscribe with it.
+    pub frameworks: Vec<FrameworkId>,
+    /// What its frameworks' tasks hold.
+    pub allocated: Quantities,
+    /// What its frameworks are offered.
+    pub offered: Quantities,
+}
+
+/// What has happened since this master started. Each only grows.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each counts what its name says")]
+pub struct Counters {
+    pub agents_registered: u64,
+    pub agents_reregistered: u64,
+    pub agents_unreachable: u64,
+    pub removal_brakes: u64,
+    pub frameworks_subscribed: u64,
+    pub frameworks_resubscribed: u64,
+    pub frameworks_removed: u64,
+    pub calls: u64,
+    pub calls_refused: u64,
+    pub offers_made: u64,
+    pub offers_accepted: u64,
+    pub offers_declined: u64,
+    pub offers_rescinded: u64,
+    pub tasks_launched: u64,
+    /// Status updates by the state they tell of, repeats not counted.
+    pub updates: BTreeMap<TaskState, u64>,
+}
+
+impl Counters {
+    pub(crate) fn count_update(&mut self, state: TaskState) {
+        *self.updates.entry(state).or_default() += 1;
+    }
+}
+
+/// Takes the picture. O(cluster).
+pub(crate) fn take(state: &State) -> Snapshot {
+    let ids: Vec<AgentId> = state.agents.iter().map(|(id, _)| id.clone()).collect();
+    let frameworks: Vec<FrameworkId> = state.frameworks.iter().map(|(id, _)| id.clone()).collect();
+    let frameworks: Vec<FrameworkView> = frameworks.iter().filter_map(|id| framework(state, id)).collect();
+    Snapshot {
+        master: state.me.clone(),
+        started: state.started,
+        agents: ids.iter().filter_map(|id| agent(state, id)).collect(),
+        roles: roles(state, &frameworks),
+        frameworks,
+        completed_frameworks: state.history.frameworks().cloned().collect(),
+        tasks: state.tasks.iter().cloned().collect(),
+        completed_tasks: state.history.tasks().cloned().collect(),
+        offers: state.offers.iter().cloned().collect(),
+        counters: state.counters.clone(),
+    }
+}
+
+/// One agent as APIs show it.
+pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
+    let agent = state.agents.get(id)?;
+    let offered = state.offers.on_agent(id).iter().filter_map(|offer| state.offers.get(offer)).fold(
+        Resources::new(),
+        |sum, offer| sum.checked_add(&offer.resources).expect("two offers on one agent do not overlap"),
+    );
+    let held = state.tasks.on_agent(id).into_iter().filter_map(|(framework, task)| {
+        state.tasks.get(&framework, &task).filter(|task| !task.state.is_terminal())
+    });
+    // An agent may come back with more tasks than resources; its debt then has no place in a sum.
+    let allocated =
+        held.fold(Resources::new(), |sum, task| sum.checked_add(&task.info.resources).unwrap_or(sum));
+    Some(AgentView {
+        id: id.clone(),
+        info: agent.info.clone(),
+        version: agent.version.clone(),
+        presence: agent.presence,
+        registered: agent.registered,
+        reregistered: agent.reregistered,
+        allocated,
+        offered,
+        free: state.allocator.agent_free(id).cloned().unwrap_or_default(),
+    })
+}
+
+/// One framework as APIs show it.
+pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView> {
+    let framework = state.frameworks.get(id)?;
+    let mut offered = Quantities::default();
+    for offer in state.offers.of_framework(id).iter().filter_map(|offer| state.offers.get(offer)) {
+        offered.add(&offer.resources.quantities());
+    }
+    let mut allocated = Quantities::default();
+    for task in state.tasks.of_framework(id).filter(|task| !task.state.is_terminal()) {
+        allocated.add(&task.info.resources.quantities());
+    }
+    let removal = crate::deadlines::Timer::FrameworkRemoval(id.clone());
+    Some(FrameworkView {
+        id: id.clone(),
+        info: framework.info.clone(),
+        stream: framework.stream,
+        suppressed: framework.suppressed.clone(),
+        registered: framework.registered,
+        reregistered: framework.reregistered,
+        unregistered: None,
+        removal: state.deadlines.get(&removal),
+        allocated,
+        offered,
+    })
+}
+
+fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
+    let mut roles: BTreeMap<Role, RoleView> = BTreeMap::new();
+    let weights = &state.registry.weights;
+    let empty = |role: &Role| RoleView {
+        role: role.clone(),
+        weight: weights.get(role).copied().or(Scalar::from_units(1)).unwrap_or_default(),
+        frameworks: Vec::new(),
+        allocated: Quantities::default(),
+        offered: Quantities::default(),
+    };
+    for role in weights.keys() {
+        roles.entry(role.clone()).or_insert_with(|| empty(role));
+    }
+    for framework in frameworks {
+        for role in &framework.info.roles {
+            let view = roles.entry(role.clone()).or_insert_with(|| empty(role));
+            view.frameworks.push(framework.id.clone());
+        }
+    }
+    for task in state.tasks.iter().filter(|task| !task.state.is_terminal()) {
+        let view = roles.entry(task.role.clone()).or_insert_with(|| empty(&task.role));
+        view.allocated.add(&task.info.resources.quantities());
+    }
+    for offer in state.offers.iter() {
+        let view = roles.entry(offer.role.clone()).or_insert_with(|| empty(&offer.role));
+        view.offered.add(&offer.resources.quantities());
+    }
+    roles.into_values().collect()
+}

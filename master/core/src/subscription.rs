@@ -1,0 +1,221 @@
+//! Frameworks subscribing, failing over, going away, and being removed.
+//!
+//! - A newer stream wins; the older one gets an ERROR event and is closed (INV-14).
+//! - Without a stream a framework has its failover timeout to come back; its tasks run on meanwhile. The
+//!   time left is what is stored, so that a restart of the master never shortens it (INV-37).
+//! - A removed framework's tasks are killed; its id stays refused.
+//!
+//! Source: Mesos v1 scheduler API, SUBSCRIBE and TEARDOWN.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use lonja_model::link::ToAgent;
+use lonja_model::registry::FrameworkStanding;
+use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
+use lonja_model::{FrameworkId, FrameworkInfo, Role, TaskState, Timestamp};
+
+use crate::deadlines::Timer;
+use crate::effects::{ClusterEvent, Effects, Outbound, StreamId};
+use crate::frameworks::Framework;
+use crate::{State, offers, registry, snapshot, updates, validate};
+
+/// SUBSCRIBE. A refusal also comes as an ERROR event, and the stream is closed.
+pub(crate) fn subscribe(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    stream: StreamId,
+    id: Option<FrameworkId>,
+    info: FrameworkInfo,
+    suppressed: BTreeSet<Role>,
+) -> CallResult {
+    if let Some(speaks_for) = state.frameworks.on_stream(stream) {
+        let message = format!("this stream is subscribed already, for framework {speaks_for}");
+        return Err(Refusal::new(RefusalCode::Conflict, message));
+    }
+    if let Err(refusal) = admissible(state, id.as_ref(), &info, &suppressed) {
+        effects.framework(stream, Event::Error(refusal.message.clone()));
+        effects.send.push(Outbound::CloseStream(stream));
+        return Err(refusal);
+    }
+    let known = id.as_ref().is_some_and(|id| state.frameworks.get(id).is_some());
+    let id = id.unwrap_or_else(|| new_id(state));
+    if known {
+        come_back(state, effects, now, stream, &id, info, suppressed);
+    } else {
+        come_first(state, effects, now, stream, &id, info, suppressed);
+    }
+    state.deadlines.set(Timer::Heartbeat(id.clone()), now + state.config.heartbeat_interval);
+    let heartbeat = state.config.heartbeat_interval;
+    let event = Event::Subscribed { framework: id.clone(), heartbeat, master: state.me.clone() };
+    effects.framework(stream, event);
+    effects.framework(stream, Event::Heartbeat);
+    if known {
+        // Its unacknowledged updates wait on the agents, some of them for minutes: it wants them now.
+        for agent in state.tasks.agents_of(&id) {
+            if let Some(link) = state.agents.get(&agent).and_then(|agent| agent.link()) {
+                effects.agent(link, ToAgent::ResendUpdates { framework: id.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn new_id(state: &mut State) -> FrameworkId {
+    let number = state.frameworks.next_number();
+    FrameworkId::new(format!("{}-{number:04}", state.me.id)).expect("made of letters, digits and dashes")
+}
+
+fn admissible(
+    state: &State,
+    id: Option<&FrameworkId>,
+    info: &FrameworkInfo,
+    suppressed: &BTreeSet<Role>,
+) -> Result<(), Refusal> {
+    validate::framework(info, suppressed)?;
+    let conflict = |message: String| Err(Refusal::new(RefusalCode::Conflict, message));
+    if let Some(record) = id.and_then(|id| state.registry.frameworks.get(id)) {
+        if record.standing == FrameworkStanding::Removed {
+            return conflict("Framework has been removed; subscribe without an id to get a new one".to_owned());
+        }
+        if record.info.principal != info.principal {
+            return conflict("a framework cannot change its principal; subscribe as before".to_owned());
+        }
+    } else if state.frameworks.len() >= state.config.max_frameworks {
+        return conflict(format!("this master has {} frameworks and takes no more", state.frameworks.len()));
+    }
+    Ok(())
+}
+
+fn come_first(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    stream: StreamId,
+    id: &FrameworkId,
+    mut info: FrameworkInfo,
+    suppressed: BTreeSet<Role>,
+) {
+    info.failover_timeout = info.failover_timeout.min(state.config.max_failover_timeout);
+    registry::put_framework(state, effects, id, &info, FrameworkStanding::Connected);
+    state.allocator.add_framework(id.clone(), facts(&info, &suppressed));
+    let framework = Framework {
+        info: Arc::new(info),
+        stream: Some(stream),
+        suppressed,
+        registered: Some(now),
+        reregistered: None,
+        calls: registry::call_budget(state, now),
+    };
+    state.frameworks.insert(id.clone(), framework);
+    state.counters.frameworks_subscribed += 1;
+    publish(state, effects, id, ClusterEvent::FrameworkAdded);
+}
+
+fn come_back(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    stream: StreamId,
+    id: &FrameworkId,
+    mut info: FrameworkInfo,
+    suppressed: BTreeSet<Role>,
+) {
+    if let Some(old) = state.frameworks.set_stream(id, Some(stream)) {
+        effects.framework(old, Event::Error("Framework failed over".to_owned()));
+        effects.send.push(Outbound::CloseStream(old));
+        // Offers belong to the conversation they were made in (INV-39).
+        offers::discard_of(state, now, id);
+    }
+    let Some(known) = state.frameworks.get_mut(id) else { return };
+    info.user.clone_from(&known.info.user);
+    info.checkpoint = known.info.checkpoint;
+    info.failover_timeout = info.failover_timeout.min(state.config.max_failover_timeout);
+    known.info = Arc::new(info.clone());
+    known.suppressed.clone_from(&suppressed);
+    known.registered = known.registered.or(Some(now));
+    known.reregistered = Some(now);
+    registry::put_framework(state, effects, id, &info, FrameworkStanding::Connected);
+    state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
+    // Down and up again, so that the filters of the old conversation go.
+    state.allocator.deactivate_framework(id);
+    state.allocator.update_framework(id, facts(&info, &suppressed));
+    state.allocator.activate_framework(id);
+    state.counters.frameworks_resubscribed += 1;
+    publish(state, effects, id, ClusterEvent::FrameworkUpdated);
+}
+
+fn facts(info: &FrameworkInfo, suppressed: &BTreeSet<Role>) -> lonja_allocator::FrameworkFacts {
+    lonja_allocator::FrameworkFacts {
+        roles: info.roles.clone(),
+        capabilities: info.capabilities.clone(),
+        minimum_offers: info.minimum_offers.clone(),
+        suppressed: suppressed.clone(),
+    }
+}
+
+/// Tells a framework that the master is there.
+pub(crate) fn heartbeat(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId) {
+    let Some(stream) = state.frameworks.get(id).and_then(|framework| framework.stream) else { return };
+    effects.framework(stream, Event::Heartbeat);
+    state.deadlines.set(Timer::Heartbeat(id.clone()), now + state.config.heartbeat_interval);
+}
+
+/// A framework's stream is no more: its offers go back, its tasks run on, its time runs.
+pub(crate) fn stream_closed(state: &mut State, effects: &mut Effects, now: Timestamp, stream: StreamId) {
+    let Some(id) = state.frameworks.on_stream(stream).cloned() else { return };
+    state.frameworks.set_stream(&id, None);
+    offers::discard_of(state, now, &id);
+    state.allocator.deactivate_framework(&id);
+    state.deadlines.cancel(Timer::Heartbeat(id.clone()));
+    let Some(info) = state.frameworks.get(&id).map(|framework| framework.info.clone()) else { return };
+    if info.failover_timeout.is_zero() {
+        return remove(state, effects, now, &id, "its stream closed and it has no failover timeout");
+    }
+    let left = info.failover_timeout;
+    registry::put_framework(state, effects, &id, &info, FrameworkStanding::Disconnected { left });
+    state.deadlines.set(Timer::FrameworkRemoval(id.clone()), now + left);
+    publish(state, effects, &id, ClusterEvent::FrameworkUpdated);
+}
+
+/// Removes a framework for good and has its tasks killed. Their resources come back as their agents
+/// report them ended, not before.
+pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId, why: &str) {
+    offers::discard_of(state, now, id);
+    let Some(view) = snapshot::framework(state, id) else { return };
+    let Some(framework) = state.frameworks.remove(id) else { return };
+    registry::put_framework(state, effects, id, &framework.info, FrameworkStanding::Removed);
+    state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
+    state.deadlines.cancel(Timer::Heartbeat(id.clone()));
+    for agent in state.tasks.agents_of(id) {
+        if let Some(link) = state.agents.get(&agent).and_then(|agent| agent.link()) {
+            effects.agent(link, ToAgent::ShutdownFramework { framework: id.clone() });
+        }
+    }
+    let lost: Vec<_> = state
+        .tasks
+        .of_framework(id)
+        .filter(|task| task.state == TaskState::Unreachable || task.state.is_terminal())
+        .map(|task| task.id().clone())
+        .collect();
+    for task in lost {
+        updates::learn_state(state, now, id, &task, TaskState::Lost);
+        updates::forget(state, id, &task);
+    }
+    state.allocator.remove_framework(id);
+    if let Some(stream) = framework.stream {
+        effects.framework(stream, Event::Error(format!("Framework has been removed: {why}")));
+        effects.send.push(Outbound::CloseStream(stream));
+    }
+    let view = Arc::new(snapshot::FrameworkView { unregistered: Some(now), stream: None, ..view });
+    state.history.framework_removed(view.clone());
+    state.counters.frameworks_removed += 1;
+    effects.publish.push(ClusterEvent::FrameworkRemoved(view));
+}
+
+fn publish(state: &State, effects: &mut Effects, id: &FrameworkId, event: fn(Arc<snapshot::FrameworkView>) -> ClusterEvent) {
+    if let Some(view) = snapshot::framework(state, id) {
+        effects.publish.push(event(Arc::new(view)));
+    }
+}

@@ -1,0 +1,111 @@
+use lonja_model::link::ToAgent;
+use lonja_model::registry::FrameworkStanding;
+use lonja_model::scheduler::{Call, Event, RefusalCode};
+use std::time::Duration;
+
+use super::fixture::*;
+
+#[test]
+fn a_call_before_subscribe_is_refused() {
+    let mut cluster = cluster();
+    let refused = cluster.call(crate::StreamId(7), Call::Teardown);
+    assert_eq!(refused.unwrap_err().code, RefusalCode::NotSubscribed);
+}
+
+#[test]
+fn a_newer_stream_wins_and_the_older_is_told() {
+    let mut cluster = cluster();
+    cluster.agent("cpus:4;mem:4096");
+    let (old, id) = cluster.framework("web");
+    cluster.only_offer(old);
+
+    let new = cluster.subscribe(Some(&id), framework_info("web", secs(60)));
+
+    assert_eq!(cluster.events(old).last(), Some(&Event::Error("Framework failed over".into())));
+    assert!(cluster.closed_streams.contains(&old));
+    cluster.lose_stream(old);
+    cluster.only_offer(new);
+}
+
+#[test]
+fn a_lost_stream_leaves_tasks_running_until_the_failover_timeout_and_not_a_moment_less() {
+    let mut cluster = cluster();
+    let (link, _, stream, id) = cluster.running();
+    cluster.lose_stream(stream);
+
+    cluster.advance_with_pongs(&[link], secs(60) - Duration::from_millis(1));
+    assert!(!cluster.sent(link).contains(&ToAgent::ShutdownFramework { framework: id.clone() }));
+    cluster.advance(Duration::from_millis(1));
+
+    assert!(cluster.sent(link).contains(&ToAgent::ShutdownFramework { framework: id.clone() }));
+    let back = cluster.subscribe(Some(&id), framework_info("web", secs(60)));
+    assert!(matches!(&cluster.events(back)[0], Event::Error(why) if why.contains("removed")));
+}
+
+#[test]
+fn a_framework_back_in_time_keeps_its_tasks_and_gets_its_updates_again() {
+    let mut cluster = cluster();
+    let (link, _, stream, id) = cluster.running();
+    cluster.lose_stream(stream);
+    cluster.advance_with_pongs(&[link], secs(30));
+
+    let stream = cluster.subscribe(Some(&id), framework_info("web", secs(60)));
+    cluster.advance_with_pongs(&[link], secs(120));
+
+    assert_eq!(cluster.subscribed(stream), Some(id.clone()));
+    assert!(cluster.sent(link).contains(&ToAgent::ResendUpdates { framework: id }));
+    assert_eq!(cluster.master.snapshot().tasks.len(), 1);
+}
+
+#[test]
+fn without_a_failover_timeout_a_lost_stream_is_the_end() {
+    let mut cluster = cluster();
+    let stream = cluster.subscribe(None, framework_info("web", secs(0)));
+    let id = cluster.subscribed(stream).unwrap();
+    cluster.lose_stream(stream);
+    assert_eq!(cluster.registry.frameworks[&id].standing, FrameworkStanding::Removed);
+}
+
+#[test]
+fn teardown_kills_the_tasks_and_their_resources_come_back_when_they_have_ended() {
+    let mut cluster = cluster();
+    let (link, agent, stream, id) = cluster.running();
+    let (other, _) = cluster.framework("other");
+
+    cluster.call(stream, Call::Teardown).unwrap();
+
+    assert!(cluster.sent(link).contains(&ToAgent::ShutdownFramework { framework: id.clone() }));
+    cluster.settle();
+    assert!(cluster.offers(other).iter().all(|offer| offer.resources != res("cpus:4;mem:4096")));
+    cluster.report(link, &id, "t1", lonja_model::TaskState::Killed, 2);
+    let acknowledge = |m: &ToAgent| matches!(m, ToAgent::Acknowledge { .. });
+    assert!(cluster.sent(link).last().is_some_and(acknowledge), "nobody else will");
+    let free = cluster.master.snapshot().agents.into_iter().find(|a| a.id == agent).unwrap().free;
+    cluster.settle();
+    let offered = cluster.offers(other).into_iter().next_back().unwrap();
+    assert!(offered.resources == free || offered.resources == res("cpus:1;mem:64"));
+}
+
+#[test]
+fn calls_over_the_limit_are_refused_and_others_are_not_held_up() {
+    let mut cluster = cluster_with(crate::Config { call_burst: 2, calls_per_second: 1, ..Default::default() });
+    let (flooder, _) = cluster.framework("a");
+    let (other, _) = cluster.framework("b");
+    let reconcile = || Call::Reconcile { tasks: vec![] };
+    cluster.call(flooder, reconcile()).unwrap();
+    cluster.call(flooder, reconcile()).unwrap();
+
+    assert_eq!(cluster.call(flooder, reconcile()).unwrap_err().code, RefusalCode::RateLimited);
+    cluster.call(other, reconcile()).unwrap();
+    cluster.advance(secs(1));
+    cluster.call(flooder, reconcile()).unwrap();
+}
+
+#[test]
+fn heartbeats_come_at_their_interval() {
+    let mut cluster = cluster();
+    let (stream, _) = cluster.framework("web");
+    cluster.advance(secs(45));
+    let beats = cluster.events(stream).iter().filter(|event| **event == Event::Heartbeat).count();
+    assert_eq!(beats, 4);
+}

@@ -1,0 +1,124 @@
+use lonja_model::TaskState;
+use lonja_model::registry::AgentStanding;
+use lonja_model::scheduler::Event;
+
+use super::fixture::*;
+use crate::agents::Presence;
+
+#[test]
+fn silence_shorter_than_the_limit_changes_nothing_and_longer_makes_unreachable() {
+    let mut cluster = cluster();
+    let (_, agent, stream, _) = cluster.running();
+
+    cluster.advance(secs(74));
+    assert_eq!(cluster.last_state(stream), Some(TaskState::Running));
+    cluster.advance(secs(2));
+
+    assert_eq!(cluster.last_state(stream), Some(TaskState::Unreachable));
+    assert!(cluster.events(stream).iter().any(|event| matches!(event, Event::Failure { .. })));
+    assert!(matches!(cluster.registry.agents[&agent].standing, AgentStanding::Unreachable { .. }));
+}
+
+#[test]
+fn an_agent_that_answers_stays() {
+    let mut cluster = cluster();
+    let (link, agent, stream, _) = cluster.running();
+    cluster.advance_with_pongs(&[link], secs(600));
+    assert_eq!(cluster.last_state(stream), Some(TaskState::Running));
+    assert_eq!(cluster.registry.agents[&agent].standing, AgentStanding::Admitted);
+}
+
+#[test]
+fn a_broken_link_takes_the_offers_and_leaves_the_tasks() {
+    let mut cluster = cluster();
+    let (link, agent, stream, framework) = cluster.running();
+    cluster.call(stream, lonja_model::scheduler::Call::Revive { roles: Default::default() }).unwrap();
+    cluster.settle();
+
+    cluster.lose_link(link);
+
+    assert!(cluster.events(stream).iter().any(|event| matches!(event, Event::Rescind(_))));
+    let task = agent_task(&framework, "t1", &agent, "cpus:1;mem:64", TaskState::Running);
+    cluster.offers(stream);
+    cluster.back(&agent, "cpus:4;mem:4096", vec![task]);
+    assert_eq!(cluster.only_offer(stream).resources, res("cpus:3;mem:4032"));
+}
+
+#[test]
+fn an_unreachable_agent_that_returns_brings_its_tasks_back() {
+    let mut cluster = cluster();
+    let (_, agent, stream, framework) = cluster.running();
+    cluster.advance(secs(80));
+    let task = agent_task(&framework, "t1", &agent, "cpus:1;mem:64", TaskState::Running);
+
+    cluster.back(&agent, "cpus:4;mem:4096", vec![task]);
+
+    assert_eq!(cluster.last_state(stream), Some(TaskState::Running));
+    assert_eq!(cluster.registry.agents[&agent].standing, AgentStanding::Admitted);
+}
+
+#[test]
+fn a_task_that_its_agent_forgot_is_gone_and_one_that_never_arrived_is_dropped() {
+    let mut cluster = cluster();
+    let (link, agent, stream, _) = cluster.running();
+    cluster.call(stream, lonja_model::scheduler::Call::Revive { roles: Default::default() }).unwrap();
+    let offer = cluster.only_offer(stream);
+    cluster.launch(stream, &offer, vec![task_info("t2", &agent, "cpus:1;mem:64")]).unwrap();
+    cluster.lose_link(link);
+
+    cluster.back(&agent, "cpus:4;mem:4096", vec![]);
+
+    let last = |task: &str| cluster.updates(stream).into_iter().rfind(|s| s.task.as_str() == task).unwrap().state;
+    assert_eq!((last("t1"), last("t2")), (TaskState::Gone, TaskState::Dropped));
+}
+
+#[test]
+fn when_most_agents_are_silent_together_none_is_removed() {
+    let mut cluster = cluster();
+    let agents: Vec<_> = (0..5).map(|_| cluster.agent("cpus:1;mem:1024")).collect();
+    let talking = [agents[0].0, agents[1].0];
+
+    cluster.advance_with_pongs(&talking, secs(200));
+
+    assert!(cluster.registry.agents.values().all(|record| record.standing == AgentStanding::Admitted));
+    assert_eq!(cluster.alerts.len(), 1);
+    assert!(cluster.alerts[0].contains("3 of 5"), "{}", cluster.alerts[0]);
+}
+
+#[test]
+fn fewer_silent_agents_are_removed_no_faster_than_the_rate() {
+    let config = crate::Config { removal_rate: 1, removal_rate_period: secs(60), ..Default::default() };
+    let mut cluster = cluster_with(config);
+    let agents: Vec<_> = (0..8).map(|_| cluster.agent("cpus:1;mem:1024")).collect();
+    let talking: Vec<_> = agents[2..].iter().map(|(link, _)| *link).collect();
+    let unreachable = |cluster: &Cluster| {
+        let standing = |record: &&lonja_model::registry::AgentRecord| record.standing != AgentStanding::Admitted;
+        cluster.registry.agents.values().filter(standing).count()
+    };
+
+    cluster.advance_with_pongs(&talking, secs(76));
+    assert_eq!(unreachable(&cluster), 1);
+    cluster.advance_with_pongs(&talking, secs(80));
+    assert_eq!(unreachable(&cluster), 2);
+}
+
+#[test]
+fn a_copy_of_a_connected_agents_work_dir_is_refused() {
+    let mut cluster = cluster();
+    let (_, agent) = cluster.agent("cpus:4;mem:4096");
+    let link = crate::LinkId(99);
+    let info = lonja_model::AgentInfo { hostname: "elsewhere".into(), ..agent_info("cpus:4;mem:4096") };
+    let message = lonja_model::link::FromAgent::Reregister {
+        agent: agent.clone(),
+        info: Box::new(info),
+        version: "0.1.0".into(),
+        tasks: vec![],
+        frameworks: vec![],
+    };
+
+    cluster.say(link, message);
+
+    assert!(cluster.registered(link).is_none());
+    let snapshot = cluster.master.snapshot();
+    assert!(matches!(snapshot.agents[0].presence, Presence::Connected(link) if link != crate::LinkId(99)));
+}

@@ -1,0 +1,9 @@
+//! The master's rules, each by name; and properties over any sequence of steps.
+
+mod fixture;
+mod failover;
+mod frameworks;
+mod launches;
+mod liveness;
+mod offers;
+mod properties;

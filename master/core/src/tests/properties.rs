@@ -1,0 +1,209 @@
+//! Any sequence of steps by agents, frameworks, operators and time keeps every promise; the fixture checks
+//! them after each step.
+
+use lonja_model::link::FromAgent;
+use lonja_model::scheduler::Call;
+use lonja_model::{FrameworkId, TaskId, TaskState};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fixture::*;
+use crate::{LinkId, StreamId};
+
+#[derive(Clone, Debug)]
+enum Step {
+    AgentJoins,
+    LinkBreaks(usize),
+    AgentReturns(usize, bool),
+    FrameworkJoins,
+    StreamBreaks(usize),
+    FrameworkReturns(usize),
+    Launch(usize),
+    Decline(usize),
+    Report(usize, u8),
+    Kill(usize),
+    Teardown(usize),
+    Revive(usize),
+    Pass(u64),
+    Pongs,
+    MasterRestarts,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => Just(Step::AgentJoins),
+        1 => (0..8usize).prop_map(Step::LinkBreaks),
+        2 => (0..8usize, any::<bool>()).prop_map(|(agent, all)| Step::AgentReturns(agent, all)),
+        2 => Just(Step::FrameworkJoins),
+        1 => (0..8usize).prop_map(Step::StreamBreaks),
+        2 => (0..8usize).prop_map(Step::FrameworkReturns),
+        8 => (0..8usize).prop_map(Step::Launch),
+        2 => (0..8usize).prop_map(Step::Decline),
+        8 => (0..16usize, 0..5u8).prop_map(|(task, state)| Step::Report(task, state)),
+        2 => (0..16usize).prop_map(Step::Kill),
+        1 => (0..8usize).prop_map(Step::Teardown),
+        1 => (0..8usize).prop_map(Step::Revive),
+        4 => (0..100u64).prop_map(Step::Pass),
+        2 => Just(Step::Pongs),
+        1 => Just(Step::MasterRestarts),
+    ]
+}
+
+/// What the test plays: agents with the tasks they hold, and frameworks.
+#[derive(Default)]
+struct World {
+    agents: Vec<(lonja_model::AgentId, Option<LinkId>)>,
+    frameworks: Vec<(FrameworkId, Option<StreamId>)>,
+    tasks: BTreeMap<(FrameworkId, TaskId), (usize, TaskState)>,
+    launched: usize,
+    reported: u8,
+}
+
+fn nth<T>(items: &[T], index: usize) -> Option<usize> {
+    (!items.is_empty()).then(|| index % items.len())
+}
+
+impl World {
+    fn step(&mut self, cluster: &mut Cluster, step: Step) {
+        match step {
+            Step::AgentJoins if self.agents.len() < 6 => {
+                let (link, id) = cluster.agent("cpus:4;mem:4096;ports:[1-10]");
+                self.agents.push((id, Some(link)));
+            }
+            Step::LinkBreaks(index) => {
+                let Some(index) = nth(&self.agents, index) else { return };
+                if let Some(link) = self.agents[index].1.take() {
+                    cluster.lose_link(link);
+                }
+            }
+            Step::AgentReturns(index, all) => {
+                let Some(index) = nth(&self.agents, index) else { return };
+                if !all {
+                    self.tasks.retain(|_, (agent, _)| *agent != index);
+                }
+                let agent = self.agents[index].0.clone();
+                let held = self.tasks.iter().filter(|(_, (on, _))| *on == index);
+                let tasks = held
+                    .map(|((framework, task), (_, state))| {
+                        agent_task(framework, task.as_str(), &agent, "cpus:1;mem:64", *state)
+                    })
+                    .collect();
+                self.agents[index].1 = Some(cluster.back(&agent, "cpus:4;mem:4096;ports:[1-10]", tasks));
+            }
+            Step::FrameworkJoins if self.frameworks.len() < 6 => {
+                let (stream, id) = cluster.framework(["a", "b"][self.frameworks.len() % 2]);
+                self.frameworks.push((id, Some(stream)));
+            }
+            Step::StreamBreaks(index) => {
+                let Some(index) = nth(&self.frameworks, index) else { return };
+                if let Some(stream) = self.frameworks[index].1.take() {
+                    cluster.lose_stream(stream);
+                }
+            }
+            Step::FrameworkReturns(index) => {
+                let Some(index) = nth(&self.frameworks, index) else { return };
+                let id = self.frameworks[index].0.clone();
+                let stream = cluster.subscribe(Some(&id), framework_info("a", secs(60)));
+                self.frameworks[index].1 = cluster.subscribed(stream).map(|_| stream);
+            }
+            Step::Launch(index) => self.launch(cluster, index),
+            Step::Decline(index) => {
+                let Some(stream) = self.stream(index) else { return };
+                for offer in cluster.offers(stream) {
+                    cluster.decline(stream, &offer, secs(u64::try_from(index).unwrap()));
+                }
+            }
+            Step::Report(index, state) => self.report(cluster, index, state),
+            Step::Kill(index) => {
+                let Some((framework, task)) = self.tasks.keys().nth(index).cloned() else { return };
+                let stream = self.frameworks.iter().find(|(id, _)| *id == framework).and_then(|(_, stream)| *stream);
+                if let Some(stream) = stream {
+                    let _ = cluster.call(stream, Call::Kill { task, agent: None, grace: None });
+                }
+            }
+            Step::Teardown(index) => {
+                if let Some(stream) = self.stream(index) {
+                    let _ = cluster.call(stream, Call::Teardown);
+                }
+            }
+            Step::Revive(index) => {
+                if let Some(stream) = self.stream(index) {
+                    let _ = cluster.call(stream, Call::Revive { roles: BTreeSet::new() });
+                }
+            }
+            Step::Pass(seconds) => {
+                cluster.advance(secs(seconds));
+            }
+            Step::Pongs => {
+                for (_, link) in &self.agents {
+                    if let Some(link) = link {
+                        cluster.say(*link, FromAgent::Pong { sequence: 0 });
+                    }
+                }
+            }
+            Step::MasterRestarts => {
+                cluster.restart();
+                self.agents.iter_mut().for_each(|(_, link)| *link = None);
+                self.frameworks.iter_mut().for_each(|(_, stream)| *stream = None);
+            }
+            Step::AgentJoins | Step::FrameworkJoins => {}
+        }
+    }
+
+    fn stream(&self, index: usize) -> Option<StreamId> {
+        self.frameworks[nth(&self.frameworks, index)?].1
+    }
+
+    fn launch(&mut self, cluster: &mut Cluster, index: usize) {
+        cluster.settle();
+        let Some(stream) = self.stream(index) else { return };
+        let framework = self.frameworks[nth(&self.frameworks, index).unwrap()].0.clone();
+        for offer in cluster.offers(stream) {
+            self.launched += 1;
+            let id = format!("t{}", self.launched);
+            let task = task_info(&id, &offer.agent, "cpus:1;mem:64");
+            let accepted = cluster.launch(stream, &offer, vec![task]);
+            let agent = self.agents.iter().position(|(agent, _)| *agent == offer.agent);
+            let known = cluster.master.snapshot().tasks.iter().any(|task| task.id().as_str() == id);
+            if let (Ok(()), Some(agent), true) = (accepted, agent, known) {
+                self.tasks.insert((framework.clone(), TaskId::new(id).unwrap()), (agent, TaskState::Staging));
+            }
+        }
+    }
+
+    fn report(&mut self, cluster: &mut Cluster, index: usize, state: u8) {
+        let Some(key) = self.tasks.keys().nth(index).cloned() else { return };
+        let (agent, now) = self.tasks[&key];
+        let next = [
+            TaskState::Starting,
+            TaskState::Running,
+            TaskState::Finished,
+            TaskState::Failed,
+            TaskState::Killed,
+        ][usize::from(state)];
+        let (true, Some(link)) = (now.may_become(next), self.agents[agent].1) else { return };
+        self.reported = self.reported.wrapping_add(1);
+        cluster.report(link, &key.0, key.1.as_str(), next, self.reported);
+        self.tasks.insert(key.clone(), (agent, next));
+        let stream = self.frameworks.iter().find(|(id, _)| *id == key.0).and_then(|(_, stream)| *stream);
+        let (true, Some(stream)) = (state % 2 == 0, stream) else { return };
+        let acknowledged = cluster.acknowledge(stream, &self.agents[agent].0.clone(), key.1.as_str(), self.reported);
+        if acknowledged.is_ok() && next.is_terminal() {
+            self.tasks.remove(&key);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever happens, nothing is promised twice, nobody is forgotten, and memory agrees with the registry.
+    #[test]
+    fn every_promise_holds_after_every_step(steps in proptest::collection::vec(any_step(), 0..120)) {
+        let mut cluster = cluster();
+        let mut world = World::default();
+        for step in steps {
+            world.step(&mut cluster, step);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Status updates: from agents to frameworks, and acknowledgements back.
+//!
+//! The master holds no queue. An agent sends the oldest unacknowledged update of each task until its
+//! framework has acknowledged it; the master passes both on and keeps the latest state (INV-19).
+//!
+//! Invariants
+//! - A task's resources are given back when its state first becomes terminal, once (INV-4).
+//! - A task is forgotten only when its terminal update is acknowledged.
+
+use std::sync::Arc;
+
+use lonja_model::framework::Capability;
+use lonja_model::link::ToAgent;
+use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
+use lonja_model::task::{Reason, Source};
+use lonja_model::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus, Timestamp, UpdateId};
+
+use crate::State;
+use crate::effects::{ClusterEvent, Effects, LinkId};
+
+/// An agent tells of a task.
+#[expect(clippy::too_many_arguments, reason = "the message, taken apart, and where it came from")]
+pub(crate) fn from_agent(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    link: LinkId,
+    agent: &AgentId,
+    framework: &FrameworkId,
+    mut status: TaskStatus,
+    latest: TaskState,
+) {
+    status.agent = Some(agent.clone());
+    let task = status.task.clone();
+    let known = state.tasks.get(framework, &task).filter(|known| known.agent() == agent);
+    let subscribed = state.frameworks.get(framework).is_some();
+    if known.is_none() || !subscribed {
+        if known.is_some() {
+            learn_state(state, now, framework, &task, latest);
+        }
+        // Nobody waits for it: its framework is removed, or has acknowledged all there was. Let the agent forget.
+        if let Some(update) = status.update {
+            acknowledge_to(effects, link, framework, &task, update);
+        }
+        if latest.is_terminal() && status.state.is_terminal() {
+            forget(state, framework, &task);
+        }
+        return;
+    }
+    learn_state(state, now, framework, &task, latest);
+    let Some(known) = state.tasks.get_mut(framework, &task) else { return };
+    let is_new = known.awaiting.map(|(update, _)| update) != status.update;
+    known.awaiting = status.update.map(|update| (update, status.state));
+    known.container = status.container.clone().or(known.container.take());
+    known.remember(status.clone());
+    if is_new {
+        state.counters.count_update(status.state);
+        let status = Box::new(status.clone());
+        effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: latest, status });
+    }
+    deliver(state, effects, framework, status);
+}
+
+/// The master itself tells of a task that it knows.
+pub(crate) fn from_master(state: &mut State, effects: &mut Effects, now: Timestamp, framework: &FrameworkId, status: TaskStatus) {
+    let (task, new) = (status.task.clone(), status.state);
+    learn_state(state, now, framework, &task, new);
+    if let Some(known) = state.tasks.get_mut(framework, &task) {
+        known.remember(status.clone());
+    }
+    state.counters.count_update(new);
+    let told = Box::new(status.clone());
+    effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: new, status: told });
+    deliver(state, effects, framework, status);
+    if new.is_terminal() {
+        // Nothing will be acknowledged: the master's own word carries no id.
+        forget(state, framework, &task);
+    }
+}
+
+/// A task's agent is back from silence: what it reports holds, also over a state that was called final.
+pub(crate) fn returned(state: &mut State, effects: &mut Effects, framework: &FrameworkId, status: TaskStatus) {
+    if let Some(known) = state.tasks.get_mut(framework, &status.task) {
+        known.state = status.state;
+        known.remember(status.clone());
+    }
+    let told = Box::new(status.clone());
+    effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: status.state, status: told });
+    // A terminal state comes again from the agent, with an id to acknowledge.
+    if !status.state.is_terminal() {
+        deliver(state, effects, framework, status);
+    }
+}
+
+/// Moves a task to `new` if it may become that, and gives its resources back if it has ended.
+pub(crate) fn learn_state(state: &mut State, now: Timestamp, framework: &FrameworkId, task: &TaskId, new: TaskState) {
+    let Some(known) = state.tasks.get_mut(framework, task) else { return };
+    if !known.state.may_become(new) {
+        return;
+    }
+    let held = !known.state.is_terminal() && known.state != TaskState::Unreachable;
+    known.state = new;
+    if new.is_terminal() && held {
+        let (agent, role, resources) = (known.agent().clone(), known.role.clone(), known.info.resources.clone());
+        state.allocator.recover(now, &agent, framework, &role, &resources, None);
+    }
+}
+
+/// ACKNOWLEDGE.
+pub(crate) fn acknowledge(
+    state: &mut State,
+    effects: &mut Effects,
+    framework: &FrameworkId,
+    agent: &AgentId,
+    task: &TaskId,
+    update: UpdateId,
+) -> CallResult {
+    let nothing = |why: String| Err(Refusal::new(RefusalCode::NotFound, why));
+    let Some(known) = state.tasks.get_mut(framework, task) else {
+        return nothing(format!("task {task} has no update that waits for an acknowledgement"));
+    };
+    let Some((awaited, about)) = known.awaiting.filter(|(awaited, _)| *awaited == update) else {
+        return nothing(format!("task {task} does not wait for update {update} to be acknowledged"));
+    };
+    if known.agent() != agent {
+        return nothing(format!("task {task} is on agent {}, not on {agent}", known.agent()));
+    }
+    let Some(link) = state.agents.get(agent).and_then(|agent| agent.link()) else {
+        return nothing(format!("agent {agent} is not connected; it will send the update again"));
+    };
+    known.awaiting = None;
+    acknowledge_to(effects, link, framework, task, awaited);
+    if about.is_terminal() {
+        forget(state, framework, task);
+    }
+    Ok(())
+}
+
+/// Lets a task go into history.
+pub(crate) fn forget(state: &mut State, framework: &FrameworkId, task: &TaskId) {
+    if let Some(ended) = state.tasks.remove(framework, task) {
+        assert!(ended.state.is_terminal(), "only an ended task is forgotten");
+        if state.frameworks.get(framework).is_some() {
+            state.history.task_ended(ended);
+        }
+    }
+}
+
+fn acknowledge_to(effects: &mut Effects, link: LinkId, framework: &FrameworkId, task: &TaskId, update: UpdateId) {
+    let (framework, task) = (framework.clone(), task.clone());
+    effects.agent(link, ToAgent::Acknowledge { framework, task, update });
+}
+
+/// Sends a status to a framework that is connected, in words that it knows.
+pub(crate) fn deliver(state: &State, effects: &mut Effects, framework: &FrameworkId, status: TaskStatus) {
+    let Some(framework) = state.frameworks.get(framework) else { return };
+    let Some(stream) = framework.stream else { return };
+    effects.framework(stream, Event::Update(Box::new(shape(&framework.info, status))));
+}
+
+/// A status in words that the framework knows: without PARTITION_AWARE, LOST stands for all that came later.
+fn shape(framework: &FrameworkInfo, mut status: TaskStatus) -> TaskStatus {
+    if !framework.can(Capability::PartitionAware) {
+        status.state = match status.state {
+            TaskState::Unreachable
+            | TaskState::Dropped
+            | TaskState::Gone
+            | TaskState::GoneByOperator
+            | TaskState::Unknown => TaskState::Lost,
+            known @ (TaskState::Staging
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Killing
+            | TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Killed
+            | TaskState::Error
+            | TaskState::Lost) => known,
+        };
+    }
+    status
+}
+
+/// Answers for a task that was never launched, or that nobody knows.
+pub(crate) fn answer(
+    state: &State,
+    effects: &mut Effects,
+    now: Timestamp,
+    framework: &FrameworkId,
+    task: TaskId,
+    end: (TaskState, Reason),
+    message: impl Into<String>,
+) {
+    let status = TaskStatus::new(task, end.0, Source::Master, now).because(end.1).saying(message);
+    deliver(state, effects, framework, status);
+}
+
+/// The last word on a known task, as an answer to a question.
+pub(crate) fn last_word(task: &Arc<crate::tasks::Task>, now: Timestamp) -> TaskStatus {
+    let mut status = TaskStatus::new(task.id().clone(), task.state, Source::Master, now)
+        .because(Reason::Reconciliation)
+        .on(task.agent().clone());
+    if let Some(last) = task.last_status() {
+        status.message = last.message.clone();
+        status.healthy = last.healthy;
+        status.container = last.container.clone();
+        status.pid = last.pid;
+        status.unreachable_since = last.unreachable_since;
+    }
+    status
+}

@@ -1,0 +1,158 @@
+//! The loop that owns the core: take all that is ready, handle it, commit once, then send.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lonja_master_core::{ClusterEvent, Effects, Event, Master, Outbound, RequestId, Snapshot};
+use lonja_model::scheduler::CallResult;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::MasterError;
+use lonja_model::clock::Clock;
+use crate::connections::Connections;
+use crate::handle::{Handle, INBOX, Input};
+use crate::registrar::Registrar;
+
+/// Inputs handled with one commit, at most.
+const BATCH: usize = 1_024;
+
+/// Changes that one who watches may fall behind.
+const WATCH_QUEUE: usize = 16_384;
+
+/// Owns the core, the live streams and the registrar.
+pub(crate) struct Driver {
+    clock: Clock,
+    master: Master,
+    registrar: Registrar,
+    inbox: mpsc::Receiver<Input>,
+    connections: Connections,
+    commands: BTreeMap<RequestId, oneshot::Sender<CallResult>>,
+    watchers: broadcast::Sender<ClusterEvent>,
+    /// What the start of the master wants done.
+    effects: Effects,
+}
+
+/// Those who wait for a picture.
+#[derive(Default)]
+struct Waiting {
+    snapshots: Vec<oneshot::Sender<Arc<Snapshot>>>,
+    watches: Vec<oneshot::Sender<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>)>>,
+}
+
+impl Driver {
+    pub(crate) fn new(clock: Clock, master: Master, effects: Effects, registrar: Registrar) -> (Handle, Self) {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let (watchers, _) = broadcast::channel(WATCH_QUEUE);
+        let driver = Self {
+            clock,
+            master,
+            registrar,
+            inbox,
+            connections: Connections::default(),
+            commands: BTreeMap::new(),
+            watchers,
+            effects,
+        };
+        (Handle::new(sender), driver)
+    }
+
+    pub(crate) fn master_id(&self) -> &str {
+        &self.master.info().id
+    }
+
+    /// Runs until asked to stop or until a commit fails. After a failed commit nothing is sent: what this
+    /// master believes may not be so (`docs/design.md`, D3).
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), MasterError> {
+        let mut inputs = Vec::with_capacity(BATCH);
+        let first = std::mem::take(&mut self.effects);
+        self.perform(first).await?;
+        loop {
+            let deadline = self.master.next_deadline().map(|deadline| self.clock.instant(deadline).into());
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                taken = self.inbox.recv_many(&mut inputs, BATCH) => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                }
+                () = sleep_until(deadline) => {}
+            }
+            let mut waiting = Waiting::default();
+            let mut effects = Effects::default();
+            for input in inputs.drain(..) {
+                effects.append(self.take(input, &mut waiting));
+            }
+            if self.master.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
+                effects.append(self.master.handle(self.clock.now(), Event::Tick));
+            }
+            self.perform(effects).await?;
+            self.show(waiting);
+        }
+    }
+
+    fn take(&mut self, input: Input, waiting: &mut Waiting) -> Effects {
+        match input {
+            Input::Core(event) => {
+                match &event {
+                    Event::StreamClosed { stream } => self.connections.close_stream(*stream),
+                    Event::LinkClosed { link } => self.connections.close_link(*link),
+                    _ => {}
+                }
+                return self.master.handle(self.clock.now(), event);
+            }
+            Input::StreamOpened(stream, sender) => self.connections.open_stream(stream, sender),
+            Input::LinkOpened(link, sender) => self.connections.open_link(link, sender),
+            Input::Command(request, command, answer) => {
+                self.commands.insert(request, answer);
+                return self.master.handle(self.clock.now(), Event::Operator { request, command });
+            }
+            Input::Snapshot(sender) => waiting.snapshots.push(sender),
+            Input::Watch(sender) => waiting.watches.push(sender),
+        }
+        Effects::default()
+    }
+
+    async fn perform(&mut self, effects: Effects) -> Result<(), MasterError> {
+        self.registrar.commit(effects.persist).await?;
+        for message in effects.send {
+            if let Outbound::Operator(request, result) = message {
+                if let Some(answer) = self.commands.remove(&request) {
+                    // Whoever asked may have left.
+                    let _left = answer.send(result);
+                }
+            } else {
+                self.connections.send(message);
+            }
+        }
+        for event in effects.publish {
+            if let ClusterEvent::Alert(alert) = &event {
+                tracing::error!(alert, "operator needed");
+            }
+            // Nobody watches: fine.
+            let _watchers = self.watchers.send(event);
+        }
+        Ok(())
+    }
+
+    /// One picture serves all who asked during this batch.
+    fn show(&self, waiting: Waiting) {
+        if waiting.snapshots.is_empty() && waiting.watches.is_empty() {
+            return;
+        }
+        let snapshot = Arc::new(self.master.snapshot());
+        for sender in waiting.snapshots {
+            let _left = sender.send(snapshot.clone());
+        }
+        for sender in waiting.watches {
+            let _left = sender.send((snapshot.clone(), self.watchers.subscribe()));
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,116 @@
+//! How doors reach the driver.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lonja_master_core::{ClusterEvent, Event, LinkId, OperatorCommand, RequestId, Snapshot, StreamId};
+use lonja_model::FrameworkId;
+use lonja_model::link::{FromAgent, ToAgent};
+use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, ToFramework};
+
+/// What waits for the driver, at most.
+pub(crate) const INBOX: usize = 16_384;
+
+/// What a door hands to the driver.
+pub(crate) enum Input {
+    /// For the core.
+    Core(Event),
+    /// A framework's stream opens.
+    StreamOpened(StreamId, mpsc::Sender<ToFramework>),
+    /// An agent's link opens.
+    LinkOpened(LinkId, mpsc::Sender<ToAgent>),
+    /// An operator's command, and where its answer goes.
+    Command(RequestId, OperatorCommand, oneshot::Sender<CallResult>),
+    /// A picture is wanted.
+    Snapshot(oneshot::Sender<Arc<Snapshot>>),
+    /// A picture is wanted, and every change after it.
+    Watch(oneshot::Sender<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>)>),
+}
+
+/// The way into a master. Cheap to clone; every method waits while the master is busy, none for long.
+#[derive(Clone)]
+pub struct Handle {
+    inbox: mpsc::Sender<Input>,
+    named: Arc<AtomicU64>,
+}
+
+/// The master has stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the master has stopped")]
+pub struct Stopped;
+
+impl Handle {
+    pub(crate) fn new(inbox: mpsc::Sender<Input>) -> Self {
+        Self { inbox, named: Arc::new(AtomicU64::new(1)) }
+    }
+
+    fn next(&self) -> u64 {
+        self.named.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn put(&self, input: Input) -> Result<(), Stopped> {
+        self.inbox.send(input).await.map_err(|_| Stopped)
+    }
+
+    /// Opens a framework's stream. When the receiver ends, the master has closed it.
+    pub async fn open_stream(&self) -> Result<(StreamId, mpsc::Receiver<ToFramework>), Stopped> {
+        let stream = StreamId(self.next());
+        let (sender, receiver) = mpsc::channel(FRAMEWORK_QUEUE);
+        self.put(Input::StreamOpened(stream, sender)).await?;
+        Ok((stream, receiver))
+    }
+
+    /// Makes a call on a stream. Its answer comes on the stream.
+    pub async fn call(&self, stream: StreamId, id: u64, framework: Option<FrameworkId>, call: Call) -> Result<(), Stopped> {
+        self.put(Input::Core(Event::Call { stream, id, framework, call })).await
+    }
+
+    /// Says that a framework's stream is no more.
+    pub async fn close_stream(&self, stream: StreamId) -> Result<(), Stopped> {
+        self.put(Input::Core(Event::StreamClosed { stream })).await
+    }
+
+    /// Opens an agent's link. When the receiver ends, the master has closed it.
+    pub async fn open_link(&self) -> Result<(LinkId, mpsc::Receiver<ToAgent>), Stopped> {
+        let link = LinkId(self.next());
+        let (sender, receiver) = mpsc::channel(AGENT_QUEUE);
+        self.put(Input::LinkOpened(link, sender)).await?;
+        Ok((link, receiver))
+    }
+
+    /// Hands on what an agent says.
+    pub async fn agent_says(&self, link: LinkId, message: FromAgent) -> Result<(), Stopped> {
+        self.put(Input::Core(Event::Agent { link, message })).await
+    }
+
+    /// Says that an agent's link is no more.
+    pub async fn close_link(&self, link: LinkId) -> Result<(), Stopped> {
+        self.put(Input::Core(Event::LinkClosed { link })).await
+    }
+
+    /// Carries out an operator's command.
+    pub async fn command(&self, command: OperatorCommand) -> CallResult {
+        let (sender, receiver) = oneshot::channel();
+        let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
+        self.put(Input::Command(RequestId(self.next()), command, sender)).await.map_err(gone)?;
+        receiver.await.map_err(|_| gone(Stopped))?
+    }
+
+    /// The read-only picture. All who ask at once share one.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Snapshot(sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// The read-only picture and every change after it, in order and without a gap; the receiver reports
+    /// lag when it has fallen behind, and its owner must start anew (INV-47).
+    pub async fn watch(&self) -> Result<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>), Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Watch(sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+}
