@@ -26,6 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(SCHEMA, ["."])?;
     tonic_prost_build::configure()
         .emit_rerun_if_changed(false)
+        // Sorted, so that equal messages are equal bytes.
+        .btree_map(".")
         // The clients get no `connect(address)` of their own: two services have a method of that name, and a
         // caller sets time-outs on its channel anyway.
         .build_transport(false)

@@ -1,0 +1,147 @@
+//! What to run, and in what surroundings.
+
+use std::collections::BTreeMap;
+
+use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+
+use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text, unsupported};
+use crate::mesos::environment::variable;
+use crate::mesos::{self, container_info, volume};
+use crate::limits;
+
+/// A program to run.
+///
+/// Errors: it has no value; arguments beside a shell line; a variable without a name; something the
+/// system cannot pass on (a zero byte); files to fetch or secrets, which are not supported yet.
+pub fn command_from_wire(wire: mesos::CommandInfo) -> Result<Command, Refusal> {
+    let shell = wire.shell();
+    unsupported(!wire.uris.is_empty(), "uris", "fetching files")?;
+    at_most(wire.arguments.len(), limits::ARGUMENTS, "arguments")?;
+    let value = required(wire.value.filter(|value| !value.is_empty())).and_then(passable).at("value")?;
+    let program = if shell {
+        if !wire.arguments.is_empty() {
+            let reason = "go unseen beside a shell line; put them into value, or set shell to false";
+            return Err(Fault::Invalid(reason.to_owned())).at("arguments");
+        }
+        Program::Shell(value)
+    } else {
+        let argument = |(index, argument)| passable(argument).at_index("arguments", index);
+        let arguments = wire.arguments.into_iter().enumerate().map(argument).collect::<Result<_, _>>()?;
+        Program::Exec { path: value, arguments }
+    };
+    let user = optional_text(wire.user.filter(|user| !user.is_empty()), "user")?;
+    let environment = environment_from_wire(wire.environment).at("environment")?;
+    Ok(Command { program, environment, user })
+}
+
+/// The program's form on the wire.
+pub fn command_to_wire(command: &Command) -> mesos::CommandInfo {
+    let (shell, value, arguments) = match &command.program {
+        Program::Shell(line) => (true, line.clone(), Vec::new()),
+        Program::Exec { path, arguments } => (false, path.clone(), arguments.clone()),
+    };
+    let variable = |(name, value): (&String, &String)| mesos::environment::Variable {
+        name: name.clone(),
+        value: Some(value.clone()),
+        ..Default::default()
+    };
+    let variables: Vec<_> = command.environment.iter().map(variable).collect();
+    mesos::CommandInfo {
+        uris: Vec::new(),
+        environment: (!variables.is_empty()).then_some(mesos::Environment { variables }),
+        value: Some(value),
+        user: command.user.clone(),
+        shell: Some(shell),
+        arguments,
+    }
+}
+
+/// Text that can be passed to a program.
+fn passable(value: String) -> Result<String, Refusal> {
+    if value.contains('\0') {
+        return Err(Fault::Invalid("contains a zero byte; take it out".to_owned()).into());
+    }
+    text(value, limits::ARGUMENT_BYTES)
+}
+
+fn environment_from_wire(wire: Option<mesos::Environment>) -> Result<BTreeMap<String, String>, Refusal> {
+    let variables = wire.unwrap_or_default().variables;
+    at_most(variables.len(), limits::VARIABLES, "variables")?;
+    let variable = |(index, wire)| variable_from_wire(wire).at_index("variables", index);
+    variables.into_iter().enumerate().map(variable).collect()
+}
+
+fn variable_from_wire(wire: mesos::environment::Variable) -> Result<(String, String), Refusal> {
+    let kind: variable::Type =
+        known(wire.r#type.unwrap_or(variable::Type::Value.into()), "Environment.Variable.Type").at("type")?;
+    unsupported(wire.secret.is_some() || kind == variable::Type::Secret, "secret", "a secret")?;
+    if wire.name.is_empty() || wire.name.contains('=') {
+        let shown: String = wire.name.chars().take(64).collect();
+        let reason = format!("{shown:?} is no name of a variable; use one without `=`");
+        return Err(Fault::Invalid(reason)).at("name");
+    }
+    let name = passable(wire.name).at("name")?;
+    Ok((name, required(wire.value).and_then(passable).at("value")?))
+}
+
+/// The surroundings of a program; none at all are the default ones.
+///
+/// Errors: a volume is not well formed; anything but host volumes and a host name, which is not
+/// supported yet.
+pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<ContainerInfo, Refusal> {
+    let Some(wire) = wire else { return Ok(ContainerInfo::default()) };
+    let kind: container_info::Type = known(wire.r#type, "ContainerInfo.Type").at("type")?;
+    unsupported(kind == container_info::Type::Docker || wire.docker.is_some(), "type", "Docker")?;
+    unsupported(wire.mesos.is_some_and(|mesos| mesos.image.is_some()), "mesos.image", "an image")?;
+    unsupported(!wire.network_infos.is_empty(), "network_infos", "joining a network")?;
+    unsupported(wire.linux_info.is_some(), "linux_info", "settings for Linux")?;
+    unsupported(wire.rlimit_info.is_some(), "rlimit_info", "limits for each process")?;
+    unsupported(wire.tty_info.is_some(), "tty_info", "a terminal")?;
+    at_most(wire.volumes.len(), limits::VOLUMES, "volumes")?;
+    let volume = |(index, wire)| volume_from_wire(wire).at_index("volumes", index);
+    let volumes = wire.volumes.into_iter().enumerate().map(volume).collect::<Result<_, _>>()?;
+    Ok(ContainerInfo { volumes, hostname: optional_text(wire.hostname, "hostname")? })
+}
+
+/// The surroundings' form on the wire; the default ones are left out.
+pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerInfo> {
+    if *container == ContainerInfo::default() {
+        return None;
+    }
+    Some(mesos::ContainerInfo {
+        r#type: container_info::Type::Mesos.into(),
+        volumes: container.volumes.iter().map(volume_to_wire).collect(),
+        hostname: container.hostname.clone(),
+        ..Default::default()
+    })
+}
+
+fn volume_from_wire(wire: mesos::Volume) -> Result<Volume, Refusal> {
+    unsupported(wire.image.is_some(), "image", "an image as a volume")?;
+    unsupported(wire.source.is_some(), "source", "a volume from another source than host_path")?;
+    unsupported(wire.host_path.is_none(), "host_path", "a volume without host_path")?;
+    let mode: volume::Mode = known(wire.mode, "Volume.Mode").at("mode")?;
+    let host_path = passable(wire.host_path.unwrap_or_default()).at("host_path")?;
+    let container_path = passable(wire.container_path).at("container_path")?;
+    let climbs = |path: &str| path.split('/').any(|component| component == "..");
+    if !host_path.starts_with('/') || climbs(&host_path) {
+        let reason = "must be absolute and without `..`; name a path of the agent's host";
+        return Err(Fault::Invalid(reason.to_owned())).at("host_path");
+    }
+    if container_path.is_empty() || climbs(&container_path) {
+        let reason = "is empty or contains `..`; name a path inside the container";
+        return Err(Fault::Invalid(reason.to_owned())).at("container_path");
+    }
+    Ok(Volume { host_path, container_path, read_only: mode == volume::Mode::Ro })
+}
+
+fn volume_to_wire(volume: &Volume) -> mesos::Volume {
+    let mode = if volume.read_only { volume::Mode::Ro } else { volume::Mode::Rw };
+    mesos::Volume {
+        container_path: volume.container_path.clone(),
+        host_path: Some(volume.host_path.clone()),
+        mode: mode.into(),
+        image: None,
+        source: None,
+    }
+}

@@ -1,0 +1,80 @@
+//! How much one message may hold.
+//!
+//! The transport bounds a message in bytes; these bound what is made of it, so that no peer can have the
+//! master sort or sum for longer than its message took to send. Each is far above what honest use needs.
+//! Counts unless the name says otherwise.
+
+/// Ranges in one resource or attribute.
+pub const RANGES_PER_RESOURCE: usize = 4_096;
+
+/// Items in one set.
+pub const SET_ITEMS: usize = 4_096;
+
+/// Devices in one resource.
+pub const DEVICES_PER_RESOURCE: usize = 4_096;
+
+/// Resources in one list: what an agent has, what an offer holds, what a task needs.
+pub const RESOURCES_PER_LIST: usize = 1_024;
+
+/// Ranges, set items and devices in all resources of one list together.
+pub const PARTS_PER_LIST: usize = 16_384;
+
+/// Layers of one reservation.
+pub const RESERVATIONS_PER_RESOURCE: usize = 32;
+
+/// Attributes of one agent.
+pub const ATTRIBUTES: usize = 1_024;
+
+/// Labels on one thing.
+pub const LABELS: usize = 1_024;
+
+/// Tasks to launch in one call, over all its operations; and in one order to an agent.
+pub const TASKS_PER_CALL: usize = 1_000;
+
+/// Operations in one ACCEPT.
+pub const OPERATIONS_PER_CALL: usize = 1_000;
+
+/// Offers named in one call, and offers in one event.
+pub const OFFERS_PER_MESSAGE: usize = 10_000;
+
+/// Tasks that one RECONCILE asks about. A framework with more asks in several calls.
+pub const TASKS_PER_RECONCILE: usize = 100_000;
+
+/// Tasks that an agent brings when it registers again.
+pub const TASKS_PER_AGENT: usize = 100_000;
+
+/// Frameworks that an agent brings when it registers again.
+pub const FRAMEWORKS_PER_AGENT: usize = 10_000;
+
+/// Roles of one framework, and roles named in one call.
+pub const ROLES: usize = 1_024;
+
+/// Alternatives in the least that a role's offers must hold, and resource names in each.
+pub const MINIMUM_OFFERS: usize = 64;
+
+/// Variables in one environment.
+pub const VARIABLES: usize = 4_096;
+
+/// Arguments of one program.
+pub const ARGUMENTS: usize = 4_096;
+
+/// Volumes of one container.
+pub const VOLUMES: usize = 256;
+
+/// Ports in one task's discovery information.
+pub const DISCOVERY_PORTS: usize = 1_024;
+
+/// Executors named in one offer.
+pub const EXECUTORS_PER_OFFER: usize = 4_096;
+
+/// Updates of one task waiting to be acknowledged in a checkpoint.
+pub const UPDATES_PER_TASK: usize = 64;
+
+/// A name, a label or any other short text, in bytes.
+pub const TEXT_BYTES: usize = 16 << 10;
+
+/// A shell line, an argument or a variable, in bytes: what Linux takes for one argument.
+pub const ARGUMENT_BYTES: usize = 128 << 10;
+
+/// Opaque data between an executor and its framework, in bytes.
+pub const DATA_BYTES: usize = 1 << 20;
