@@ -137,6 +137,9 @@ fn durable(state: &State) -> Result<(), String> {
         }
     }
     for task in state.tasks.iter() {
+        if state.frameworks.get(&task.framework).is_none() {
+            return Err(format!("INV-24: task {} belongs to no framework that is known", task.id()));
+        }
         let unreachable = state.agents.get(task.agent()).is_none_or(|agent| !agent.is_present());
         if unreachable && !(task.state.is_terminal() || task.state == TaskState::Unreachable) {
             return Err(format!(

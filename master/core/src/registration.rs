@@ -223,7 +223,9 @@ fn reconcile(
     for task in reported {
         missing.remove(&(task.framework.clone(), task.info.id.clone()));
         if state.frameworks.get(&task.framework).is_none() {
+            // Nobody asks for it any more: the agent ends it without a word.
             orphaned.insert(task.framework.clone());
+            continue;
         }
         returned(state, effects, now, link, agent, task);
     }

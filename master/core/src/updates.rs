@@ -32,23 +32,16 @@ pub(crate) fn from_agent(
 ) {
     status.agent = Some(agent.clone());
     let task = status.task.clone();
-    let known = state.tasks.get(framework, &task).filter(|known| known.agent() == agent);
-    let subscribed = state.frameworks.get(framework).is_some();
-    if known.is_none() || !subscribed {
-        if known.is_some() {
-            learn_state(state, now, framework, &task, latest);
-        }
+    if state.tasks.get(framework, &task).is_none_or(|known| known.agent() != agent) {
         // Nobody waits for it: its framework is removed, or has acknowledged all there was. Let the agent forget.
         if let Some(update) = status.update {
             acknowledge_to(effects, link, framework, &task, update);
-        }
-        if latest.is_terminal() && status.state.is_terminal() {
-            forget(state, framework, &task);
         }
         return;
     }
     learn_state(state, now, framework, &task, latest);
     let Some(known) = state.tasks.get_mut(framework, &task) else { return };
+    let unacknowledged = status.update.is_none() && latest.is_terminal();
     let is_new = known.awaiting.map(|(update, _)| update) != status.update;
     known.awaiting = status.update.map(|update| (update, status.state));
     known.container = status.container.clone().or(known.container.take());
@@ -63,6 +56,10 @@ pub(crate) fn from_agent(
         });
     }
     deliver(state, effects, framework, status);
+    if unacknowledged {
+        // The agent kept no record of the task, so nothing will be acknowledged.
+        forget(state, framework, &task);
+    }
 }
 
 /// The master itself tells of a task that it knows.
@@ -170,9 +167,7 @@ pub(crate) fn acknowledge(
 pub(crate) fn forget(state: &mut State, framework: &FrameworkId, task: &TaskId) {
     if let Some(ended) = state.tasks.remove(framework, task) {
         assert!(ended.state.is_terminal(), "only an ended task is forgotten");
-        if state.frameworks.get(framework).is_some() {
-            state.history.task_ended(ended);
-        }
+        state.history.task_ended(ended);
     }
 }
 
