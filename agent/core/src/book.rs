@@ -118,9 +118,9 @@ impl Book {
         self.tasks.iter()
     }
 
-    /// Every task from `first` on, ordered by name.
-    pub(crate) fn iter_from(&self, first: &Key) -> impl Iterator<Item = (&Key, &Task)> {
-        self.tasks.range(first.clone()..)
+    /// The task of that name, with its name.
+    pub(crate) fn entry(&self, key: &Key) -> Option<(&Key, &Task)> {
+        self.tasks.get_key_value(key)
     }
 
     /// Names of every task.
@@ -148,6 +148,11 @@ impl Book {
     /// Is that container's name taken?
     pub(crate) fn knows_container(&self, container: &ContainerId) -> bool {
         self.by_container.contains_key(container)
+    }
+
+    /// How many containers have names.
+    pub(crate) fn container_count(&self) -> usize {
+        self.by_container.len()
     }
 
     /// Each framework that has tasks.
@@ -281,6 +286,11 @@ impl Book {
         } else {
             self.changed_frameworks.insert(framework);
         }
+    }
+
+    /// The tasks inserted so far stay, even if they need more than there is.
+    pub(crate) fn admit_debt(&mut self) {
+        self.ledger.admit_debt();
     }
 
     /// What was inserted so far stands in the checkpoint already: nothing counts as changed.

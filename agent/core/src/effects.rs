@@ -13,7 +13,8 @@ use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId, TaskInfo};
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Changes of the checkpoint, to be applied in this order and durable before anything below.
+    /// Changes of the checkpoint, to be applied in this order, all or none, and durable before
+    /// anything below.
     pub persist: Vec<CheckpointOp>,
     /// Containers to make. Each is answered by `ContainerStarted` or `ContainerFailed`, once.
     pub launch: Vec<LaunchContainer>,

@@ -17,6 +17,7 @@ use lonja_model::{FrameworkId, TaskState, TaskStatus};
 
 use crate::book::{Key, Place};
 use crate::effects::{KillContainer, Note};
+use crate::launches;
 use crate::status_updates::{self, say};
 use crate::turn::Turn;
 
@@ -35,6 +36,7 @@ pub(crate) fn kill(turn: &mut Turn<'_>, key: Key, grace: Option<Duration>) {
     if turn.book.can(&key.0, Capability::TaskKillingState) {
         tell_killing(turn, &key);
     }
+    launches::launch_waiting(turn);
 }
 
 /// Notes the wish durably and carries it out as far as it can be.
@@ -58,7 +60,7 @@ fn tell_killing(turn: &mut Turn<'_>, key: &Key) {
     }
 }
 
-/// Ends a task that has no container and will have none.
+/// Ends a task that has no container and will have none. The caller sees to those who wait.
 pub(crate) fn killed_before_launch(turn: &mut Turn<'_>, key: &Key) {
     let status = TaskStatus::new(key.1.clone(), TaskState::Killed, Source::Agent, turn.now)
         .because(Reason::TaskKilledDuringLaunch)
@@ -89,10 +91,15 @@ pub(crate) fn out_of_time(turn: &mut Turn<'_>, key: &Key) {
 
 /// The framework is no more: its tasks are killed and forgotten, and nobody hears of it.
 pub(crate) fn shutdown_framework(turn: &mut Turn<'_>, framework: &FrameworkId) {
-    for key in turn.book.keys_of(framework) {
-        status_updates::orphan(turn, &key);
+    let keys = turn.book.keys_of(framework);
+    for key in &keys {
+        status_updates::orphan(turn, key);
+    }
+    for key in keys {
         let Some(task) = turn.book.get(&key) else { continue };
         let grace = task.record.info.kill_grace.unwrap_or(turn.config.kill_grace);
         ask(turn, &key, grace);
     }
+    // Only now, lest a task is launched that is about to be killed.
+    launches::launch_waiting(turn);
 }

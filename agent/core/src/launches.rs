@@ -20,7 +20,7 @@ use crate::deadlines::Deadline;
 use crate::effects::{KillContainer, LaunchContainer, Note};
 use crate::kills;
 use crate::ledger::Sum;
-use crate::status_updates::say;
+use crate::status_updates::{queue, say};
 use crate::turn::Turn;
 
 /// The master gives tasks to this agent.
@@ -60,7 +60,7 @@ fn take_on(turn: &mut Turn<'_>, key: Key, framework: &FrameworkInfo, role: &Role
         (true, false) => Place::Waiting(turn.book.next_arrival()),
         (true, true) => Place::Launching,
     };
-    // A refused record is born terminal: it is promised nothing.
+    // A refused task is born ended: it is promised nothing.
     let state = if fits { TaskState::Staging } else { TaskState::Dropped };
     let record = TaskRecord {
         info,
@@ -116,7 +116,7 @@ fn drop_at_the_door(turn: &mut Turn<'_>, key: &Key, reason: String) {
     let status = TaskStatus::new(key.1.clone(), TaskState::Dropped, Source::Agent, turn.now)
         .because(Reason::ResourcesUnknown)
         .saying(reason.clone());
-    say(turn, key, status);
+    queue(turn, key, status);
     turn.note(Note::TaskRefused { framework: key.0.clone(), task: key.1.clone(), reason });
 }
 
@@ -169,7 +169,7 @@ pub(crate) fn running(turn: &mut Turn<'_>, key: &Key, pid: u32, since: Timestamp
     }) else {
         return;
     };
-    if matches!(state, TaskState::Staging | TaskState::Starting) {
+    if state == TaskState::Starting {
         let mut status = TaskStatus::new(key.1.clone(), TaskState::Running, Source::Executor, turn.now);
         status.pid = Some(pid);
         say(turn, key, status);

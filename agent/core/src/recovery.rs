@@ -34,11 +34,13 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
     let mut fates = Vec::with_capacity(tasks.len());
     for (key, record) in tasks {
         let fate = found.remove(&record.container).unwrap_or(Recovery::NeverStarted);
-        let place = match (&fate, record.state.is_terminal()) {
-            (_, true) => Place::Ended,
-            (Recovery::Running { .. } | Recovery::Exited(_) | Recovery::NeverStarted, false) => {
-                Place::Launching
-            }
+        let place = if record.state.is_terminal() {
+            Place::Ended
+        } else if record.state == TaskState::Staging {
+            // It waited for what orphans hold, and holds nothing.
+            Place::Waiting(turn.book.next_arrival())
+        } else {
+            Place::Launching
         };
         if let Err(error) = turn.book.insert(key.clone(), record, place) {
             turn.effects.shutdown = Some(format!(
@@ -71,18 +73,27 @@ fn note_overcommitment(turn: &mut Turn<'_>) {
         let (needed, total) = (ledger.sum(Sum::Promised).to_string(), ledger.total().to_string());
         turn.note(Note::Overcommitted { needed, total });
     }
+    turn.book.admit_debt();
 }
 
 /// Brings one task and what was found of its container together.
 fn settle_task(turn: &mut Turn<'_>, key: &Key, fate: Recovery) {
     let Some(task) = turn.book.get(key) else { return };
     let (ended, container) = (task.has_ended(), task.record.container.clone());
-    if ended {
-        if task.record.orphaned || task.record.updates.is_empty() {
-            status_updates::forget(turn, key);
-        }
+    let waited = matches!(task.place, Place::Waiting(_));
+    if ended || waited {
+        // There should be no container. If there is, it is not the task's.
         if let Recovery::Running { .. } = fate {
             launches::destroy_stranger(turn, &container);
+        }
+    }
+    if waited {
+        cut_off(turn, key);
+        return;
+    }
+    if ended {
+        if task_is_done(turn, key) {
+            status_updates::forget(turn, key);
         }
         return;
     }
@@ -91,6 +102,11 @@ fn settle_task(turn: &mut Turn<'_>, key: &Key, fate: Recovery) {
         Recovery::Exited(exit) => endings::exited(turn, &container, &exit),
         Recovery::NeverStarted => cut_off(turn, key),
     }
+}
+
+/// Does nobody ask about this ended task any more?
+fn task_is_done(turn: &Turn<'_>, key: &Key) -> bool {
+    turn.book.get(key).is_some_and(|task| task.record.orphaned || task.record.updates.is_empty())
 }
 
 /// The task has no container.

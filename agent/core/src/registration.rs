@@ -26,6 +26,9 @@ use crate::effects::Note;
 use crate::status_updates;
 use crate::turn::Turn;
 
+/// No wait is shorter than this, whatever the configuration says, lest one instant never ends.
+pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// How the agent stands with the master.
 #[derive(Debug, Default)]
 pub(crate) struct Registration {
@@ -52,6 +55,11 @@ impl Registration {
         matches!(self.link, Link::Registered { .. })
     }
 
+    /// Is a registration under way?
+    pub(crate) fn is_asking(&self) -> bool {
+        self.link == Link::Fresh
+    }
+
     /// Does `message` make sense over the link as it stands?
     pub(crate) fn accepts(&self, message: &ToAgent) -> bool {
         match self.link {
@@ -71,7 +79,10 @@ pub(crate) fn link_up(turn: &mut Turn<'_>) {
     match turn.registration.not_before.filter(|at| *at > turn.now) {
         Some(at) => turn.deadlines.set(Deadline::Register, at),
         None => {
-            turn.registration.tries = 0;
+            // A refusal is about the agent, not about the link: after one the waits keep growing.
+            if turn.registration.not_before.is_none() {
+                turn.registration.tries = 0;
+            }
             register_again(turn);
         }
     }
@@ -138,7 +149,7 @@ fn next_wait(turn: &mut Turn<'_>) -> Duration {
     let factor = 1u32.checked_shl(turn.registration.tries).unwrap_or(u32::MAX);
     turn.registration.tries = turn.registration.tries.saturating_add(1);
     let wait = turn.config.registration_backoff.saturating_mul(factor);
-    turn.draws.jitter(wait.min(turn.config.registration_backoff_max))
+    turn.draws.jitter(wait.min(turn.config.registration_backoff_max)).max(SHORTEST_WAIT)
 }
 
 /// The master knows the agent.
@@ -190,7 +201,8 @@ pub(crate) fn refused(turn: &mut Turn<'_>, reason: String, permanent: bool) {
     turn.registration.link = Link::Fresh;
     turn.deadlines.clear(&Deadline::Silence);
     status_updates::pause(turn);
-    let at = turn.now + next_wait(turn);
+    // The try that was refused has set the time of the next already.
+    let at = turn.deadlines.get(&Deadline::Register).unwrap_or_else(|| turn.now + next_wait(turn));
     turn.registration.not_before = Some(at);
     turn.deadlines.set(Deadline::Register, at);
 }

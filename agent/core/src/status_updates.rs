@@ -17,39 +17,44 @@ use lonja_model::{FrameworkId, TaskStatus, UpdateId};
 use crate::book::{Key, Place};
 use crate::deadlines::Deadline;
 use crate::effects::Note;
-use crate::registration::has_container;
+use crate::registration::{SHORTEST_WAIT, has_container};
 use crate::turn::Turn;
 
-/// Queues `status`, the task's new state, and sends it if nothing is before it.
+/// `status` is the task's new state: queues it, and sends it if nothing is before it.
 ///
 /// The task's container, id and agent are filled in here. A terminal state also ends the task's place. An
 /// orphan is told about to nobody: its end forgets it.
-pub(crate) fn say(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
-    let update = turn.draws.update();
-    let agent = turn.agent().cloned();
+pub(crate) fn say(turn: &mut Turn<'_>, key: &Key, status: TaskStatus) {
     let next = status.state;
     let orphaned = turn.book.change(key, |task| {
-        assert!(task.record.state.may_become(next), "{} must not become {next}", task.record.state);
+        let state = task.record.state;
+        assert!(state.may_become(next), "{state} must not become {next}");
         task.record.state = next;
         if next.is_terminal() {
             task.place = Place::Ended;
-        }
-        if !task.record.orphaned {
-            status.update = Some(update);
-            status.agent = agent;
-            status.container = has_container(next).then(|| task.record.container.clone());
-            task.record.updates.push(status);
         }
         task.record.orphaned
     });
     if next.is_terminal() {
         turn.deadlines.clear(&Deadline::Completion(key.clone()));
-        if orphaned == Some(true) {
-            forget(turn, key);
-            return;
-        }
     }
-    if turn.book.get(key).is_some_and(|task| task.record.updates.len() == 1) {
+    match orphaned {
+        Some(true) if next.is_terminal() => forget(turn, key),
+        Some(false) => queue(turn, key, status),
+        Some(true) | None => {}
+    }
+}
+
+/// Queues the word on a state that the task has already, and sends it if nothing is before it.
+pub(crate) fn queue(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
+    status.update = Some(turn.draws.update());
+    status.agent = turn.agent().cloned();
+    let is_first = turn.book.change(key, |task| {
+        status.container = has_container(status.state).then(|| task.record.container.clone());
+        task.record.updates.push(status);
+        task.record.updates.len() == 1
+    });
+    if is_first == Some(true) {
         send(turn, key);
     }
 }
@@ -75,6 +80,7 @@ pub(crate) fn resend(turn: &mut Turn<'_>, key: &Key) {
         None => config.update_retry,
         Some(last) => last.saturating_mul(2).min(config.update_retry_max),
     };
+    let wait = wait.max(SHORTEST_WAIT);
     task.retry_after = Some(wait);
     let latest = task.record.state;
     let framework = key.0.clone();
