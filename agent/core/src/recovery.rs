@@ -8,6 +8,7 @@
 //! - A record without a container was cut off in its launch: TASK_DROPPED with REASON_AGENT_RESTARTED
 //!   (the master shapes it for frameworks that know only LOST), or TASK_KILLED if that was asked for. It is
 //!   not launched again (INV-15).
+//! - A task that waited for what orphans hold waits on: its launch was never begun.
 //! - A container without a record is destroyed, by kill or by forget.
 
 use std::collections::BTreeMap;
@@ -33,14 +34,12 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
     let mut found: BTreeMap<ContainerId, Recovery> = containers.into_iter().collect();
     let mut fates = Vec::with_capacity(tasks.len());
     for (key, record) in tasks {
-        let fate = found.remove(&record.container).unwrap_or(Recovery::NeverStarted);
-        let place = if record.state.is_terminal() {
-            Place::Ended
-        } else if record.state == TaskState::Staging {
-            // It waited for what orphans hold, and holds nothing.
+        let place = if record.state == TaskState::Staging {
             Place::Waiting(turn.book.next_arrival())
         } else {
-            Place::Launching
+            let fate = found.remove(&record.container).unwrap_or(Recovery::NeverStarted);
+            fates.push((key.clone(), fate));
+            if record.state.is_terminal() { Place::Ended } else { Place::Launching }
         };
         if let Err(error) = turn.book.insert(key.clone(), record, place) {
             turn.effects.shutdown = Some(format!(
@@ -49,7 +48,6 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
             ));
             return;
         }
-        fates.push((key, fate));
     }
     turn.book.settle();
     for (framework, info) in frameworks {
@@ -59,6 +57,7 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
     for (key, fate) in fates {
         settle_task(turn, &key, fate);
     }
+    launches::launch_waiting(turn);
     for (container, fate) in found {
         match fate {
             Recovery::Running { .. } => launches::destroy_stranger(turn, &container),
@@ -79,19 +78,11 @@ fn note_overcommitment(turn: &mut Turn<'_>) {
 /// Brings one task and what was found of its container together.
 fn settle_task(turn: &mut Turn<'_>, key: &Key, fate: Recovery) {
     let Some(task) = turn.book.get(key) else { return };
-    let (ended, container) = (task.has_ended(), task.record.container.clone());
-    let waited = matches!(task.place, Place::Waiting(_));
-    if ended || waited {
-        // There should be no container. If there is, it is not the task's.
+    let container = task.record.container.clone();
+    if task.has_ended() {
         if let Recovery::Running { .. } = fate {
             launches::destroy_stranger(turn, &container);
         }
-    }
-    if waited {
-        cut_off(turn, key);
-        return;
-    }
-    if ended {
         if task_is_done(turn, key) {
             status_updates::forget(turn, key);
         }
@@ -112,7 +103,7 @@ fn task_is_done(turn: &Turn<'_>, key: &Key) -> bool {
 /// The task has no container.
 fn cut_off(turn: &mut Turn<'_>, key: &Key) {
     let Some(task) = turn.book.get(key) else { return };
-    if !matches!(task.state(), TaskState::Staging | TaskState::Starting) {
+    if task.state() != TaskState::Starting {
         let why = "nothing of its container was found when the agent came back".to_owned();
         let status = endings::verdict(key, task, &ContainerExit::new(WaitStatus::Unknown { why }), turn.now);
         endings::end(turn, key, status);
