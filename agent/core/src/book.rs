@@ -216,6 +216,17 @@ impl Book {
 
     /// Changes a task; the sums follow, and the checkpoint will. `None`: there is no such task.
     pub(crate) fn change<T>(&mut self, key: &Key, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
+        let result = self.adjust(key, change)?;
+        self.changed_tasks.insert(key.clone());
+        Some(result)
+    }
+
+    /// What is known of a task's container has changed, and nothing that is durable.
+    pub(crate) fn put_in(&mut self, key: &Key, place: Place) {
+        self.adjust(key, |task| task.place = place);
+    }
+
+    fn adjust<T>(&mut self, key: &Key, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
         let task = self.tasks.get_mut(key)?;
         let before = (task.is_promised(), task.is_holding(), task.place);
         let result = change(task);
@@ -233,7 +244,6 @@ impl Book {
         if let (Place::Waiting(arrival), true) = (before.2, before.2 != after.2) {
             self.waiting.remove(&arrival);
         }
-        self.changed_tasks.insert(key.clone());
         Some(result)
     }
 

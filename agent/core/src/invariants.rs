@@ -52,9 +52,11 @@ pub fn check(agent: &Agent) -> Result<(), Violation> {
 /// less than its tasks need.
 pub fn resources_add_up(agent: &Agent) -> Result<(), Violation> {
     let ledger = agent.book.ledger();
-    let sums: [(_, fn(&Task) -> bool); 2] =
-        [(Sum::Promised, Task::is_promised), (Sum::Held, Task::is_holding)];
-    for (sum, counts) in sums {
+    for sum in [Sum::Promised, Sum::Held] {
+        let counts = |task: &Task| match sum {
+            Sum::Promised => task.is_promised(),
+            Sum::Held => task.is_holding(),
+        };
         let mut total = Resources::new();
         for (key, task) in agent.book.iter().filter(|(_, task)| counts(task)) {
             total = total
@@ -194,4 +196,147 @@ pub fn checkpoint_is_complete(agent: &Agent, checkpoint: &Checkpoint) -> Result<
         return wrong("it holds a task that was forgotten".to_owned());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lonja_model::Timestamp;
+    use lonja_model::task::{Source, TaskStatus};
+
+    use super::*;
+    use crate::book::Key;
+    use crate::fixture::*;
+
+    /// A running task with two updates waiting, on a registered agent.
+    fn sound() -> (Stage, Key) {
+        let mut stage = agent("cpus:4");
+        let mut task = task_info("t1", "cpus:2");
+        task.max_completion_time = Some(secs(60));
+        let _ = stage.run_task("f1", task);
+        let _ = stage.started("t1");
+        assert_eq!(check(&stage.agent), Ok(()));
+        (stage, (framework_id("f1"), task_id("t1")))
+    }
+
+    /// What `check` says after `corruption` of the only task.
+    fn corrupted(corruption: impl FnOnce(&mut Task)) -> Violation {
+        let (mut stage, key) = sound();
+        corruption(stage.agent.book.volatile(&key).unwrap());
+        check(&stage.agent).unwrap_err()
+    }
+
+    #[test]
+    fn a_sum_that_is_off_is_noticed() {
+        let shrunk = corrupted(|task| task.record.info.resources = resources("cpus:1"));
+        assert!(matches!(shrunk, Violation::Resources(_)), "{shrunk}");
+        let lost = corrupted(|task| task.place = Place::Ended);
+        assert!(matches!(lost, Violation::Resources(_)), "{lost}");
+        let ended = corrupted(|task| task.record.state = TaskState::Finished);
+        assert!(matches!(ended, Violation::Resources(_)), "{ended}");
+    }
+
+    #[test]
+    fn a_promise_above_the_total_is_noticed() {
+        let (mut stage, _) = sound();
+        let record = stage.checkpoint.tasks.values().next().unwrap().clone();
+        let container = lonja_model::ContainerId::new("second").unwrap();
+        let mut record = lonja_model::checkpoint::TaskRecord { container, ..record };
+        record.info.resources = resources("cpus:3");
+        let key = (framework_id("f1"), task_id("t2"));
+        stage.agent.book.insert(key, record, Place::Launching).unwrap();
+        assert!(matches!(check(&stage.agent), Err(Violation::Resources(_))));
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_its_container_is_noticed() {
+        for state in [TaskState::Staging, TaskState::Starting, TaskState::Killing] {
+            let violation = corrupted(|task| task.record.state = state);
+            assert!(matches!(violation, Violation::States(_)), "{violation}");
+        }
+        let (mut stage, key) = sound();
+        stage.agent.book.change(&key, |task| task.record.orphaned = true);
+        assert!(matches!(check(&stage.agent), Err(Violation::States(_))), "an orphan nobody kills");
+        let (mut stage, key) = sound();
+        stage.agent.book.change(&key, |task| {
+            task.place = Place::Ended;
+            task.record.state = TaskState::Finished;
+            task.record.updates.clear();
+        });
+        assert!(matches!(check(&stage.agent), Err(Violation::States(_))), "an end nobody waits for");
+    }
+
+    #[test]
+    fn updates_out_of_order_are_noticed() {
+        let doubled = corrupted(|task| task.record.updates[1].update = task.record.updates[0].update);
+        assert!(matches!(doubled, Violation::Updates(_)), "{doubled}");
+        let swapped = corrupted(|task| task.record.updates.swap(0, 1));
+        assert!(matches!(swapped, Violation::Updates(_)), "{swapped}");
+        let missing = corrupted(|task| task.record.updates.truncate(1));
+        assert!(matches!(missing, Violation::Updates(_)), "{missing}");
+        let too_many = corrupted(|task| {
+            let state = task.record.state;
+            let status = TaskStatus::new(task.record.info.id.clone(), state, Source::Agent, Timestamp::ZERO);
+            task.record.updates = (0..5u8)
+                .map(|n| TaskStatus { update: Some(lonja_model::UpdateId([n; 16])), ..status.clone() })
+                .collect();
+        });
+        assert!(matches!(too_many, Violation::Updates(_)), "{too_many}");
+    }
+
+    #[test]
+    fn an_update_that_is_not_under_way_is_noticed() {
+        let (mut stage, key) = sound();
+        stage.agent.deadlines.clear(&Deadline::Resend(key));
+        assert!(matches!(check(&stage.agent), Err(Violation::Updates(_))));
+    }
+
+    #[test]
+    fn a_container_name_used_twice_is_noticed() {
+        let (mut stage, _) = sound();
+        let record = stage.checkpoint.tasks.values().next().unwrap().clone();
+        let key = (framework_id("f2"), task_id("t1"));
+        let mut record = lonja_model::checkpoint::TaskRecord { updates: Vec::new(), ..record };
+        record.info.max_completion_time = None;
+        stage.agent.book.insert(key.clone(), record, Place::Launching).unwrap();
+        stage.agent.book.volatile(&key).unwrap().record.state = TaskState::Starting;
+        assert!(matches!(check(&stage.agent), Err(Violation::Names(_))));
+    }
+
+    #[test]
+    fn deadlines_for_nothing_and_missing_ones_are_noticed() {
+        let (mut stage, key) = sound();
+        stage.agent.deadlines.clear(&Deadline::Completion(key));
+        assert!(matches!(check(&stage.agent), Err(Violation::Deadlines(_))));
+        for stray in [Deadline::Register, Deadline::Completion((framework_id("f9"), task_id("t9")))] {
+            let (mut stage, _) = sound();
+            stage.agent.deadlines.set(stray, stage.now + Duration::from_secs(1));
+            assert!(matches!(check(&stage.agent), Err(Violation::Deadlines(_))));
+        }
+        let mut stage = newborn("cpus:1");
+        let _ = stage.link_up();
+        stage.agent.deadlines.clear(&Deadline::Register);
+        assert!(matches!(check(&stage.agent), Err(Violation::Deadlines(_))));
+    }
+
+    #[test]
+    fn a_checkpoint_that_lacks_or_keeps_something_is_noticed() {
+        let (stage, key) = sound();
+        let complete = |checkpoint: &Checkpoint| checkpoint_is_complete(&stage.agent, checkpoint);
+        assert_eq!(complete(&stage.checkpoint), Ok(()));
+        let mut lacking = stage.checkpoint.clone();
+        lacking.tasks.clear();
+        assert!(complete(&lacking).is_err());
+        let mut keeping = stage.checkpoint.clone();
+        let record = keeping.tasks[&key].clone();
+        keeping.tasks.insert((key.0.clone(), task_id("old")), record);
+        assert!(complete(&keeping).is_err());
+        let mut nameless = stage.checkpoint.clone();
+        nameless.identity = None;
+        assert!(complete(&nameless).is_err());
+        let mut homeless = stage.checkpoint.clone();
+        homeless.frameworks.clear();
+        assert!(complete(&homeless).is_err());
+    }
 }

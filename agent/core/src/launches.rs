@@ -15,7 +15,7 @@ use lonja_model::role::Role;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, FrameworkId, TaskInfo, TaskState, TaskStatus, Timestamp};
 
-use crate::book::{Key, Place};
+use crate::book::{Key, Place, Task};
 use crate::deadlines::Deadline;
 use crate::effects::{KillContainer, LaunchContainer, Note};
 use crate::kills;
@@ -143,7 +143,7 @@ pub(crate) fn launch_waiting(turn: &mut Turn<'_>) {
         if !turn.book.ledger().fits(Sum::Held, &task.record.info.resources) {
             return;
         }
-        turn.book.change(&key, |task| task.place = Place::Launching);
+        turn.book.put_in(&key, Place::Launching);
         launch(turn, &key);
     }
 }
@@ -163,13 +163,9 @@ pub(crate) fn started(turn: &mut Turn<'_>, container: &ContainerId, pid: u32) {
 
 /// The program of `key`'s container runs, since `since`: now, or before the agent's restart.
 pub(crate) fn running(turn: &mut Turn<'_>, key: &Key, pid: u32, since: Timestamp) {
-    let Some(state) = turn.book.change(key, |task| {
-        task.place = Place::Running { pid, since };
-        task.state()
-    }) else {
-        return;
-    };
-    if state == TaskState::Starting {
+    turn.book.put_in(key, Place::Running { pid, since });
+    let state = turn.book.get(key).map(Task::state);
+    if state == Some(TaskState::Starting) {
         let mut status = TaskStatus::new(key.1.clone(), TaskState::Running, Source::Executor, turn.now);
         status.pid = Some(pid);
         say(turn, key, status);
