@@ -154,6 +154,25 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// Is this out of the ordinary, so that an operator may want to see it? The rest explains decisions.
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::TaskRefused { .. }
+            | Self::Refused { .. }
+            | Self::Silence
+            | Self::Stranger { .. }
+            | Self::UnexpectedNews { .. }
+            | Self::Overcommitted { .. } => true,
+            Self::Unexpected { .. }
+            | Self::DuplicateTask { .. }
+            | Self::KillOfUnknownTask { .. }
+            | Self::StaleAcknowledgement { .. }
+            | Self::NoExecutor { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

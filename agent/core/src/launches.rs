@@ -1,7 +1,8 @@
 //! From the master's word to a running program.
 //!
 //! A task is taken on durably, as STARTING, before its container is made. A task that comes twice is
-//! launched once, for as long as it is known here, and that is until its end is acknowledged (INV-15).
+//! launched once, for as long as it is known here, and that is until its end is acknowledged (INV-15); no
+//! copy comes later than that, for the link keeps order.
 //!
 //! What does not fit is answered by TASK_DROPPED with REASON_RESOURCES_UNKNOWN, as Mesos answers a task
 //! on resources that its agent does not have: nothing is wrong with the task itself, so not TASK_ERROR.

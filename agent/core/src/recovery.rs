@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_waited_for_a_launch_that_was_cut_off_goes_ahead() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.run("f1", "old", "cpus:4");
+        let _ = stage.shutdown_framework("f1");
+        assert!(stage.run("f2", "new", "cpus:4").launch.is_empty());
+        assert_eq!(stage.restart(&[]).launch.len(), 1);
+        assert_eq!(stage.agent.tasks().count(), 1);
+    }
+
+    #[test]
     fn a_running_container_that_vanished_is_a_failure() {
         let mut stage = agent("cpus:4");
         let _ = stage.running("f1", "t1", "cpus:1");
