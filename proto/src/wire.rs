@@ -3,9 +3,9 @@
 //! Nothing here is checked: any combination of fields that the format allows is a value. They end at a
 //! shell's door, where [`crate::convert`] turns them into `lonja_model` values or refuses them.
 //!
-//! Two habits of the generated code are worth knowing. A `required` message is an `Option` and a
-//! `required` number or text that is missing on the wire reads as its default, so that an absent id is an
-//! empty one. An enum is a bare number, since a peer may send one that this version does not know.
+//! Two habits of the generated code are worth knowing. A `required` field that is missing on the wire reads
+//! as its default, so that an absent id is an empty one. An enum is a bare number, since a peer may send
+//! one that this version does not know.
 
 /// Compiles one package in; lints are off, as nobody edits what is generated.
 macro_rules! package {

@@ -9,9 +9,9 @@ use super::resources::{
     Shape, ranges_from_wire, ranges_to_wire, resources_from_wire, resources_to_wire, scalar_from_wire,
     scalar_to_wire,
 };
+use crate::limits;
 use crate::mesos::domain_info::{FaultDomain, fault_domain};
 use crate::mesos::{self, value};
-use crate::limits;
 
 /// An agent's description. Errors: the host name is missing, the port is none, or a resource, an
 /// attribute or the domain is not well formed.
@@ -103,23 +103,20 @@ fn attribute_to_wire(name: &str, value: &AttributeValue) -> mesos::Attribute {
 
 /// A place. Errors: the region or the zone is missing.
 pub fn domain_from_wire(wire: mesos::DomainInfo) -> Result<Domain, Refusal> {
-    let name = |name: Option<String>, field: &str| {
-        let name = required(name.filter(|name| !name.is_empty()));
+    let name = |name: String, field: &str| {
+        let name = required((!name.is_empty()).then_some(name));
         name.and_then(|name| text(name, limits::TEXT_BYTES)).at("name").at(field).at("fault_domain")
     };
     let place = required(wire.fault_domain).at("fault_domain")?;
-    Ok(Domain {
-        region: name(place.region.map(|region| region.name), "region")?,
-        zone: name(place.zone.map(|zone| zone.name), "zone")?,
-    })
+    Ok(Domain { region: name(place.region.name, "region")?, zone: name(place.zone.name, "zone")? })
 }
 
 /// The place's form on the wire.
 pub fn domain_to_wire(domain: &Domain) -> mesos::DomainInfo {
     mesos::DomainInfo {
         fault_domain: Some(FaultDomain {
-            region: Some(fault_domain::RegionInfo { name: domain.region.clone() }),
-            zone: Some(fault_domain::ZoneInfo { name: domain.zone.clone() }),
+            region: fault_domain::RegionInfo { name: domain.region.clone() },
+            zone: fault_domain::ZoneInfo { name: domain.zone.clone() },
         }),
     }
 }

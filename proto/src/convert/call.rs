@@ -10,9 +10,9 @@ use lonja_model::scheduler::Call;
 
 use super::framework::{framework_from_wire, framework_to_wire, roles_from_wire};
 use super::ids::{
-    agent_id_from_wire, agent_id_to_wire, executor_id_from_wire, executor_id_to_wire,
-    framework_id_from_wire, framework_id_to_wire, grace_from_wire, grace_to_wire, offer_id_from_wire,
-    offer_id_to_wire, optional, task_id_from_wire, task_id_to_wire, update_id_from_wire,
+    agent_id_from_wire, agent_id_to_wire, executor_id_from_wire, executor_id_to_wire, framework_id_from_wire,
+    framework_id_to_wire, grace_from_wire, grace_to_wire, offer_id_from_wire, offer_id_to_wire, optional,
+    task_id_from_wire, task_id_to_wire, update_id_from_wire,
 };
 use super::offer::{filters_from_wire, filters_to_wire};
 use super::operation::{operation_to_wire, operations_from_wire};
@@ -83,7 +83,7 @@ pub fn call_to_wire(framework: Option<&FrameworkId>, call: &Call) -> scheduler::
         Call::Subscribe { framework, info, suppressed } => {
             wire.framework_id = framework.as_ref().map(framework_id_to_wire);
             wire.subscribe = Some(call::Subscribe {
-                framework_info: Some(framework_to_wire(framework.as_ref(), info)),
+                framework_info: framework_to_wire(framework.as_ref(), info),
                 suppressed_roles: names(suppressed),
                 offer_constraints: None,
             });
@@ -127,7 +127,7 @@ fn put_task_call(wire: &mut scheduler::Call, call: &Call) -> Type {
     match call {
         Call::Kill { task, agent, grace } => {
             wire.kill = Some(call::Kill {
-                task_id: Some(task_id_to_wire(task)),
+                task_id: task_id_to_wire(task),
                 agent_id: agent.as_ref().map(agent_id_to_wire),
                 kill_policy: grace_to_wire(*grace),
             });
@@ -135,15 +135,15 @@ fn put_task_call(wire: &mut scheduler::Call, call: &Call) -> Type {
         }
         Call::Acknowledge { agent, task, update } => {
             wire.acknowledge = Some(call::Acknowledge {
-                agent_id: Some(agent_id_to_wire(agent)),
-                task_id: Some(task_id_to_wire(task)),
+                agent_id: agent_id_to_wire(agent),
+                task_id: task_id_to_wire(task),
                 uuid: update.0.to_vec(),
             });
             Type::Acknowledge
         }
         Call::Reconcile { tasks } => {
             let task = |(task, agent): &(_, Option<_>)| call::reconcile::Task {
-                task_id: Some(task_id_to_wire(task)),
+                task_id: task_id_to_wire(task),
                 agent_id: agent.as_ref().map(agent_id_to_wire),
             };
             wire.reconcile = Some(call::Reconcile { tasks: tasks.iter().map(task).collect() });
@@ -151,8 +151,8 @@ fn put_task_call(wire: &mut scheduler::Call, call: &Call) -> Type {
         }
         Call::Message { agent, executor, data } => {
             wire.message = Some(call::Message {
-                agent_id: Some(agent_id_to_wire(agent)),
-                executor_id: Some(executor_id_to_wire(executor)),
+                agent_id: agent_id_to_wire(agent),
+                executor_id: executor_id_to_wire(executor),
                 data: data.clone(),
             });
             Type::Message
@@ -187,7 +187,7 @@ fn offer_ids(wire: Vec<mesos::OfferId>) -> Result<Vec<OfferId>, Refusal> {
 fn subscribe(wire: call::Subscribe, framework: Option<FrameworkId>) -> Result<Call, Refusal> {
     let constrained = wire.offer_constraints.is_some_and(|all| !all.role_constraints.is_empty());
     unsupported(constrained, "offer_constraints", "a constraint on offers")?;
-    let (id, info) = required(wire.framework_info).and_then(framework_from_wire).at("framework_info")?;
+    let (id, info) = framework_from_wire(wire.framework_info).at("framework_info")?;
     if id != framework {
         let reason = "differs from the call's framework_id; set both to the framework's id, or none at first";
         return Err(Fault::Invalid(reason.to_owned())).at("framework_info.id");

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 
 use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text, unsupported};
+use crate::limits;
 use crate::mesos::environment::variable;
 use crate::mesos::{self, container_info, volume};
-use crate::limits;
 
 /// A program to run.
 ///

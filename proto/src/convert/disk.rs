@@ -5,14 +5,16 @@ use lonja_model::resources::{Disk, DiskSource, DiskSourceKind, Persistence};
 
 use super::ids::{labels_from_wire, labels_to_wire};
 use super::refusal::{At, Fault, Refusal, known, optional_text, text, unsupported};
+use crate::limits;
 use crate::mesos::resource::{DiskInfo, disk_info};
 use crate::mesos::{self, volume};
-use crate::limits;
 
 pub(super) fn disk_from_wire(wire: DiskInfo) -> Result<Disk, Refusal> {
     let persistence = wire.persistence.map(persistence_from_wire).transpose().at("persistence")?;
     let (container_path, read_only) = match wire.volume {
-        Some(volume) => volume_from_wire(volume).map(|(path, read_only)| (Some(path), read_only)).at("volume")?,
+        Some(volume) => {
+            volume_from_wire(volume).map(|(path, read_only)| (Some(path), read_only)).at("volume")?
+        }
         None => (None, false),
     };
     let source = wire.source.map(source_from_wire).transpose().at("source")?;

@@ -14,10 +14,10 @@ use super::offer::{offer_from_wire, offer_to_wire};
 use super::refusal::{At, Fault, Refusal, at_most, data, known, required, seconds, text};
 use super::resources::Shape;
 use super::status::{status_from_wire, status_to_wire};
+use crate::limits;
 use crate::lonja::{self, refusal::Code, scheduler_response};
 use crate::mesos::scheduler::event::{self, Type};
 use crate::mesos::{self, scheduler};
-use crate::limits;
 
 /// An event, as a framework reads it.
 ///
@@ -36,12 +36,13 @@ pub fn event_from_wire(wire: scheduler::Event) -> Result<Event, Refusal> {
             offers.into_iter().enumerate().map(offer).collect::<Result<_, _>>().map(Event::Offers)
         }
         Type::Rescind => {
-            let offer = required(wire.rescind).and_then(|wire| offer_id_from_wire(wire.offer_id).at("offer_id"));
+            let offer =
+                required(wire.rescind).and_then(|wire| offer_id_from_wire(wire.offer_id).at("offer_id"));
             offer.at("rescind").map(Event::Rescind)
         }
         Type::Update => {
-            let status = required(wire.update).and_then(|wire| required(wire.status).at("status"));
-            let status = status.and_then(|status| status_from_wire(status).at("status")).at("update")?;
+            let status = required(wire.update).and_then(|wire| status_from_wire(wire.status).at("status"));
+            let status = status.at("update")?;
             Ok(Event::Update(Box::new(status)))
         }
         Type::Message => required(wire.message).and_then(message).at("message"),
@@ -62,7 +63,10 @@ fn subscribed(wire: event::Subscribed) -> Result<Event, Refusal> {
     Ok(Event::Subscribed {
         framework: framework_id_from_wire(wire.framework_id).at("framework_id")?,
         heartbeat,
-        master: wire.master_info.map_or_else(|| Ok(MasterInfo::default()), master_from_wire).at("master_info")?,
+        master: wire
+            .master_info
+            .map_or_else(|| Ok(MasterInfo::default()), master_from_wire)
+            .at("master_info")?,
     })
 }
 
@@ -88,7 +92,7 @@ pub fn event_to_wire(event: &Event, shape: Shape) -> scheduler::Event {
     let kind = match event {
         Event::Subscribed { framework, heartbeat, master } => {
             wire.subscribed = Some(event::Subscribed {
-                framework_id: Some(framework_id_to_wire(framework)),
+                framework_id: framework_id_to_wire(framework),
                 heartbeat_interval_seconds: Some(heartbeat.as_secs_f64()),
                 master_info: Some(master_to_wire(master)),
             });
@@ -101,17 +105,17 @@ pub fn event_to_wire(event: &Event, shape: Shape) -> scheduler::Event {
             Type::Offers
         }
         Event::Rescind(offer) => {
-            wire.rescind = Some(event::Rescind { offer_id: Some(offer_id_to_wire(offer)) });
+            wire.rescind = Some(event::Rescind { offer_id: offer_id_to_wire(offer) });
             Type::Rescind
         }
         Event::Update(status) => {
-            wire.update = Some(event::Update { status: Some(status_to_wire(status)) });
+            wire.update = Some(event::Update { status: status_to_wire(status) });
             Type::Update
         }
         Event::Message { agent, executor, data } => {
             wire.message = Some(event::Message {
-                agent_id: Some(agent_id_to_wire(agent)),
-                executor_id: Some(executor_id_to_wire(executor)),
+                agent_id: agent_id_to_wire(agent),
+                executor_id: executor_id_to_wire(executor),
                 data: data.clone(),
             });
             Type::Message

@@ -25,7 +25,9 @@ use crate::mesos::{self, OfferFilters, framework_info};
 ///
 /// Errors: roles are in the wrong field for the capabilities, twice, none at all or not well formed; the
 /// failover timeout is no length of time; an offer filter is not well formed.
-pub fn framework_from_wire(wire: mesos::FrameworkInfo) -> Result<(Option<FrameworkId>, FrameworkInfo), Refusal> {
+pub fn framework_from_wire(
+    wire: mesos::FrameworkInfo,
+) -> Result<(Option<FrameworkId>, FrameworkInfo), Refusal> {
     let capabilities = capabilities_from_wire(&wire.capabilities);
     let failover_timeout = seconds(wire.failover_timeout(), LONGEST).at("failover_timeout")?;
     let checkpoint = wire.checkpoint();
@@ -143,7 +145,9 @@ fn minimum_offers_from_wire(
         let here = format!("[{:?}]", name.chars().take(64).collect::<String>());
         let role = role_from_wire(&name).at(&here)?;
         let Some(minimum) = filters.min_allocatable_resources else { continue };
-        at_most(minimum.quantities.len(), limits::MINIMUM_OFFERS, "quantities").at(&here)?;
+        at_most(minimum.quantities.len(), limits::MINIMUM_OFFERS, "quantities")
+            .at("min_allocatable_resources")
+            .at(&here)?;
         let alternatives = minimum.quantities.into_iter().enumerate().map(|(index, wire)| {
             quantities_from_wire(wire.quantities).at("quantities").at_index("quantities", index)
         });

@@ -18,8 +18,8 @@ pub const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
 macro_rules! id {
     ($model:ident, $wire:ident, $from:ident, $to:ident) => {
         /// The id that stands there. Errors: it is missing, or it is no id.
-        pub fn $from(wire: Option<mesos::$wire>) -> Result<$model, Refusal> {
-            $model::new(required(wire)?.value).map_err(Fault::from).at("value")
+        pub fn $from(wire: impl Into<Option<mesos::$wire>>) -> Result<$model, Refusal> {
+            $model::new(required(wire.into())?.value).map_err(Fault::from).at("value")
         }
 
         /// The id's form on the wire.
@@ -37,8 +37,8 @@ id!(ExecutorId, ExecutorId, executor_id_from_wire, executor_id_to_wire);
 id!(ResourceProviderId, ResourceProviderId, provider_id_from_wire, provider_id_to_wire);
 
 /// The id that stands there. Errors: it is missing, it is no id, or it names a nested container.
-pub fn container_id_from_wire(wire: Option<mesos::ContainerId>) -> Result<ContainerId, Refusal> {
-    let wire = required(wire)?;
+pub fn container_id_from_wire(wire: impl Into<Option<mesos::ContainerId>>) -> Result<ContainerId, Refusal> {
+    let wire = required(wire.into())?;
     super::refusal::unsupported(wire.parent.is_some(), "parent", "a nested container")?;
     ContainerId::new(wire.value).map_err(Fault::from).at("value")
 }
@@ -80,10 +80,8 @@ pub fn labels_from_wire(wire: Option<mesos::Labels>) -> Result<Labels, Refusal> 
 
 /// The labels' form on the wire; none at all is left out.
 pub fn labels_to_wire(labels: &Labels) -> Option<mesos::Labels> {
-    let label = |(key, value): &(String, Option<String>)| mesos::Label {
-        key: key.clone(),
-        value: value.clone(),
-    };
+    let label =
+        |(key, value): &(String, Option<String>)| mesos::Label { key: key.clone(), value: value.clone() };
     (!labels.0.is_empty()).then(|| mesos::Labels { labels: labels.0.iter().map(label).collect() })
 }
 

@@ -18,9 +18,9 @@ use super::ids::{
 use super::refusal::{At, Fault, Refusal, at_most, data, required, text};
 use super::status::{state_from_wire, state_to_wire, status_from_wire, status_to_wire};
 use super::task::{task_info_from_wire, task_info_to_wire};
+use crate::limits;
 use crate::lonja::{self, agent_message, master_message};
 use crate::mesos;
-use crate::limits;
 
 /// What an agent says. Errors: there is nothing in it, or a field is missing or not well formed.
 pub fn agent_message_from_wire(wire: lonja::AgentMessage) -> Result<FromAgent, Refusal> {
@@ -47,7 +47,10 @@ pub fn agent_message_to_wire(message: &FromAgent) -> lonja::AgentMessage {
         }),
         FromAgent::Reregister { agent, info, version, tasks, frameworks } => {
             Message::Reregister(lonja::Reregister {
-                info: Some(mesos::AgentInfo { id: Some(agent_id_to_wire(agent)), ..agent_info_to_wire(info) }),
+                info: Some(mesos::AgentInfo {
+                    id: Some(agent_id_to_wire(agent)),
+                    ..agent_info_to_wire(info)
+                }),
                 version: version.clone(),
                 tasks: tasks.iter().map(agent_task_to_wire).collect(),
                 frameworks: frameworks.iter().map(|(id, info)| framework_to_wire(Some(id), info)).collect(),

@@ -29,7 +29,7 @@ pub fn operations_from_wire(wire: Vec<offer::Operation>) -> Result<Vec<Operation
 }
 
 fn tasks_in(wire: &offer::Operation) -> usize {
-    let group = wire.launch_group.as_ref().and_then(|launch| launch.task_group.as_ref());
+    let group = wire.launch_group.as_ref().map(|launch| &launch.task_group);
     wire.launch.as_ref().map_or(0, |launch| launch.task_infos.len())
         + group.map_or(0, |group| group.tasks.len())
 }
@@ -54,9 +54,7 @@ pub fn operation_to_wire(operation: &Operation) -> offer::Operation {
 fn launch_task_to_wire(task: &LaunchTask) -> TaskInfo {
     match task {
         LaunchTask::Valid(task) => task_info_to_wire(task),
-        LaunchTask::Invalid { task, .. } => {
-            TaskInfo { task_id: Some(task_id_to_wire(task)), ..Default::default() }
-        }
+        LaunchTask::Invalid { task, .. } => TaskInfo { task_id: task_id_to_wire(task), ..Default::default() },
     }
 }
 
@@ -70,8 +68,7 @@ fn operation_from_wire(wire: offer::Operation) -> Result<Operation, Refusal> {
             launch(tasks, wire.id.as_ref()).at("launch").map(Operation::Launch)
         }
         Type::LaunchGroup => {
-            let group = required(wire.launch_group).at("launch_group")?;
-            let tasks = required(group.task_group).at("task_group").at("launch_group")?.tasks;
+            let tasks = required(wire.launch_group).at("launch_group")?.task_group.tasks;
             refused_group(tasks).at("task_group").at("launch_group").map(Operation::Launch)
         }
         Type::Reserve
@@ -90,7 +87,9 @@ fn launch(tasks: Vec<TaskInfo>, operation_id: Option<&OperationId>) -> Result<Ve
         let task = task_id_from_wire(wire.task_id.clone()).at("task_id").at_index("task_infos", index)?;
         let invalid = |reason: String| LaunchTask::Invalid { task, reason };
         if operation_id.is_some() {
-            return Ok(invalid("id: a launch has no id of its own; leave it out of the operation".to_owned()));
+            return Ok(invalid(
+                "id: a launch has no id of its own; leave it out of the operation".to_owned(),
+            ));
         }
         Ok(match task_info_from_wire(wire) {
             Ok(info) => LaunchTask::Valid(Box::new(info)),

@@ -113,11 +113,8 @@ impl Refusal {
 
 impl From<Refusal> for scheduler::Refusal {
     fn from(refusal: Refusal) -> Self {
-        let code = if refusal.is_unsupported() {
-            RefusalCode::Unsupported
-        } else {
-            RefusalCode::InvalidArgument
-        };
+        let code =
+            if refusal.is_unsupported() { RefusalCode::Unsupported } else { RefusalCode::InvalidArgument };
         let message = refusal.to_string();
         Self { code, message, field: (!refusal.field.is_empty()).then_some(refusal.field) }
     }

@@ -12,8 +12,9 @@ use lonja_model::resources::{
 use lonja_model::role::Role;
 
 use super::disk::{disk_from_wire, disk_to_wire};
-use super::ids::{labels_from_wire, labels_to_wire, optional, provider_id_from_wire, provider_id_to_wire,
-    role_from_wire};
+use super::ids::{
+    labels_from_wire, labels_to_wire, optional, provider_id_from_wire, provider_id_to_wire, role_from_wire,
+};
 use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text};
 use crate::limits;
 use crate::mesos;
@@ -163,9 +164,7 @@ pub(super) fn ranges_from_wire(wire: value::Ranges) -> Result<Ranges, Refusal> {
     for (index, range) in wire.range.iter().enumerate() {
         Ranges::new([(range.begin, range.end)]).map_err(Fault::from).at_index("range", index)?;
     }
-    Ranges::new(wire.range.into_iter().map(|range| (range.begin, range.end)))
-        .map_err(Fault::from)
-        .at("range")
+    Ranges::new(wire.range.into_iter().map(|range| (range.begin, range.end))).map_err(Fault::from).at("range")
 }
 
 pub(super) fn ranges_to_wire(ranges: &Ranges) -> value::Ranges {
@@ -188,8 +187,7 @@ fn devices_from_wire(wire: resource::Devices) -> Result<Devices, Refusal> {
         let id = text(device.id, limits::TEXT_BYTES).at("id").at_index("device", index)?;
         let thousandths = u16::try_from(device.thousandths).ok().filter(|share| (1..=1000).contains(share));
         let out_of_range = || Fault::Invalid(format!("{} is not 1 to 1000 thousandths", device.thousandths));
-        let thousandths =
-            thousandths.ok_or_else(out_of_range).at("thousandths").at_index("device", index)?;
+        let thousandths = thousandths.ok_or_else(out_of_range).at("thousandths").at_index("device", index)?;
         devices.push((Arc::from(id), thousandths));
     }
     let twice = || Fault::Invalid("a device stands twice; name each once".to_owned());

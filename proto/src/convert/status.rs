@@ -65,7 +65,7 @@ pub fn status_to_wire(status: &TaskStatus) -> mesos::TaskStatus {
         ..Default::default()
     });
     mesos::TaskStatus {
-        task_id: Some(task_id_to_wire(&status.task)),
+        task_id: task_id_to_wire(&status.task),
         state: state_to_wire(status.state).into(),
         data: (!status.data.is_empty()).then(|| status.data.clone()),
         message: status.message.as_deref().map(cut),

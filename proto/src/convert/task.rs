@@ -51,8 +51,8 @@ pub fn task_info_from_wire(wire: mesos::TaskInfo) -> Result<TaskInfo, Refusal> {
 pub fn task_info_to_wire(task: &TaskInfo) -> mesos::TaskInfo {
     mesos::TaskInfo {
         name: task.name.clone(),
-        task_id: Some(task_id_to_wire(&task.id)),
-        agent_id: Some(agent_id_to_wire(&task.agent)),
+        task_id: task_id_to_wire(&task.id),
+        agent_id: agent_id_to_wire(&task.agent),
         resources: resources_to_wire(&task.resources, None, Shape::FULL),
         command: Some(command_to_wire(&task.command)),
         container: container_to_wire(&task.container),

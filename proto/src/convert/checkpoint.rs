@@ -1,0 +1,103 @@
+//! What an agent remembers, as it is stored: who it is, and one entry for each framework and task.
+
+use std::time::Duration;
+
+use lonja_model::checkpoint::{CheckpointOp, Identity, TaskRecord};
+use lonja_model::ids::{FrameworkId, TaskId};
+use prost::Message;
+
+use super::agent::{agent_info_from_wire, agent_info_to_wire};
+use super::framework::framework_to_wire;
+use super::ids::{
+    agent_id_from_wire, agent_id_to_wire, container_id_from_wire, container_id_to_wire,
+    framework_id_from_wire, framework_id_to_wire, role_from_wire,
+};
+use super::link::named_framework;
+use super::refusal::{At, Refusal, at_most, required};
+use super::status::{state_from_wire, state_to_wire, status_from_wire, status_to_wire};
+use super::stored::{FORMAT, StoredChange, Unreadable, check_format};
+use super::task::{task_info_from_wire, task_info_to_wire};
+use crate::limits;
+use crate::wire::lonja::checkpoint::v1 as wire;
+use wire::entry::Entry as Kind;
+
+/// A change of the checkpoint as a change of the store. Keys are `identity`, `framework/ID` and
+/// `task/FRAMEWORK/TASK`; no id contains a slash.
+pub fn encode(change: &CheckpointOp) -> StoredChange {
+    let (key, value) = match change {
+        CheckpointOp::Identity(identity) => {
+            let identity = wire::Identity {
+                agent_id: Some(agent_id_to_wire(&identity.agent)),
+                info: Some(agent_info_to_wire(&identity.info)),
+            };
+            ("identity".to_owned(), Some(Kind::Identity(identity)))
+        }
+        CheckpointOp::Framework(id, info) => {
+            let entry = info.as_ref().map(|info| {
+                Kind::Framework(wire::Framework { info: Some(framework_to_wire(Some(id), info)) })
+            });
+            (format!("framework/{id}"), entry)
+        }
+        CheckpointOp::Task(framework, task, record) => {
+            let entry = record.as_ref().map(|record| Kind::Task(task_to_wire(framework, record)));
+            (format!("task/{framework}/{task}"), entry)
+        }
+    };
+    let value = value.map(|entry| wire::Entry { format: FORMAT, entry: Some(entry) }.encode_to_vec());
+    StoredChange { key: key.into_bytes(), value }
+}
+
+/// The change that put this value into the store. Errors: [`Unreadable`].
+pub fn decode(value: &[u8]) -> Result<CheckpointOp, Unreadable> {
+    let entry = wire::Entry::decode(value)?;
+    check_format(entry.format)?;
+    Ok(match required(entry.entry)? {
+        Kind::Identity(wire) => CheckpointOp::Identity(Box::new(identity(wire).at("identity")?)),
+        Kind::Framework(wire) => {
+            let (id, info) = required(wire.info).and_then(named_framework).at("framework.info")?;
+            CheckpointOp::Framework(id, Some(Box::new(info)))
+        }
+        Kind::Task(wire) => {
+            let (framework, task, record) = task_from_wire(wire).at("task")?;
+            CheckpointOp::Task(framework, task, Some(Box::new(record)))
+        }
+    })
+}
+
+fn identity(wire: wire::Identity) -> Result<Identity, Refusal> {
+    Ok(Identity {
+        agent: agent_id_from_wire(wire.agent_id).at("agent_id")?,
+        info: required(wire.info).and_then(agent_info_from_wire).at("info")?,
+    })
+}
+
+fn task_to_wire(framework: &FrameworkId, record: &TaskRecord) -> wire::Task {
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    wire::Task {
+        framework_id: Some(framework_id_to_wire(framework)),
+        role: record.role.to_string(),
+        info: Some(task_info_to_wire(&record.info)),
+        container_id: Some(container_id_to_wire(&record.container)),
+        state: Some(state_to_wire(record.state).into()),
+        killing_ns: record.killing.map(nanoseconds),
+        orphaned: record.orphaned,
+        updates: record.updates.iter().map(status_to_wire).collect(),
+    }
+}
+
+fn task_from_wire(wire: wire::Task) -> Result<(FrameworkId, TaskId, TaskRecord), Refusal> {
+    at_most(wire.updates.len(), limits::UPDATES_PER_TASK, "updates")?;
+    let update = |(index, wire)| status_from_wire(wire).at_index("updates", index);
+    let info = required(wire.info).and_then(task_info_from_wire).at("info")?;
+    let framework = framework_id_from_wire(wire.framework_id).at("framework_id")?;
+    let record = TaskRecord {
+        role: role_from_wire(&wire.role).at("role")?,
+        container: container_id_from_wire(wire.container_id).at("container_id")?,
+        state: required(wire.state).and_then(state_from_wire).at("state")?,
+        killing: wire.killing_ns.map(Duration::from_nanos),
+        orphaned: wire.orphaned,
+        updates: wire.updates.into_iter().enumerate().map(update).collect::<Result<_, _>>()?,
+        info,
+    };
+    Ok((framework, record.info.id.clone(), record))
+}

@@ -1,0 +1,41 @@
+//! Between the wire and the model, once, at the door.
+//!
+//! `..._from_wire` turns a message into a value of `lonja_model` or refuses it, naming the field; past it
+//! no one checks again. `..._to_wire` is the way back and never fails. The model's value survives the
+//! round trip.
+//!
+//! Rules
+//! - Amounts are rounded to thousandths; what is negative, not finite or over 2^53 - 1 thousandths is
+//!   refused. A range that begins after its end is refused.
+//! - A number that is none of its enum's is refused with the number.
+//! - What Lonja does not serve yet is refused by name, never passed over.
+//! - Nothing holds more than [`crate::limits`] says.
+//! - A task that is not well formed spoils only itself ([`operation`]).
+//!
+//! Source: Mesos v1 API.
+
+mod refusal;
+
+mod disk;
+pub mod ids;
+pub mod resources;
+
+pub mod agent;
+pub mod container;
+pub mod framework;
+pub mod offer;
+pub mod operation;
+pub mod status;
+pub mod task;
+
+pub mod call;
+pub mod event;
+pub mod link;
+
+pub mod checkpoint;
+pub mod registry;
+mod stored;
+
+pub use refusal::{Fault, Refusal};
+pub use resources::Shape;
+pub use stored::{StoredChange, Unreadable};
