@@ -241,7 +241,7 @@ impl LinuxContainerizer {
     ) -> Result<ContainerExit, ContainerizerError> {
         let run_dir = self.run_dir(container.as_str());
         match ExitRecord::load(&run_dir) {
-            Ok(record) => return Ok(ContainerExit::Ended(record)),
+            Ok(record) => Ok(ContainerExit::Ended(record)),
             Err(error @ (ExitRecordError::Missing(_) | ExitRecordError::Damaged(_))) => {
                 self.destroy_group(container.as_str()).await?;
                 Ok(match running::find(&run_dir, container.as_str()) {
@@ -269,7 +269,9 @@ impl LinuxContainerizer {
         let destroyed = tokio::task::spawn_blocking(move || layout.destroy(&instance, &name)).await;
         match destroyed {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => Err(ContainerizerError::Destroy { container: container.to_owned(), source }),
+            Ok(Err(source)) => {
+                Err(ContainerizerError::Destroy { container: container.to_owned(), source: Box::new(source) })
+            }
             Err(error) => Err(ContainerizerError::RunDirectory {
                 what: "destroy the control group",
                 container: container.to_owned(),

@@ -97,7 +97,7 @@ pub enum ContainerizerError {
         container: String,
         /// What the system said.
         #[source]
-        source: crate::isolation::IsolationError,
+        source: Box<crate::isolation::IsolationError>,
     },
 }
 

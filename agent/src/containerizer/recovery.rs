@@ -64,8 +64,10 @@ impl LinuxContainerizer {
             source: error.into(),
         };
         let groups = self.layout.containers(&self.instance);
-        let mut found =
-            groups.map_err(|source| ContainerizerError::Destroy { container: "any".to_owned(), source })?;
+        let mut found = groups.map_err(|source| ContainerizerError::Destroy {
+            container: "any".to_owned(),
+            source: Box::new(source),
+        })?;
         for entry in fs::read_dir(&self.run_root).map_err(refuse)? {
             if let Ok(name) = entry.map_err(refuse)?.file_name().into_string() {
                 found.insert(name);

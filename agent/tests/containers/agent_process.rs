@@ -59,6 +59,10 @@ pub fn run_as(mode: &str, arguments: &[String]) -> Option<ExitCode> {
             crate::unprivileged::run(Path::new(work));
             Some(ExitCode::SUCCESS)
         }
+        ("figures", _) => {
+            crate::figures::print();
+            Some(ExitCode::SUCCESS)
+        }
         _ => None,
     }
 }

@@ -11,6 +11,7 @@
 
 mod agent_process;
 mod ends;
+mod figures;
 mod host;
 mod limits;
 mod recovery;

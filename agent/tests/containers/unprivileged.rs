@@ -8,7 +8,7 @@ use lonja_agent::containerizer::TaskEnd;
 use lonja_agent::isolation::{Layout, LimitKind};
 use lonja_agent::launcher::{Launcher, LauncherOptions};
 
-use crate::host::{Host, need_root};
+use crate::host::{Host, need_root, read_fifo};
 
 type Verdict = Result<(), String>;
 
@@ -62,7 +62,10 @@ async fn check(launcher: &Launcher) {
     let failure = host.fail(other).await;
     assert!(failure.message.contains("does not run as root"), "{failure}");
 
-    host.start_shell("c3", "trap '' TERM; setsid sleep 1000 & sleep 1000").await;
+    let fifo = host.make_fifo("c3");
+    let line = "trap '' TERM; setsid sleep 1000 & echo ready > fifo; sleep 1000";
+    host.start_shell("c3", line).await;
+    read_fifo(&fifo).await;
     host.kill("c3", Duration::from_millis(20)).await;
     let record = host.end_of("c3").await;
     assert_eq!(record.status, Some(TaskEnd::Signaled(libc::SIGKILL)));
