@@ -361,6 +361,10 @@ impl Containerizer for LinuxContainerizer {
 
     fn cleanup<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<(), ContainerizerError>> {
         async move {
+            // A supervisor that could not remove its container's group leaves that to us.
+            if self.layout.has_group(&self.instance, container) {
+                self.destroy_group(container.as_str()).await?;
+            }
             self.forget(container);
             self.remove_run_dir(container.as_str())
         }

@@ -165,6 +165,12 @@ impl Layout {
         Ok(names)
     }
 
+    /// Whether the container has a control group in any hierarchy.
+    pub fn has_group(&self, instance: &InstanceId, container: &ContainerId) -> bool {
+        let below = Path::new(TOP).join(instance.as_str()).join(container.as_str());
+        self.roots().into_iter().any(|root| root.join(&below).exists())
+    }
+
     /// Kills what runs in the container's control group and removes it. Missing is fine.
     pub fn destroy(&self, instance: &InstanceId, container: &str) -> Result<(), IsolationError> {
         let group = self.group(&Path::new(TOP).join(instance.as_str()).join(container));

@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cgroups_rs::fs::MaxValue;
 use cgroups_rs::fs::cpu::CpuController;
@@ -166,7 +167,10 @@ impl Cgroup for V1Cgroup {
 
 /// Whether this hierarchy can be written by us: a directory can be made and removed below it.
 pub(super) fn is_writable(root: &Path) -> bool {
-    let probe = root.join(format!("lonja-probe-{}", std::process::id()));
+    // Several agents of one process may be trying at once.
+    static PROBES: AtomicU64 = AtomicU64::new(0);
+    let number = PROBES.fetch_add(1, Ordering::Relaxed);
+    let probe = root.join(format!("lonja-probe-{}-{number}", std::process::id()));
     let made = fs::create_dir(&probe).is_ok();
     let _ = fs::remove_dir(&probe);
     made

@@ -42,6 +42,7 @@ pub use sys::kill_signal;
 #[cfg(test)]
 pub(crate) use spec::tests::plain as plain_spec;
 
+use crate::isolation::{Cgroup, IsolationError};
 use init::Inheritance;
 use sys::Forked;
 use task::{Logs, plain};
@@ -146,30 +147,21 @@ fn note_started(run_dir: &Path, pid: i32) {
 }
 
 /// Makes all that the container needs and starts its init.
-fn start(order: &Order, cgroup: &dyn crate::isolation::Cgroup) -> Result<Watch, Failure> {
+fn start(order: &Order, cgroup: &dyn Cgroup) -> Result<Watch, Failure> {
     let spec = &order.container;
     let internal = |what: &str, error: &io::Error| {
         Failure::new(FailureReason::Internal, format!("{what}: {}", plain(error)))
     };
-    let isolation = |error: &dyn std::error::Error| {
-        let what = format!("cannot isolate container {}", spec.container_id);
-        Failure::from_error(FailureReason::Isolation, what, error)
-    };
     let user = user::resolve(spec.user.as_deref())?;
     let logs = open_logs(&spec.sandbox, user.as_ref())?;
     let pipes = Pipes::new().map_err(|error| internal("cannot make pipes", &error))?;
-    let (own, inside) = pipes.split();
-    let root = rustix::process::geteuid().is_root();
-    let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let Pipes { own, inside } = pipes;
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-    if !root {
+    if !uid.is_root() {
         namespaces |= libc::CLONE_NEWUSER;
     }
-    cgroup.create(&spec.limits).map_err(|error| isolation(&error))?;
-    let oom = match spec.limits.memory_bytes {
-        Some(_) => cgroup.oom_watch().map_err(|error| isolation(&error))?,
-        None => None,
-    };
+    // Init first: it mounts while the control groups are made here.
     let init = match sys::fork_into(namespaces) {
         Ok(Forked::Child) => init::run(Inheritance {
             spec,
@@ -178,7 +170,7 @@ fn start(order: &Order, cgroup: &dyn crate::isolation::Cgroup) -> Result<Watch, 
             line: inside.line,
             go: inside.go,
             exec_mark: inside.exec_mark,
-            map_to_root: (!root).then_some(ids),
+            map_to_root: (!uid.is_root()).then_some((uid.as_raw(), gid.as_raw())),
         }),
         Ok(Forked::Parent(child)) => child,
         Err(error) => {
@@ -186,16 +178,25 @@ fn start(order: &Order, cgroup: &dyn crate::isolation::Cgroup) -> Result<Watch, 
             return Err(Failure::new(FailureReason::Namespace, message));
         }
     };
-    let watch = Watch::new(init, own.line, own.exec_mark, oom)
+    let mut watch = Watch::new(init, own.line, own.exec_mark)
         .map_err(|error| internal("cannot watch the container", &error))?;
-    if let Err(error) = cgroup.attach(watch.init_pid()) {
-        // Never told to go, init waits; without its supervisor's pipe it ends.
+    if let Err(error) = isolate(spec, cgroup, &mut watch) {
+        // Never told to go, init waits, and nothing of the task has run.
         watch.abandon();
-        return Err(isolation(&error));
+        let what = format!("cannot isolate container {}", spec.container_id);
+        return Err(Failure::from_error(FailureReason::Isolation, what, &error));
     }
     // Fails only when init is gone already, which the watch tells better.
     let _ = File::from(own.go).write_all(b"g");
     Ok(watch)
+}
+
+fn isolate(spec: &ContainerSpec, cgroup: &dyn Cgroup, watch: &mut Watch) -> Result<(), IsolationError> {
+    cgroup.create(&spec.limits)?;
+    if spec.limits.memory_bytes.is_some() {
+        watch.watch_memory(cgroup.oom_watch()?);
+    }
+    cgroup.attach(watch.init_pid())
 }
 
 /// The supervisor's ends, or init's.
@@ -220,10 +221,6 @@ impl Pipes {
             own: Ends { line: outside, go: go_write, exec_mark: mark_read },
             inside: Ends { line: inside, go: go_read, exec_mark: mark_write },
         })
-    }
-
-    fn split(self) -> (Ends<control::Outside>, Ends<control::Inside>) {
-        (self.own, self.inside)
     }
 }
 

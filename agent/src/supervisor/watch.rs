@@ -63,12 +63,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(
-        init: Child,
-        line: Outside,
-        exec_mark: OwnedFd,
-        oom: Option<OomWatch>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(init: Child, line: Outside, exec_mark: OwnedFd) -> io::Result<Self> {
         let signals = sys::signal_descriptor(&[libc::SIGTERM, libc::SIGINT, sys::kill_signal()])?;
         Ok(Self {
             init,
@@ -76,7 +71,7 @@ impl Watch {
             line_open: true,
             signals,
             exec_mark: Some(exec_mark),
-            oom,
+            oom: None,
             task: None,
             started: None,
             ended: None,
@@ -86,6 +81,11 @@ impl Watch {
             killed: false,
             oom_look: None,
         })
+    }
+
+    /// Also looks out for memory breaches.
+    pub(super) fn watch_memory(&mut self, oom: Option<OomWatch>) {
+        self.oom = oom;
     }
 
     pub(super) fn init_pid(&self) -> i32 {

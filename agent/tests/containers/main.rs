@@ -57,6 +57,8 @@ fn all_checks() -> Vec<Check> {
         running::volumes_show_host_files_and_keep_read_only,
         running::a_volume_path_through_a_link_is_refused,
         running::an_id_is_launched_once,
+        running::many_launches_at_once_all_run,
+        running::the_launcher_holds_nothing_of_the_agents,
         ends::a_task_that_obeys_sigterm_ends_by_itself,
         ends::a_task_that_ignores_sigterm_is_killed_after_its_grace,
         ends::a_shorter_grace_shortens_the_one_under_way,

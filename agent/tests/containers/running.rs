@@ -195,3 +195,34 @@ pub async fn an_id_is_launched_once(launcher: &Launcher) -> Verdict {
     assert_eq!(failure.reason, FailureReason::Duplicate);
     Ok(())
 }
+
+pub async fn many_launches_at_once_all_run(launcher: &Launcher) -> Verdict {
+    let host = Host::new(launcher);
+    let ids: Vec<String> = (0..40).map(|number| format!("c{number}")).collect();
+    let runs = ids.iter().map(|id| async {
+        host.start_shell(id, "read line < /proc/self/comm; echo $line; exit 9").await;
+        host.end_of(id).await.status
+    });
+
+    let ends = futures::future::join_all(runs).await;
+
+    assert_eq!(ends, vec![Some(TaskEnd::Exited(9)); ids.len()]);
+    host.assert_no_traces();
+    Ok(())
+}
+
+pub async fn the_launcher_holds_nothing_of_the_agents(launcher: &Launcher) -> Verdict {
+    let descriptors = format!("/proc/{}/fd", launcher.pid());
+    let mut held: Vec<String> = fs::read_dir(descriptors)
+        .unwrap()
+        .map(|entry| fs::read_link(entry.unwrap().path()).unwrap().display().to_string())
+        .map(|target| target.split(":[").next().unwrap().to_owned())
+        .collect();
+    held.sort();
+
+    let null = "/dev/null";
+    assert_eq!(held, [null, null, null, "anon_inode", "socket"]);
+    let environment = fs::read(format!("/proc/{}/environ", launcher.pid())).unwrap();
+    assert!(environment.iter().all(|byte| *byte == 0));
+    Ok(())
+}
