@@ -37,6 +37,16 @@ pub struct Handle {
     named: Arc<AtomicU64>,
 }
 
+/// A framework's stream as its door has it.
+pub struct FrameworkStream {
+    /// Its name.
+    pub id: StreamId,
+    /// What goes out on it.
+    pub queue: mpsc::Receiver<ToFramework>,
+    /// For answers that the door itself gives, to calls that cannot be read; it does not keep the stream open.
+    pub answers: mpsc::WeakSender<ToFramework>,
+}
+
 /// The master has stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("the master has stopped")]
@@ -55,12 +65,13 @@ impl Handle {
         self.inbox.send(input).await.map_err(|_| Stopped)
     }
 
-    /// Opens a framework's stream. When the receiver ends, the master has closed it.
-    pub async fn open_stream(&self) -> Result<(StreamId, mpsc::Receiver<ToFramework>), Stopped> {
-        let stream = StreamId(self.next());
-        let (sender, receiver) = mpsc::channel(FRAMEWORK_QUEUE);
-        self.put(Input::StreamOpened(stream, sender)).await?;
-        Ok((stream, receiver))
+    /// Opens a framework's stream. When its queue ends, the master has closed it.
+    pub async fn open_stream(&self) -> Result<FrameworkStream, Stopped> {
+        let id = StreamId(self.next());
+        let (sender, queue) = mpsc::channel(FRAMEWORK_QUEUE);
+        let answers = sender.downgrade();
+        self.put(Input::StreamOpened(id, sender)).await?;
+        Ok(FrameworkStream { id, queue, answers })
     }
 
     /// Makes a call on a stream. Its answer comes on the stream.

@@ -9,10 +9,10 @@
 //!
 //! The names are those of the Mesos v1 API; where a shape differs, the module says why.
 
-pub mod ids;
-pub mod time;
 #[cfg(feature = "clock")]
 pub mod clock;
+pub mod ids;
+pub mod time;
 
 pub mod quota;
 pub mod resources;

@@ -102,7 +102,7 @@ pub enum ToAgent {
         /// Each for itself.
         tasks: Vec<TaskInfo>,
     },
-    /// End a task. An unknown one is answered by TASK_DROPPED or its last status.
+    /// End a task. An unknown one is ignored: the master answers for those.
     Kill {
         /// Whose.
         framework: FrameworkId,
@@ -125,7 +125,8 @@ pub enum ToAgent {
         /// Which framework.
         framework: FrameworkId,
     },
-    /// The framework is no more: kill its tasks and forget them without a word.
+    /// The framework is no more: kill its tasks and forget them without a word. Until they have ended, a
+    /// launch that needs what they use waits.
     ShutdownFramework {
         /// Which framework.
         framework: FrameworkId,

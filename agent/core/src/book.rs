@@ -118,9 +118,9 @@ impl Book {
         self.tasks.iter()
     }
 
-    /// Every task from `first` on, ordered by name.
-    pub(crate) fn iter_from(&self, first: &Key) -> impl Iterator<Item = (&Key, &Task)> {
-        self.tasks.range(first.clone()..)
+    /// The task of that name, with its name.
+    pub(crate) fn entry(&self, key: &Key) -> Option<(&Key, &Task)> {
+        self.tasks.get_key_value(key)
     }
 
     /// Names of every task.
@@ -148,6 +148,11 @@ impl Book {
     /// Is that container's name taken?
     pub(crate) fn knows_container(&self, container: &ContainerId) -> bool {
         self.by_container.contains_key(container)
+    }
+
+    /// How many containers have names.
+    pub(crate) fn container_count(&self) -> usize {
+        self.by_container.len()
     }
 
     /// Each framework that has tasks.
@@ -211,6 +216,17 @@ impl Book {
 
     /// Changes a task; the sums follow, and the checkpoint will. `None`: there is no such task.
     pub(crate) fn change<T>(&mut self, key: &Key, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
+        let result = self.adjust(key, change)?;
+        self.changed_tasks.insert(key.clone());
+        Some(result)
+    }
+
+    /// What is known of a task's container has changed, and nothing that is durable.
+    pub(crate) fn put_in(&mut self, key: &Key, place: Place) {
+        self.adjust(key, |task| task.place = place);
+    }
+
+    fn adjust<T>(&mut self, key: &Key, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
         let task = self.tasks.get_mut(key)?;
         let before = (task.is_promised(), task.is_holding(), task.place);
         let result = change(task);
@@ -228,7 +244,6 @@ impl Book {
         if let (Place::Waiting(arrival), true) = (before.2, before.2 != after.2) {
             self.waiting.remove(&arrival);
         }
-        self.changed_tasks.insert(key.clone());
         Some(result)
     }
 
@@ -281,6 +296,11 @@ impl Book {
         } else {
             self.changed_frameworks.insert(framework);
         }
+    }
+
+    /// The tasks inserted so far stay, even if they need more than there is.
+    pub(crate) fn admit_debt(&mut self) {
+        self.ledger.admit_debt();
     }
 
     /// What was inserted so far stands in the checkpoint already: nothing counts as changed.

@@ -65,3 +65,57 @@ pub fn compatible(old: &AgentInfo, new: &AgentInfo, policy: Policy) -> Result<()
     }
     if differences.is_empty() { Ok(()) } else { Err(Incompatible { policy, differences }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use lonja_model::agent::Domain;
+    use lonja_model::attributes::Attributes;
+
+    use super::*;
+    use crate::fixture::agent_info;
+
+    fn with_attributes(attributes: &str) -> AgentInfo {
+        AgentInfo { attributes: Attributes::parse(attributes).unwrap(), ..agent_info("cpus:4") }
+    }
+
+    #[test]
+    fn the_same_agent_may_come_back_on_another_port() {
+        let old = agent_info("cpus:4;mem:100");
+        let new = AgentInfo { port: 7, ..old.clone() };
+        assert_eq!(compatible(&old, &new, Policy::Equal), Ok(()));
+    }
+
+    #[test]
+    fn growth_is_allowed_by_policy_only() {
+        let (old, new) = (agent_info("cpus:4"), agent_info("cpus:8;mem:100"));
+        assert!(compatible(&old, &new, Policy::Equal).is_err());
+        assert_eq!(compatible(&old, &new, Policy::Additive), Ok(()));
+        let (old, new) = (with_attributes("rack:r1"), with_attributes("rack:r1;ssd:yes"));
+        assert!(compatible(&old, &new, Policy::Equal).is_err());
+        assert_eq!(compatible(&old, &new, Policy::Additive), Ok(()));
+        let new = AgentInfo {
+            domain: Some(Domain { region: "r".into(), zone: "z".into() }),
+            ..agent_info("cpus:4")
+        };
+        assert!(compatible(&agent_info("cpus:4"), &new, Policy::Equal).is_err());
+        assert_eq!(compatible(&agent_info("cpus:4"), &new, Policy::Additive), Ok(()));
+    }
+
+    #[test]
+    fn every_difference_is_listed() {
+        let old = with_attributes("rack:r1");
+        let new = AgentInfo { hostname: "other".into(), ..agent_info("cpus:2") };
+        for policy in [Policy::Equal, Policy::Additive] {
+            let refused = compatible(&old, &new, policy).unwrap_err();
+            assert_eq!(
+                refused.differences,
+                [
+                    "host name was host, is other",
+                    "resources were cpus:4, are cpus:2",
+                    "attributes were rack:r1, are ",
+                ]
+            );
+            assert!(refused.to_string().contains("empty work dir"));
+        }
+    }
+}

@@ -13,7 +13,8 @@ use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId, TaskInfo};
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Changes of the checkpoint, to be applied in this order and durable before anything below.
+    /// Changes of the checkpoint, to be applied in this order, all or none, and durable before
+    /// anything below.
     pub persist: Vec<CheckpointOp>,
     /// Containers to make. Each is answered by `ContainerStarted` or `ContainerFailed`, once.
     pub launch: Vec<LaunchContainer>,
@@ -151,6 +152,25 @@ pub enum Note {
         /// What there is.
         total: String,
     },
+}
+
+impl Note {
+    /// Is this out of the ordinary, so that an operator may want to see it? The rest explains decisions.
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::TaskRefused { .. }
+            | Self::Refused { .. }
+            | Self::Silence
+            | Self::Stranger { .. }
+            | Self::UnexpectedNews { .. }
+            | Self::Overcommitted { .. } => true,
+            Self::Unexpected { .. }
+            | Self::DuplicateTask { .. }
+            | Self::KillOfUnknownTask { .. }
+            | Self::StaleAcknowledgement { .. }
+            | Self::NoExecutor { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Note {

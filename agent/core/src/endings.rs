@@ -191,3 +191,112 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     ];
     NAMES.get(usize::try_from(signal).ok()?.checked_sub(1)?).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::*;
+
+    /// The last word on a task that was running, perhaps asked to end, and ended by `exit`.
+    fn ending(killed: bool, exit: ContainerExit) -> TaskStatus {
+        let mut stage = agent("cpus:4;mem:64");
+        let _ = stage.running("f1", "t1", "cpus:1;mem:32");
+        if killed {
+            let _ = stage.kill("f1", "t1", None);
+        }
+        let _ = stage.exited("t1", exit);
+        assert_eq!(stage.agent.free(), resources("cpus:4;mem:64"));
+        stage.checkpoint.tasks.values().next().unwrap().updates.last().unwrap().clone()
+    }
+
+    fn breach() -> Option<MemoryBreach> {
+        Some(MemoryBreach { limit_bytes: 32 * MIB, peak_bytes: 32 * MIB - 4096 })
+    }
+
+    #[test]
+    fn an_exit_says_what_became_of_the_task() {
+        let status = ending(false, exit(0));
+        assert_eq!((status.state, status.reason, status.message), (TaskState::Finished, None, None));
+        let status = ending(false, exit(7));
+        assert_eq!(status.state, TaskState::Failed);
+        assert_eq!(status.message.as_deref(), Some("exited with status 7"));
+        let status = ending(false, signaled(9));
+        assert_eq!(status.state, TaskState::Failed);
+        assert_eq!(status.message.as_deref(), Some("killed by signal 9 (SIGKILL)"));
+        let status = ending(false, signaled(40));
+        assert_eq!(status.message.as_deref(), Some("killed by signal 40"));
+        assert_eq!(status.source, Source::Executor);
+    }
+
+    #[test]
+    fn an_end_that_nobody_saw_is_a_failure_that_says_so() {
+        let unknown = WaitStatus::Unknown { why: "the host was restarted".to_owned() };
+        let status = ending(false, ContainerExit::new(unknown.clone()));
+        assert_eq!((status.state, status.reason), (TaskState::Failed, Some(Reason::ExecutorTerminated)));
+        assert_eq!(status.message.as_deref(), Some("ended unseen: the host was restarted"));
+        assert_eq!(ending(true, ContainerExit::new(unknown)).state, TaskState::Killed);
+    }
+
+    #[test]
+    fn a_task_that_our_signal_reached_was_killed_whatever_it_exited_with() {
+        for exit in [exit(0), exit(143), signaled(15), signaled(9)] {
+            assert_eq!(ending(true, by_request(exit)).state, TaskState::Killed);
+        }
+        let status = ending(true, by_request(exit(143)));
+        assert_eq!(status.message.as_deref(), Some("killed on request: exited with status 143"));
+    }
+
+    #[test]
+    fn a_task_that_ended_before_our_signal_came_was_not_killed() {
+        assert_eq!(ending(true, exit(0)).state, TaskState::Finished);
+        assert_eq!(ending(true, exit(7)).state, TaskState::Failed);
+    }
+
+    #[test]
+    fn a_memory_breach_names_limit_and_peak() {
+        for status in [signaled(9), exit(0), exit(137)] {
+            let status = ending(false, ContainerExit { memory_breach: breach(), ..status });
+            assert_eq!(status.state, TaskState::Failed);
+            assert_eq!(status.reason, Some(Reason::ContainerLimitationMemory));
+            assert_eq!(status.message.as_deref(), Some("memory limit 32 MiB exceeded (peak 32 MiB)"));
+            assert_eq!(status.limitation, Some(resources("mem:32")));
+        }
+        let killed = ContainerExit { memory_breach: breach(), ..by_request(signaled(9)) };
+        assert_eq!(ending(true, killed).state, TaskState::Killed, "the kill was first");
+    }
+
+    #[test]
+    fn a_launch_that_fails_names_the_command() {
+        for (failure, reason) in [
+            (LaunchFailure::Container, Reason::ContainerLaunchFailed),
+            (LaunchFailure::Command, Reason::CommandExecutorFailed),
+        ] {
+            let mut stage = agent("cpus:4");
+            let starting = only_update(&stage.run("f1", "t1", "cpus:1"));
+            let _ = stage.failed("t1", failure, "cannot execute `frob`: no such file");
+            assert_eq!(stage.agent.free(), resources("cpus:4"));
+            let status = only_update(&stage.acknowledge("f1", &starting));
+            assert_eq!((status.state, status.reason), (TaskState::Failed, Some(reason)));
+            assert_eq!(status.message.as_deref(), Some("cannot execute `frob`: no such file"));
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_once_and_is_final() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.running("f1", "t1", "cpus:1");
+        let _ = stage.exited("t1", exit(0));
+        let again = stage.exited("t1", exit(7));
+        assert!(again.persist.is_empty() && again.send.is_empty());
+        let late = stage.failed("t1", LaunchFailure::Command, "late");
+        assert!(late.persist.is_empty() && late.send.is_empty());
+        assert_eq!(stage.state("f1", "t1"), Some(TaskState::Finished));
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let message = Some("ä".repeat(5_000));
+        let status = ending(false, ContainerExit { message, ..exit(1) });
+        assert_eq!(status.message.unwrap().chars().count(), "exited with status 1: ".len() + MAX_MESSAGE);
+    }
+}

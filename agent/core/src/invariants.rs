@@ -1,1 +1,342 @@
-//! What always holds.
+//! What always holds of an [`Agent`] between two events.
+//!
+//! Each promise is a function of its own; [`check`] asks all of them. The property tests and the simulator
+//! call them after each event; the tests below see that each notices when its promise is broken.
+
+use std::collections::BTreeSet;
+
+use lonja_model::checkpoint::Checkpoint;
+use lonja_model::{FrameworkId, Resources, TaskState};
+
+use crate::book::{Place, Task};
+use crate::deadlines::Deadline;
+use crate::ledger::Sum;
+use crate::{Agent, Phase};
+
+/// A promise that was broken: a mistake in this crate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// See [`resources_add_up`].
+    #[error("resources do not add up: {0}")]
+    Resources(String),
+    /// See [`states_fit_containers`].
+    #[error("state and container do not fit together: {0}")]
+    States(String),
+    /// See [`updates_go_one_at_a_time`].
+    #[error("updates are out of order: {0}")]
+    Updates(String),
+    /// See [`names_are_unique`].
+    #[error("names are not unique: {0}")]
+    Names(String),
+    /// See [`deadlines_are_meant`].
+    #[error("a deadline is missing or stands for nothing: {0}")]
+    Deadlines(String),
+    /// See [`checkpoint_is_complete`].
+    #[error("the checkpoint is not what the agent knows: {0}")]
+    Checkpoint(String),
+}
+
+/// Everything but [`checkpoint_is_complete`]. O(tasks log tasks). Errors: the first [`Violation`].
+pub fn check(agent: &Agent) -> Result<(), Violation> {
+    if agent.phase != Phase::Working {
+        return Ok(());
+    }
+    resources_add_up(agent)?;
+    states_fit_containers(agent)?;
+    updates_go_one_at_a_time(agent)?;
+    names_are_unique(agent)?;
+    deadlines_are_meant(agent)
+}
+
+/// The sums are the sums over the tasks, and no more than the agent has (INV-2), unless it came back with
+/// less than its tasks need.
+pub fn resources_add_up(agent: &Agent) -> Result<(), Violation> {
+    let ledger = agent.book.ledger();
+    for sum in [Sum::Promised, Sum::Held] {
+        let counts = |task: &Task| match sum {
+            Sum::Promised => task.is_promised(),
+            Sum::Held => task.is_holding(),
+        };
+        let mut total = Resources::new();
+        for (key, task) in agent.book.iter().filter(|(_, task)| counts(task)) {
+            total = total
+                .checked_add(&task.record.info.resources)
+                .map_err(|error| Violation::Resources(format!("task {} of {}: {error}", key.1, key.0)))?;
+        }
+        if total != *ledger.sum(sum) {
+            let counted = ledger.sum(sum);
+            return Err(Violation::Resources(format!("{sum:?} is {total}, counted as {counted}")));
+        }
+    }
+    if !ledger.is_sound() {
+        let (promised, held) = (ledger.sum(Sum::Promised), ledger.sum(Sum::Held));
+        let total = ledger.total();
+        return Err(Violation::Resources(format!("promised {promised}, held {held}, of {total}")));
+    }
+    Ok(())
+}
+
+/// A task has ended exactly when its container has; ended tasks are kept for their updates only, and
+/// orphans not at all; an orphan is being killed.
+pub fn states_fit_containers(agent: &Agent) -> Result<(), Violation> {
+    for (key, task) in agent.book.iter() {
+        let record = &task.record;
+        let fits = match task.place {
+            Place::Waiting(_) => record.state == TaskState::Staging,
+            Place::Launching => matches!(record.state, TaskState::Starting | TaskState::Killing),
+            Place::Running { .. } => matches!(record.state, TaskState::Running | TaskState::Killing),
+            Place::Ended => record.state.is_terminal() && !record.orphaned && !record.updates.is_empty(),
+        };
+        let killed = !record.orphaned || (record.killing.is_some() && record.updates.is_empty());
+        let killing = record.state != TaskState::Killing || record.killing.is_some();
+        if !(fits && killed && killing) {
+            let (state, place) = (record.state, task.place);
+            return Err(Violation::States(format!("task {} of {} is {state} and {place:?}", key.1, key.0)));
+        }
+    }
+    Ok(())
+}
+
+/// Each queue is in order, ends with the task's state, has ids, and is short; its oldest update is under
+/// way whenever the agent is registered, and no other is (INV-19).
+pub fn updates_go_one_at_a_time(agent: &Agent) -> Result<(), Violation> {
+    let registered = agent.is_registered();
+    for (key, task) in agent.book.iter() {
+        let updates = &task.record.updates;
+        let wrong = |what: &str| Err(Violation::Updates(format!("task {} of {}: {what}", key.1, key.0)));
+        let ids: BTreeSet<_> = updates.iter().filter_map(|status| status.update).collect();
+        if ids.len() != updates.len() {
+            return wrong("an update has no id of its own");
+        }
+        if updates.windows(2).any(|pair| !pair[0].state.may_become(pair[1].state)) || updates.len() > 4 {
+            return wrong("the queue holds what cannot follow");
+        }
+        if updates.last().is_some_and(|status| status.state != task.record.state) {
+            return wrong("the last update is not the task's state");
+        }
+        let under_way = agent.deadlines.get(&Deadline::Resend(key.clone())).is_some();
+        if under_way != (registered && !updates.is_empty()) {
+            return wrong("the oldest update is not under way, or is without a link");
+        }
+    }
+    Ok(())
+}
+
+/// A container's name belongs to one task, and is found by it; frameworks are known as long as they have
+/// tasks.
+pub fn names_are_unique(agent: &Agent) -> Result<(), Violation> {
+    let mut containers = BTreeSet::new();
+    let mut frameworks: BTreeSet<&FrameworkId> = BTreeSet::new();
+    for (key, task) in agent.book.iter() {
+        let container = &task.record.container;
+        let found = agent.book.in_container(container).map(|(found, _)| found);
+        if !containers.insert(container) || found.as_ref() != Some(key) {
+            return Err(Violation::Names(format!("container {container} of task {} of {}", key.1, key.0)));
+        }
+        frameworks.insert(&key.0);
+    }
+    if agent.book.container_count() != containers.len() {
+        return Err(Violation::Names("a container belongs to no task".to_owned()));
+    }
+    match agent.book.frameworks().keys().find(|known| !frameworks.contains(known)) {
+        Some(framework) => Err(Violation::Names(format!("framework {framework} has no tasks"))),
+        None => Ok(()),
+    }
+}
+
+/// Each deadline stands for something that waits, and all that waits has one.
+pub fn deadlines_are_meant(agent: &Agent) -> Result<(), Violation> {
+    let wrong = |what: String| Err(Violation::Deadlines(what));
+    for (thing, _) in agent.deadlines.iter() {
+        let is_meant = match thing {
+            Deadline::Register => agent.registration.is_asking(),
+            Deadline::Silence => agent.registration.is_registered(),
+            Deadline::Resend(key) => agent.book.get(key).is_some_and(|task| !task.record.updates.is_empty()),
+            Deadline::Completion(key) => agent.book.get(key).is_some_and(may_run_out_of_time),
+        };
+        if !is_meant {
+            return wrong(format!("{thing:?}"));
+        }
+    }
+    if agent.registration.is_asking() && agent.deadlines.get(&Deadline::Register).is_none() {
+        return wrong("registration will not be tried again".to_owned());
+    }
+    for (key, _) in agent.book.iter().filter(|(_, task)| may_run_out_of_time(task)) {
+        if agent.deadlines.get(&Deadline::Completion(key.clone())).is_none() {
+            return wrong(format!("task {} of {} may run for ever", key.1, key.0));
+        }
+    }
+    Ok(())
+}
+
+fn may_run_out_of_time(task: &Task) -> bool {
+    let is_limited = task.record.info.max_completion_time.is_some();
+    is_limited && !task.out_of_time && matches!(task.place, Place::Running { .. })
+}
+
+/// `checkpoint`, to which every change so far was applied, holds what the agent knows: so a restart loses
+/// nothing (INV-20).
+pub fn checkpoint_is_complete(agent: &Agent, checkpoint: &Checkpoint) -> Result<(), Violation> {
+    if agent.phase != Phase::Working {
+        return Ok(());
+    }
+    let wrong = |what: String| Err(Violation::Checkpoint(what));
+    if agent.identity != checkpoint.identity {
+        return wrong("identity".to_owned());
+    }
+    if *agent.book.frameworks() != checkpoint.frameworks {
+        return wrong("frameworks".to_owned());
+    }
+    for (key, task) in agent.book.iter() {
+        if checkpoint.tasks.get(key) != Some(&task.record) {
+            return wrong(format!("task {} of {}", key.1, key.0));
+        }
+    }
+    if checkpoint.tasks.len() != agent.book.len() {
+        return wrong("it holds a task that was forgotten".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lonja_model::Timestamp;
+    use lonja_model::task::{Source, TaskStatus};
+
+    use super::*;
+    use crate::book::Key;
+    use crate::fixture::*;
+
+    /// A running task with two updates waiting, on a registered agent.
+    fn sound() -> (Stage, Key) {
+        let mut stage = agent("cpus:4");
+        let mut task = task_info("t1", "cpus:2");
+        task.max_completion_time = Some(secs(60));
+        let _ = stage.run_task("f1", task);
+        let _ = stage.started("t1");
+        assert_eq!(check(&stage.agent), Ok(()));
+        (stage, (framework_id("f1"), task_id("t1")))
+    }
+
+    /// What `check` says after `corruption` of the only task.
+    fn corrupted(corruption: impl FnOnce(&mut Task)) -> Violation {
+        let (mut stage, key) = sound();
+        corruption(stage.agent.book.volatile(&key).unwrap());
+        check(&stage.agent).unwrap_err()
+    }
+
+    #[test]
+    fn a_sum_that_is_off_is_noticed() {
+        let shrunk = corrupted(|task| task.record.info.resources = resources("cpus:1"));
+        assert!(matches!(shrunk, Violation::Resources(_)), "{shrunk}");
+        let lost = corrupted(|task| task.place = Place::Ended);
+        assert!(matches!(lost, Violation::Resources(_)), "{lost}");
+        let ended = corrupted(|task| task.record.state = TaskState::Finished);
+        assert!(matches!(ended, Violation::Resources(_)), "{ended}");
+    }
+
+    #[test]
+    fn a_promise_above_the_total_is_noticed() {
+        let (mut stage, _) = sound();
+        let record = stage.checkpoint.tasks.values().next().unwrap().clone();
+        let container = lonja_model::ContainerId::new("second").unwrap();
+        let mut record = lonja_model::checkpoint::TaskRecord { container, ..record };
+        record.info.resources = resources("cpus:3");
+        let key = (framework_id("f1"), task_id("t2"));
+        stage.agent.book.insert(key, record, Place::Launching).unwrap();
+        assert!(matches!(check(&stage.agent), Err(Violation::Resources(_))));
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_its_container_is_noticed() {
+        for state in [TaskState::Staging, TaskState::Starting, TaskState::Killing] {
+            let violation = corrupted(|task| task.record.state = state);
+            assert!(matches!(violation, Violation::States(_)), "{violation}");
+        }
+        let (mut stage, key) = sound();
+        stage.agent.book.change(&key, |task| task.record.orphaned = true);
+        assert!(matches!(check(&stage.agent), Err(Violation::States(_))), "an orphan nobody kills");
+        let (mut stage, key) = sound();
+        stage.agent.book.change(&key, |task| {
+            task.place = Place::Ended;
+            task.record.state = TaskState::Finished;
+            task.record.updates.clear();
+        });
+        assert!(matches!(check(&stage.agent), Err(Violation::States(_))), "an end nobody waits for");
+    }
+
+    #[test]
+    fn updates_out_of_order_are_noticed() {
+        let doubled = corrupted(|task| task.record.updates[1].update = task.record.updates[0].update);
+        assert!(matches!(doubled, Violation::Updates(_)), "{doubled}");
+        let swapped = corrupted(|task| task.record.updates.swap(0, 1));
+        assert!(matches!(swapped, Violation::Updates(_)), "{swapped}");
+        let missing = corrupted(|task| task.record.updates.truncate(1));
+        assert!(matches!(missing, Violation::Updates(_)), "{missing}");
+        let too_many = corrupted(|task| {
+            let state = task.record.state;
+            let status = TaskStatus::new(task.record.info.id.clone(), state, Source::Agent, Timestamp::ZERO);
+            task.record.updates = (0..5u8)
+                .map(|n| TaskStatus { update: Some(lonja_model::UpdateId([n; 16])), ..status.clone() })
+                .collect();
+        });
+        assert!(matches!(too_many, Violation::Updates(_)), "{too_many}");
+    }
+
+    #[test]
+    fn an_update_that_is_not_under_way_is_noticed() {
+        let (mut stage, key) = sound();
+        stage.agent.deadlines.clear(&Deadline::Resend(key));
+        assert!(matches!(check(&stage.agent), Err(Violation::Updates(_))));
+    }
+
+    #[test]
+    fn a_container_name_used_twice_is_noticed() {
+        let (mut stage, _) = sound();
+        let record = stage.checkpoint.tasks.values().next().unwrap().clone();
+        let key = (framework_id("f2"), task_id("t1"));
+        let mut record = lonja_model::checkpoint::TaskRecord { updates: Vec::new(), ..record };
+        record.info.max_completion_time = None;
+        stage.agent.book.insert(key.clone(), record, Place::Launching).unwrap();
+        stage.agent.book.volatile(&key).unwrap().record.state = TaskState::Starting;
+        assert!(matches!(check(&stage.agent), Err(Violation::Names(_))));
+    }
+
+    #[test]
+    fn deadlines_for_nothing_and_missing_ones_are_noticed() {
+        let (mut stage, key) = sound();
+        stage.agent.deadlines.clear(&Deadline::Completion(key));
+        assert!(matches!(check(&stage.agent), Err(Violation::Deadlines(_))));
+        for stray in [Deadline::Register, Deadline::Completion((framework_id("f9"), task_id("t9")))] {
+            let (mut stage, _) = sound();
+            stage.agent.deadlines.set(stray, stage.now + Duration::from_secs(1));
+            assert!(matches!(check(&stage.agent), Err(Violation::Deadlines(_))));
+        }
+        let mut stage = newborn("cpus:1");
+        let _ = stage.link_up();
+        stage.agent.deadlines.clear(&Deadline::Register);
+        assert!(matches!(check(&stage.agent), Err(Violation::Deadlines(_))));
+    }
+
+    #[test]
+    fn a_checkpoint_that_lacks_or_keeps_something_is_noticed() {
+        let (stage, key) = sound();
+        let complete = |checkpoint: &Checkpoint| checkpoint_is_complete(&stage.agent, checkpoint);
+        assert_eq!(complete(&stage.checkpoint), Ok(()));
+        let mut lacking = stage.checkpoint.clone();
+        lacking.tasks.clear();
+        assert!(complete(&lacking).is_err());
+        let mut keeping = stage.checkpoint.clone();
+        let record = keeping.tasks[&key].clone();
+        keeping.tasks.insert((key.0.clone(), task_id("old")), record);
+        assert!(complete(&keeping).is_err());
+        let mut nameless = stage.checkpoint.clone();
+        nameless.identity = None;
+        assert!(complete(&nameless).is_err());
+        let mut homeless = stage.checkpoint.clone();
+        homeless.frameworks.clear();
+        assert!(complete(&homeless).is_err());
+    }
+}

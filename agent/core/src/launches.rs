@@ -1,7 +1,8 @@
 //! From the master's word to a running program.
 //!
 //! A task is taken on durably, as STARTING, before its container is made. A task that comes twice is
-//! launched once, for as long as it is known here, and that is until its end is acknowledged (INV-15).
+//! launched once, for as long as it is known here, and that is until its end is acknowledged (INV-15); no
+//! copy comes later than that, for the link keeps order.
 //!
 //! What does not fit is answered by TASK_DROPPED with REASON_RESOURCES_UNKNOWN, as Mesos answers a task
 //! on resources that its agent does not have: nothing is wrong with the task itself, so not TASK_ERROR.
@@ -15,12 +16,12 @@ use lonja_model::role::Role;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, FrameworkId, TaskInfo, TaskState, TaskStatus, Timestamp};
 
-use crate::book::{Key, Place};
+use crate::book::{Key, Place, Task};
 use crate::deadlines::Deadline;
 use crate::effects::{KillContainer, LaunchContainer, Note};
 use crate::kills;
 use crate::ledger::Sum;
-use crate::status_updates::say;
+use crate::status_updates::{queue, say};
 use crate::turn::Turn;
 
 /// The master gives tasks to this agent.
@@ -60,7 +61,7 @@ fn take_on(turn: &mut Turn<'_>, key: Key, framework: &FrameworkInfo, role: &Role
         (true, false) => Place::Waiting(turn.book.next_arrival()),
         (true, true) => Place::Launching,
     };
-    // A refused record is born terminal: it is promised nothing.
+    // A refused task is born ended: it is promised nothing.
     let state = if fits { TaskState::Staging } else { TaskState::Dropped };
     let record = TaskRecord {
         info,
@@ -116,7 +117,7 @@ fn drop_at_the_door(turn: &mut Turn<'_>, key: &Key, reason: String) {
     let status = TaskStatus::new(key.1.clone(), TaskState::Dropped, Source::Agent, turn.now)
         .because(Reason::ResourcesUnknown)
         .saying(reason.clone());
-    say(turn, key, status);
+    queue(turn, key, status);
     turn.note(Note::TaskRefused { framework: key.0.clone(), task: key.1.clone(), reason });
 }
 
@@ -143,7 +144,7 @@ pub(crate) fn launch_waiting(turn: &mut Turn<'_>) {
         if !turn.book.ledger().fits(Sum::Held, &task.record.info.resources) {
             return;
         }
-        turn.book.change(&key, |task| task.place = Place::Launching);
+        turn.book.put_in(&key, Place::Launching);
         launch(turn, &key);
     }
 }
@@ -163,13 +164,9 @@ pub(crate) fn started(turn: &mut Turn<'_>, container: &ContainerId, pid: u32) {
 
 /// The program of `key`'s container runs, since `since`: now, or before the agent's restart.
 pub(crate) fn running(turn: &mut Turn<'_>, key: &Key, pid: u32, since: Timestamp) {
-    let Some(state) = turn.book.change(key, |task| {
-        task.place = Place::Running { pid, since };
-        task.state()
-    }) else {
-        return;
-    };
-    if matches!(state, TaskState::Staging | TaskState::Starting) {
+    turn.book.put_in(key, Place::Running { pid, since });
+    let state = turn.book.get(key).map(Task::state);
+    if state == Some(TaskState::Starting) {
         let mut status = TaskStatus::new(key.1.clone(), TaskState::Running, Source::Executor, turn.now);
         status.pid = Some(pid);
         say(turn, key, status);
@@ -186,4 +183,186 @@ pub(crate) fn destroy_stranger(turn: &mut Turn<'_>, container: &ContainerId) {
     turn.note(Note::Stranger { container: container.clone() });
     let grace = std::time::Duration::ZERO;
     turn.effects.kill.push(KillContainer { container: container.clone(), grace });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lonja_model::checkpoint::CheckpointOp;
+
+    use super::*;
+    use crate::Recovery;
+    use crate::fixture::*;
+
+    #[test]
+    fn a_task_is_durable_as_starting_before_it_is_launched() {
+        let mut stage = agent("cpus:4");
+        let effects = stage.run("f1", "t1", "cpus:1;mem:0.5");
+        assert_eq!(effects.launch.len(), 0, "there is no memory");
+        let effects = stage.run("f1", "t2", "cpus:1");
+        let [CheckpointOp::Task(_, id, Some(record))] = &effects.persist[..] else { panic!("{effects:?}") };
+        assert_eq!((id.as_str(), record.state), ("t2", TaskState::Starting));
+        assert_eq!(record.updates.len(), 1);
+        assert_eq!(effects.launch[0].container, record.container);
+        assert_eq!(states(&effects), [TaskState::Starting]);
+    }
+
+    #[test]
+    fn a_framework_is_remembered_as_long_as_it_has_tasks() {
+        let mut stage = agent("cpus:4");
+        let effects = stage.run("f1", "t1", "cpus:1");
+        assert!(matches!(effects.persist[0], CheckpointOp::Framework(_, Some(_))), "before its task");
+        let _ = stage.started("t1");
+        let mut all = effects;
+        all.append(stage.exited("t1", exit(0)));
+        stage.acknowledge_all("f1", all);
+        assert!(stage.checkpoint.tasks.is_empty() && stage.checkpoint.frameworks.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_comes_twice_is_launched_once() {
+        let mut stage = agent("cpus:4");
+        assert_eq!(stage.run("f1", "t1", "cpus:1").launch.len(), 1);
+        let again = stage.run("f1", "t1", "cpus:1");
+        assert!(again.launch.is_empty() && again.persist.is_empty() && again.send.is_empty());
+        let _ = stage.started("t1");
+        let _ = stage.exited("t1", exit(0));
+        assert!(stage.run("f1", "t1", "cpus:1").launch.is_empty(), "nor after it ended, unacknowledged");
+        assert_eq!(stage.run("f2", "t1", "cpus:1").launch.len(), 1, "another framework's is another task");
+    }
+
+    #[test]
+    fn a_task_that_does_not_fit_is_dropped_with_both_figures() {
+        let mut stage = agent("cpus:4;mem:100");
+        let _ = stage.run("f1", "t1", "cpus:3;mem:10");
+        let effects = stage.run("f1", "t2", "cpus:2;mem:10");
+        let status = only_update(&effects);
+        assert!(effects.launch.is_empty());
+        assert_eq!((status.state, status.reason), (TaskState::Dropped, Some(Reason::ResourcesUnknown)));
+        assert_eq!(
+            status.message.as_deref(),
+            Some("it needs cpus:2;mem:10, this agent has cpus:1;mem:90 free")
+        );
+        assert_eq!(status.container, None);
+        let _ = stage.acknowledge("f1", &status);
+        assert_eq!(stage.state("f1", "t2"), None);
+    }
+
+    #[test]
+    fn two_tasks_never_hold_one_port() {
+        let mut stage = agent("cpus:4;ports:[31000-31001]");
+        assert_eq!(stage.run("f1", "t1", "ports:[31000-31000]").launch.len(), 1);
+        assert_eq!(states(&stage.run("f1", "t2", "ports:[31000-31000]")), [TaskState::Dropped]);
+        assert_eq!(stage.run("f1", "t3", "ports:[31001-31001]").launch.len(), 1);
+    }
+
+    #[test]
+    fn resources_are_free_when_the_container_has_ended_acknowledged_or_not() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.running("f1", "t1", "cpus:4");
+        assert_eq!(stage.agent.free(), Resources::new());
+        let _ = stage.exited("t1", exit(0));
+        assert_eq!(stage.agent.free(), resources("cpus:4"));
+        assert_eq!(stage.run("f1", "t2", "cpus:4").launch.len(), 1);
+    }
+
+    #[test]
+    fn records_are_bounded_and_a_task_too_many_is_turned_away_without_one() {
+        let mut stage = newborn("cpus:4");
+        stage.config.max_tasks = 2;
+        let _ = stage.restart(&[]);
+        let _ = stage.back_online();
+        let _ = stage.run("f1", "t1", "cpus:1");
+        let _ = stage.run("f1", "t2", "cpus:1");
+        let effects = stage.run("f1", "t3", "cpus:1");
+        let status = only_update(&effects);
+        assert_eq!((status.state, status.update), (TaskState::Dropped, None));
+        assert!(effects.persist.is_empty() && effects.launch.is_empty());
+    }
+
+    #[test]
+    fn a_task_runs_as_its_own_user_or_its_frameworks_or_the_agents_default() {
+        let mut stage = agent("cpus:4");
+        let mut own = task_info("own", "cpus:1");
+        own.command.user = Some("me".to_owned());
+        assert_eq!(stage.run_task("f1", own).launch[0].user.as_deref(), Some("me"));
+        assert_eq!(stage.run("f1", "theirs", "cpus:1").launch[0].user.as_deref(), Some("web"));
+        let info = Box::new(FrameworkInfo { user: String::new(), ..framework_info(&[]) });
+        let effects = stage.receive(lonja_model::link::ToAgent::Run {
+            framework: framework_id("f2"),
+            info,
+            role: Role::default_role(),
+            tasks: vec![task_info("default", "cpus:1")],
+        });
+        assert_eq!(effects.launch[0].user.as_deref(), Some("nobody"));
+    }
+
+    #[test]
+    fn a_started_container_means_running_with_its_process_id() {
+        let mut stage = agent("cpus:4");
+        let starting = only_update(&stage.run("f1", "t1", "cpus:1"));
+        let _ = stage.acknowledge("f1", &starting);
+        let status = only_update(&stage.started("t1"));
+        assert_eq!((status.state, status.pid), (TaskState::Running, Some(77)));
+        assert_eq!(status.container, Some(stage.container("t1")));
+        assert_eq!(status.agent.as_ref(), stage.agent.id());
+        assert_eq!(stage.agent.tasks().next().unwrap().pid(), Some(77));
+        assert!(updates(&stage.started("t1")).is_empty(), "news that comes twice says nothing");
+    }
+
+    #[test]
+    fn a_task_waits_for_what_a_dead_frameworks_containers_still_hold() {
+        let mut stage = agent("cpus:4;ports:[31000-31000]");
+        let _ = stage.running("f1", "old", "cpus:3;ports:[31000-31000]");
+        let _ = stage.shutdown_framework("f1");
+        assert_eq!(stage.agent.free(), resources("cpus:4;ports:[31000-31000]"), "the master counts it free");
+
+        let effects = stage.run("f2", "new", "cpus:3;ports:[31000-31000]");
+        assert!(effects.launch.is_empty() && effects.send.is_empty());
+        assert_eq!(stage.state("f2", "new"), Some(TaskState::Staging));
+        assert_eq!(states(&stage.run("f2", "more", "cpus:3")), [TaskState::Dropped], "it is promised");
+
+        let effects = stage.exited("old", by_request(signaled(15)));
+        assert_eq!(effects.launch.len(), 1);
+        assert_eq!(states(&effects), [TaskState::Starting]);
+    }
+
+    #[test]
+    fn a_waiting_task_that_is_killed_ends_at_once() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.running("f1", "old", "cpus:4");
+        let _ = stage.shutdown_framework("f1");
+        let _ = stage.run("f2", "new", "cpus:2");
+        let _ = stage.run("f2", "newer", "cpus:2");
+        let status = only_update(&stage.kill("f2", "new", None));
+        assert_eq!((status.state, status.reason), (TaskState::Killed, Some(Reason::TaskKilledDuringLaunch)));
+        let _ = stage.shutdown_framework("f2");
+        assert_eq!(stage.agent.tasks().count(), 1, "only the orphan is left");
+        assert!(stage.exited("old", exit(0)).launch.is_empty());
+        assert!(stage.checkpoint.tasks.is_empty());
+    }
+
+    #[test]
+    fn a_waiting_task_waits_on_after_a_restart() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.running("f1", "old", "cpus:4");
+        let _ = stage.shutdown_framework("f1");
+        let _ = stage.run("f2", "new", "cpus:2");
+        let running = Recovery::Running { pid: 77, since: stage.now };
+        let effects = stage.restart(&[("old", running)]);
+        assert_eq!(effects.kill.len(), 1, "the orphan is killed again");
+        assert_eq!(stage.restart(&[("old", Recovery::Exited(signaled(9)))]).launch.len(), 1);
+    }
+
+    #[test]
+    fn a_started_container_without_a_record_is_destroyed() {
+        let mut stage = agent("cpus:4");
+        let container = ContainerId::new("stranger").unwrap();
+        let effects = stage.handle(crate::Event::ContainerStarted { container: container.clone(), pid: 1 });
+        assert_eq!(effects.kill, [KillContainer { container: container.clone(), grace: Duration::ZERO }]);
+        let effects =
+            stage.handle(crate::Event::ContainerExited { container: container.clone(), exit: exit(0) });
+        assert_eq!(effects.forget, [container]);
+    }
 }

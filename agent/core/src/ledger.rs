@@ -16,6 +16,8 @@ pub(crate) struct Ledger {
     total: Resources,
     promised: Resources,
     held: Resources,
+    /// The agent came back with less than its tasks need, and too few of them have ended yet.
+    in_debt: bool,
 }
 
 /// Which of the two sums.
@@ -28,7 +30,7 @@ pub(crate) enum Sum {
 impl Ledger {
     /// Nothing is spoken for.
     pub(crate) fn new(total: Resources) -> Self {
-        Self { total, promised: Resources::new(), held: Resources::new() }
+        Self { total, promised: Resources::new(), held: Resources::new(), in_debt: false }
     }
 
     /// Everything there is.
@@ -70,6 +72,21 @@ impl Ledger {
     pub(crate) fn give_back(&mut self, sum: Sum, part: &Resources) {
         let less = self.sum(sum).checked_sub(part).expect("what is given back was taken");
         *self.sum_mut(sum) = less;
+        self.in_debt &= !self.is_covered();
+    }
+
+    /// A sum above the total is right from now on, until it no longer is one.
+    pub(crate) fn admit_debt(&mut self) {
+        self.in_debt = !self.is_covered();
+    }
+
+    /// Is neither sum above the total, or is that known and admitted?
+    pub(crate) fn is_sound(&self) -> bool {
+        self.in_debt || self.is_covered()
+    }
+
+    fn is_covered(&self) -> bool {
+        self.total.contains(&self.promised) && self.total.contains(&self.held)
     }
 
     fn sum_mut(&mut self, sum: Sum) -> &mut Resources {

@@ -1,1 +1,502 @@
-//! Properties.
+//! Whatever happens, in whatever order: the agent's promises hold, and once all is well again every task
+//! has come to an end that its framework knows.
+//!
+//! The world around the agent is a master that repeats itself, frameworks that acknowledge late, twice or
+//! not at all, containers that end when they like, and a machine that kills the agent before or after its
+//! changes are durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lonja_model::checkpoint::{Checkpoint, CheckpointOp};
+use lonja_model::framework::Capability;
+use lonja_model::link::{FromAgent, ToAgent};
+use lonja_model::role::Role;
+use lonja_model::{AgentId, ContainerId, Resources, TaskStatus, Timestamp, UpdateId};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::book::Key;
+use crate::fixture::*;
+use crate::{Agent, Config, ContainerExit, Effects, Entropy, Event, LaunchFailure, Recovery, invariants};
+
+const TOTAL: &str = "cpus:4;mem:1000;ports:[31000-31003]";
+const NEEDS: [&str; 5] =
+    ["cpus:1", "cpus:2;mem:300", "cpus:0.5;ports:[31000-31001]", "cpus:1;ports:[31001-31003]", "mem:2000"];
+
+/// One thing that happens. Numbers choose among what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Run { framework: u8, task: u8, needs: u8, limited: bool },
+    Kill { framework: u8, task: u8, grace: Option<u8> },
+    ShutdownFramework(u8),
+    Acknowledge(u8),
+    AcknowledgeAgain(u8),
+    Resend(u8),
+    Ping,
+    Start(u8),
+    FailToStart(u8),
+    Exit(u8, u8),
+    Pass(u16),
+    Online,
+    LinkUp,
+    Registered,
+    LinkDown,
+    Restart(u8),
+}
+
+/// Does the agent die on it?
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mishap {
+    None,
+    BeforeDurable,
+    AfterDurable,
+}
+
+fn any_step() -> impl Strategy<Value = (Step, Mishap)> {
+    let step = prop_oneof![
+        8 => (0..4u8, 0..5u8, any::<u8>(), any::<bool>())
+            .prop_map(|(framework, task, needs, limited)| Step::Run { framework, task, needs, limited }),
+        3 => (0..4u8, 0..5u8, any::<Option<u8>>())
+            .prop_map(|(framework, task, grace)| Step::Kill { framework, task, grace }),
+        2 => (0..4u8).prop_map(Step::ShutdownFramework),
+        8 => any::<u8>().prop_map(Step::Acknowledge),
+        2 => any::<u8>().prop_map(Step::AcknowledgeAgain),
+        1 => (0..4u8).prop_map(Step::Resend),
+        1 => Just(Step::Ping),
+        8 => any::<u8>().prop_map(Step::Start),
+        1 => any::<u8>().prop_map(Step::FailToStart),
+        5 => (any::<u8>(), any::<u8>()).prop_map(|(which, how)| Step::Exit(which, how)),
+        3 => any::<u16>().prop_map(Step::Pass),
+        6 => Just(Step::Online),
+        1 => Just(Step::LinkUp),
+        2 => Just(Step::Registered),
+        1 => Just(Step::LinkDown),
+        1 => any::<u8>().prop_map(Step::Restart),
+    ];
+    let mishap = prop_oneof![
+        60 => Just(Mishap::None), 1 => Just(Mishap::BeforeDurable), 1 => Just(Mishap::AfterDurable)
+    ];
+    (step, mishap)
+}
+
+/// A container as the host has it, from its launch until it is forgotten.
+#[derive(Clone, Debug)]
+struct Container {
+    needs: Resources,
+    life: Life,
+    kill_asked: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Life {
+    Launching,
+    Running,
+    Ended(ContainerExit),
+}
+
+/// What a framework knows of one task.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    /// Every update the agent ever made durable, in order.
+    made: Vec<TaskStatus>,
+    /// How many of them have arrived.
+    arrived: usize,
+    /// How many are acknowledged.
+    acknowledged: usize,
+}
+
+struct World {
+    config: Config,
+    agent: Agent,
+    now: Timestamp,
+    checkpoint: Checkpoint,
+    linked: bool,
+    starts: u64,
+    containers: BTreeMap<ContainerId, Container>,
+    launches: BTreeMap<Key, u32>,
+    told: BTreeMap<Key, Told>,
+    inbox: Vec<(Key, UpdateId)>,
+    shut_down: BTreeSet<u8>,
+}
+
+fn framework_name(framework: u8) -> String {
+    format!("f{framework}")
+}
+
+fn key(framework: u8, task: u8) -> Key {
+    (framework_id(&framework_name(framework)), task_id(&format!("t{task}")))
+}
+
+fn pick<T: Clone>(all: &[T], which: u8) -> Option<T> {
+    all.get(usize::from(which).checked_rem(all.len())?).cloned()
+}
+
+fn any_exit(how: u8, kill_asked: bool) -> ContainerExit {
+    let exit = match how % 4 {
+        0 => exit(0),
+        1 => exit(7),
+        2 => signaled(9),
+        _ => ContainerExit {
+            memory_breach: Some(crate::MemoryBreach { limit_bytes: 1 << 25, peak_bytes: 1 << 25 }),
+            ..signaled(9)
+        },
+    };
+    if kill_asked && how >= 64 { by_request(exit) } else { exit }
+}
+
+impl World {
+    fn new() -> Self {
+        let config = Config::new(agent_info(TOTAL), "0.1.0", "test");
+        let mut world = Self {
+            agent: Agent::new(config.clone(), Entropy(0, 0)),
+            config,
+            now: Timestamp::from_nanos(1_000_000_000),
+            checkpoint: Checkpoint::default(),
+            linked: false,
+            starts: 0,
+            containers: BTreeMap::new(),
+            launches: BTreeMap::new(),
+            told: BTreeMap::new(),
+            inbox: Vec::new(),
+            shut_down: BTreeSet::new(),
+        };
+        world.restart(0);
+        world
+    }
+
+    /// The agent takes in `event`, unless it dies on it; whether it lived.
+    fn happen(&mut self, event: Event, mishap: Mishap) -> bool {
+        let effects = self.agent.handle(self.now, event);
+        match mishap {
+            Mishap::None => {
+                self.persist(&effects);
+                self.carry_out(effects);
+                self.check();
+                true
+            }
+            Mishap::BeforeDurable => {
+                self.restart(self.now.as_nanos().to_le_bytes()[0]);
+                false
+            }
+            Mishap::AfterDurable => {
+                self.persist(&effects);
+                self.restart(self.now.as_nanos().to_le_bytes()[1]);
+                false
+            }
+        }
+    }
+
+    fn persist(&mut self, effects: &Effects) {
+        for change in &effects.persist {
+            self.checkpoint.apply(change.clone());
+            if let CheckpointOp::Task(framework, task, Some(record)) = change {
+                let told = self.told.entry((framework.clone(), task.clone())).or_default();
+                for update in &record.updates {
+                    if told.made.iter().all(|made| made.update != update.update) {
+                        told.made.push(update.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effects: Effects) {
+        for launch in effects.launch {
+            let container =
+                Container { needs: launch.task.resources, life: Life::Launching, kill_asked: false };
+            assert!(self.containers.insert(launch.container, container).is_none(), "a name is used twice");
+            let count = self.launches.entry((launch.framework, launch.task.id)).or_default();
+            *count += 1;
+            assert_eq!(*count, 1, "a task is launched twice");
+        }
+        for kill in effects.kill {
+            let container = self.containers.get_mut(&kill.container).expect("what is killed exists");
+            assert!(!matches!(container.life, Life::Launching), "killed before it runs");
+            container.kill_asked = true;
+        }
+        for forgotten in effects.forget {
+            if let Some(container) = self.containers.remove(&forgotten) {
+                assert!(matches!(container.life, Life::Ended(_)), "forgotten before its end");
+            }
+        }
+        if !effects.send.is_empty() {
+            assert!(self.linked, "sent without a link");
+        }
+        for message in effects.send {
+            if let FromAgent::Update { framework, status, latest } = message {
+                assert!(latest == status.state || status.state.may_become(latest) || latest.is_terminal());
+                self.arrive((framework, status.task.clone()), &status);
+            }
+        }
+        assert_eq!(effects.shutdown, None);
+        self.linked &= !effects.reconnect;
+    }
+
+    /// An update reaches its framework.
+    fn arrive(&mut self, key: Key, status: &TaskStatus) {
+        let told = self.told.get_mut(&key).expect("what arrives was made durable");
+        let index = told.made.iter().position(|made| made == status).expect("it arrives as it was made");
+        if index >= told.arrived {
+            assert_eq!(index, told.arrived, "first deliveries keep order");
+            assert!(index <= told.acknowledged, "the one before is acknowledged");
+            assert!(index == 0 || told.made[index - 1].state.may_become(status.state));
+            told.arrived = index + 1;
+        }
+        self.inbox.push((key, status.update.expect("an update has an id")));
+    }
+
+    fn check(&self) {
+        invariants::check(&self.agent).unwrap();
+        invariants::checkpoint_is_complete(&self.agent, &self.checkpoint).unwrap();
+        let mut held = Resources::new();
+        for container in self.containers.values() {
+            if !matches!(container.life, Life::Ended(_)) {
+                held = held.checked_add(&container.needs).expect("nothing has two holders");
+            }
+        }
+        assert!(resources(TOTAL).contains(&held), "containers hold {held}");
+        for task in self.agent.tasks().filter(|task| task.is_being_killed() && task.pid().is_some()) {
+            assert!(self.containers[task.container()].kill_asked, "a kill is lost");
+        }
+    }
+
+    /// The agent dies; what launches are under way end somehow; a new agent starts.
+    fn restart(&mut self, fate: u8) {
+        let mut found = Vec::new();
+        for (index, (name, container)) in self.containers.iter_mut().enumerate() {
+            let fate = fate.wrapping_mul(31).wrapping_add(u8::try_from(index % 256).unwrap());
+            container.life = match (&container.life, fate % 3) {
+                (Life::Launching, 0) => {
+                    found.push((name.clone(), Recovery::NeverStarted));
+                    continue;
+                }
+                (Life::Launching | Life::Running, 1) => Life::Ended(any_exit(fate, container.kill_asked)),
+                (Life::Launching | Life::Running, _) => Life::Running,
+                (Life::Ended(exit), _) => Life::Ended(exit.clone()),
+            };
+            let recovery = match &container.life {
+                Life::Ended(exit) => Recovery::Exited(exit.clone()),
+                Life::Launching | Life::Running => Recovery::Running { pid: 1, since: self.now },
+            };
+            found.push((name.clone(), recovery));
+        }
+        for (name, recovery) in &found {
+            if *recovery == Recovery::NeverStarted {
+                self.containers.remove(name);
+            }
+        }
+        self.starts += 1;
+        self.linked = false;
+        self.agent = Agent::new(self.config.clone(), Entropy(self.starts, 7));
+        let checkpoint = self.checkpoint.clone();
+        assert!(self.happen(Event::Recovered { checkpoint, containers: found }, Mishap::None));
+    }
+
+    fn take(&mut self, step: Step, mishap: Mishap) {
+        match step {
+            Step::Run { framework, task, needs, limited } => {
+                self.run(framework, task, needs, limited, mishap)
+            }
+            Step::Kill { framework, task, grace } => {
+                let (framework, task) = key(framework, task);
+                let grace = grace.map(|grace| secs(u64::from(grace)));
+                self.receive(ToAgent::Kill { framework, task, grace }, mishap);
+            }
+            Step::ShutdownFramework(framework) => self.shut_down(framework, mishap),
+            Step::Acknowledge(which) => {
+                if let Some((key, update)) = pick(&self.inbox, which) {
+                    self.acknowledge(key, update, mishap);
+                }
+            }
+            Step::AcknowledgeAgain(which) => {
+                let told: Vec<_> = self.told.iter().collect();
+                if let Some((key, told)) = pick(&told, which)
+                    && told.acknowledged > 0
+                {
+                    let update = told.made[0].update.expect("an update has an id");
+                    self.acknowledge(key.clone(), update, mishap);
+                }
+            }
+            Step::Resend(framework) => {
+                let framework = framework_id(&framework_name(framework));
+                self.receive(ToAgent::ResendUpdates { framework }, mishap);
+            }
+            Step::Ping => self.receive(ToAgent::Ping { sequence: 1 }, mishap),
+            Step::Start(which) => self.start(which, mishap),
+            Step::FailToStart(which) => self.fail_to_start(which, mishap),
+            Step::Exit(which, how) => self.exit(which, how, mishap),
+            Step::Pass(seconds) => {
+                self.now = self.now + secs(u64::from(seconds % 900));
+                self.happen(Event::Tick, mishap);
+            }
+            Step::Online => self.online(),
+            Step::LinkUp => {
+                self.linked = true;
+                self.happen(Event::LinkUp, mishap);
+            }
+            Step::Registered => {
+                let agent = AgentId::new("a1").unwrap();
+                self.receive(ToAgent::Registered { agent, ping_interval: PING, max_missed_pings: 5 }, mishap);
+            }
+            Step::LinkDown => {
+                self.linked = false;
+                self.happen(Event::LinkDown, mishap);
+            }
+            Step::Restart(fate) => self.restart(fate),
+        }
+    }
+
+    fn online(&mut self) {
+        self.take(Step::LinkUp, Mishap::None);
+        self.take(Step::Registered, Mishap::None);
+    }
+
+    fn receive(&mut self, message: ToAgent, mishap: Mishap) {
+        if self.linked {
+            self.happen(Event::Received(message), mishap);
+        }
+    }
+
+    fn run(&mut self, framework: u8, task: u8, needs: u8, limited: bool, mishap: Mishap) {
+        let key = key(framework, task);
+        let is_over = self.told.get(&key).is_some_and(|told| {
+            told.made.last().is_some_and(|last| last.state.is_terminal())
+                && told.acknowledged == told.made.len()
+        });
+        // A master repeats a launch only while it does not know the end, and never for a dead framework.
+        if is_over || self.shut_down.contains(&framework) {
+            return;
+        }
+        let mut info = task_info(key.1.as_str(), NEEDS[usize::from(needs) % NEEDS.len()]);
+        info.max_completion_time = limited.then(|| secs(100));
+        let capabilities: &[_] = if framework == 0 { &[Capability::TaskKillingState] } else { &[] };
+        let framework = Box::new(framework_info(capabilities));
+        let role = Role::default_role();
+        self.receive(ToAgent::Run { framework: key.0, info: framework, role, tasks: vec![info] }, mishap);
+    }
+
+    fn shut_down(&mut self, framework: u8, mishap: Mishap) {
+        if self.agent.is_registered() {
+            self.shut_down.insert(framework);
+        }
+        let id = framework_id(&framework_name(framework));
+        self.receive(ToAgent::ShutdownFramework { framework: id.clone() }, mishap);
+        if self.shut_down.contains(&framework) && mishap == Mishap::BeforeDurable {
+            // The master sees that the agent still has the framework and says so again.
+            self.online();
+            self.receive(ToAgent::ShutdownFramework { framework: id }, Mishap::None);
+        }
+    }
+
+    fn acknowledge(&mut self, key: Key, update: UpdateId, mishap: Mishap) {
+        if !self.agent.is_registered() {
+            return;
+        }
+        let told = self.told.get_mut(&key).expect("an acknowledged update was made");
+        let index = told.made.iter().position(|made| made.update == Some(update)).unwrap();
+        let (framework, task) = key.clone();
+        if mishap != Mishap::BeforeDurable {
+            told.acknowledged = told.acknowledged.max(index + 1);
+            let last = (key, update);
+            self.inbox.retain(|waiting| *waiting != last);
+        }
+        self.receive(ToAgent::Acknowledge { framework, task, update }, mishap);
+    }
+
+    fn living(&self, wanted: fn(&Life) -> bool) -> Vec<ContainerId> {
+        let found = self.containers.iter().filter(|(_, container)| wanted(&container.life));
+        found.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn start(&mut self, which: u8, mishap: Mishap) {
+        if let Some(container) = pick(&self.living(|life| matches!(life, Life::Launching)), which) {
+            self.containers.get_mut(&container).unwrap().life = Life::Running;
+            self.happen(Event::ContainerStarted { container, pid: 1 }, mishap);
+        }
+    }
+
+    fn fail_to_start(&mut self, which: u8, mishap: Mishap) {
+        if let Some(container) = pick(&self.living(|life| matches!(life, Life::Launching)), which) {
+            self.containers.remove(&container);
+            let message = "no such file".to_owned();
+            self.happen(
+                Event::ContainerFailed { container, reason: LaunchFailure::Command, message },
+                mishap,
+            );
+        }
+    }
+
+    fn exit(&mut self, which: u8, how: u8, mishap: Mishap) {
+        if let Some(container) = pick(&self.living(|life| matches!(life, Life::Running)), which) {
+            let entry = self.containers.get_mut(&container).unwrap();
+            let exit = any_exit(how, entry.kill_asked);
+            entry.life = Life::Ended(exit.clone());
+            self.happen(Event::ContainerExited { container, exit }, mishap);
+        }
+    }
+
+    /// All is well from now on: everything comes to an end.
+    fn settle(&mut self) {
+        self.online();
+        for round in 0..1_000 {
+            while !self.living(|life| matches!(life, Life::Launching)).is_empty() {
+                self.start(0, Mishap::None);
+            }
+            while !self.living(|life| matches!(life, Life::Running)).is_empty() {
+                self.exit(0, 255, Mishap::None);
+            }
+            if self.agent.tasks().next().is_none() {
+                return;
+            }
+            while let Some((key, update)) = self.inbox.pop() {
+                self.acknowledge(key, update, Mishap::None);
+            }
+            if round % 100 == 99 {
+                self.take(Step::Pass(899), Mishap::None);
+                self.online();
+            }
+        }
+        panic!("it never settles: {:?}", self.agent.tasks().collect::<Vec<_>>());
+    }
+
+    fn check_the_end(&self) {
+        assert!(self.checkpoint.tasks.is_empty() && self.checkpoint.frameworks.is_empty());
+        assert!(self.containers.is_empty(), "containers without records: {:?}", self.containers);
+        assert_eq!(self.agent.free(), resources(TOTAL));
+        for (key, told) in &self.told {
+            let orphaned = self.shut_down.iter().any(|gone| framework_name(*gone) == key.0.as_str());
+            if !orphaned {
+                let last = told.made.last().expect("a task taken on is told of");
+                assert!(last.state.is_terminal(), "{key:?} ends as {}", last.state);
+                assert_eq!((told.arrived, told.acknowledged), (told.made.len(), told.made.len()), "{key:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Safety at every step; once healed, every task that was taken on has an end its framework knows.
+    #[test]
+    fn every_launched_task_ends_known_whatever_happens(steps in vec(any_step(), 0..200)) {
+        let mut world = World::new();
+        for (step, mishap) in steps {
+            world.take(step, mishap);
+        }
+        world.settle();
+        world.check_the_end();
+    }
+
+    /// The same events make the same effects: a run can be replayed.
+    #[test]
+    fn an_agent_is_deterministic(waits in vec(0..2_000u64, 0..20)) {
+        let run = || {
+            let mut stage = agent("cpus:4");
+            let mut all = stage.run("f1", "t1", "cpus:1");
+            for wait in &waits {
+                all.append(stage.after(millis(*wait)));
+            }
+            all
+        };
+        prop_assert_eq!(run(), run());
+    }
+}

@@ -26,6 +26,9 @@ use crate::effects::Note;
 use crate::status_updates;
 use crate::turn::Turn;
 
+/// No wait is shorter than this, whatever the configuration says, lest one instant never ends.
+pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// How the agent stands with the master.
 #[derive(Debug, Default)]
 pub(crate) struct Registration {
@@ -52,6 +55,11 @@ impl Registration {
         matches!(self.link, Link::Registered { .. })
     }
 
+    /// Is a registration under way?
+    pub(crate) fn is_asking(&self) -> bool {
+        self.link == Link::Fresh
+    }
+
     /// Does `message` make sense over the link as it stands?
     pub(crate) fn accepts(&self, message: &ToAgent) -> bool {
         match self.link {
@@ -71,7 +79,10 @@ pub(crate) fn link_up(turn: &mut Turn<'_>) {
     match turn.registration.not_before.filter(|at| *at > turn.now) {
         Some(at) => turn.deadlines.set(Deadline::Register, at),
         None => {
-            turn.registration.tries = 0;
+            // A refusal is about the agent, not about the link: after one the waits keep growing.
+            if turn.registration.not_before.is_none() {
+                turn.registration.tries = 0;
+            }
             register_again(turn);
         }
     }
@@ -138,7 +149,7 @@ fn next_wait(turn: &mut Turn<'_>) -> Duration {
     let factor = 1u32.checked_shl(turn.registration.tries).unwrap_or(u32::MAX);
     turn.registration.tries = turn.registration.tries.saturating_add(1);
     let wait = turn.config.registration_backoff.saturating_mul(factor);
-    turn.draws.jitter(wait.min(turn.config.registration_backoff_max))
+    turn.draws.jitter(wait.min(turn.config.registration_backoff_max)).max(SHORTEST_WAIT)
 }
 
 /// The master knows the agent.
@@ -190,7 +201,8 @@ pub(crate) fn refused(turn: &mut Turn<'_>, reason: String, permanent: bool) {
     turn.registration.link = Link::Fresh;
     turn.deadlines.clear(&Deadline::Silence);
     status_updates::pause(turn);
-    let at = turn.now + next_wait(turn);
+    // The try that was refused has set the time of the next already.
+    let at = turn.deadlines.get(&Deadline::Register).unwrap_or_else(|| turn.now + next_wait(turn));
     turn.registration.not_before = Some(at);
     turn.deadlines.set(Deadline::Register, at);
 }
@@ -223,4 +235,163 @@ pub(crate) fn silence(turn: &mut Turn<'_>) {
     turn.note(Note::Silence);
     drop_link(turn);
     turn.effects.reconnect = true;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::*;
+
+    fn registers(effects: &crate::Effects) -> bool {
+        matches!(effects.send[..], [FromAgent::Register { .. }])
+    }
+
+    fn tasks_told(effects: &crate::Effects) -> Vec<AgentTask> {
+        match &effects.send[..] {
+            [FromAgent::Reregister { tasks, .. }, ..] => tasks.clone(),
+            other => panic!("no registration in {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_new_agent_asks_for_an_id_as_soon_as_there_is_a_link() {
+        let mut stage = newborn("cpus:4");
+        assert!(registers(&stage.link_up()));
+        assert!(!stage.agent.is_registered());
+    }
+
+    #[test]
+    fn registration_is_tried_again_with_growing_waits_up_to_a_minute() {
+        let mut stage = newborn("cpus:4");
+        let _ = stage.link_up();
+        for doubled in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+            let wait = stage.next_in().unwrap();
+            assert!(wait <= secs(doubled) && wait >= secs(doubled) / 2, "{wait:?}");
+            assert!(registers(&stage.after(wait)));
+        }
+    }
+
+    #[test]
+    fn an_identity_is_durable_and_used_from_then_on() {
+        let mut stage = newborn("cpus:4");
+        let _ = stage.link_up();
+        let effects = stage.registered();
+        assert!(
+            matches!(&effects.persist[..], [CheckpointOp::Identity(identity)] if identity.agent.as_str() == "a1")
+        );
+        let _ = stage.restart(&[]);
+        assert_eq!(stage.agent.id().map(AgentId::as_str), Some("a1"));
+        assert!(tasks_told(&stage.link_up()).is_empty());
+        assert!(stage.registered().persist.is_empty(), "nothing new to remember");
+    }
+
+    #[test]
+    fn an_agent_that_grew_remembers_so_once_it_is_registered() {
+        let mut stage = agent("cpus:4");
+        stage.config.info = agent_info("cpus:8");
+        let _ = stage.restart(&[]);
+        let _ = stage.back_online();
+        assert_eq!(stage.checkpoint.identity.unwrap().info.resources, resources("cpus:8"));
+    }
+
+    #[test]
+    fn a_returning_agent_tells_of_every_task_also_of_unacknowledged_ends() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.running("f1", "t1", "cpus:1");
+        let _ = stage.running("f2", "t2", "cpus:1");
+        let _ = stage.exited("t2", exit(0));
+        let _ = stage.run("f2", "too-big", "cpus:9");
+        let _ = stage.link_down();
+        let effects = stage.link_up();
+        let told: Vec<_> = tasks_told(&effects)
+            .iter()
+            .map(|task| (task.info.id.to_string(), task.state, task.container.is_some()))
+            .collect();
+        let expected = [
+            ("t1".to_owned(), TaskState::Running, true),
+            ("t2".to_owned(), TaskState::Finished, true),
+            ("too-big".to_owned(), TaskState::Dropped, false),
+        ];
+        let mut told = told;
+        told.sort();
+        assert_eq!(told, expected);
+        let FromAgent::Reregister { frameworks, .. } = &effects.send[0] else { panic!() };
+        assert_eq!(frameworks.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["f1", "f2"]);
+    }
+
+    #[test]
+    fn a_master_that_uses_another_id_is_the_wrong_one() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.link_down();
+        let _ = stage.link_up();
+        let effects = stage.registered_as("a2");
+        assert!(effects.shutdown.unwrap().contains("another cluster"));
+        assert_eq!(stage.checkpoint.identity.as_ref().unwrap().agent.as_str(), "a1");
+        assert_eq!(
+            stage.run("f1", "t1", "cpus:1"),
+            crate::Effects::default(),
+            "a stopped agent does nothing"
+        );
+    }
+
+    #[test]
+    fn a_refusal_for_good_stops_the_agent_and_says_why() {
+        let mut stage = newborn("cpus:4");
+        let _ = stage.link_up();
+        let effects = stage.receive(ToAgent::Refused { reason: "marked gone".into(), permanent: true });
+        assert!(effects.shutdown.unwrap().contains("marked gone"));
+        assert_eq!(stage.agent.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_refusal_for_now_is_waited_out_over_new_links_too() {
+        let mut stage = newborn("cpus:4");
+        let _ = stage.link_up();
+        let effects = stage.receive(ToAgent::Refused { reason: "busy".into(), permanent: false });
+        assert!(effects.send.is_empty() && effects.shutdown.is_none());
+        let _ = stage.link_down();
+        assert!(stage.link_up().send.is_empty());
+        let wait = stage.next_in().unwrap();
+        assert!(wait >= millis(500) && wait <= secs(1), "{wait:?}");
+        assert!(registers(&stage.after(wait)));
+    }
+
+    #[test]
+    fn a_ping_is_answered_by_its_number() {
+        let mut stage = agent("cpus:4");
+        assert_eq!(stage.receive(ToAgent::Ping { sequence: 7 }).send, [FromAgent::Pong { sequence: 7 }]);
+    }
+
+    #[test]
+    fn a_silent_master_makes_the_agent_connect_anew() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.after(PING * 4);
+        let _ = stage.receive(ToAgent::Ping { sequence: 1 });
+        assert!(!stage.after(PING * 5 - millis(1)).reconnect);
+        let effects = stage.after(millis(1));
+        assert!(effects.reconnect && !stage.agent.is_registered());
+        assert_eq!(stage.agent.next_deadline(), None, "without a link nothing is waited for");
+        assert!(tasks_told(&stage.link_up()).is_empty());
+    }
+
+    #[test]
+    fn what_an_old_link_was_to_carry_does_not_go_over_the_next() {
+        let mut stage = agent("cpus:4");
+        let mut batch = stage.run("f1", "t1", "cpus:1");
+        assert_eq!(states(&batch), [TaskState::Starting]);
+        batch.append(stage.link_down());
+        batch.append(stage.link_up());
+        assert_eq!(batch.send.len(), 1);
+        assert_eq!(tasks_told(&batch).len(), 1);
+        assert_eq!(batch.launch.len(), 1, "but the launch stands");
+    }
+
+    #[test]
+    fn nothing_but_registration_is_listened_to_before_registration() {
+        let mut stage = newborn("cpus:4");
+        let _ = stage.link_up();
+        let effects = stage.run("f1", "t1", "cpus:1");
+        assert!(effects.persist.is_empty() && effects.launch.is_empty());
+        assert_eq!(effects.notes, [Note::Unexpected { message: "Run" }]);
+    }
 }

@@ -17,39 +17,44 @@ use lonja_model::{FrameworkId, TaskStatus, UpdateId};
 use crate::book::{Key, Place};
 use crate::deadlines::Deadline;
 use crate::effects::Note;
-use crate::registration::has_container;
+use crate::registration::{SHORTEST_WAIT, has_container};
 use crate::turn::Turn;
 
-/// Queues `status`, the task's new state, and sends it if nothing is before it.
+/// `status` is the task's new state: queues it, and sends it if nothing is before it.
 ///
 /// The task's container, id and agent are filled in here. A terminal state also ends the task's place. An
 /// orphan is told about to nobody: its end forgets it.
-pub(crate) fn say(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
-    let update = turn.draws.update();
-    let agent = turn.agent().cloned();
+pub(crate) fn say(turn: &mut Turn<'_>, key: &Key, status: TaskStatus) {
     let next = status.state;
     let orphaned = turn.book.change(key, |task| {
-        assert!(task.record.state.may_become(next), "{} must not become {next}", task.record.state);
+        let state = task.record.state;
+        assert!(state.may_become(next), "{state} must not become {next}");
         task.record.state = next;
         if next.is_terminal() {
             task.place = Place::Ended;
-        }
-        if !task.record.orphaned {
-            status.update = Some(update);
-            status.agent = agent;
-            status.container = has_container(next).then(|| task.record.container.clone());
-            task.record.updates.push(status);
         }
         task.record.orphaned
     });
     if next.is_terminal() {
         turn.deadlines.clear(&Deadline::Completion(key.clone()));
-        if orphaned == Some(true) {
-            forget(turn, key);
-            return;
-        }
     }
-    if turn.book.get(key).is_some_and(|task| task.record.updates.len() == 1) {
+    match orphaned {
+        Some(true) if next.is_terminal() => forget(turn, key),
+        Some(false) => queue(turn, key, status),
+        Some(true) | None => {}
+    }
+}
+
+/// Queues the word on a state that the task has already, and sends it if nothing is before it.
+pub(crate) fn queue(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
+    status.update = Some(turn.draws.update());
+    status.agent = turn.agent().cloned();
+    let is_first = turn.book.change(key, |task| {
+        status.container = has_container(status.state).then(|| task.record.container.clone());
+        task.record.updates.push(status);
+        task.record.updates.len() == 1
+    });
+    if is_first == Some(true) {
         send(turn, key);
     }
 }
@@ -75,6 +80,7 @@ pub(crate) fn resend(turn: &mut Turn<'_>, key: &Key) {
         None => config.update_retry,
         Some(last) => last.saturating_mul(2).min(config.update_retry_max),
     };
+    let wait = wait.max(SHORTEST_WAIT);
     task.retry_after = Some(wait);
     let latest = task.record.state;
     let framework = key.0.clone();
@@ -141,5 +147,103 @@ pub(crate) fn pause(turn: &mut Turn<'_>) {
 pub(crate) fn resume(turn: &mut Turn<'_>) {
     for key in turn.book.keys() {
         send(turn, &key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lonja_model::TaskState;
+    use lonja_model::link::ToAgent;
+
+    use super::*;
+    use crate::fixture::*;
+
+    #[test]
+    fn updates_go_one_at_a_time_in_order() {
+        let mut stage = agent("cpus:4");
+        let starting = only_update(&stage.run("f1", "t1", "cpus:1"));
+        assert!(stage.started("t1").send.is_empty());
+        assert!(stage.exited("t1", exit(0)).send.is_empty());
+        let running = only_update(&stage.acknowledge("f1", &starting));
+        assert_eq!(running.state, TaskState::Running);
+        let finished = only_update(&stage.acknowledge("f1", &running));
+        assert_eq!(finished.state, TaskState::Finished);
+        let container = stage.container("t1");
+        let effects = stage.acknowledge("f1", &finished);
+        assert_eq!(effects.forget, [container]);
+        assert_eq!(stage.state("f1", "t1"), None);
+    }
+
+    #[test]
+    fn an_update_says_how_far_the_task_has_come_since() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.run("f1", "t1", "cpus:1");
+        let _ = stage.started("t1");
+        let effects = stage.after(secs(10));
+        let [FromAgent::Update { status, latest, .. }] = &effects.send[..] else { panic!("{effects:?}") };
+        assert_eq!((status.state, *latest), (TaskState::Starting, TaskState::Running));
+    }
+
+    #[test]
+    fn an_unacknowledged_update_goes_again_after_10_s_doubling_to_10_min() {
+        let mut stage = agent("cpus:4");
+        let first = only_update(&stage.run("f1", "t1", "cpus:1"));
+        for wait in [10, 20, 40, 80, 160, 320, 600, 600] {
+            for _ in 0..10 {
+                let _ = stage.receive(ToAgent::Ping { sequence: 0 });
+                assert_eq!(updates(&stage.after(secs(wait) / 10 - millis(1))), []);
+            }
+            assert_eq!(only_update(&stage.after(millis(10))), first);
+        }
+    }
+
+    #[test]
+    fn acknowledgements_that_are_late_doubled_or_strange_do_nothing() {
+        let mut stage = agent("cpus:4");
+        let starting = only_update(&stage.run("f1", "t1", "cpus:1"));
+        let _ = stage.started("t1");
+        let running = only_update(&stage.acknowledge("f1", &starting));
+        let effects = stage.acknowledge("f1", &starting);
+        assert!(effects.send.is_empty() && effects.persist.is_empty());
+        let effects = stage.acknowledge("f2", &running);
+        assert!(effects.send.is_empty() && effects.persist.is_empty());
+        assert_eq!(stage.agent.tasks().next().unwrap().unacknowledged(), 1);
+    }
+
+    #[test]
+    fn nothing_is_sent_without_a_link_and_all_that_waits_on_registration() {
+        let mut stage = agent("cpus:4");
+        let first = only_update(&stage.run("f1", "t1", "cpus:1"));
+        let _ = stage.link_down();
+        assert!(stage.after(secs(1000)).send.is_empty());
+        assert!(updates(&stage.link_up()).is_empty());
+        assert_eq!(only_update(&stage.registered()), first);
+        assert!(updates(&stage.registered()).is_empty(), "once for each link");
+        assert_eq!(only_update(&stage.after(secs(10))), first, "and the waits begin anew");
+    }
+
+    #[test]
+    fn a_framework_that_is_back_hears_its_updates_at_once() {
+        let mut stage = agent("cpus:4");
+        let first = only_update(&stage.run("f1", "t1", "cpus:1"));
+        let _ = stage.run("f2", "t2", "cpus:1");
+        let _ = stage.after(secs(10));
+        let effects = stage.receive(ToAgent::ResendUpdates { framework: framework_id("f1") });
+        assert_eq!(updates(&effects), [first]);
+        assert_eq!(stage.next_in(), Some(secs(10)));
+    }
+
+    #[test]
+    fn an_update_survives_a_restart_with_its_id() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.run("f1", "t1", "cpus:1");
+        let effects = stage.started("t1");
+        assert!(effects.send.is_empty());
+        let starting = stage.checkpoint.tasks.values().next().unwrap().updates[0].clone();
+        let running = crate::Recovery::Running { pid: 77, since: stage.now };
+        let _ = stage.restart(&[("t1", running)]);
+        let effects = stage.back_online();
+        assert_eq!(stage.acknowledge_all("f1", effects), [TaskState::Starting, TaskState::Running]);
+        assert!(starting.update.is_some());
     }
 }

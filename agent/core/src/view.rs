@@ -78,11 +78,7 @@ impl Agent {
     /// That task.
     pub fn task(&self, framework: &FrameworkId, id: &TaskId) -> Option<TaskView<'_>> {
         let key = (framework.clone(), id.clone());
-        self.book
-            .iter_from(&key)
-            .next()
-            .filter(|(found, _)| **found == key)
-            .map(|(key, task)| TaskView { key, task })
+        self.book.entry(&key).map(|(key, task)| TaskView { key, task })
     }
 
     /// The frameworks that have tasks here, as they last described themselves.

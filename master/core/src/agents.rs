@@ -56,9 +56,10 @@ impl Agent {
     pub fn link(&self) -> Option<LinkId> {
         match self.presence {
             Presence::Connected(link) => Some(link),
-            Presence::Disconnected | Presence::Recovered | Presence::Unreachable { .. } | Presence::Gone { .. } => {
-                None
-            }
+            Presence::Disconnected
+            | Presence::Recovered
+            | Presence::Unreachable { .. }
+            | Presence::Gone { .. } => None,
         }
     }
 

@@ -29,7 +29,8 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
         let info = agent.info.clone();
         let number = state.offers.next_number();
         let offer = Offer {
-            id: OfferId::new(format!("{}-O{number}", state.me.id)).expect("made of letters, digits and dashes"),
+            id: OfferId::new(format!("{}-O{number}", state.me.id))
+                .expect("made of letters, digits and dashes"),
             framework: allocation.framework,
             agent: allocation.agent,
             role: allocation.role,

@@ -4,33 +4,33 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
-/// A token bucket that fills by the time it is told. Counts in billionths of a token.
+/// A token bucket that fills by the time it is told. Exact: it counts in parts of a token of which one comes
+/// back each nanosecond and unit of rate.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    tokens: u128,
+    parts: u128,
     capacity: u128,
-    per_nano: u128,
+    rate: u128,
+    parts_per_token: u128,
     filled: Timestamp,
 }
-
-const ONE: u128 = 1_000_000_000;
 
 impl Budget {
     /// A full budget of `burst`, to which `rate` come back every `period`.
     pub fn new(now: Timestamp, burst: u32, rate: u32, period: Duration) -> Self {
-        let capacity = u128::from(burst) * ONE;
-        let per_nano = u128::from(rate) * ONE / period.as_nanos().max(1);
-        Self { tokens: capacity, capacity, per_nano, filled: now }
+        let parts_per_token = period.as_nanos().max(1);
+        let capacity = u128::from(burst) * parts_per_token;
+        Self { parts: capacity, capacity, rate: u128::from(rate), parts_per_token, filled: now }
     }
 
     /// Takes one; `false` if none is left.
     pub fn take(&mut self, now: Timestamp) -> bool {
-        let gained = now.since(self.filled).as_nanos().saturating_mul(self.per_nano);
-        self.tokens = self.tokens.saturating_add(gained).min(self.capacity);
+        let gained = now.since(self.filled).as_nanos().saturating_mul(self.rate);
+        self.parts = self.parts.saturating_add(gained).min(self.capacity);
         self.filled = self.filled.max(now);
-        match self.tokens.checked_sub(ONE) {
+        match self.parts.checked_sub(self.parts_per_token) {
             Some(left) => {
-                self.tokens = left;
+                self.parts = left;
                 true
             }
             None => false,
@@ -49,6 +49,9 @@ mod tests {
         assert!(budget.take(start) && budget.take(start) && !budget.take(start));
         let later = start + Duration::from_millis(100);
         assert!(budget.take(later) && !budget.take(later));
+        let mut slow = Budget::new(start, 1, 1, Duration::from_secs(60));
+        assert!(slow.take(start) && !slow.take(start + Duration::from_secs(59)));
+        assert!(slow.take(start + Duration::from_secs(60)));
         let much_later = start + Duration::from_secs(3600);
         assert!(budget.take(much_later) && budget.take(much_later) && !budget.take(much_later));
     }

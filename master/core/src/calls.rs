@@ -20,12 +20,11 @@ pub(crate) fn call(
     call: Call,
 ) {
     state.counters.calls += 1;
-    let result = match call {
-        Call::Subscribe { framework, info, suppressed } => {
-            subscription::subscribe(state, effects, now, stream, framework, *info, suppressed)
-        }
-        other => admitted(state, now, stream, framework)
-            .and_then(|framework| subscribed(state, effects, now, &framework, other)),
+    let result = if let Call::Subscribe { framework, info, suppressed } = call {
+        subscription::subscribe(state, effects, now, stream, framework, *info, suppressed)
+    } else {
+        admitted(state, now, stream, framework)
+            .and_then(|framework| subscribed(state, effects, now, &framework, call))
     };
     if result.is_err() {
         state.counters.calls_refused += 1;
@@ -48,17 +47,28 @@ fn admitted(
     };
     if let Some(named) = named.filter(|named| *named != framework) {
         let message = format!("this stream speaks for framework {framework}, the call names {named}");
-        return Err(Refusal { field: Some("framework_id".into()), ..Refusal::new(RefusalCode::InvalidArgument, message) });
+        return Err(Refusal {
+            field: Some("framework_id".into()),
+            ..Refusal::new(RefusalCode::InvalidArgument, message)
+        });
     }
     let rate = state.config.calls_per_second;
-    if let Some(known) = state.frameworks.get_mut(&framework) && !known.calls.take(now) {
+    if let Some(known) = state.frameworks.get_mut(&framework)
+        && !known.calls.take(now)
+    {
         let message = format!("over {rate} calls a second; wait and send it again");
         return Err(Refusal::new(RefusalCode::RateLimited, message));
     }
     Ok(framework)
 }
 
-fn subscribed(state: &mut State, effects: &mut Effects, now: Timestamp, framework: &FrameworkId, call: Call) -> CallResult {
+fn subscribed(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    framework: &FrameworkId,
+    call: Call,
+) -> CallResult {
     match call {
         Call::Subscribe { .. } => unreachable!("routed before"),
         Call::Teardown => {
@@ -89,7 +99,9 @@ fn subscribed(state: &mut State, effects: &mut Effects, now: Timestamp, framewor
             }
             Ok(())
         }
-        Call::Kill { task, agent, grace } => kill(state, effects, now, framework, &task, agent.as_ref(), grace),
+        Call::Kill { task, agent, grace } => {
+            kill(state, effects, now, framework, &task, agent.as_ref(), grace)
+        }
         Call::Acknowledge { agent, task, update } => {
             updates::acknowledge(state, effects, framework, &agent, &task, update)
         }
@@ -117,7 +129,10 @@ fn own_roles(state: &State, framework: &FrameworkId, roles: &BTreeSet<Role>) -> 
         None => Ok(()),
         Some(other) => {
             let message = format!("this framework has not subscribed with role {other}; nothing was changed");
-            Err(Refusal { field: Some("roles".into()), ..Refusal::new(RefusalCode::InvalidArgument, message) })
+            Err(Refusal {
+                field: Some("roles".into()),
+                ..Refusal::new(RefusalCode::InvalidArgument, message)
+            })
         }
     }
 }
@@ -138,7 +153,10 @@ pub(crate) fn kill(
     };
     if let Some(other) = agent.filter(|agent| *agent != known.agent()) {
         let message = format!("task {task} is on agent {}, not on {other}; it was not killed", known.agent());
-        return Err(Refusal { field: Some("kill.agent_id".into()), ..Refusal::new(RefusalCode::Conflict, message) });
+        return Err(Refusal {
+            field: Some("kill.agent_id".into()),
+            ..Refusal::new(RefusalCode::Conflict, message)
+        });
     }
     if known.state.is_terminal() {
         let status = updates::last_word(&std::sync::Arc::new(known.clone()), now);

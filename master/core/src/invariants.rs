@@ -33,7 +33,8 @@ fn conservation(state: &State) -> Result<(), String> {
             continue;
         }
         let offered = state.offers.on_agent(id);
-        let offered = offered.iter().filter_map(|offer| state.offers.get(offer)).map(|offer| &offer.resources);
+        let offered =
+            offered.iter().filter_map(|offer| state.offers.get(offer)).map(|offer| &offer.resources);
         let held: Vec<_> = state
             .tasks
             .on_agent(id)
@@ -106,13 +107,19 @@ fn durable(state: &State) -> Result<(), String> {
     for (id, agent) in state.agents.iter() {
         let standing = state.registry.agents.get(id).map(|record| record.standing);
         let agrees = match (agent.presence, standing) {
-            (Presence::Connected(_) | Presence::Disconnected | Presence::Recovered, Some(AgentStanding::Admitted)) => true,
+            (
+                Presence::Connected(_) | Presence::Disconnected | Presence::Recovered,
+                Some(AgentStanding::Admitted),
+            ) => true,
             (Presence::Unreachable { since: a }, Some(AgentStanding::Unreachable { since: b })) => a == b,
             (Presence::Gone { since: a }, Some(AgentStanding::Gone { since: b })) => a == b,
             (_, _) => false,
         };
         if !agrees {
-            return Err(format!("INV-10: agent {id} is {:?}, the registry says {standing:?}", agent.presence));
+            return Err(format!(
+                "INV-10: agent {id} is {:?}, the registry says {standing:?}",
+                agent.presence
+            ));
         }
     }
     for (id, framework) in state.frameworks.iter() {
@@ -124,13 +131,22 @@ fn durable(state: &State) -> Result<(), String> {
             Some(FrameworkStanding::Removed) | None => false,
         };
         if !agrees {
-            return Err(format!("INV-10: framework {id}, connected {connected}, the registry says {standing:?}"));
+            return Err(format!(
+                "INV-10: framework {id}, connected {connected}, the registry says {standing:?}"
+            ));
         }
     }
     for task in state.tasks.iter() {
+        if state.frameworks.get(&task.framework).is_none() {
+            return Err(format!("INV-24: task {} belongs to no framework that is known", task.id()));
+        }
         let unreachable = state.agents.get(task.agent()).is_none_or(|agent| !agent.is_present());
         if unreachable && !(task.state.is_terminal() || task.state == TaskState::Unreachable) {
-            return Err(format!("INV-33: task {} is {} on an agent that is not there", task.id(), task.state));
+            return Err(format!(
+                "INV-33: task {} is {} on an agent that is not there",
+                task.id(),
+                task.state
+            ));
         }
     }
     Ok(())

@@ -23,8 +23,8 @@ pub mod offers;
 mod operations;
 mod operator;
 mod reconcile;
-pub mod registry;
 mod registration;
+pub mod registry;
 pub mod snapshot;
 mod subscription;
 pub mod tasks;
@@ -35,9 +35,9 @@ mod validate;
 mod tests;
 
 use lonja_allocator::Allocator;
+use lonja_model::link::FromAgent;
 use lonja_model::registry::{Epoch, Registry, RegistryOp};
 use lonja_model::scheduler::{Call, MasterInfo};
-use lonja_model::link::FromAgent;
 use lonja_model::{FrameworkId, Timestamp};
 
 pub use config::Config;

@@ -112,12 +112,6 @@ fn unreachable(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Ag
         if known.state.is_terminal() {
             continue;
         }
-        if state.frameworks.get(&framework).is_none() {
-            // Nobody will ask for it again; should its agent return, it is told to end it.
-            updates::learn_state(state, now, &framework, &task, TaskState::Lost);
-            updates::forget(state, &framework, &task);
-            continue;
-        }
         let mut status = TaskStatus::new(task, TaskState::Unreachable, Source::Master, now)
             .because(Reason::AgentRemoved)
             .saying("its agent is silent; the task may still run")
@@ -127,7 +121,8 @@ fn unreachable(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Ag
     }
     state.allocator.remove_agent(id);
     state.counters.agents_unreachable += 1;
-    let streams: BTreeSet<_> = state.frameworks.iter().filter_map(|(_, framework)| framework.stream).collect();
+    let streams: BTreeSet<_> =
+        state.frameworks.iter().filter_map(|(_, framework)| framework.stream).collect();
     for stream in streams {
         effects.framework(stream, Event::Failure { agent: id.clone(), executor: None, status: None });
     }

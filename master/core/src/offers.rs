@@ -92,7 +92,12 @@ fn unlist<K: Ord>(index: &mut BTreeMap<K, BTreeSet<OfferId>>, key: &K, id: &Offe
 }
 
 /// Ends an offer and gives its resources back to the allocator.
-pub(crate) fn give_back(state: &mut State, now: Timestamp, id: &OfferId, filter: Option<Duration>) -> Option<Arc<Offer>> {
+pub(crate) fn give_back(
+    state: &mut State,
+    now: Timestamp,
+    id: &OfferId,
+    filter: Option<Duration>,
+) -> Option<Arc<Offer>> {
     let offer = state.offers.take(id)?;
     state.deadlines.cancel(Timer::OfferExpiry(id.clone()));
     let filter = filter.filter(|refuse| !refuse.is_zero());
@@ -102,7 +107,13 @@ pub(crate) fn give_back(state: &mut State, now: Timestamp, id: &OfferId, filter:
 
 /// DECLINE. Ids that are no longer outstanding, or not the framework's, are ignored: an offer may have
 /// been rescinded while the call was on its way.
-pub(crate) fn decline(state: &mut State, now: Timestamp, framework: &FrameworkId, offers: &[OfferId], filters: Filters) {
+pub(crate) fn decline(
+    state: &mut State,
+    now: Timestamp,
+    framework: &FrameworkId,
+    offers: &[OfferId],
+    filters: Filters,
+) {
     for id in offers {
         if state.offers.get(id).is_some_and(|offer| offer.framework == *framework) {
             give_back(state, now, id, Some(filters.refuse));

@@ -70,7 +70,10 @@ pub(crate) fn accept(
         None => Ok(()),
         Some(name) => {
             let message = format!("this master does not serve operation {name} yet; the others were done");
-            Err(Refusal { field: Some("accept.operations".into()), ..Refusal::new(RefusalCode::Unsupported, message) })
+            Err(Refusal {
+                field: Some("accept.operations".into()),
+                ..Refusal::new(RefusalCode::Unsupported, message)
+            })
         }
     }
 }
@@ -83,7 +86,11 @@ fn check_offers(state: &State, framework: &FrameworkId, ids: &[OfferId]) -> Resu
     let mut pool: Option<Pool> = None;
     for (index, id) in ids.iter().enumerate() {
         if ids[..index].contains(id) {
-            return refuse(index, RefusalCode::InvalidArgument, format!("offer {id} stands twice in one ACCEPT"));
+            return refuse(
+                index,
+                RefusalCode::InvalidArgument,
+                format!("offer {id} stands twice in one ACCEPT"),
+            );
         }
         // Another's offer is answered like none at all: its existence is not this framework's business.
         let Some(offer) = state.offers.get(id).filter(|offer| offer.framework == *framework) else {
@@ -110,7 +117,10 @@ fn check_offers(state: &State, framework: &FrameworkId, ids: &[OfferId]) -> Resu
     }
     pool.ok_or_else(|| {
         let message = "ACCEPT needs at least one offer";
-        Refusal { field: Some("accept.offer_ids".into()), ..Refusal::new(RefusalCode::InvalidArgument, message) }
+        Refusal {
+            field: Some("accept.offer_ids".into()),
+            ..Refusal::new(RefusalCode::InvalidArgument, message)
+        }
     })
 }
 
@@ -147,7 +157,8 @@ fn refuse(
 
 /// How a framework is told that a task never reached an agent.
 fn not_run(state: &State, framework: &FrameworkId) -> TaskState {
-    let aware = state.frameworks.get(framework).is_some_and(|known| known.info.can(Capability::PartitionAware));
+    let aware =
+        state.frameworks.get(framework).is_some_and(|known| known.info.can(Capability::PartitionAware));
     if aware { TaskState::Dropped } else { TaskState::Lost }
 }
 
@@ -209,7 +220,13 @@ fn launch(
 }
 
 /// Sends the launched tasks to their agent.
-fn send_off(state: &State, effects: &mut Effects, framework: &FrameworkId, pool: &Pool, tasks: Vec<TaskInfo>) {
+fn send_off(
+    state: &State,
+    effects: &mut Effects,
+    framework: &FrameworkId,
+    pool: &Pool,
+    tasks: Vec<TaskInfo>,
+) {
     if tasks.is_empty() {
         return;
     }

@@ -37,7 +37,13 @@ pub enum OperatorCommand {
 }
 
 /// Carries out a command and answers it.
-pub(crate) fn command(state: &mut State, effects: &mut Effects, now: Timestamp, request: RequestId, command: OperatorCommand) {
+pub(crate) fn command(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    request: RequestId,
+    command: OperatorCommand,
+) {
     let result = match command {
         OperatorCommand::KillTask { framework, task, grace } => {
             kill_task(state, effects, now, framework, &task, grace)
@@ -75,7 +81,8 @@ fn kill_task(
                 (Some((owner, _)), None) => owner,
                 (None, _) => return not_found(format!("no task {task} is known; `lonja tasks` lists them")),
                 (Some((one, _)), Some((other, _))) => {
-                    let message = format!("frameworks {one} and {other} both have a task {task}: name the framework");
+                    let message =
+                        format!("frameworks {one} and {other} both have a task {task}: name the framework");
                     return Err(Refusal::new(RefusalCode::Conflict, message));
                 }
             }

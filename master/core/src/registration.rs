@@ -19,7 +19,13 @@ use crate::tasks::Task;
 use crate::{State, liveness, offers, registry, snapshot, updates, validate};
 
 /// Everything that an agent says comes through here.
-pub(crate) fn message(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId, message: FromAgent) {
+pub(crate) fn message(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    link: LinkId,
+    message: FromAgent,
+) {
     let known = state.agents.on_link(link).cloned();
     if let Some(agent) = known.as_ref().and_then(|id| state.agents.get_mut(id)) {
         agent.last_heard = now;
@@ -60,12 +66,20 @@ fn welcome(state: &State, effects: &mut Effects, link: LinkId, agent: &AgentId) 
     effects.agent(link, ToAgent::Registered { agent: agent.clone(), ping_interval, max_missed_pings });
 }
 
-fn register(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId, info: AgentInfo, version: String) {
+fn register(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    link: LinkId,
+    info: AgentInfo,
+    version: String,
+) {
     if let Err(reason) = validate::agent(&info) {
         return refuse(effects, link, reason, true);
     }
     if state.agents.len() >= state.config.max_agents {
-        let reason = format!("this master knows {} agents and takes no more; see --max-agents", state.agents.len());
+        let reason =
+            format!("this master knows {} agents and takes no more; see --max-agents", state.agents.len());
         return refuse(effects, link, reason, false);
     }
     let number = state.agents.next_number();
@@ -108,10 +122,13 @@ fn reregister(
     let before = state.agents.get(&id).map(|agent| (agent.presence, agent.info.clone()));
     match &before {
         Some((Presence::Gone { .. }, _)) => {
-            let reason = format!("agent {id} was declared gone; remove its work dir to register it as a new agent");
+            let reason =
+                format!("agent {id} was declared gone; remove its work dir to register it as a new agent");
             return refuse(effects, link, reason, true);
         }
-        Some((Presence::Connected(_), known)) if (&known.hostname, known.port) != (&info.hostname, info.port) => {
+        Some((Presence::Connected(_), known))
+            if (&known.hostname, known.port) != (&info.hostname, info.port) =>
+        {
             let reason = format!(
                 "agent {id} is connected from {}:{}; is this work dir a copy? remove it to register a new agent",
                 known.hostname, known.port
@@ -151,7 +168,14 @@ fn return_to_allocator(state: &mut State, id: &AgentId, before: Option<Presence>
     }
 }
 
-fn take_back(state: &mut State, now: Timestamp, link: LinkId, id: &AgentId, info: AgentInfo, version: String) {
+fn take_back(
+    state: &mut State,
+    now: Timestamp,
+    link: LinkId,
+    id: &AgentId,
+    info: AgentInfo,
+    version: String,
+) {
     let registered = state.agents.get(id).and_then(|agent| agent.registered);
     let pings = state.agents.get(id).map_or(0, |agent| agent.pings);
     state.agents.set_presence(id, Presence::Disconnected);
@@ -169,7 +193,13 @@ fn take_back(state: &mut State, now: Timestamp, link: LinkId, id: &AgentId, info
 
 /// A framework that only an agent remembers: this registry is newer than the framework. It is expected
 /// back like any other that lost its connection.
-fn learn_framework(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId, info: FrameworkInfo) {
+fn learn_framework(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    id: &FrameworkId,
+    info: FrameworkInfo,
+) {
     if state.registry.frameworks.contains_key(id) {
         return;
     }
@@ -193,7 +223,9 @@ fn reconcile(
     for task in reported {
         missing.remove(&(task.framework.clone(), task.info.id.clone()));
         if state.frameworks.get(&task.framework).is_none() {
+            // Nobody asks for it any more: the agent ends it without a word.
             orphaned.insert(task.framework.clone());
+            continue;
         }
         returned(state, effects, now, link, agent, task);
     }
@@ -218,7 +250,14 @@ fn reconcile(
 }
 
 /// One task that a returning agent reports.
-fn returned(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId, agent: &AgentId, task: AgentTask) {
+fn returned(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    link: LinkId,
+    agent: &AgentId,
+    task: AgentTask,
+) {
     let (framework, id) = (task.framework.clone(), task.info.id.clone());
     if let Some(known) = state.tasks.get(&framework, &id) {
         if known.agent() != agent {

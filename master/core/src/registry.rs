@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use lonja_model::registry::{
-    AgentRecord, AgentStanding, FrameworkRecord, FrameworkStanding, RegistryOp,
-};
+use lonja_model::registry::{AgentRecord, AgentStanding, FrameworkRecord, FrameworkStanding, RegistryOp};
 use lonja_model::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Timestamp};
 
 use crate::State;
@@ -27,7 +25,13 @@ pub(crate) fn change(state: &mut State, effects: &mut Effects, op: RegistryOp) {
 }
 
 /// Records an agent as it is now.
-pub(crate) fn put_agent(state: &mut State, effects: &mut Effects, id: &AgentId, info: &AgentInfo, standing: AgentStanding) {
+pub(crate) fn put_agent(
+    state: &mut State,
+    effects: &mut Effects,
+    id: &AgentId,
+    info: &AgentInfo,
+    standing: AgentStanding,
+) {
     let record = AgentRecord { info: info.clone(), standing };
     if state.registry.agents.get(id) != Some(&record) {
         change(state, effects, RegistryOp::Agent(id.clone(), Some(Box::new(record))));
@@ -129,7 +133,9 @@ pub(crate) fn collect(state: &mut State, effects: &mut Effects, now: Timestamp) 
     removed.sort_unstable();
     let surplus = removed.len().saturating_sub(state.config.removed_agents);
     for (index, (since, id)) in removed.into_iter().enumerate() {
-        if (index < surplus || now.since(since) > state.config.removed_agent_age) && state.tasks.on_agent(&id).is_empty() {
+        if (index < surplus || now.since(since) > state.config.removed_agent_age)
+            && state.tasks.on_agent(&id).is_empty()
+        {
             change(state, effects, RegistryOp::Agent(id.clone(), None));
             state.agents.forget(&id);
         }

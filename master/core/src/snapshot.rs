@@ -154,10 +154,14 @@ pub(crate) fn take(state: &State) -> Snapshot {
 /// One agent as APIs show it.
 pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
     let agent = state.agents.get(id)?;
-    let offered = state.offers.on_agent(id).iter().filter_map(|offer| state.offers.get(offer)).fold(
-        Resources::new(),
-        |sum, offer| sum.checked_add(&offer.resources).expect("two offers on one agent do not overlap"),
-    );
+    let offered = state
+        .offers
+        .on_agent(id)
+        .iter()
+        .filter_map(|offer| state.offers.get(offer))
+        .fold(Resources::new(), |sum, offer| {
+            sum.checked_add(&offer.resources).expect("two offers on one agent do not overlap")
+        });
     let held = state.tasks.on_agent(id).into_iter().filter_map(|(framework, task)| {
         state.tasks.get(&framework, &task).filter(|task| !task.state.is_terminal())
     });

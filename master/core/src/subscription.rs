@@ -3,7 +3,7 @@
 //! - A newer stream wins; the older one gets an ERROR event and is closed (INV-14).
 //! - Without a stream a framework has its failover timeout to come back; its tasks run on meanwhile. The
 //!   time left is what is stored, so that a restart of the master never shortens it (INV-37).
-//! - A removed framework's tasks are killed; its id stays refused.
+//! - A removed framework's tasks are killed and forgotten; its id stays refused.
 //!
 //! Source: Mesos v1 scheduler API, SUBSCRIBE and TEARDOWN.
 
@@ -77,7 +77,9 @@ fn admissible(
     let conflict = |message: String| Err(Refusal::new(RefusalCode::Conflict, message));
     if let Some(record) = id.and_then(|id| state.registry.frameworks.get(id)) {
         if record.standing == FrameworkStanding::Removed {
-            return conflict("Framework has been removed; subscribe without an id to get a new one".to_owned());
+            return conflict(
+                "Framework has been removed; subscribe without an id to get a new one".to_owned(),
+            );
         }
         if record.info.principal != info.principal {
             return conflict("a framework cannot change its principal; subscribe as before".to_owned());
@@ -179,30 +181,27 @@ pub(crate) fn stream_closed(state: &mut State, effects: &mut Effects, now: Times
     publish(state, effects, &id, ClusterEvent::FrameworkUpdated);
 }
 
-/// Removes a framework for good and has its tasks killed. Their resources come back as their agents
-/// report them ended, not before.
+/// Removes a framework for good and has its tasks killed.
+///
+/// Their resources count as free at once, though the tasks may take their grace period to end: an agent
+/// holds back a launch that needs what they still use.
 pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId, why: &str) {
     offers::discard_of(state, now, id);
     let Some(view) = snapshot::framework(state, id) else { return };
-    let Some(framework) = state.frameworks.remove(id) else { return };
-    registry::put_framework(state, effects, id, &framework.info, FrameworkStanding::Removed);
-    state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
-    state.deadlines.cancel(Timer::Heartbeat(id.clone()));
     for agent in state.tasks.agents_of(id) {
         if let Some(link) = state.agents.get(&agent).and_then(|agent| agent.link()) {
             effects.agent(link, ToAgent::ShutdownFramework { framework: id.clone() });
         }
     }
-    let lost: Vec<_> = state
-        .tasks
-        .of_framework(id)
-        .filter(|task| task.state == TaskState::Unreachable || task.state.is_terminal())
-        .map(|task| task.id().clone())
-        .collect();
-    for task in lost {
-        updates::learn_state(state, now, id, &task, TaskState::Lost);
+    let tasks: Vec<_> = state.tasks.of_framework(id).map(|task| task.id().clone()).collect();
+    for task in tasks {
+        updates::learn_state(state, now, id, &task, TaskState::Killed);
         updates::forget(state, id, &task);
     }
+    let Some(framework) = state.frameworks.remove(id) else { return };
+    registry::put_framework(state, effects, id, &framework.info, FrameworkStanding::Removed);
+    state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
+    state.deadlines.cancel(Timer::Heartbeat(id.clone()));
     state.allocator.remove_framework(id);
     if let Some(stream) = framework.stream {
         effects.framework(stream, Event::Error(format!("Framework has been removed: {why}")));
@@ -214,7 +213,12 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
     effects.publish.push(ClusterEvent::FrameworkRemoved(view));
 }
 
-fn publish(state: &State, effects: &mut Effects, id: &FrameworkId, event: fn(Arc<snapshot::FrameworkView>) -> ClusterEvent) {
+fn publish(
+    state: &State,
+    effects: &mut Effects,
+    id: &FrameworkId,
+    event: fn(Arc<snapshot::FrameworkView>) -> ClusterEvent,
+) {
     if let Some(view) = snapshot::framework(state, id) {
         effects.publish.push(event(Arc::new(view)));
     }

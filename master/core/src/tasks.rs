@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_model::task::TaskStatus;
-use lonja_model::{AgentId, ContainerId, FrameworkId, Role, TaskId, TaskInfo, TaskState, Timestamp, UpdateId};
+use lonja_model::{
+    AgentId, ContainerId, FrameworkId, Role, TaskId, TaskInfo, TaskState, Timestamp, UpdateId,
+};
 
 /// One task as the master knows it.
 #[derive(Clone, Debug)]
@@ -105,7 +107,11 @@ impl Tasks {
 
     /// Every task with `id`, of whichever framework.
     pub fn named(&self, id: &TaskId) -> Vec<TaskKey> {
-        self.tasks.iter().filter(|(_, tasks)| tasks.contains_key(id)).map(|(owner, _)| (owner.clone(), id.clone())).collect()
+        self.tasks
+            .iter()
+            .filter(|(_, tasks)| tasks.contains_key(id))
+            .map(|(owner, _)| (owner.clone(), id.clone()))
+            .collect()
     }
 
     /// How many records there are.

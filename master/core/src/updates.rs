@@ -32,23 +32,16 @@ pub(crate) fn from_agent(
 ) {
     status.agent = Some(agent.clone());
     let task = status.task.clone();
-    let known = state.tasks.get(framework, &task).filter(|known| known.agent() == agent);
-    let subscribed = state.frameworks.get(framework).is_some();
-    if known.is_none() || !subscribed {
-        if known.is_some() {
-            learn_state(state, now, framework, &task, latest);
-        }
+    if state.tasks.get(framework, &task).is_none_or(|known| known.agent() != agent) {
         // Nobody waits for it: its framework is removed, or has acknowledged all there was. Let the agent forget.
         if let Some(update) = status.update {
             acknowledge_to(effects, link, framework, &task, update);
-        }
-        if latest.is_terminal() && status.state.is_terminal() {
-            forget(state, framework, &task);
         }
         return;
     }
     learn_state(state, now, framework, &task, latest);
     let Some(known) = state.tasks.get_mut(framework, &task) else { return };
+    let unacknowledged = status.update.is_none() && latest.is_terminal();
     let is_new = known.awaiting.map(|(update, _)| update) != status.update;
     known.awaiting = status.update.map(|update| (update, status.state));
     known.container = status.container.clone().or(known.container.take());
@@ -56,13 +49,27 @@ pub(crate) fn from_agent(
     if is_new {
         state.counters.count_update(status.state);
         let status = Box::new(status.clone());
-        effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: latest, status });
+        effects.publish.push(ClusterEvent::TaskUpdated {
+            framework: framework.clone(),
+            state: latest,
+            status,
+        });
     }
     deliver(state, effects, framework, status);
+    if unacknowledged {
+        // The agent kept no record of the task, so nothing will be acknowledged.
+        forget(state, framework, &task);
+    }
 }
 
 /// The master itself tells of a task that it knows.
-pub(crate) fn from_master(state: &mut State, effects: &mut Effects, now: Timestamp, framework: &FrameworkId, status: TaskStatus) {
+pub(crate) fn from_master(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    framework: &FrameworkId,
+    status: TaskStatus,
+) {
     let (task, new) = (status.task.clone(), status.state);
     learn_state(state, now, framework, &task, new);
     if let Some(known) = state.tasks.get_mut(framework, &task) {
@@ -70,7 +77,11 @@ pub(crate) fn from_master(state: &mut State, effects: &mut Effects, now: Timesta
     }
     state.counters.count_update(new);
     let told = Box::new(status.clone());
-    effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: new, status: told });
+    effects.publish.push(ClusterEvent::TaskUpdated {
+        framework: framework.clone(),
+        state: new,
+        status: told,
+    });
     deliver(state, effects, framework, status);
     if new.is_terminal() {
         // Nothing will be acknowledged: the master's own word carries no id.
@@ -79,13 +90,22 @@ pub(crate) fn from_master(state: &mut State, effects: &mut Effects, now: Timesta
 }
 
 /// A task's agent is back from silence: what it reports holds, also over a state that was called final.
-pub(crate) fn returned(state: &mut State, effects: &mut Effects, framework: &FrameworkId, status: TaskStatus) {
+pub(crate) fn returned(
+    state: &mut State,
+    effects: &mut Effects,
+    framework: &FrameworkId,
+    status: TaskStatus,
+) {
     if let Some(known) = state.tasks.get_mut(framework, &status.task) {
         known.state = status.state;
         known.remember(status.clone());
     }
     let told = Box::new(status.clone());
-    effects.publish.push(ClusterEvent::TaskUpdated { framework: framework.clone(), state: status.state, status: told });
+    effects.publish.push(ClusterEvent::TaskUpdated {
+        framework: framework.clone(),
+        state: status.state,
+        status: told,
+    });
     // A terminal state comes again from the agent, with an id to acknowledge.
     if !status.state.is_terminal() {
         deliver(state, effects, framework, status);
@@ -93,7 +113,13 @@ pub(crate) fn returned(state: &mut State, effects: &mut Effects, framework: &Fra
 }
 
 /// Moves a task to `new` if it may become that, and gives its resources back if it has ended.
-pub(crate) fn learn_state(state: &mut State, now: Timestamp, framework: &FrameworkId, task: &TaskId, new: TaskState) {
+pub(crate) fn learn_state(
+    state: &mut State,
+    now: Timestamp,
+    framework: &FrameworkId,
+    task: &TaskId,
+    new: TaskState,
+) {
     let Some(known) = state.tasks.get_mut(framework, task) else { return };
     if !known.state.may_become(new) {
         return;
@@ -101,7 +127,8 @@ pub(crate) fn learn_state(state: &mut State, now: Timestamp, framework: &Framewo
     let held = !known.state.is_terminal() && known.state != TaskState::Unreachable;
     known.state = new;
     if new.is_terminal() && held {
-        let (agent, role, resources) = (known.agent().clone(), known.role.clone(), known.info.resources.clone());
+        let (agent, role, resources) =
+            (known.agent().clone(), known.role.clone(), known.info.resources.clone());
         state.allocator.recover(now, &agent, framework, &role, &resources, None);
     }
 }
@@ -140,13 +167,17 @@ pub(crate) fn acknowledge(
 pub(crate) fn forget(state: &mut State, framework: &FrameworkId, task: &TaskId) {
     if let Some(ended) = state.tasks.remove(framework, task) {
         assert!(ended.state.is_terminal(), "only an ended task is forgotten");
-        if state.frameworks.get(framework).is_some() {
-            state.history.task_ended(ended);
-        }
+        state.history.task_ended(ended);
     }
 }
 
-fn acknowledge_to(effects: &mut Effects, link: LinkId, framework: &FrameworkId, task: &TaskId, update: UpdateId) {
+fn acknowledge_to(
+    effects: &mut Effects,
+    link: LinkId,
+    framework: &FrameworkId,
+    task: &TaskId,
+    update: UpdateId,
+) {
     let (framework, task) = (framework.clone(), task.clone());
     effects.agent(link, ToAgent::Acknowledge { framework, task, update });
 }

@@ -14,8 +14,8 @@ use lonja_model::registry::Registry;
 use lonja_model::scheduler::{Call, CallResult, Event as FrameworkEvent};
 use lonja_model::task::Source;
 use lonja_model::{
-    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskId, TaskInfo, TaskState, TaskStatus,
-    Timestamp, UpdateId,
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskId, TaskInfo, TaskState,
+    TaskStatus, Timestamp, UpdateId,
 };
 
 use crate::{Config, Effects, Event, LinkId, Master, Outbound, StreamId};
@@ -118,7 +118,9 @@ impl Cluster {
         for out in effects.send {
             match out {
                 Outbound::Agent(link, message) => self.to_agents.entry(link).or_default().push(message),
-                Outbound::Framework(stream, event) => self.to_frameworks.entry(stream).or_default().push(event),
+                Outbound::Framework(stream, event) => {
+                    self.to_frameworks.entry(stream).or_default().push(event)
+                }
                 Outbound::Answer(stream, id, result) => self.answers.push((stream, id, result)),
                 Outbound::CloseLink(link) => {
                     self.closed_links.insert(link);
@@ -177,9 +179,8 @@ impl Cluster {
     }
 
     pub(super) fn registered(&self, link: LinkId) -> Option<AgentId> {
-        self.to_agents.get(&link)?.iter().find_map(|message| match message {
-            ToAgent::Registered { agent, .. } => Some(agent.clone()),
-            _ => None,
+        self.to_agents.get(&link)?.iter().find_map(|message| {
+            if let ToAgent::Registered { agent, .. } = message { Some(agent.clone()) } else { None }
         })
     }
 
@@ -187,8 +188,10 @@ impl Cluster {
     pub(super) fn back(&mut self, agent: &AgentId, resources: &str, tasks: Vec<AgentTask>) -> LinkId {
         let link = LinkId(self.number());
         let info = Box::new(agent_info(resources));
-        let frameworks =
-            tasks.iter().map(|task| (task.framework.clone(), framework_info(task.role.as_str(), secs(60)))).collect();
+        let frameworks = tasks
+            .iter()
+            .map(|task| (task.framework.clone(), framework_info(task.role.as_str(), secs(60))))
+            .collect();
         let agent = agent.clone();
         self.say(link, FromAgent::Reregister { agent, info, version: "0.1.0".into(), tasks, frameworks });
         link
@@ -221,14 +224,18 @@ impl Cluster {
         let stream = StreamId(self.number());
         let call =
             Call::Subscribe { framework: id.cloned(), info: Box::new(info), suppressed: BTreeSet::new() };
-        self.call(stream, call);
+        // A refusal shows in the events.
+        let _answered = self.call(stream, call);
         stream
     }
 
     pub(super) fn subscribed(&self, stream: StreamId) -> Option<FrameworkId> {
-        self.events(stream).iter().find_map(|event| match event {
-            FrameworkEvent::Subscribed { framework, .. } => Some(framework.clone()),
-            _ => None,
+        self.events(stream).iter().find_map(|event| {
+            if let FrameworkEvent::Subscribed { framework, .. } = event {
+                Some(framework.clone())
+            } else {
+                None
+            }
         })
     }
 
@@ -240,7 +247,12 @@ impl Cluster {
     pub(super) fn call(&mut self, stream: StreamId, call: Call) -> CallResult {
         let id = self.number();
         self.handle(Event::Call { stream, id, framework: None, call });
-        self.answers.iter().find(|(_, answered, _)| *answered == id).expect("every call is answered").2.clone()
+        self.answers
+            .iter()
+            .find(|(_, answered, _)| *answered == id)
+            .expect("every call is answered")
+            .2
+            .clone()
     }
 
     pub(super) fn events(&self, stream: StreamId) -> &[FrameworkEvent] {
@@ -253,11 +265,10 @@ impl Cluster {
         let (offers, rest): (Vec<_>, Vec<_>) =
             std::mem::take(events).into_iter().partition(|event| matches!(event, FrameworkEvent::Offers(_)));
         *events = rest;
-        let offers = offers.into_iter().map(|event| match event {
-            FrameworkEvent::Offers(offers) => offers,
-            _ => unreachable!(),
-        });
-        offers.flatten().collect()
+        let offers = offers.into_iter();
+        offers
+            .flat_map(|event| if let FrameworkEvent::Offers(offers) = event { offers } else { Vec::new() })
+            .collect()
     }
 
     pub(super) fn only_offer(&mut self, stream: StreamId) -> Offer {
@@ -268,11 +279,12 @@ impl Cluster {
     }
 
     pub(super) fn updates(&self, stream: StreamId) -> Vec<&TaskStatus> {
-        let updates = self.events(stream).iter().filter_map(|event| match event {
-            FrameworkEvent::Update(status) => Some(&**status),
-            _ => None,
-        });
-        updates.collect()
+        let updates = self.events(stream).iter();
+        updates
+            .filter_map(
+                |event| if let FrameworkEvent::Update(status) = event { Some(&**status) } else { None },
+            )
+            .collect()
     }
 
     pub(super) fn last_state(&self, stream: StreamId) -> Option<TaskState> {
@@ -291,13 +303,29 @@ impl Cluster {
     }
 
     /// The agent on `link` reports a task's state; `number` names the update.
-    pub(super) fn report(&mut self, link: LinkId, framework: &FrameworkId, task: &str, state: TaskState, number: u8) {
+    pub(super) fn report(
+        &mut self,
+        link: LinkId,
+        framework: &FrameworkId,
+        task: &str,
+        state: TaskState,
+        number: u8,
+    ) {
         let mut status = TaskStatus::new(TaskId::new(task).unwrap(), state, Source::Agent, self.now);
         status.update = Some(UpdateId([number; 16]));
-        self.say(link, FromAgent::Update { framework: framework.clone(), status: Box::new(status), latest: state });
+        self.say(
+            link,
+            FromAgent::Update { framework: framework.clone(), status: Box::new(status), latest: state },
+        );
     }
 
-    pub(super) fn acknowledge(&mut self, stream: StreamId, agent: &AgentId, task: &str, number: u8) -> CallResult {
+    pub(super) fn acknowledge(
+        &mut self,
+        stream: StreamId,
+        agent: &AgentId,
+        task: &str,
+        number: u8,
+    ) -> CallResult {
         let (agent, task) = (agent.clone(), TaskId::new(task).unwrap());
         self.call(stream, Call::Acknowledge { agent, task, update: UpdateId([number; 16]) })
     }
@@ -315,7 +343,7 @@ impl Cluster {
         self.take(effects);
     }
 
-    /// A framework with one running task on one agent.
+    /// A framework with one running task on one agent; it has declined the rest of it.
     pub(super) fn running(&mut self) -> (LinkId, AgentId, StreamId, FrameworkId) {
         let (link, agent) = self.agent("cpus:4;mem:4096");
         let (stream, framework) = self.framework("web");
@@ -323,13 +351,19 @@ impl Cluster {
         self.launch(stream, &offer, vec![task_info("t1", &agent, "cpus:1;mem:64")]).unwrap();
         self.report(link, &framework, "t1", TaskState::Running, 1);
         self.acknowledge(stream, &agent, "t1", 1).unwrap();
-        self.settle();
-        self.offers(stream);
+        let rest = self.only_offer(stream);
+        self.decline(stream, &rest, secs(5_000));
         (link, agent, stream, framework)
     }
 }
 
-pub(super) fn agent_task(framework: &FrameworkId, id: &str, agent: &AgentId, resources: &str, state: TaskState) -> AgentTask {
+pub(super) fn agent_task(
+    framework: &FrameworkId,
+    id: &str,
+    agent: &AgentId,
+    resources: &str,
+    state: TaskState,
+) -> AgentTask {
     AgentTask {
         framework: framework.clone(),
         role: Role::new("web").unwrap(),

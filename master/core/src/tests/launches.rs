@@ -27,7 +27,7 @@ fn an_ended_tasks_resources_are_offered_before_anyone_acknowledges() {
 
     cluster.report(link, &framework, "t1", TaskState::Finished, 2);
 
-    assert_eq!(cluster.only_offer(stream).resources, res("cpus:1;mem:64"));
+    assert_eq!(cluster.only_offer(stream).resources, res("cpus:4;mem:4096"));
 }
 
 #[test]
@@ -57,7 +57,10 @@ fn a_task_over_its_offer_is_an_error_and_harms_no_other() {
     cluster.launch(stream, &offer, tasks).unwrap();
 
     let error = cluster.updates(stream)[0];
-    assert_eq!((error.task.as_str(), error.state, error.reason), ("big", TaskState::Error, Some(Reason::TaskInvalid)));
+    assert_eq!(
+        (error.task.as_str(), error.state, error.reason),
+        ("big", TaskState::Error, Some(Reason::TaskInvalid))
+    );
     assert!(error.message.as_ref().unwrap().contains("cpus:5"), "{error:?}");
     assert!(matches!(cluster.sent(link).last(), Some(ToAgent::Run { tasks, .. }) if tasks.len() == 1));
 }
@@ -86,9 +89,12 @@ fn a_task_that_could_not_be_read_is_answered_by_task_error() {
     let (stream, _) = cluster.framework("web");
     let offer = cluster.only_offer(stream);
 
-    let task = LaunchTask::Invalid { task: TaskId::new("t").unwrap(), reason: "cpus: NaN is not a number".into() };
+    let task =
+        LaunchTask::Invalid { task: TaskId::new("t").unwrap(), reason: "cpus: NaN is not a number".into() };
     let operations = vec![Operation::Launch(vec![task])];
-    cluster.call(stream, Call::Accept { offers: vec![offer.id], operations, filters: Filters::NONE }).unwrap();
+    cluster
+        .call(stream, Call::Accept { offers: vec![offer.id], operations, filters: Filters::NONE })
+        .unwrap();
 
     assert_eq!(cluster.updates(stream)[0].message.as_deref(), Some("cpus: NaN is not a number"));
 }
@@ -105,7 +111,10 @@ fn a_kill_goes_to_the_agent_and_again_when_it_comes_back() {
     let link = cluster.back(&agent, "cpus:4;mem:4096", vec![task]);
 
     let sent = cluster.sent(link);
-    assert!(sent.iter().any(|m| matches!(m, ToAgent::Kill { grace: Some(g), .. } if *g == secs(1))), "{sent:?}");
+    assert!(
+        sent.iter().any(|m| matches!(m, ToAgent::Kill { grace: Some(g), .. } if *g == secs(1))),
+        "{sent:?}"
+    );
 }
 
 #[test]

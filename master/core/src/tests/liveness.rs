@@ -68,7 +68,8 @@ fn a_task_that_its_agent_forgot_is_gone_and_one_that_never_arrived_is_dropped() 
 
     cluster.back(&agent, "cpus:4;mem:4096", vec![]);
 
-    let last = |task: &str| cluster.updates(stream).into_iter().rfind(|s| s.task.as_str() == task).unwrap().state;
+    let last =
+        |task: &str| cluster.updates(stream).into_iter().rfind(|s| s.task.as_str() == task).unwrap().state;
     assert_eq!((last("t1"), last("t2")), (TaskState::Gone, TaskState::Dropped));
 }
 
@@ -92,7 +93,8 @@ fn fewer_silent_agents_are_removed_no_faster_than_the_rate() {
     let agents: Vec<_> = (0..8).map(|_| cluster.agent("cpus:1;mem:1024")).collect();
     let talking: Vec<_> = agents[2..].iter().map(|(link, _)| *link).collect();
     let unreachable = |cluster: &Cluster| {
-        let standing = |record: &&lonja_model::registry::AgentRecord| record.standing != AgentStanding::Admitted;
+        let standing =
+            |record: &&lonja_model::registry::AgentRecord| record.standing != AgentStanding::Admitted;
         cluster.registry.agents.values().filter(standing).count()
     };
 

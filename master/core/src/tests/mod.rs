@@ -1,7 +1,7 @@
 //! The master's rules, each by name; and properties over any sequence of steps.
 
-mod fixture;
 mod failover;
+mod fixture;
 mod frameworks;
 mod launches;
 mod liveness;

@@ -1,7 +1,7 @@
+use lonja_model::TaskState;
 use lonja_model::offer::Filters;
 use lonja_model::operation::Operation;
 use lonja_model::scheduler::{Call, Event, RefusalCode};
-use lonja_model::{TaskState};
 use std::collections::BTreeSet;
 
 use super::fixture::*;

@@ -2,6 +2,7 @@
 //! them after each step.
 
 use lonja_model::link::FromAgent;
+use lonja_model::offer::Filters;
 use lonja_model::scheduler::Call;
 use lonja_model::{FrameworkId, TaskId, TaskState};
 use proptest::prelude::*;
@@ -110,13 +111,16 @@ impl World {
             Step::Decline(index) => {
                 let Some(stream) = self.stream(index) else { return };
                 for offer in cluster.offers(stream) {
-                    cluster.decline(stream, &offer, secs(u64::try_from(index).unwrap()));
+                    let filters = Filters { refuse: secs(u64::try_from(index).unwrap()) };
+                    // The framework may have been removed meanwhile.
+                    let _ = cluster.call(stream, Call::Decline { offers: vec![offer.id], filters });
                 }
             }
             Step::Report(index, state) => self.report(cluster, index, state),
             Step::Kill(index) => {
                 let Some((framework, task)) = self.tasks.keys().nth(index).cloned() else { return };
-                let stream = self.frameworks.iter().find(|(id, _)| *id == framework).and_then(|(_, stream)| *stream);
+                let stream =
+                    self.frameworks.iter().find(|(id, _)| *id == framework).and_then(|(_, stream)| *stream);
                 if let Some(stream) = stream {
                     let _ = cluster.call(stream, Call::Kill { task, agent: None, grace: None });
                 }
@@ -186,8 +190,9 @@ impl World {
         cluster.report(link, &key.0, key.1.as_str(), next, self.reported);
         self.tasks.insert(key.clone(), (agent, next));
         let stream = self.frameworks.iter().find(|(id, _)| *id == key.0).and_then(|(_, stream)| *stream);
-        let (true, Some(stream)) = (state % 2 == 0, stream) else { return };
-        let acknowledged = cluster.acknowledge(stream, &self.agents[agent].0.clone(), key.1.as_str(), self.reported);
+        let (true, Some(stream)) = (state.is_multiple_of(2), stream) else { return };
+        let acknowledged =
+            cluster.acknowledge(stream, &self.agents[agent].0.clone(), key.1.as_str(), self.reported);
         if acknowledged.is_ok() && next.is_terminal() {
             self.tasks.remove(&key);
         }

@@ -1,0 +1,97 @@
+//! `lonja.v1.Schedulers`: frameworks.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lonja_model::scheduler::Call;
+use lonja_proto::convert::call::request_from_wire;
+use lonja_proto::convert::event::{event_response, result_response};
+use lonja_proto::convert::resources::Shape;
+use lonja_proto::lonja::schedulers_server;
+use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
+use tokio::sync::{mpsc, watch};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Outgoing, stopped};
+use crate::Handle;
+use crate::connections::ToFramework;
+use crate::handle::FrameworkStream;
+
+/// The service.
+pub(crate) struct Schedulers {
+    handle: Handle,
+    stop: watch::Receiver<bool>,
+}
+
+impl Schedulers {
+    pub(crate) fn new(handle: Handle, stop: watch::Receiver<bool>) -> Self {
+        Self { handle, stop }
+    }
+}
+
+#[tonic::async_trait]
+impl schedulers_server::Schedulers for Schedulers {
+    type ConnectStream = Outgoing<ToFramework, SchedulerResponse>;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<SchedulerRequest>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        let FrameworkStream { id, queue, answers } = self.handle.open_stream().await.map_err(stopped)?;
+        let shape = Arc::new(Mutex::new(Shape::FULL));
+        let shown = shape.clone();
+        let (outgoing, gone) = Outgoing::new(queue, move |message| match message {
+            ToFramework::Event(event) => event_response(&event, *shown.lock().unwrap_or_else(PoisonError::into_inner)),
+            ToFramework::Answer(id, result) => result_response(id, &result),
+        });
+        let (handle, mut stop) = (self.handle.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let incoming = request.into_inner();
+            tokio::select! {
+                () = read(&handle, id, incoming, &answers, &shape) => {}
+                _ = gone => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            // The master has stopped, or is told now.
+            let _told = handle.close_stream(id).await;
+        });
+        Ok(Response::new(outgoing))
+    }
+}
+
+/// Hands every call on until the framework ends the stream or breaks its framing.
+async fn read(
+    handle: &Handle,
+    stream: lonja_master_core::StreamId,
+    mut incoming: Streaming<SchedulerRequest>,
+    answers: &mpsc::WeakSender<ToFramework>,
+    shape: &Mutex<Shape>,
+) {
+    loop {
+        let request = match incoming.message().await {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(status) => {
+                tracing::info!(stream = stream.0, error = %status, "framework's stream broke");
+                return;
+            }
+        };
+        match request_from_wire(request) {
+            (id, Ok((framework, call))) => {
+                if let Call::Subscribe { info, .. } = &call {
+                    *shape.lock().unwrap_or_else(PoisonError::into_inner) = Shape::of(info);
+                }
+                if handle.call(stream, id, framework, call).await.is_err() {
+                    return;
+                }
+            }
+            (id, Err(refusal)) => {
+                tracing::debug!(stream = stream.0, %refusal, "call refused at the door");
+                let Some(answers) = answers.upgrade() else { return };
+                // A framework that sends nonsense and does not read the answers is cut off.
+                if answers.try_send(ToFramework::Answer(id, Err(refusal.into()))).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

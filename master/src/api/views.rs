@@ -1,0 +1,242 @@
+//! Snapshots in the words of the operator API.
+//!
+//! Source: Mesos v1 operator API of the master, `mesos.v1.master`.
+
+use std::time::Duration;
+
+use lonja_master_core::agents::Presence;
+use lonja_master_core::snapshot::{AgentView, FrameworkView, RoleView};
+use lonja_master_core::tasks::Task;
+use lonja_master_core::{ClusterEvent, Snapshot};
+use lonja_model::TaskState;
+use lonja_proto::convert::agent::agent_info_to_wire;
+use lonja_proto::convert::framework::framework_to_wire;
+use lonja_proto::convert::ids::{agent_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds, time_to_wire};
+use lonja_proto::convert::offer::offer_to_wire;
+use lonja_proto::convert::resources::{Shape, resources_to_wire};
+use lonja_proto::convert::status::{state_to_wire, status_to_wire};
+use lonja_proto::convert::task::task_info_to_wire;
+use lonja_proto::mesos;
+use lonja_proto::mesos::master::response::{self, Type, get_agents, get_frameworks};
+use lonja_proto::mesos::master::{Event, Response, event};
+
+/// How often one who watches hears from the master.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+fn answer(kind: Type) -> Response {
+    Response { r#type: Some(kind.into()), ..Response::default() }
+}
+
+pub(crate) fn health() -> Response {
+    Response { get_health: Some(response::GetHealth { healthy: true }), ..answer(Type::GetHealth) }
+}
+
+pub(crate) fn version() -> Response {
+    let version_info = mesos::VersionInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..Default::default() };
+    let get_version = Some(response::GetVersion { version_info: Some(version_info) });
+    Response { get_version, ..answer(Type::GetVersion) }
+}
+
+pub(crate) fn master(snapshot: &Snapshot) -> Response {
+    let get_master = Some(response::GetMaster {
+        master_info: Some(lonja_proto::convert::event::master_to_wire(&snapshot.master)),
+        start_time: Some(time_to_seconds(snapshot.started)),
+        elected_time: Some(time_to_seconds(snapshot.started)),
+    });
+    Response { get_master, ..answer(Type::GetMaster) }
+}
+
+pub(crate) fn agents(snapshot: &Snapshot) -> Response {
+    Response { get_agents: Some(get_agents(snapshot)), ..answer(Type::GetAgents) }
+}
+
+pub(crate) fn frameworks(snapshot: &Snapshot) -> Response {
+    Response { get_frameworks: Some(get_frameworks(snapshot)), ..answer(Type::GetFrameworks) }
+}
+
+pub(crate) fn tasks(snapshot: &Snapshot) -> Response {
+    Response { get_tasks: Some(get_tasks(snapshot)), ..answer(Type::GetTasks) }
+}
+
+pub(crate) fn roles(snapshot: &Snapshot) -> Response {
+    let roles = snapshot.roles.iter().map(role).collect();
+    Response { get_roles: Some(response::GetRoles { roles }), ..answer(Type::GetRoles) }
+}
+
+pub(crate) fn state(snapshot: &Snapshot) -> Response {
+    Response { get_state: Some(get_state(snapshot)), ..answer(Type::GetState) }
+}
+
+fn get_state(snapshot: &Snapshot) -> response::GetState {
+    response::GetState {
+        get_tasks: Some(get_tasks(snapshot)),
+        get_executors: None,
+        get_frameworks: Some(get_frameworks(snapshot)),
+        get_agents: Some(get_agents(snapshot)),
+    }
+}
+
+fn get_agents(snapshot: &Snapshot) -> response::GetAgents {
+    let mut agents = response::GetAgents::default();
+    for view in &snapshot.agents {
+        match view.presence {
+            Presence::Connected(_) | Presence::Disconnected => agents.agents.push(agent(view)),
+            Presence::Recovered => agents.recovered_agents.push(agent_info_to_wire(&view.info)),
+            Presence::Unreachable { .. } | Presence::Gone { .. } => agents.unreachable_agents.push(agent(view)),
+        }
+    }
+    agents
+}
+
+fn agent(view: &AgentView) -> get_agents::Agent {
+    get_agents::Agent {
+        agent_info: Some(agent_info_to_wire(&view.info)),
+        active: matches!(view.presence, Presence::Connected(_)),
+        version: view.version.clone(),
+        registered_time: view.registered.map(time_to_wire),
+        reregistered_time: view.reregistered.map(time_to_wire),
+        total_resources: resources_to_wire(&view.info.resources, None, Shape::FULL),
+        allocated_resources: resources_to_wire(&view.allocated, None, Shape::FULL),
+        offered_resources: resources_to_wire(&view.offered, None, Shape::FULL),
+        ..Default::default()
+    }
+}
+
+fn get_frameworks(snapshot: &Snapshot) -> response::GetFrameworks {
+    let frameworks = snapshot.frameworks.iter().map(|view| {
+        let offers = snapshot.offers.iter().filter(|offer| offer.framework == view.id);
+        let offers = offers.map(|offer| offer_to_wire(offer, Shape::FULL)).collect();
+        get_frameworks::Framework { offers, ..framework(view) }
+    });
+    response::GetFrameworks {
+        frameworks: frameworks.collect(),
+        completed_frameworks: snapshot.completed_frameworks.iter().map(|view| framework(view)).collect(),
+        ..Default::default()
+    }
+}
+
+fn framework(view: &FrameworkView) -> get_frameworks::Framework {
+    let connected = view.stream.is_some();
+    get_frameworks::Framework {
+        framework_info: Some(framework_to_wire(Some(&view.id), &view.info)),
+        active: connected,
+        connected,
+        recovered: !connected && view.registered.is_none() && view.unregistered.is_none(),
+        registered_time: view.registered.map(time_to_wire),
+        reregistered_time: view.reregistered.map(time_to_wire),
+        unregistered_time: view.unregistered.map(time_to_wire),
+        allocated_resources: quantities(&view.allocated),
+        offered_resources: quantities(&view.offered),
+        ..Default::default()
+    }
+}
+
+/// Totals as scalar resources. Devices stand as thousandths of one.
+fn quantities(quantities: &lonja_model::resources::Quantities) -> Vec<mesos::Resource> {
+    let scalar = |(name, amount): (&str, lonja_model::resources::Scalar)| mesos::Resource {
+        name: name.to_owned(),
+        r#type: mesos::value::Type::Scalar.into(),
+        scalar: Some(mesos::value::Scalar { value: amount.to_f64() }),
+        ..Default::default()
+    };
+    quantities.iter().map(scalar).collect()
+}
+
+fn role(view: &RoleView) -> mesos::Role {
+    let mut held = view.allocated.clone();
+    held.add(&view.offered);
+    mesos::Role {
+        name: view.role.to_string(),
+        weight: view.weight.to_f64(),
+        frameworks: view.frameworks.iter().map(framework_id_to_wire).collect(),
+        resources: quantities(&held),
+    }
+}
+
+fn get_tasks(snapshot: &Snapshot) -> response::GetTasks {
+    let unreachable = |task: &&std::sync::Arc<Task>| task.state == TaskState::Unreachable;
+    response::GetTasks {
+        tasks: snapshot.tasks.iter().filter(|task| !unreachable(task)).map(|known| task(known)).collect(),
+        unreachable_tasks: snapshot.tasks.iter().filter(unreachable).map(|known| task(known)).collect(),
+        completed_tasks: snapshot.completed_tasks.iter().map(|known| task(known)).collect(),
+        ..Default::default()
+    }
+}
+
+fn task(known: &Task) -> mesos::Task {
+    let info = task_info_to_wire(&known.info);
+    let statuses: Vec<_> = known.statuses.iter().map(status_to_wire).collect();
+    let awaiting = known.awaiting.map(|(_, state)| state);
+    mesos::Task {
+        name: info.name,
+        task_id: Some(task_id_to_wire(known.id())),
+        framework_id: Some(framework_id_to_wire(&known.framework)),
+        agent_id: Some(agent_id_to_wire(known.agent())),
+        state: state_to_wire(known.state).into(),
+        resources: resources_to_wire(&known.info.resources, Some(&known.role), Shape::FULL),
+        status_update_state: awaiting.map(|state| state_to_wire(state).into()),
+        status_update_uuid: known.awaiting.map(|(update, _)| update.0.to_vec()),
+        statuses,
+        labels: info.labels,
+        discovery: info.discovery,
+        container: info.container,
+        user: known.info.command.user.clone(),
+        kill_policy: info.kill_policy,
+        limits: info.limits,
+        ..Default::default()
+    }
+}
+
+pub(crate) fn subscribed(snapshot: &Snapshot) -> Event {
+    let subscribed = event::Subscribed {
+        get_state: Some(get_state(snapshot)),
+        heartbeat_interval_seconds: Some(HEARTBEAT.as_secs_f64()),
+    };
+    Event { r#type: Some(event::Type::Subscribed.into()), subscribed: Some(subscribed), ..Event::default() }
+}
+
+pub(crate) fn heartbeat() -> Event {
+    Event { r#type: Some(event::Type::Heartbeat.into()), ..Event::default() }
+}
+
+/// A change as the event stream tells it; `None`: it has no words there.
+pub(crate) fn event(change: ClusterEvent) -> Option<Event> {
+    let event = |kind: event::Type| Event { r#type: Some(kind.into()), ..Event::default() };
+    Some(match change {
+        ClusterEvent::AgentAdded(view) => Event {
+            agent_added: Some(event::AgentAdded { agent: Some(agent(&view)) }),
+            ..event(event::Type::AgentAdded)
+        },
+        ClusterEvent::AgentRemoved(id) => Event {
+            agent_removed: Some(event::AgentRemoved { agent_id: Some(agent_id_to_wire(&id)) }),
+            ..event(event::Type::AgentRemoved)
+        },
+        ClusterEvent::FrameworkAdded(view) => Event {
+            framework_added: Some(event::FrameworkAdded { framework: Some(framework(&view)) }),
+            ..event(event::Type::FrameworkAdded)
+        },
+        ClusterEvent::FrameworkUpdated(view) => Event {
+            framework_updated: Some(event::FrameworkUpdated { framework: Some(framework(&view)) }),
+            ..event(event::Type::FrameworkUpdated)
+        },
+        ClusterEvent::FrameworkRemoved(view) => Event {
+            framework_removed: Some(event::FrameworkRemoved {
+                framework_info: Some(framework_to_wire(Some(&view.id), &view.info)),
+            }),
+            ..event(event::Type::FrameworkRemoved)
+        },
+        ClusterEvent::TaskAdded(known) => Event {
+            task_added: Some(event::TaskAdded { task: Some(task(&known)) }),
+            ..event(event::Type::TaskAdded)
+        },
+        ClusterEvent::TaskUpdated { framework, state, status } => Event {
+            task_updated: Some(event::TaskUpdated {
+                framework_id: Some(framework_id_to_wire(&framework)),
+                status: Some(status_to_wire(&status)),
+                state: state_to_wire(state).into(),
+            }),
+            ..event(event::Type::TaskUpdated)
+        },
+        ClusterEvent::Alert(_) => return None,
+    })
+}
