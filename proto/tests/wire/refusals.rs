@@ -364,6 +364,20 @@ fn too_much_of_anything_is_refused() {
 }
 
 #[test]
+fn many_small_parts_of_one_name_are_summed() {
+    // Given as many resources of one name as are taken, each with its share of all parts.
+    let (count, share) =
+        (limits::RESOURCES_PER_LIST as u64, (limits::PARTS_PER_LIST / limits::RESOURCES_PER_LIST) as u64);
+    let part = |n: u64| {
+        ranges("ports", &(0..share).map(|i| (2 * (i * count + n), 2 * (i * count + n))).collect::<Vec<_>>())
+    };
+    // When they are read.
+    let read = resources::resources_from_wire((0..count).map(part).collect()).unwrap();
+    // Then every part is in the sum.
+    assert_eq!(read.ranges("ports").count(), count * share);
+}
+
+#[test]
 fn an_agent_says_where_it_is_and_gives_no_sets_as_attributes() {
     let info = mesos::AgentInfo { hostname: "h".to_owned(), ..Default::default() };
     assert_eq!(agent::agent_info_from_wire(info.clone()).unwrap().port, 5051, "Mesos' default");
