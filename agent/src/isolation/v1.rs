@@ -102,6 +102,8 @@ impl Cgroup for V1Cgroup {
     }
 
     fn attach(&self, pid: i32) -> Result<(), IsolationError> {
+        // On a quiet host the first move waits for an RCU grace period, up to 10 ms; those right after
+        // it do not (percpu_rwsem and rcu_sync in the kernel; the mount option favordynmods avoids it).
         self.groups()
             .into_iter()
             .try_for_each(|group| files::write(&group.join("cgroup.procs"), &pid.to_string()))

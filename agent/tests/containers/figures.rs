@@ -8,27 +8,28 @@ use lonja_agent::supervisor::Owner;
 
 use crate::host::{Host, name};
 
-/// Containers launched one after the other.
-const LAUNCHES: usize = 500;
-
 /// Prints launch latencies and the memory of an idle container's processes.
 pub fn print() {
     let launcher = Launcher::fork(LauncherOptions::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let host = Host::new(&launcher);
-        launch_latency(&host).await;
+        launch_latency(&host, "back to back", 500, Duration::ZERO).await;
+        // After a pause the kernel waits for an RCU grace period before the first move of a process
+        // between control groups, some 10 ms on a quiet host.
+        launch_latency(&host, "100 ms apart", 50, Duration::from_millis(100)).await;
         memory(&host, &launcher).await;
     });
     drop(runtime);
     launcher.stop().unwrap();
 }
 
-async fn launch_latency(host: &Host) {
+async fn launch_latency(host: &Host, how: &str, count: usize, pause: Duration) {
     let mut launches = Vec::new();
     let mut lives = Vec::new();
-    for number in 0..LAUNCHES {
-        let id = format!("true{number}");
+    for number in 0..count {
+        tokio::time::sleep(pause).await;
+        let id = format!("true{count}-{number}");
         let mut spec = host.spec(&id, "");
         spec.command = lonja_agent::containerizer::Command::Argv { program: "true".into(), args: Vec::new() };
         spec.limits = Limits { memory_bytes: Some(64 << 20), ..spec.limits };
@@ -39,8 +40,8 @@ async fn launch_latency(host: &Host) {
         lives.push(before.elapsed());
         host.containerizer.cleanup(&name(&id)).await.unwrap();
     }
-    print_quantiles("launch() of `true`", &mut launches);
-    print_quantiles("launch() to exit record read", &mut lives);
+    print_quantiles(&format!("launch() of `true`, {how}"), &mut launches);
+    print_quantiles(&format!("launch() to exit record read, {how}"), &mut lives);
 }
 
 fn print_quantiles(what: &str, times: &mut [Duration]) {
