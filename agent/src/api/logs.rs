@@ -6,8 +6,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
+use crate::containerizer::running::watched;
 use crate::handle::TaskFiles;
 
 /// Bytes of one chunk, at most.
@@ -135,7 +136,7 @@ impl Reader {
 fn watch_folder(sandbox: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let changes = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&changes, sandbox, inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE)?;
-    Ok(AsyncFd::register_with_interest(changes, tokio::io::Interest::READABLE).map_err(|error| error.into_parts().1)?)
+    watched(changes, tokio::io::Interest::READABLE)
 }
 
 /// Opens a plain file in the sandbox; `None` if it is not there yet.

@@ -11,7 +11,7 @@
 mod linux;
 mod recorded;
 mod recovery;
-mod running;
+pub(crate) mod running;
 
 use std::time::Duration;
 

@@ -78,7 +78,10 @@ impl Scalar {
 
     /// The amount as a double, in units. [`Scalar::from_f64`] brings back the same amount.
     pub fn to_f64(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most MAX, below 2^53, where whole doubles are exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "at most MAX, below 2^53, where whole doubles are exact"
+        )]
         let thousandths = self.0 as f64;
         thousandths / 1000.0
     }
