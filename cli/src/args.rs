@@ -185,8 +185,10 @@ pub(crate) enum Reconfiguration {
 
 /// A command on the cluster.
 #[derive(Debug, Args)]
-#[command(after_help = "Exits with the command's own status; 128+N when signal N ended it; 125 when it could not \
-                        be run: refused, unreachable, or larger than every agent.")]
+#[command(
+    after_help = "Exits with the command's own status; 128+N when signal N ended it; 125 when it could not \
+                        be run: refused, unreachable, or larger than every agent."
+)]
 pub(crate) struct Run {
     /// Bring up a cluster for this one command, and leave nothing behind.
     #[arg(long, conflicts_with = "master")]
@@ -368,10 +370,13 @@ pub(crate) fn mebibytes(text: &str) -> Result<f64, String> {
         "g" | "gi" | "gib" => 1024.0,
         "gb" => 1e9 / (1 << 20) as f64,
         "t" | "ti" | "tib" => 1024.0 * 1024.0,
-        other => return Err(format!("{other:?} is no unit of memory; write, for example, 64, 512MiB or 2GiB")),
+        other => {
+            return Err(format!("{other:?} is no unit of memory; write, for example, 64, 512MiB or 2GiB"));
+        }
     };
-    let amount: f64 =
-        number.parse().map_err(|_| format!("{text:?} is no amount; write, for example, 64, 512MiB or 2GiB"))?;
+    let amount: f64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} is no amount; write, for example, 64, 512MiB or 2GiB"))?;
     if amount < 0.0 {
         return Err(format!("{text:?} is below zero"));
     }

@@ -32,7 +32,8 @@ impl Client {
             .with_context(|| format!("{url:?} is not the address of a master; write http://host:port"))?;
         let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect().await;
         let channel = channel.map_err(|error| unreachable(url, &error))?;
-        let operator = OperatorClient::new(channel).max_decoding_message_size(lonja_master::config::MAX_REPLY_BYTES);
+        let operator =
+            OperatorClient::new(channel).max_decoding_message_size(lonja_master::config::MAX_REPLY_BYTES);
         Ok(Self { operator, url: url.to_owned() })
     }
 
@@ -90,12 +91,18 @@ impl Client {
     }
 
     /// The task of this id: of `framework`, or the only one, or the newest one alive.
-    pub(crate) async fn find_task(&mut self, task: &str, framework: Option<&str>) -> anyhow::Result<mesos::Task> {
+    pub(crate) async fn find_task(
+        &mut self,
+        task: &str,
+        framework: Option<&str>,
+    ) -> anyhow::Result<mesos::Task> {
         let tasks = self.tasks().await?;
         let wanted = |known: &mesos::Task| {
-            known.task_id.value == task && framework.is_none_or(|framework| known.framework_id.value == framework)
+            known.task_id.value == task
+                && framework.is_none_or(|framework| known.framework_id.value == framework)
         };
-        let mut live: Vec<_> = tasks.tasks.into_iter().chain(tasks.unreachable_tasks).filter(|t| wanted(t)).collect();
+        let mut live: Vec<_> =
+            tasks.tasks.into_iter().chain(tasks.unreachable_tasks).filter(|t| wanted(t)).collect();
         if live.is_empty() {
             live = tasks.completed_tasks.into_iter().filter(|t| wanted(t)).collect();
         }
@@ -113,9 +120,9 @@ impl Client {
     pub(crate) async fn agent(&mut self, id: &str) -> anyhow::Result<AgentApiClient<Channel>> {
         let agents = self.agents().await?;
         let agents = agents.agents.into_iter().chain(agents.unreachable_agents);
-        let found = agents.map(|agent| agent.agent_info).find(|info| {
-            info.id.as_ref().is_some_and(|known| known.value == id)
-        });
+        let found = agents
+            .map(|agent| agent.agent_info)
+            .find(|info| info.id.as_ref().is_some_and(|known| known.value == id));
         let info = found.ok_or_else(|| anyhow!("the master knows no agent {id}"))?;
         connect_agent(&info.hostname, info.port.unwrap_or(5051)).await
     }
@@ -140,7 +147,9 @@ fn unreachable(url: &str, error: &tonic::transport::Error) -> anyhow::Error {
 fn refused(url: &str, status: &Status) -> anyhow::Error {
     match status.code() {
         tonic::Code::Unavailable => anyhow!("the master at {url} is gone: {}", status.message()),
-        tonic::Code::Unimplemented => anyhow!("the master at {url} does not serve this: {}", status.message()),
+        tonic::Code::Unimplemented => {
+            anyhow!("the master at {url} does not serve this: {}", status.message())
+        }
         _ => anyhow!("{}", status.message()),
     }
 }

@@ -39,7 +39,8 @@ fn with_config(arguments: &[OsString]) -> Result<Vec<OsString>, String> {
         return Ok(arguments.to_vec());
     };
     let command = command.to_string_lossy().into_owned();
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("--config {}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| format!("--config {}: {error}", path.display()))?;
     let mut all = arguments[..2].to_vec();
     all.extend(arguments_of(&command, &path, &text)?);
     all.extend_from_slice(&arguments[2..]);
@@ -78,12 +79,18 @@ fn arguments_of(command: &str, path: &Path, text: &str) -> Result<Vec<OsString>,
         let flag = daemon.get_arguments().find(|flag| flag.get_long() == Some(&name) && name != "config");
         let Some(flag) = flag else {
             let known: Vec<_> = daemon.get_arguments().filter_map(|flag| flag.get_long()).collect();
-            return Err(format!("{}: unknown key {:?}; `lonja {command}` takes {}", at(), key.get_ref(), known.join(", ")));
+            return Err(format!(
+                "{}: unknown key {:?}; `lonja {command}` takes {}",
+                at(),
+                key.get_ref(),
+                known.join(", ")
+            ));
         };
         if flag.get_env().is_some_and(|variable| std::env::var_os(variable).is_some()) {
             continue;
         }
-        let texts = values(value.get_ref()).ok_or_else(|| format!("{}: {name} takes a text or a number", at()))?;
+        let texts =
+            values(value.get_ref()).ok_or_else(|| format!("{}: {name} takes a text or a number", at()))?;
         let is_switch = !flag.get_action().takes_values();
         for text in texts {
             match (is_switch, text.as_str()) {
@@ -104,9 +111,13 @@ fn values(value: &DeValue<'_>) -> Option<Vec<String>> {
         DeValue::Integer(number) => vec![number.as_str().to_owned()],
         DeValue::Float(number) => vec![number.as_str().to_owned()],
         DeValue::Boolean(truth) => vec![truth.to_string()],
-        DeValue::Array(items) => {
-            items.iter().map(|item| values(item.get_ref())).collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()
-        }
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| values(item.get_ref()))
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect(),
         DeValue::Datetime(_) | DeValue::Table(_) => return None,
     })
 }

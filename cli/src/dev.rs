@@ -34,13 +34,15 @@ pub(crate) fn prepare(lonja: &Lonja) -> anyhow::Result<Prepared> {
         _ => return Ok(Prepared { launcher: None, temporary: None }),
     };
     let temporary = if temporary {
-        let folder = tempfile::Builder::new().prefix("lonja-").tempdir().context("cannot make a temporary folder")?;
+        let folder =
+            tempfile::Builder::new().prefix("lonja-").tempdir().context("cannot make a temporary folder")?;
         Some(folder.keep())
     } else {
         None
     };
     let remove_on_exit = temporary.iter().cloned().collect();
-    let launcher = Launcher::fork(LauncherOptions { ephemeral, remove_on_exit }).context("cannot fork the launcher")?;
+    let launcher =
+        Launcher::fork(LauncherOptions { ephemeral, remove_on_exit }).context("cannot fork the launcher")?;
     Ok(Prepared { launcher: Some(launcher), temporary })
 }
 

@@ -19,8 +19,11 @@ pub(crate) fn start(lonja: &Lonja) {
         EnvFilter::new(default)
     });
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .finish();
     // Set once, here.
     let _only = tracing::subscriber::set_global_default(subscriber);
 }

@@ -19,7 +19,9 @@ pub(crate) async fn run(agent: Agent, prepared: &Prepared) -> anyhow::Result<Exi
         return Ok(check());
     }
     if !agent.listen.ip().is_loopback() {
-        output::warn("listening beyond loopback without TLS and authentication: anyone who reaches this port reads all logs");
+        output::warn(
+            "listening beyond loopback without TLS and authentication: anyone who reaches this port reads all logs",
+        );
     }
     let config = config(agent)?;
     let launcher = prepared.launcher.as_ref().context("an agent needs a launcher")?;

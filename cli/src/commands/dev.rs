@@ -25,7 +25,8 @@ pub(crate) async fn run(dev: Dev, prepared: &Prepared) -> anyhow::Result<ExitCod
     for (index, agent) in cluster.agents.iter().enumerate() {
         lines.push(format!("           agent {} at http://{}", index + 1, agent.address()));
     }
-    let elsewhere = if url == crate::args::DEFAULT_MASTER { String::new() } else { format!(" --master {url}") };
+    let elsewhere =
+        if url == crate::args::DEFAULT_MASTER { String::new() } else { format!(" --master {url}") };
     lines.push(format!("try elsewhere: lonja agents{elsewhere}; lonja run{elsewhere} -- hostname"));
     lines.push("Ctrl-C ends the cluster and its tasks".to_owned());
     output::print_lines(&lines);

@@ -39,7 +39,8 @@ fn agent_row(agent: &get_agents::Agent, state: &str) -> Row {
     let used = |name: &str| {
         format!("{}/{}", amount(sum(&agent.allocated_resources, name)), amount(sum(total, name)))
     };
-    let attributes = info.attributes.iter().map(|attribute| format!("{}:{}", attribute.name, attribute_text(attribute)));
+    let attributes =
+        info.attributes.iter().map(|attribute| format!("{}:{}", attribute.name, attribute_text(attribute)));
     let attributes = attributes.collect::<Vec<_>>().join(";");
     let object = json!({
         "id": id,
@@ -53,8 +54,17 @@ fn agent_row(agent: &get_agents::Agent, state: &str) -> Row {
         "version": agent.version,
     });
     let version = if agent.version.is_empty() { "-".to_owned() } else { agent.version.clone() };
-    let cells =
-        vec![id.clone(), host, state.to_owned(), used("cpus"), used("mem"), used("disk"), attributes, ranges(total), version];
+    let cells = vec![
+        id.clone(),
+        host,
+        state.to_owned(),
+        used("cpus"),
+        used("mem"),
+        used("disk"),
+        attributes,
+        ranges(total),
+        version,
+    ];
     Row { id, cells, object }
 }
 
@@ -139,7 +149,8 @@ pub(crate) async fn tasks(list: &ListTasks) -> anyhow::Result<ExitCode> {
     let of_framework =
         |task: &&mesos::Task| list.framework.as_ref().is_none_or(|wanted| *wanted == task.framework_id.value);
     let rows = shown.iter().filter(of_framework).map(task_row).collect();
-    let columns = vec!["id", "name", "state", "cpus", "mem", "agent", "message", "framework", "container", "ports"];
+    let columns =
+        vec!["id", "name", "state", "cpus", "mem", "agent", "message", "framework", "container", "ports"];
     Listing { what: "tasks", columns, wide_from: 7, rows }.print(list.list.output, list.list.quiet);
     Ok(ExitCode::SUCCESS)
 }
@@ -150,7 +161,8 @@ fn task_row(task: &mesos::Task) -> Row {
     let message = last.and_then(|status| status.message.clone()).unwrap_or_default();
     let container = last.and_then(|status| status.container_status.as_ref());
     let pid = container.and_then(|container| container.executor_pid);
-    let container = container.and_then(|container| container.container_id.as_ref()).map(|id| id.value.clone());
+    let container =
+        container.and_then(|container| container.container_id.as_ref()).map(|id| id.value.clone());
     let state = task.state().as_str_name();
     let object = json!({
         "id": id,
@@ -232,7 +244,8 @@ fn object(resources: &[mesos::Resource]) -> Value {
             let before = object.get(&resource.name).and_then(Value::as_f64).unwrap_or(0.0);
             json!(before + scalar.value)
         } else if let Some(ranges) = &resource.ranges {
-            let text = ranges.range.iter().map(|range| format!("{}-{}", range.begin, range.end)).collect::<Vec<_>>();
+            let text =
+                ranges.range.iter().map(|range| format!("{}-{}", range.begin, range.end)).collect::<Vec<_>>();
             json!(format!("[{}]", text.join(",")))
         } else {
             json!(resource.set.as_ref().map(|set| set.item.clone()).unwrap_or_default())
@@ -250,5 +263,8 @@ fn attribute_text(attribute: &mesos::Attribute) -> String {
         return amount(scalar.value);
     }
     let ranges = attribute.ranges.iter().flat_map(|ranges| &ranges.range);
-    format!("[{}]", ranges.map(|range| format!("{}-{}", range.begin, range.end)).collect::<Vec<_>>().join(","))
+    format!(
+        "[{}]",
+        ranges.map(|range| format!("{}-{}", range.begin, range.end)).collect::<Vec<_>>().join(",")
+    )
 }

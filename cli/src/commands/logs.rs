@@ -51,7 +51,11 @@ pub(crate) async fn follow(
     copy(&mut agent, request, to).await
 }
 
-async fn copy(agent: &mut AgentApiClient<Channel>, request: LogsRequest, to: &mut impl Write) -> anyhow::Result<()> {
+async fn copy(
+    agent: &mut AgentApiClient<Channel>,
+    request: LogsRequest,
+    to: &mut impl Write,
+) -> anyhow::Result<()> {
     let response = agent.logs(request).await.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
     let mut chunks = response.into_inner();
     while let Some(LogChunk { data, end, .. }) = chunks.message().await.context("the log broke off")? {

@@ -12,7 +12,9 @@ use crate::output;
 /// Runs a master until it is asked to stop.
 pub(crate) async fn run(master: Master) -> anyhow::Result<ExitCode> {
     if !master.listen.ip().is_loopback() {
-        output::warn("listening beyond loopback without TLS and authentication: anyone who reaches this port owns the cluster");
+        output::warn(
+            "listening beyond loopback without TLS and authentication: anyone who reaches this port owns the cluster",
+        );
     }
     let core = lonja_master_core(&master);
     let config = Config {

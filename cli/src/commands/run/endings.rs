@@ -30,7 +30,9 @@ impl Ending {
             return Self { code: 137, message };
         }
         match (number("exit_status"), number("signal")) {
-            (Some(code), _) => Self { code, message: (status.state == TaskState::Killed).then_some(message).flatten() },
+            (Some(code), _) => {
+                Self { code, message: (status.state == TaskState::Killed).then_some(message).flatten() }
+            }
             (None, Some(signal)) => Self { code: 128_u8.saturating_add(signal), message },
             (None, None) if status.state == TaskState::Finished => Self { code: 0, message: None },
             // It did not run, or nobody saw how it ended.

@@ -199,14 +199,21 @@ async fn too_large_for_all(client: &mut Client, task: &Task) -> anyhow::Result<(
             return Ok(());
         }
         let id = agent.agent_info.id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
-        let miss = format!("agent {id} ({}:{}) lacks {}", agent.agent_info.hostname, agent.agent_info.port(), missing.join(", "));
+        let miss = format!(
+            "agent {id} ({}:{}) lacks {}",
+            agent.agent_info.hostname,
+            agent.agent_info.port(),
+            missing.join(", ")
+        );
         if nearest.as_ref().is_none_or(|(fewest, _)| missing.len() < *fewest) {
             nearest = Some((missing.len(), miss));
         }
     }
     match nearest {
         None => Ok(()),
-        Some((_, miss)) => bail!("the task is larger than every agent; nearest: {miss}; ask for less, or add an agent"),
+        Some((_, miss)) => {
+            bail!("the task is larger than every agent; nearest: {miss}; ask for less, or add an agent")
+        }
     }
 }
 

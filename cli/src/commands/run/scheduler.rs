@@ -21,7 +21,13 @@ pub(crate) enum News {
     /// A task runs; its output can be read there.
     Running { framework: String, task: String, host: String, port: u16 },
     /// A task has ended. `streamed`: its output is being read already.
-    Ended { status: Box<TaskStatus>, framework: String, streamed: bool, host: Option<String>, port: Option<u16> },
+    Ended {
+        status: Box<TaskStatus>,
+        framework: String,
+        streamed: bool,
+        host: Option<String>,
+        port: Option<u16>,
+    },
     /// Something was not done.
     Refused { why: String },
 }
@@ -54,7 +60,12 @@ pub(crate) struct RunScheduler {
 }
 
 impl RunScheduler {
-    pub(crate) fn new(task: Task, instances: u32, cancelled: Arc<AtomicBool>, news: mpsc::UnboundedSender<News>) -> Self {
+    pub(crate) fn new(
+        task: Task,
+        instances: u32,
+        cancelled: Arc<AtomicBool>,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Self {
         Self {
             task,
             pending: (0..instances).collect(),
