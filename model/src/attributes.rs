@@ -26,7 +26,7 @@ pub struct Attributes(pub Vec<(String, AttributeValue)>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("attribute {item:?}: {reason}; write name:value pairs parted by `;`, for example rack:r1;ssd:true")]
 pub struct InvalidAttributes {
-    /// The pair at fault.
+    /// The pair at fault, cut to 128 characters.
     pub item: String,
     /// What is wrong with it.
     pub reason: String,
@@ -38,8 +38,10 @@ impl Attributes {
     pub fn parse(text: &str) -> Result<Self, InvalidAttributes> {
         let mut attributes = Vec::new();
         for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
-            let refuse =
-                |reason: &str| InvalidAttributes { item: item.to_owned(), reason: reason.to_owned() };
+            let refuse = |reason: &str| InvalidAttributes {
+                item: item.chars().take(128).collect(),
+                reason: reason.to_owned(),
+            };
             let (name, value) = item.split_once(':').ok_or_else(|| refuse("no `:` parts name and value"))?;
             let (name, value) = (name.trim(), value.trim());
             if name.is_empty() || value.is_empty() {
