@@ -155,3 +155,39 @@ impl fmt::Display for Resources {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resources(text: &str) -> Resources {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_role_is_offered_what_is_anyones_its_own_and_above() {
+        let all = resources("cpus:1;cpus(eng):2;cpus(eng/web):4;cpus(ops):8;cpus(engine):16");
+        let usable = |role: &str| all.usable_by(&Role::new(role).unwrap()).scalar("cpus").whole_units();
+        assert_eq!(["*", "eng", "eng/web", "eng/db", "ops"].map(usable), [1, 3, 7, 3, 9]);
+        assert_eq!(all.unreserved(), resources("cpus:1"));
+        assert_eq!(all.scalar("cpus"), resources("cpus:31").scalar("cpus"));
+    }
+
+    #[test]
+    fn an_amount_of_one_kind_does_not_stand_in_for_another() {
+        let all = resources("cpus:4;cpus(web):4");
+        assert!(all.contains(&resources("cpus:4;cpus(web):1")));
+        assert!(!all.contains(&resources("cpus:5")));
+        assert!(!all.contains(&resources("cpus(ops):1")));
+        assert!(!all.contains(&resources("mem:1")));
+        assert!(all.contains(&Resources::new()) && !Resources::new().contains(&all));
+    }
+
+    #[test]
+    fn ranges_of_all_kinds_are_one() {
+        let all = resources("ports:[1-5];ports(web):[6-9];cpus:1");
+        assert_eq!(all.ranges("ports").to_string(), "[1-9]");
+        assert!(all.ranges("cpus").is_empty());
+        assert_eq!(all.filter(|one| one.name() == "cpus"), resources("cpus:1"));
+    }
+}

@@ -33,3 +33,66 @@ pub use values::{
     any_devices, any_metadata, any_quantities, any_ranges, any_reservations, any_resource, any_resources,
     any_scalar, any_set, any_written_resources,
 };
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+
+    use super::*;
+    use crate::framework::Capability;
+    use crate::scheduler::Call;
+    use crate::task::Limit;
+
+    proptest! {
+        #[test]
+        fn a_framework_has_the_roles_that_its_capabilities_allow(info in any_framework_info()) {
+            prop_assert!(!info.roles.is_empty());
+            prop_assert!(info.can(Capability::MultiRole) || info.roles.len() == 1);
+        }
+
+        #[test]
+        fn a_task_needs_something_and_its_limits_are_not_below(task in any_task_info()) {
+            prop_assert!(!task.resources.is_empty());
+            for (name, limit) in &task.limits {
+                let need = task.resources.scalar(name);
+                let enough = match limit {
+                    Limit::Infinite => true,
+                    Limit::Amount(amount) => *amount >= need,
+                };
+                prop_assert!(enough);
+            }
+        }
+
+        #[test]
+        fn only_a_frameworks_own_roles_are_suppressed(call in any_call()) {
+            if let Call::Subscribe { info, suppressed, .. } = call {
+                prop_assert!(suppressed.is_subset(&info.roles));
+            }
+        }
+    }
+
+    #[test]
+    fn resources_of_every_kind_are_drawn() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut seen = [false; 8];
+        for _ in 0..400 {
+            let resources = any_resources().new_tree(&mut runner).unwrap().current();
+            for one in resources.iter() {
+                let metadata = one.metadata();
+                let is = [
+                    one.copies() > 1,
+                    metadata.revocable,
+                    metadata.provider.is_some(),
+                    metadata.reservations.len() > 1,
+                    metadata.disk.as_ref().is_some_and(|disk| disk.source.is_some()),
+                    matches!(one.value(), crate::resources::Value::Devices(_)),
+                    matches!(one.value(), crate::resources::Value::Set(_)),
+                    one.name().starts_with(|c: char| !c.is_ascii_lowercase()),
+                ];
+                seen.iter_mut().zip(is).for_each(|(seen, is)| *seen |= is);
+            }
+        }
+        assert_eq!(seen, [true; 8]);
+    }
+}

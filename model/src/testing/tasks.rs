@@ -19,17 +19,17 @@ use crate::task::{
 };
 
 /// Text that can be passed to a program: no zero byte.
-fn any_argument() -> impl Strategy<Value = String> + Clone {
-    any_text().prop_map(|text| text.replace('\0', "0"))
+fn any_argument() -> BoxedStrategy<String> {
+    any_text().prop_map(|text| text.replace('\0', "0")).boxed()
 }
 
 /// The same, not empty.
-fn any_word() -> impl Strategy<Value = String> + Clone {
-    any_argument().prop_map(|text| if text.is_empty() { "x".to_owned() } else { text })
+fn any_word() -> BoxedStrategy<String> {
+    any_argument().prop_map(|text| if text.is_empty() { "x".to_owned() } else { text }).boxed()
 }
 
 /// Any program with its surroundings.
-pub fn any_command() -> impl Strategy<Value = Command> {
+pub fn any_command() -> BoxedStrategy<Command> {
     let exec = (any_word(), vec(any_argument(), 0..4));
     let program = prop_oneof![
         any_word().prop_map(Program::Shell),
@@ -38,10 +38,11 @@ pub fn any_command() -> impl Strategy<Value = Command> {
     let variable = any_word().prop_map(|name| name.replace('=', "_"));
     (program, btree_map(variable, any_argument(), 0..4), option::of(any_word()))
         .prop_map(|(program, environment, user)| Command { program, environment, user })
+        .boxed()
 }
 
 /// Any container.
-pub fn any_container_info() -> impl Strategy<Value = ContainerInfo> {
+pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     let path = || "[a-z0-9 _.-]{0,6}(/[a-z][a-z0-9 _.-]{0,6}){0,2}".prop_map(|path| format!("v{path}"));
     let volume = (path(), path(), any::<bool>(), any::<bool>());
     let volume = volume.prop_map(|(host, container, read_only, absolute)| Volume {
@@ -51,10 +52,11 @@ pub fn any_container_info() -> impl Strategy<Value = ContainerInfo> {
     });
     (vec(volume, 0..3), option::of(any_text()))
         .prop_map(|(volumes, hostname)| ContainerInfo { volumes, hostname })
+        .boxed()
 }
 
 /// Any discovery information.
-pub fn any_discovery() -> impl Strategy<Value = Discovery> {
+pub fn any_discovery() -> BoxedStrategy<Discovery> {
     let text = || option::of(any_text());
     let visibility = select(vec![Visibility::Framework, Visibility::Cluster, Visibility::External]);
     let port = (any::<u16>(), text(), text()).prop_map(|(number, name, protocol)| DiscoveryPort {
@@ -62,8 +64,8 @@ pub fn any_discovery() -> impl Strategy<Value = Discovery> {
         name,
         protocol,
     });
-    (visibility, text(), text(), text(), text(), vec(port, 0..3), any_labels()).prop_map(
-        |(visibility, name, environment, location, version, ports, labels)| Discovery {
+    (visibility, text(), text(), text(), text(), vec(port, 0..3), any_labels())
+        .prop_map(|(visibility, name, environment, location, version, ports, labels)| Discovery {
             visibility,
             name,
             environment,
@@ -71,39 +73,41 @@ pub fn any_discovery() -> impl Strategy<Value = Discovery> {
             version,
             ports,
             labels,
-        },
-    )
+        })
+        .boxed()
 }
 
 /// Any task: it needs something, and its limits are not below its need.
-pub fn any_task_info() -> impl Strategy<Value = TaskInfo> {
+pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
     let ids = (any_text(), any_task_id(), any_agent_id());
     let needs = (any_resources(), any_limit(), any_limit());
     let times = (option::of(any_duration()), option::of(any_duration()));
     let extras = (any_labels(), option::of(any_discovery()));
-    (ids, needs, any_command(), any_container_info(), times, extras).prop_map(
-        |((name, id, agent), (resources, cpus, mem), command, container, times, (labels, discovery))| {
-            let resources = or_one_cpu(resources);
-            let limits = [("cpus", cpus), ("mem", mem)];
-            TaskInfo {
-                name,
-                id,
-                agent,
-                limits: limits_above(&resources, limits),
-                resources,
-                command,
-                container,
-                kill_grace: times.0,
-                max_completion_time: times.1,
-                labels,
-                discovery,
-            }
-        },
-    )
+    (ids, needs, any_command(), any_container_info(), times, extras)
+        .prop_map(
+            |((name, id, agent), (resources, cpus, mem), command, container, times, (labels, discovery))| {
+                let resources = or_one_cpu(resources);
+                let limits = [("cpus", cpus), ("mem", mem)];
+                TaskInfo {
+                    name,
+                    id,
+                    agent,
+                    limits: limits_above(&resources, limits),
+                    resources,
+                    command,
+                    container,
+                    kill_grace: times.0,
+                    max_completion_time: times.1,
+                    labels,
+                    discovery,
+                }
+            },
+        )
+        .boxed()
 }
 
-fn any_limit() -> impl Strategy<Value = Option<Limit>> {
-    option::of(prop_oneof![3 => any_scalar().prop_map(Limit::Amount), 1 => Just(Limit::Infinite)])
+fn any_limit() -> BoxedStrategy<Option<Limit>> {
+    option::of(prop_oneof![3 => any_scalar().prop_map(Limit::Amount), 1 => Just(Limit::Infinite)]).boxed()
 }
 
 fn or_one_cpu(resources: Resources) -> Resources {
@@ -127,12 +131,12 @@ fn limits_above(need: &Resources, limits: [(&str, Option<Limit>); 2]) -> BTreeMa
 }
 
 /// Any state of a task.
-pub fn any_task_state() -> impl Strategy<Value = TaskState> {
-    select(TaskState::ALL.to_vec())
+pub fn any_task_state() -> BoxedStrategy<TaskState> {
+    select(TaskState::ALL.to_vec()).boxed()
 }
 
 /// Any status of a task.
-pub fn any_task_status() -> impl Strategy<Value = TaskStatus> {
+pub fn any_task_status() -> BoxedStrategy<TaskStatus> {
     let source = select(vec![Source::Master, Source::Agent, Source::Executor]);
     let what = (any_task_id(), any_task_state(), source, option::of(select(REASONS.to_vec())));
     let said = (option::of(any_text()), vec(any::<u8>(), 0..16), any_timestamp(), any_labels());
@@ -148,8 +152,8 @@ pub fn any_task_status() -> impl Strategy<Value = TaskStatus> {
         option::of(any_timestamp()),
         option::of(any_resources()),
     );
-    (what, said, place, extras).prop_map(
-        |((task, state, source, reason), (message, data, timestamp, labels), place, extras)| {
+    (what, said, place, extras)
+        .prop_map(|((task, state, source, reason), (message, data, timestamp, labels), place, extras)| {
             let (agent, executor, container, pid) = place;
             let (update, healthy, unreachable_since, limitation) = extras;
             TaskStatus {
@@ -170,8 +174,8 @@ pub fn any_task_status() -> impl Strategy<Value = TaskStatus> {
                 limitation,
                 labels,
             }
-        },
-    )
+        })
+        .boxed()
 }
 
 const REASONS: [Reason; 35] = [
