@@ -273,7 +273,7 @@ mod tests {
             ("cpus:", &format!("\"\" {number}")),
             ("cpus:x", &format!("\"x\" {number}")),
             ("mem:512MB", &format!("\"512MB\" {number}")),
-            ("mem:8796093022209", "8796093022209 is above the largest amount, 8796093022208"),
+            ("mem:2251799813686", "2251799813686 is above the largest amount, 2251799813685.247"),
             ("cpus", no_value),
             ("cpus(web)4", no_value),
             ("ports:[5-1]", "the range 5-1 begins after its end; write 1-5"),
@@ -327,8 +327,8 @@ mod tests {
             ("gpus:{0:600};gpus:{0:600}", "gpus 0 is held twice; it has one holder, so name it once"),
             ("x:1;x:{a}", "x is of one type here and of another there; write it in the same form everywhere"),
             (
-                "mem:8796093022208;mem:1",
-                "the sum of mem is above the largest amount, 8796093022208; take less",
+                "mem:2251799813685;mem:1",
+                "the sum of mem is above the largest amount, 2251799813685.247; take less",
             ),
         ];
         for (text, expected) in table {

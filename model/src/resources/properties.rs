@@ -218,7 +218,7 @@ proptest! {
         prop_assert_eq!(Scalar::parse(&amount.to_string()), Ok(amount));
     }
 
-    /// The same where doubles are furthest apart and rounding twice would go wrong: in the upper half of
+    /// The same where doubles are furthest apart and two roundings come nearest to a mistake: in the upper half of
     /// all amounts.
     #[test]
     fn the_largest_amounts_survive_the_wire(below in 0..=Scalar::MAX.thousandths() / 2) {
@@ -233,7 +233,7 @@ proptest! {
     fn only_amounts_are_taken_from_the_wire(value in proptest::num::f64::ANY) {
         match Scalar::from_f64(value) {
             Ok(amount) => {
-                prop_assert!((0.0..=Scalar::MAX.to_f64()).contains(&value));
+                prop_assert!((0.0..Scalar::MAX.to_f64() + 0.0005).contains(&value));
                 prop_assert!((amount.to_f64() - value).abs() <= 0.001);
             }
             Err(InvalidScalar::NotFinite(_)) => prop_assert!(!value.is_finite()),

@@ -28,9 +28,9 @@ pub enum InvalidScalar {
 impl Scalar {
     /// Nothing.
     pub const ZERO: Self = Self(0);
-    /// The largest amount, 2^43 units: up to there the doubles of the wire lie less than a thousandth
-    /// apart, so that each amount has one of its own.
-    pub const MAX: Self = Self((1 << 43) * 1000);
+    /// The largest amount, 2^51 - 1 thousandths: up to there a double of units, as the wire has it, comes back
+    /// as the same thousandths.
+    pub const MAX: Self = Self((1 << 51) - 1);
 
     /// `thousandths` thousandths; `None` above [`Scalar::MAX`].
     pub const fn from_thousandths(thousandths: u64) -> Option<Self> {
@@ -63,23 +63,25 @@ impl Scalar {
         if value < 0.0 {
             return Err(InvalidScalar::Negative(value));
         }
-        if value > Self::MAX.to_f64() {
+        let thousandths = (value * 1000.0).round();
+        #[expect(clippy::cast_precision_loss, reason = "MAX is below 2^53, where whole doubles are exact")]
+        if thousandths > Self::MAX.0 as f64 {
             return Err(InvalidScalar::TooLarge(value));
         }
-        // Apart from each other the whole and the fraction stay exact; `value * 1000.0` would be rounded
-        // twice, and large amounts would come back a thousandth off.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "not negative and at most MAX, as just checked, so both are far below 2^63"
+            reason = "whole, not negative and at most MAX, as just checked"
         )]
-        let (units, below) = (value.trunc() as u64, (value.fract() * 1000.0).round() as u64);
-        Ok(Self(units * 1000 + below))
+        Ok(Self(thousandths as u64))
     }
 
     /// The amount as a double, in units. [`Scalar::from_f64`] brings back the same amount.
     pub fn to_f64(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most MAX, below 2^53, where doubles are exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "at most MAX, below 2^53, where whole doubles are exact"
+        )]
         let thousandths = self.0 as f64;
         thousandths / 1000.0
     }
@@ -146,7 +148,7 @@ mod tests {
         for bad in [-1.0, -0.0001, -f64::MIN_POSITIVE, f64::MIN] {
             assert!(matches!(Scalar::from_f64(bad), Err(InvalidScalar::Negative(_))), "{bad}");
         }
-        for bad in [Scalar::MAX.to_f64().next_up(), 9_007_199_254_740_993.0, f64::MAX] {
+        for bad in [Scalar::MAX.to_f64() + 0.001, 9_007_199_254_740_993.0, f64::MAX] {
             assert!(matches!(Scalar::from_f64(bad), Err(InvalidScalar::TooLarge(_))), "{bad}");
         }
         assert_eq!(Scalar::from_f64(-0.0), Ok(Scalar::ZERO));
@@ -173,8 +175,9 @@ mod tests {
     #[test]
     fn units_and_thousandths_stop_at_the_largest_amount() {
         let units = Scalar::MAX.whole_units();
-        assert_eq!(Scalar::from_units(units), Some(Scalar::MAX));
+        assert!(Scalar::from_units(units).is_some());
         assert_eq!(Scalar::from_units(units + 1), None);
+        assert_eq!(Scalar::from_thousandths(Scalar::MAX.thousandths()), Some(Scalar::MAX));
         assert_eq!(Scalar::from_units(u64::MAX), None);
         assert_eq!(Scalar::from_thousandths(Scalar::MAX.thousandths() + 1), None);
         assert_eq!(Scalar::MAX.checked_add(Scalar::MAX), None);
@@ -186,7 +189,7 @@ mod tests {
         assert_eq!(reason("-1"), "-1 is negative; give 0 or more");
         assert_eq!(
             reason("99999999999999999999"),
-            "100000000000000000000 is above the largest amount, 8796093022208"
+            "100000000000000000000 is above the largest amount, 2251799813685.247"
         );
         for text in ["", ".", "1.2.3", "1e3", "NaN", "inf", "+1", "1_000", " 1", "--1", "\u{661}"] {
             let expected = format!("{text:?} is not a decimal number such as 4 or 0.5");
