@@ -218,8 +218,8 @@ proptest! {
         prop_assert_eq!(Scalar::parse(&amount.to_string()), Ok(amount));
     }
 
-    /// The same where doubles are furthest apart and two roundings come nearest to a mistake: in the upper half of
-    /// all amounts.
+    /// The same in the upper half of all amounts, where doubles are furthest apart and two roundings come
+    /// nearest to a mistake.
     #[test]
     fn the_largest_amounts_survive_the_wire(below in 0..=Scalar::MAX.thousandths() / 2) {
         let amount = Scalar::from_thousandths(Scalar::MAX.thousandths() - below).unwrap();

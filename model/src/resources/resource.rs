@@ -93,7 +93,7 @@ pub enum InvalidResource {
     /// Only a persistent volume can be shared.
     #[error("{0} cannot be shared: only a persistent volume can")]
     Shared(String),
-    /// Disk metadata on something that is not called `disk`, or not an amount.
+    /// Disk metadata on something that is not an amount.
     #[error("{0} has disk information but is not an amount of disk; leave the information out")]
     Disk(String),
 }
@@ -114,7 +114,7 @@ impl Resource {
         if metadata.shared && metadata.disk.as_ref().is_none_or(|disk| disk.persistence.is_none()) {
             return Err(InvalidResource::Shared(name.to_owned()));
         }
-        if metadata.disk.is_some() && (name != "disk" || !matches!(value, Value::Scalar(_))) {
+        if metadata.disk.is_some() && !matches!(value, Value::Scalar(_)) {
             return Err(InvalidResource::Disk(name.to_owned()));
         }
         let metadata = (metadata != Metadata::default()).then(|| Arc::new(metadata));
@@ -374,12 +374,11 @@ mod tests {
     }
 
     #[test]
-    fn only_an_amount_of_disk_has_disk_information() {
+    fn only_an_amount_has_disk_information() {
         let disk = || Metadata { disk: Some(Disk::default()), ..Metadata::default() };
         assert!(Resource::with_metadata("disk", amount(1), disk()).is_ok());
-        let refused = |name: &str, value| Resource::with_metadata(name, value, disk()).unwrap_err();
-        assert_eq!(refused("mem", amount(1)), InvalidResource::Disk("mem".to_owned()));
-        assert_eq!(refused("disk", Value::Set(Set::new(["a"]))), InvalidResource::Disk("disk".to_owned()));
+        let set = Resource::with_metadata("disk", Value::Set(Set::new(["a"])), disk());
+        assert_eq!(set, Err(InvalidResource::Disk("disk".to_owned())));
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub enum InvalidScalar {
 impl Scalar {
     /// Nothing.
     pub const ZERO: Self = Self(0);
-    /// The largest amount, 2^51 - 1 thousandths: up to there a double of units, as the wire has it, comes back
-    /// as the same thousandths.
+    /// The largest amount, 2^51 - 1 thousandths: up to there a double of units, as the wire has it, comes
+    /// back as the same thousandths.
     pub const MAX: Self = Self((1 << 51) - 1);
 
     /// `thousandths` thousandths; `None` above [`Scalar::MAX`].
