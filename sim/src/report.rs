@@ -1,9 +1,11 @@
 //! What came of one run and of many.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
+use lonja_model::TaskState;
 use lonja_model::scheduler::Event;
 
 use crate::Options;
@@ -11,7 +13,7 @@ use crate::faults::{Kill, Moment};
 use crate::world::Node;
 
 /// How much happened. A run in which nothing happens proves nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
     /// Offers sent by masters.
     pub offers: u64,
@@ -19,6 +21,8 @@ pub struct Activity {
     pub launches: u64,
     /// Status updates and answers that reached frameworks, repeats included.
     pub updates: u64,
+    /// The same by the state that was told.
+    pub told: BTreeMap<TaskState, u64>,
     /// Processes killed.
     pub kills: Kills,
 }
@@ -54,6 +58,11 @@ impl Activity {
         }
     }
 
+    pub(crate) fn count_update(&mut self, state: TaskState) {
+        self.updates += 1;
+        *self.told.entry(state).or_default() += 1;
+    }
+
     pub(crate) fn count_kill(&mut self, kill: Kill) {
         let kills = &mut self.kills;
         match kill.node {
@@ -74,6 +83,9 @@ impl AddAssign for Activity {
         self.offers += other.offers;
         self.launches += other.launches;
         self.updates += other.updates;
+        for (state, number) in other.told {
+            *self.told.entry(state).or_default() += number;
+        }
         self.kills += other.kills;
     }
 }
@@ -130,6 +142,19 @@ pub struct Report {
     pub too_quiet: Option<String>,
 }
 
+/// States that frameworks are told in any cluster that lives through faults.
+const TOLD_OFTEN: [TaskState; 9] = [
+    TaskState::Starting,
+    TaskState::Running,
+    TaskState::Killing,
+    TaskState::Unreachable,
+    TaskState::Finished,
+    TaskState::Failed,
+    TaskState::Killed,
+    TaskState::Dropped,
+    TaskState::Gone,
+];
+
 /// Failures kept in full.
 const FAILURES_KEPT: usize = 10;
 
@@ -138,7 +163,7 @@ impl Report {
         self.seeds += 1;
         self.virtual_time += outcome.virtual_time;
         self.events += outcome.events;
-        self.activity += outcome.activity;
+        self.activity += outcome.activity.clone();
         self.trace_hash =
             (self.trace_hash ^ outcome.trace_hash).wrapping_mul(0x0100_0000_01b3).rotate_left(7);
         if outcome.broken.is_some() {
@@ -163,19 +188,23 @@ impl Report {
     pub(crate) fn judge_activity(&mut self, options: &Options) {
         let count = |number: usize| u64::try_from(number.max(1)).unwrap_or(u64::MAX);
         let jobs = self.seeds * count(options.frameworks) * count(options.tasks);
-        let Activity { offers, launches, updates, kills } = self.activity;
-        // Over a few short runs chance may leave a kind of kill out.
-        let many = self.seeds >= 20 && options.duration >= Duration::from_secs(300);
-        let floors = [
-            ("offers", offers, self.seeds),
-            ("launches", launches, jobs / 2),
-            ("updates", updates, jobs),
-            ("kills of masters", kills.masters, u64::from(many)),
-            ("kills of agents", kills.agents, u64::from(many)),
-            ("kills of frameworks", kills.frameworks, u64::from(many)),
-            ("kills in a commit that is lost", kills.before_durable, u64::from(many)),
-            ("kills in a commit that holds", kills.after_durable, u64::from(many)),
+        // Over a few short runs chance may leave a kind of kill or a state out.
+        let many = self.seeds >= 50 && options.duration >= Duration::from_secs(600) && jobs >= 1_000;
+        let few = u64::from(many);
+        let Activity { offers, launches, updates, told, kills } = &self.activity;
+        let mut floors = vec![
+            ("offers", *offers, self.seeds),
+            ("launches", *launches, jobs / 2),
+            ("updates", *updates, jobs),
+            ("kills of masters", kills.masters, few),
+            ("kills of agents", kills.agents, few),
+            ("kills of frameworks", kills.frameworks, few),
+            ("kills in a commit that is lost", kills.before_durable, few),
+            ("kills in a commit that holds", kills.after_durable, few),
         ];
+        for state in TOLD_OFTEN {
+            floors.push((state.name(), told.get(&state).copied().unwrap_or(0), few));
+        }
         let low = floors.into_iter().find(|(_, number, least)| number < least);
         self.too_quiet =
             low.map(|(what, number, least)| format!("INV-M2: {number} {what}, at least {least}"));
@@ -184,7 +213,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Activity { offers, launches, updates, kills } = self.activity;
+        let Activity { offers, launches, updates, told: _, kills } = &self.activity;
         write!(
             f,
             "{} seeds, {:.1} cluster-hours, {} events, {offers} offers, {launches} launches, {updates} updates, \

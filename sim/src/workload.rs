@@ -136,6 +136,9 @@ fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
         2 if may_linger => Goal::Linger,
         _ => Goal::Finish,
     };
+    // What lingers is small, so that it leaves room for everything else on the smallest agent.
+    let lingers = goal == Goal::Linger;
+    let needs = if lingers { Resources::parse("cpus:0.01;mem:1") } else { needs };
     let last = match goal {
         Goal::Finish => Script::Exit { after: duration(random), status: 0 },
         Goal::Kill { .. } | Goal::Linger => Script::Hang,
@@ -144,7 +147,7 @@ fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
     let failing = (0..failures).map(|_| failing(random)).collect();
     Job {
         needs: needs.expect("numbers are an amount"),
-        wants_port: random.chance(30),
+        wants_port: random.chance(30) && !lingers,
         goal,
         failing,
         last,

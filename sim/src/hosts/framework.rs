@@ -111,7 +111,7 @@ impl World {
                     let what = format!("framework {framework} is told of {}, not its own", status.task);
                     return Err(Broken::new("INV-24", what));
                 }
-                self.activity.updates += 1;
+                self.activity.count_update(status.state);
                 let task = (framework, status.task.clone());
                 if is_final(status.state)
                     && let Some(agent) = self.agents.iter().position(|agent| agent.kernel.has_live(&task))
