@@ -1,1 +1,224 @@
-//! Placeholder.
+//! The agent daemon: it owns one machine's resources and runs tasks on them.
+//!
+//! [`start`] brings an agent up in the calling process, with a [`launcher::Launcher`] that was forked before
+//! any thread existed; the binary, tests and `lonja dev` all use it.
+//!
+//! Control side: [`config`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
+//! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
+//! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
+//! in the core's words, `sandbox` keeps each task's files, [`launcher`] forks, [`supervisor`] is the parent of
+//! one container, [`isolation`] sets its limits.
+
+pub mod api;
+mod checkpoints;
+pub mod config;
+pub mod containerizer;
+mod containers;
+pub mod detect;
+mod driver;
+mod handle;
+pub mod isolation;
+pub mod launcher;
+mod master_link;
+mod sandbox;
+pub mod supervisor;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lonja_agent_core::{Agent, Entropy, Incompatible};
+use lonja_model::clock::Clock;
+use lonja_storage::{OpenError, RedbStore};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use checkpoints::CheckpointError;
+pub use config::{Config, HostPaths};
+pub use handle::Handle;
+
+use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
+use isolation::{Enforcement, Layout};
+use launcher::Launcher;
+
+/// Why an agent cannot start, or had to stop. Its tasks run on in any case.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The address is taken, or is not this machine's.
+    #[error("cannot listen on {address}: {source}; choose another with --listen, or port 0 for a free one")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The work dir cannot be used.
+    #[error("cannot use the work dir {}", path.display())]
+    WorkDir {
+        /// The work dir.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The checkpoints cannot be opened.
+    #[error("cannot use the work dir {}", path.display())]
+    Open {
+        /// The work dir.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The checkpoints cannot be read or written. What is not durable is not said: the agent stops.
+    #[error("the checkpoints failed; this agent stops, its tasks run on")]
+    Checkpoint(#[from] CheckpointError),
+    /// It was started with less than it registered with.
+    #[error("this agent registered as something else, and its tasks may rest on that")]
+    Incompatible(#[from] Incompatible),
+    /// This host cannot hold tasks to their limits, and `--require-isolation` was given.
+    #[error("--require-isolation: this host does not enforce {0}")]
+    Isolation(String),
+    /// Containers cannot be found again.
+    #[error("cannot recover the containers of this agent")]
+    Recover(#[from] ContainerizerError),
+    /// The master will not have this agent.
+    #[error("the master refused this agent for good: {0}")]
+    Refused(String),
+    /// The server stopped by itself.
+    #[error("the server stopped")]
+    Server(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A task of this process panicked.
+    #[error("a part of the agent ended unexpectedly")]
+    Ended(#[from] tokio::task::JoinError),
+}
+
+/// An agent that runs in this process.
+pub struct Running {
+    address: SocketAddr,
+    handle: Handle,
+    stop: watch::Sender<bool>,
+    driver: JoinHandle<Result<(), AgentError>>,
+    server: JoinHandle<Result<(), AgentError>>,
+}
+
+/// Starts an agent: opens its checkpoints, finds its containers again, listens, and connects to the master
+/// in the background. When this returns, the agent serves its own API.
+///
+/// `launcher` is borrowed: dropping it does not end tasks unless it is ephemeral.
+pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, AgentError> {
+    let work_dir = |source| AgentError::WorkDir { path: config.work_dir.clone(), source };
+    let layout = Layout::detect();
+    require_isolation(&config, &layout.what_is_enforced())?;
+    let (path, instance) = prepare_work_dir(&config).map_err(work_dir)?;
+    let opened = path.clone();
+    let store = tokio::task::spawn_blocking(move || RedbStore::open(&opened, checkpoints::IDENTITY)).await?;
+    let store = store.map_err(|source| AgentError::Open { path: path.clone(), source })?;
+    let checkpoints = checkpoints::Checkpoints::new(Arc::new(store));
+    let checkpoint = checkpoints.load().await?;
+
+    let address = config.listen;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| AgentError::Listen { address, source })?;
+    let address = listener.local_addr().map_err(|source| AgentError::Listen { address, source })?;
+    let hostname = config.hostname.clone().unwrap_or_else(|| address.ip().to_string());
+    let info = lonja_model::AgentInfo { hostname, port: address.port(), ..config.info.clone() };
+    if let Some(identity) = &checkpoint.identity {
+        lonja_agent_core::compatible(&identity.info, &info, config.reconfiguration)?;
+    }
+
+    let settings = Settings { work_dir: path.clone(), instance: instance.clone(), layout: layout.clone() };
+    let containerizer = LinuxContainerizer::new(settings, launcher).map_err(work_dir)?;
+    let sandboxes = sandbox::Sandboxes::open(&path).map_err(work_dir)?;
+    let containers =
+        containers::Containers::new(Arc::new(containerizer), sandboxes, &config, instance.clone());
+    let clock = Clock::start();
+    let core = lonja_agent_core::Config {
+        kill_grace: config.kill_grace,
+        ..lonja_agent_core::Config::new(info, env!("CARGO_PKG_VERSION"), instance.as_str())
+    };
+    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+    let agent = Agent::new(core, Entropy(high, low));
+    let (stop, stopped) = watch::channel(false);
+    let (handle, driver) = driver::Driver::new(clock, agent, checkpoints, containers, config.master.clone());
+    tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), "agent started");
+    let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
+    let server = tokio::spawn(api::serve(listener, handle.clone(), layout.what_is_enforced(), stopped));
+    Ok(Running { address, handle, stop, driver, server })
+}
+
+/// Says once what this host does not enforce, or refuses to start.
+fn require_isolation(config: &Config, enforced: &[Enforcement]) -> Result<(), AgentError> {
+    let missing: Vec<String> = enforced
+        .iter()
+        .filter_map(|one| one.not_enforced.as_ref().map(|why| format!("{:?} ({why})", one.limit)))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join("; ");
+    if config.require_isolation {
+        return Err(AgentError::Isolation(missing));
+    }
+    tracing::warn!(missing, "this host does not hold tasks to all of their limits");
+    Ok(())
+}
+
+/// Makes the work dir, and the id that names this agent's control groups on the host for as long as the
+/// work dir exists.
+fn prepare_work_dir(config: &Config) -> std::io::Result<(PathBuf, InstanceId)> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&config.work_dir)?;
+    let path = config.work_dir.canonicalize()?;
+    let file = path.join("instance");
+    let instance = match std::fs::read_to_string(&file) {
+        Ok(text) => text.trim().to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let fresh = uuid::Uuid::new_v4().simple().to_string();
+            let temporary = path.join("instance.new");
+            std::fs::write(&temporary, &fresh)?;
+            std::fs::File::open(&temporary)?.sync_all()?;
+            std::fs::rename(&temporary, &file)?;
+            std::fs::File::open(&path)?.sync_all()?;
+            fresh
+        }
+        Err(error) => return Err(error),
+    };
+    let instance = InstanceId::new(instance)
+        .map_err(|error| std::io::Error::other(format!("{}: {error}", file.display())))?;
+    Ok((path, instance))
+}
+
+impl Running {
+    /// Where it listens; the port is a real one.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A way into the agent for who runs it in-process.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Asks it to stop. Its tasks run on and are found again by the next start on the same work dir.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until it has stopped, by request or by failure.
+    pub async fn stopped(mut self) -> Result<(), AgentError> {
+        let result = tokio::select! {
+            result = &mut self.driver => result?,
+            result = &mut self.server => result?,
+        };
+        self.stop.send_replace(true);
+        for part in [&mut self.driver, &mut self.server] {
+            if !part.is_finished() {
+                let _within = tokio::time::timeout(config::STOP_TIMEOUT, &mut *part).await;
+                part.abort();
+            }
+        }
+        result
+    }
+}

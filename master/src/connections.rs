@@ -60,14 +60,16 @@ impl Connections {
                 }
             }
             Outbound::CloseLink(link) => self.close_link(link),
-            Outbound::Framework(stream, event) => self.to_framework(stream, ToFramework::Event(event)),
-            Outbound::Answer(stream, id, result) => self.to_framework(stream, ToFramework::Answer(id, result)),
+            Outbound::Framework(stream, event) => self.send_framework(stream, ToFramework::Event(event)),
+            Outbound::Answer(stream, id, result) => {
+                self.send_framework(stream, ToFramework::Answer(id, result))
+            }
             Outbound::CloseStream(stream) => self.close_stream(stream),
             Outbound::Operator(..) => {}
         }
     }
 
-    fn to_framework(&mut self, stream: StreamId, message: ToFramework) {
+    fn send_framework(&mut self, stream: StreamId, message: ToFramework) {
         let sent = self.frameworks.get(&stream).map(|sender| sender.try_send(message));
         if let Some(Err(mpsc::error::TrySendError::Full(_))) = sent {
             tracing::warn!(stream = stream.0, "framework does not keep up, its stream is cut");

@@ -8,10 +8,10 @@ use lonja_model::scheduler::CallResult;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::MasterError;
-use lonja_model::clock::Clock;
 use crate::connections::Connections;
 use crate::handle::{Handle, INBOX, Input};
 use crate::registrar::Registrar;
+use lonja_model::clock::Clock;
 
 /// Inputs handled with one commit, at most.
 const BATCH: usize = 1_024;
@@ -40,7 +40,12 @@ struct Waiting {
 }
 
 impl Driver {
-    pub(crate) fn new(clock: Clock, master: Master, effects: Effects, registrar: Registrar) -> (Handle, Self) {
+    pub(crate) fn new(
+        clock: Clock,
+        master: Master,
+        effects: Effects,
+        registrar: Registrar,
+    ) -> (Handle, Self) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let (watchers, _) = broadcast::channel(WATCH_QUEUE);
         let driver = Self {

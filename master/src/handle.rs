@@ -75,7 +75,13 @@ impl Handle {
     }
 
     /// Makes a call on a stream. Its answer comes on the stream.
-    pub async fn call(&self, stream: StreamId, id: u64, framework: Option<FrameworkId>, call: Call) -> Result<(), Stopped> {
+    pub async fn call(
+        &self,
+        stream: StreamId,
+        id: u64,
+        framework: Option<FrameworkId>,
+        call: Call,
+    ) -> Result<(), Stopped> {
         self.put(Input::Core(Event::Call { stream, id, framework, call })).await
     }
 

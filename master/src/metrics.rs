@@ -62,7 +62,11 @@ fn counters(registry: &mut Registry, snapshot: &Snapshot) {
         ("agents_reregistered", "Agents that came back", counters.agents_reregistered),
         ("agents_unreachable", "Agents declared unreachable", counters.agents_unreachable),
         ("removal_brakes", "Times that removals were held back", counters.removal_brakes),
-        ("frameworks_subscribed", "Frameworks that subscribed for the first time", counters.frameworks_subscribed),
+        (
+            "frameworks_subscribed",
+            "Frameworks that subscribed for the first time",
+            counters.frameworks_subscribed,
+        ),
         ("frameworks_resubscribed", "Frameworks that came back", counters.frameworks_resubscribed),
         ("frameworks_removed", "Frameworks removed", counters.frameworks_removed),
         ("calls", "Calls of frameworks", counters.calls),
@@ -109,7 +113,7 @@ fn tasks(registry: &mut Registry, snapshot: &Snapshot) {
 
 fn resources(registry: &mut Registry, snapshot: &Snapshot) {
     let resources = Family::<Resource, Gauge<f64, AtomicU64>>::default();
-    let mut add = |held: &str, quantities: &Quantities| {
+    let add = |held: &str, quantities: &Quantities| {
         for (name, amount) in quantities.iter() {
             let labels = Resource { resource: name.to_owned(), held: held.to_owned() };
             resources.get_or_create(&labels).inc_by(amount.to_f64());

@@ -34,8 +34,8 @@ pub const TASKS_PER_CALL: usize = 1_000;
 /// Operations in one ACCEPT.
 pub const OPERATIONS_PER_CALL: usize = 1_000;
 
-/// Offers named in one call, and offers in one event.
-pub const OFFERS_PER_MESSAGE: usize = 10_000;
+/// Offers named in one call, and offers in one event: of every agent of a large cluster at once.
+pub const OFFERS_PER_MESSAGE: usize = 100_000;
 
 /// Tasks that one RECONCILE asks about. A framework with more asks in several calls.
 pub const TASKS_PER_RECONCILE: usize = 100_000;

@@ -1,1 +1,108 @@
-//! Placeholder.
+//! A framework's side of the protocol, and the trait that a scheduler implements: pure.
+//!
+//! You write a [`Scheduler`]: offers and news in, a [`Plan`] out. The library does the rest: it subscribes,
+//! comes back after a lost connection, acknowledges each update after you have seen it, asks where tasks
+//! stand when it may have missed something, declines what you do not use, and asks for no offers while
+//! you want none.
+//!
+//! [`Framework`] is that library as a deterministic state machine. The SDK's driver runs it over gRPC, the
+//! simulator in virtual time; your scheduler cannot tell them apart (`docs/design.md`, section 4).
+//!
+//! Invariants (each a function in [`invariants`])
+//! - An offer is answered at most once, and none is kept that the scheduler has not used.
+//! - An update is acknowledged only after the scheduler has seen it, and is shown to it once.
+//! - No plan is sent that goes over its offers, or that launches an id of a task still alive.
+//!
+//! Source: Mesos v1 scheduler API.
+
+mod acknowledgements;
+mod framework;
+pub mod invariants;
+mod offers;
+pub mod placement;
+pub mod plan;
+mod reconciliation;
+mod subscription;
+pub mod task;
+
+#[cfg(test)]
+mod tests;
+
+use lonja_model::scheduler::{MasterInfo, Refusal};
+use lonja_model::{AgentId, FrameworkId, Offer, OfferId, TaskStatus, Timestamp};
+
+pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
+pub use plan::{Plan, PlanError};
+pub use task::{InvalidTask, Task};
+
+/// Your placement logic. Every method is called by one owner, in order, and must not block: it decides and
+/// returns. `now` is the only clock.
+pub trait Scheduler: Send {
+    /// Resources to use. What the plan does not use is declined for the plan's refusal time.
+    fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan;
+
+    /// News of a task, once for each update. It is acknowledged when this returns: whatever must not be
+    /// forgotten has to be kept by then.
+    fn update(&mut self, now: Timestamp, status: &TaskStatus) -> Plan;
+
+    /// Does it want offers now? Asked after every event; while it says no, the master sends none.
+    fn wants_offers(&self) -> bool {
+        true
+    }
+
+    /// The subscription stands, for the first time or again. Offers of an earlier one are void.
+    fn subscribed(&mut self, now: Timestamp, framework: &FrameworkId, master: &MasterInfo) -> Plan {
+        let _ = (now, framework, master);
+        Plan::new()
+    }
+
+    /// The connection is lost. Tasks run on; the library comes back by itself.
+    fn disconnected(&mut self, now: Timestamp) {
+        let _ = now;
+    }
+
+    /// An offer that this scheduler was shown has ended by no doing of its own.
+    fn rescinded(&mut self, now: Timestamp, offer: &OfferId) {
+        let _ = (now, offer);
+    }
+
+    /// An agent is lost. Its tasks are told of by updates of their own.
+    fn agent_lost(&mut self, now: Timestamp, agent: &AgentId) -> Plan {
+        let _ = (now, agent);
+        Plan::new()
+    }
+
+    /// Something this scheduler wanted was not done: its plan was impossible, or the master refused a call.
+    /// Tasks of a refused launch also get an update.
+    fn refused(&mut self, now: Timestamp, problem: &Problem) -> Plan {
+        let _ = (now, problem);
+        Plan::new()
+    }
+
+    /// When it wants [`Scheduler::tick`], should nothing happen before.
+    fn next_deadline(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Its deadline has come.
+    fn tick(&mut self, now: Timestamp) -> Plan {
+        let _ = now;
+        Plan::new()
+    }
+}
+
+/// Why something a scheduler wanted was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The plan could not have been carried out, so it was not sent.
+    #[error("impossible plan: {0}")]
+    Plan(#[from] PlanError),
+    /// The master refused a call.
+    #[error("the master refused {call}: {refusal}")]
+    Refused {
+        /// The call's name, such as `ACCEPT`.
+        call: &'static str,
+        /// Why.
+        refusal: Refusal,
+    },
+}

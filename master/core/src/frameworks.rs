@@ -93,8 +93,12 @@ impl Frameworks {
         before.filter(|before| Some(*before) != stream)
     }
 
+    /// Takes a framework out, as it was.
     pub(crate) fn remove(&mut self, id: &FrameworkId) -> Option<Framework> {
-        self.set_stream(id, None);
-        self.frameworks.remove(id)
+        let framework = self.frameworks.remove(id)?;
+        if let Some(stream) = framework.stream {
+            self.by_stream.remove(&stream);
+        }
+        Some(framework)
     }
 }

@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 
 /// Everything.
 pub(crate) fn state(snapshot: &Snapshot) -> Value {
-    let count = |wanted: fn(&Presence) -> bool| snapshot.agents.iter().filter(|view| wanted(&view.presence)).count();
+    let count =
+        |wanted: fn(&Presence) -> bool| snapshot.agents.iter().filter(|view| wanted(&view.presence)).count();
     let leader = format!("master@{}:{}", snapshot.master.hostname, snapshot.master.port);
     let listed = |view: &&AgentView| matches!(view.presence, Presence::Connected(_) | Presence::Disconnected);
     json!({
@@ -70,8 +71,10 @@ fn agent(view: &AgentView) -> Value {
 }
 
 fn framework(snapshot: &Snapshot, view: &FrameworkView) -> Value {
-    let live = |task: &&std::sync::Arc<Task>| task.framework == view.id && task.state != TaskState::Unreachable;
-    let lost = |task: &&std::sync::Arc<Task>| task.framework == view.id && task.state == TaskState::Unreachable;
+    let live =
+        |task: &&std::sync::Arc<Task>| task.framework == view.id && task.state != TaskState::Unreachable;
+    let lost =
+        |task: &&std::sync::Arc<Task>| task.framework == view.id && task.state == TaskState::Unreachable;
     let connected = view.stream.is_some();
     json!({
         "id": view.id.as_str(),

@@ -11,7 +11,9 @@ use lonja_master_core::{ClusterEvent, Snapshot};
 use lonja_model::TaskState;
 use lonja_proto::convert::agent::agent_info_to_wire;
 use lonja_proto::convert::framework::framework_to_wire;
-use lonja_proto::convert::ids::{agent_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds, time_to_wire};
+use lonja_proto::convert::ids::{
+    agent_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds, time_to_wire,
+};
 use lonja_proto::convert::offer::offer_to_wire;
 use lonja_proto::convert::resources::{Shape, resources_to_wire};
 use lonja_proto::convert::status::{state_to_wire, status_to_wire};
@@ -32,8 +34,9 @@ pub(crate) fn health() -> Response {
 }
 
 pub(crate) fn version() -> Response {
-    let version_info = mesos::VersionInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..Default::default() };
-    let get_version = Some(response::GetVersion { version_info: Some(version_info) });
+    let version_info =
+        mesos::VersionInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..Default::default() };
+    let get_version = Some(response::GetVersion { version_info });
     Response { get_version, ..answer(Type::GetVersion) }
 }
 
@@ -82,7 +85,9 @@ fn get_agents(snapshot: &Snapshot) -> response::GetAgents {
         match view.presence {
             Presence::Connected(_) | Presence::Disconnected => agents.agents.push(agent(view)),
             Presence::Recovered => agents.recovered_agents.push(agent_info_to_wire(&view.info)),
-            Presence::Unreachable { .. } | Presence::Gone { .. } => agents.unreachable_agents.push(agent(view)),
+            Presence::Unreachable { .. } | Presence::Gone { .. } => {
+                agents.unreachable_agents.push(agent(view))
+            }
         }
     }
     agents
@@ -90,7 +95,7 @@ fn get_agents(snapshot: &Snapshot) -> response::GetAgents {
 
 fn agent(view: &AgentView) -> get_agents::Agent {
     get_agents::Agent {
-        agent_info: Some(agent_info_to_wire(&view.info)),
+        agent_info: agent_info_to_wire(&view.info),
         active: matches!(view.presence, Presence::Connected(_)),
         version: view.version.clone(),
         registered_time: view.registered.map(time_to_wire),
@@ -118,7 +123,7 @@ fn get_frameworks(snapshot: &Snapshot) -> response::GetFrameworks {
 fn framework(view: &FrameworkView) -> get_frameworks::Framework {
     let connected = view.stream.is_some();
     get_frameworks::Framework {
-        framework_info: Some(framework_to_wire(Some(&view.id), &view.info)),
+        framework_info: framework_to_wire(Some(&view.id), &view.info),
         active: connected,
         connected,
         recovered: !connected && view.registered.is_none() && view.unregistered.is_none(),
@@ -169,9 +174,9 @@ fn task(known: &Task) -> mesos::Task {
     let awaiting = known.awaiting.map(|(_, state)| state);
     mesos::Task {
         name: info.name,
-        task_id: Some(task_id_to_wire(known.id())),
-        framework_id: Some(framework_id_to_wire(&known.framework)),
-        agent_id: Some(agent_id_to_wire(known.agent())),
+        task_id: task_id_to_wire(known.id()),
+        framework_id: framework_id_to_wire(&known.framework),
+        agent_id: agent_id_to_wire(known.agent()),
         state: state_to_wire(known.state).into(),
         resources: resources_to_wire(&known.info.resources, Some(&known.role), Shape::FULL),
         status_update_state: awaiting.map(|state| state_to_wire(state).into()),
@@ -204,35 +209,35 @@ pub(crate) fn event(change: ClusterEvent) -> Option<Event> {
     let event = |kind: event::Type| Event { r#type: Some(kind.into()), ..Event::default() };
     Some(match change {
         ClusterEvent::AgentAdded(view) => Event {
-            agent_added: Some(event::AgentAdded { agent: Some(agent(&view)) }),
+            agent_added: Some(event::AgentAdded { agent: agent(&view) }),
             ..event(event::Type::AgentAdded)
         },
         ClusterEvent::AgentRemoved(id) => Event {
-            agent_removed: Some(event::AgentRemoved { agent_id: Some(agent_id_to_wire(&id)) }),
+            agent_removed: Some(event::AgentRemoved { agent_id: agent_id_to_wire(&id) }),
             ..event(event::Type::AgentRemoved)
         },
         ClusterEvent::FrameworkAdded(view) => Event {
-            framework_added: Some(event::FrameworkAdded { framework: Some(framework(&view)) }),
+            framework_added: Some(event::FrameworkAdded { framework: framework(&view) }),
             ..event(event::Type::FrameworkAdded)
         },
         ClusterEvent::FrameworkUpdated(view) => Event {
-            framework_updated: Some(event::FrameworkUpdated { framework: Some(framework(&view)) }),
+            framework_updated: Some(event::FrameworkUpdated { framework: framework(&view) }),
             ..event(event::Type::FrameworkUpdated)
         },
         ClusterEvent::FrameworkRemoved(view) => Event {
             framework_removed: Some(event::FrameworkRemoved {
-                framework_info: Some(framework_to_wire(Some(&view.id), &view.info)),
+                framework_info: framework_to_wire(Some(&view.id), &view.info),
             }),
             ..event(event::Type::FrameworkRemoved)
         },
         ClusterEvent::TaskAdded(known) => Event {
-            task_added: Some(event::TaskAdded { task: Some(task(&known)) }),
+            task_added: Some(event::TaskAdded { task: task(&known) }),
             ..event(event::Type::TaskAdded)
         },
         ClusterEvent::TaskUpdated { framework, state, status } => Event {
             task_updated: Some(event::TaskUpdated {
-                framework_id: Some(framework_id_to_wire(&framework)),
-                status: Some(status_to_wire(&status)),
+                framework_id: framework_id_to_wire(&framework),
+                status: status_to_wire(&status),
                 state: state_to_wire(state).into(),
             }),
             ..event(event::Type::TaskUpdated)

@@ -28,8 +28,9 @@ pub enum InvalidScalar {
 impl Scalar {
     /// Nothing.
     pub const ZERO: Self = Self(0);
-    /// The largest amount, 2^53 - 1 thousandths: up to there a double on the wire is exact.
-    pub const MAX: Self = Self((1 << 53) - 1);
+    /// The largest amount, 2^51 - 1 thousandths: up to there a double of units, as the wire has it, comes back
+    /// as the same thousandths.
+    pub const MAX: Self = Self((1 << 51) - 1);
 
     /// `thousandths` thousandths; `None` above [`Scalar::MAX`].
     pub const fn from_thousandths(thousandths: u64) -> Option<Self> {
@@ -63,7 +64,7 @@ impl Scalar {
         if thousandths < 0.0 {
             return Err(InvalidScalar::Negative(value));
         }
-        #[expect(clippy::cast_precision_loss, reason = "MAX is below 2^53, where doubles are exact")]
+        #[expect(clippy::cast_precision_loss, reason = "MAX is below 2^53, where whole doubles are exact")]
         if thousandths > Self::MAX.0 as f64 {
             return Err(InvalidScalar::TooLarge(value));
         }
@@ -77,7 +78,10 @@ impl Scalar {
 
     /// The amount as a double, in units. [`Scalar::from_f64`] brings back the same amount.
     pub fn to_f64(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most MAX, below 2^53, where doubles are exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "at most MAX, below 2^53, where whole doubles are exact"
+        )]
         let thousandths = self.0 as f64;
         thousandths / 1000.0
     }

@@ -19,37 +19,43 @@ use super::stored::{FORMAT, StoredChange, Unreadable, check_format};
 use super::task::{task_info_from_wire, task_info_to_wire};
 use crate::limits;
 use crate::wire::lonja::checkpoint::v1 as wire;
+use wire::Entry;
 use wire::entry::Entry as Kind;
 
 /// A change of the checkpoint as a change of the store. Keys are `identity`, `framework/ID` and
 /// `task/FRAMEWORK/TASK`; no id contains a slash.
 pub fn encode(change: &CheckpointOp) -> StoredChange {
-    let (key, value) = match change {
-        CheckpointOp::Identity(identity) => {
-            let identity = wire::Identity {
-                agent_id: Some(agent_id_to_wire(&identity.agent)),
-                info: Some(agent_info_to_wire(&identity.info)),
-            };
-            ("identity".to_owned(), Some(Kind::Identity(identity)))
-        }
-        CheckpointOp::Framework(id, info) => {
-            let entry = info.as_ref().map(|info| {
-                Kind::Framework(wire::Framework { info: Some(framework_to_wire(Some(id), info)) })
-            });
-            (format!("framework/{id}"), entry)
-        }
-        CheckpointOp::Task(framework, task, record) => {
-            let entry = record.as_ref().map(|record| Kind::Task(task_to_wire(framework, record)));
-            (format!("task/{framework}/{task}"), entry)
-        }
+    let key = match change {
+        CheckpointOp::Identity(_) => "identity".to_owned(),
+        CheckpointOp::Framework(id, _) => format!("framework/{id}"),
+        CheckpointOp::Task(framework, task, _) => format!("task/{framework}/{task}"),
     };
-    let value = value.map(|entry| wire::Entry { format: FORMAT, entry: Some(entry) }.encode_to_vec());
+    let value = checkpoint_op_to_entry(change).map(|entry| entry.encode_to_vec());
     StoredChange { key: key.into_bytes(), value }
 }
 
 /// The change that put this value into the store. Errors: [`Unreadable`].
 pub fn decode(value: &[u8]) -> Result<CheckpointOp, Unreadable> {
-    let entry = wire::Entry::decode(value)?;
+    checkpoint_op_from_entry(Entry::decode(value)?)
+}
+
+/// The new value of the entry that changes; `None`: it is forgotten.
+pub fn checkpoint_op_to_entry(change: &CheckpointOp) -> Option<Entry> {
+    let entry = match change {
+        CheckpointOp::Identity(identity) => Kind::Identity(wire::Identity {
+            agent_id: Some(agent_id_to_wire(&identity.agent)),
+            info: Some(agent_info_to_wire(&identity.info)),
+        }),
+        CheckpointOp::Framework(id, info) => {
+            Kind::Framework(wire::Framework { info: Some(framework_to_wire(Some(id), info.as_ref()?)) })
+        }
+        CheckpointOp::Task(framework, _, record) => Kind::Task(task_to_wire(framework, record.as_ref()?)),
+    };
+    Some(Entry { format: FORMAT, entry: Some(entry) })
+}
+
+/// The change that this entry is the new value of. Errors: [`Unreadable`].
+pub fn checkpoint_op_from_entry(entry: Entry) -> Result<CheckpointOp, Unreadable> {
     check_format(entry.format)?;
     Ok(match required(entry.entry)? {
         Kind::Identity(wire) => CheckpointOp::Identity(Box::new(identity(wire).at("identity")?)),

@@ -18,38 +18,45 @@ use super::link::named_framework;
 use super::refusal::{At, Fault, Refusal, required};
 use super::stored::{FORMAT, StoredChange, Unreadable, check_format};
 use crate::wire::lonja::registry::v1 as wire;
+use wire::Entry;
 use wire::entry::Entry as Kind;
 
 /// A change of the registry as a change of the store. Keys are `epoch`, `agent/ID`, `framework/ID` and
 /// `weight/ROLE`.
 pub fn encode(change: &RegistryOp) -> StoredChange {
-    let (key, value) = match change {
-        RegistryOp::Epoch(epoch) => {
-            let epoch = wire::Epoch { cluster: epoch.cluster.clone(), number: epoch.number };
-            ("epoch".to_owned(), Some(Kind::Epoch(epoch)))
-        }
-        RegistryOp::Agent(id, record) => {
-            let entry = record.as_ref().map(|record| Kind::Agent(agent_to_wire(id, record)));
-            (format!("agent/{id}"), entry)
-        }
-        RegistryOp::Framework(id, record) => {
-            let entry = record.as_ref().map(|record| Kind::Framework(framework_record_to_wire(id, record)));
-            (format!("framework/{id}"), entry)
-        }
-        RegistryOp::Weight(role, weight) => {
-            let entry = weight.map(|weight| {
-                Kind::Weight(wire::Weight { role: role.to_string(), thousandths: weight.thousandths() })
-            });
-            (format!("weight/{role}"), entry)
-        }
+    let key = match change {
+        RegistryOp::Epoch(_) => "epoch".to_owned(),
+        RegistryOp::Agent(id, _) => format!("agent/{id}"),
+        RegistryOp::Framework(id, _) => format!("framework/{id}"),
+        RegistryOp::Weight(role, _) => format!("weight/{role}"),
     };
-    let value = value.map(|entry| wire::Entry { format: FORMAT, entry: Some(entry) }.encode_to_vec());
+    let value = registry_op_to_entry(change).map(|entry| entry.encode_to_vec());
     StoredChange { key: key.into_bytes(), value }
 }
 
 /// The change that put this value into the store. Errors: [`Unreadable`].
 pub fn decode(value: &[u8]) -> Result<RegistryOp, Unreadable> {
-    let entry = wire::Entry::decode(value)?;
+    registry_op_from_entry(Entry::decode(value)?)
+}
+
+/// The new value of the entry that changes; `None`: it is forgotten.
+pub fn registry_op_to_entry(change: &RegistryOp) -> Option<Entry> {
+    let entry = match change {
+        RegistryOp::Epoch(epoch) => {
+            Kind::Epoch(wire::Epoch { cluster: epoch.cluster.clone(), number: epoch.number })
+        }
+        RegistryOp::Agent(id, record) => Kind::Agent(agent_to_wire(id, record.as_ref()?)),
+        RegistryOp::Framework(id, record) => Kind::Framework(framework_record_to_wire(id, record.as_ref()?)),
+        RegistryOp::Weight(role, weight) => {
+            let thousandths = weight.as_ref()?.thousandths();
+            Kind::Weight(wire::Weight { role: role.to_string(), thousandths })
+        }
+    };
+    Some(Entry { format: FORMAT, entry: Some(entry) })
+}
+
+/// The change that this entry is the new value of. Errors: [`Unreadable`].
+pub fn registry_op_from_entry(entry: Entry) -> Result<RegistryOp, Unreadable> {
     check_format(entry.format)?;
     Ok(match required(entry.entry)? {
         Kind::Epoch(epoch) => RegistryOp::Epoch(Epoch { cluster: epoch.cluster, number: epoch.number }),

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use lonja_model::resources::{
-    Devices, Metadata, Ranges, Reservation, ReservationKind, Resource, Resources, Scalar, Set, Value,
+    AddError, Devices, Metadata, Ranges, Reservation, ReservationKind, Resource, Resources, Scalar, Set,
+    Value,
 };
 use lonja_model::role::Role;
 
@@ -61,9 +62,23 @@ pub fn resources_from_wire(wire: Vec<mesos::Resource>) -> Result<Resources, Refu
     one_allocation_role(&wire)?;
     let mut resources = Vec::with_capacity(count);
     for (index, resource) in wire.into_iter().enumerate() {
-        resources.push(resource_from_wire(resource).at_index("", index)?);
+        let resource = resource_from_wire(resource).at_index("", index)?;
+        resources.push(Resources::of([resource]).map_err(Fault::from)?);
     }
-    Resources::of(resources).map_err(|error| Fault::from(error).into())
+    sum(resources).map_err(|error| Fault::from(error).into())
+}
+
+/// The sum, by halves: to add one after the other to a growing sum would let a small message of many small
+/// parts cost seconds.
+fn sum(mut parts: Vec<Resources>) -> Result<Resources, AddError> {
+    while parts.len() > 1 {
+        let half = parts.chunks(2).map(|pair| match pair {
+            [one, other] => one.checked_add(other),
+            alone => Ok(alone.first().cloned().unwrap_or_default()),
+        });
+        parts = half.collect::<Result<_, _>>()?;
+    }
+    Ok(parts.pop().unwrap_or_default())
 }
 
 /// The resources' form on the wire, for `role` if they are allocated.

@@ -77,7 +77,7 @@ fn teardown_kills_the_tasks_and_frees_their_resources() {
     cluster.call(stream, Call::Teardown).unwrap();
 
     assert!(cluster.sent(link).contains(&ToAgent::ShutdownFramework { framework: id.clone() }));
-    assert!(matches!(cluster.events(stream).last(), Some(Event::Error(why)) if why.contains("torn down")));
+    assert!(matches!(cluster.events(stream).last(), Some(Event::Error(why)) if why.contains("removed")));
     assert_eq!(cluster.only_offer(other).resources, res("cpus:4;mem:4096"));
     cluster.report(link, &id, "t1", lonja_model::TaskState::Killed, 2);
     let acknowledged = cluster.sent(link).last().is_some_and(|m| matches!(m, ToAgent::Acknowledge { .. }));

@@ -25,7 +25,10 @@ pub(crate) struct Outgoing<In, Out> {
 
 impl<In, Out> Outgoing<In, Out> {
     /// The body, and what resolves when it is gone.
-    fn new(queue: mpsc::Receiver<In>, encode: impl Fn(In) -> Out + Send + 'static) -> (Self, oneshot::Receiver<()>) {
+    fn new(
+        queue: mpsc::Receiver<In>,
+        encode: impl Fn(In) -> Out + Send + 'static,
+    ) -> (Self, oneshot::Receiver<()>) {
         let (ended, gone) = oneshot::channel();
         (Self { queue, encode: Box::new(encode), _ended: ended }, gone)
     }

@@ -52,7 +52,7 @@ impl operator_server::Operator for Operators {
             Type::GetState => views::state(&*snapshot().await?),
             Type::Teardown => {
                 let framework = call.teardown.map(|teardown| teardown.framework_id);
-                let framework = framework_id_from_wire(framework.flatten())
+                let framework = framework_id_from_wire(framework)
                     .map_err(|refusal| status(Refusal::from(refusal), "teardown.framework_id"))?;
                 self.handle
                     .command(OperatorCommand::Teardown { framework })
@@ -61,7 +61,9 @@ impl operator_server::Operator for Operators {
                 Answer::default()
             }
             Type::Unknown => {
-                return Err(Status::invalid_argument("type is missing or unknown; set it, for example GET_AGENTS"));
+                return Err(Status::invalid_argument(
+                    "type is missing or unknown; set it, for example GET_AGENTS",
+                ));
             }
             other => {
                 let message = format!("this master does not serve {} yet", other.as_str_name());
@@ -85,13 +87,19 @@ impl operator_server::Operator for Operators {
         Ok(Response::new(Box::pin(first.chain(changes).take_until(ended))))
     }
 
-    async fn list_offers(&self, _: Request<ListOffersRequest>) -> Result<Response<ListOffersResponse>, Status> {
+    async fn list_offers(
+        &self,
+        _: Request<ListOffersRequest>,
+    ) -> Result<Response<ListOffersResponse>, Status> {
         let snapshot: Arc<Snapshot> = self.handle.snapshot().await.map_err(stopped)?;
         let offers = snapshot.offers.iter().map(|offer| offer_to_wire(offer, Shape::FULL)).collect();
         Ok(Response::new(ListOffersResponse { offers }))
     }
 
-    async fn kill_task(&self, request: Request<KillTaskRequest>) -> Result<Response<KillTaskResponse>, Status> {
+    async fn kill_task(
+        &self,
+        request: Request<KillTaskRequest>,
+    ) -> Result<Response<KillTaskResponse>, Status> {
         let request = request.into_inner();
         let refused = |refusal: lonja_proto::convert::Refusal| status(Refusal::from(refusal), "task_id");
         let task = task_id_from_wire(request.task_id).map_err(refused)?;
@@ -120,7 +128,8 @@ async fn next_change(
                 }
             }
             Ok(Err(broadcast::error::RecvError::Lagged(missed))) => {
-                let message = format!("{missed} events were missed: read faster; subscribe again for a new snapshot");
+                let message =
+                    format!("{missed} events were missed: read faster; subscribe again for a new snapshot");
                 return Some((Err(Status::resource_exhausted(message)), None));
             }
             Ok(Err(broadcast::error::RecvError::Closed)) => return None,

@@ -40,7 +40,9 @@ impl schedulers_server::Schedulers for Schedulers {
         let shape = Arc::new(Mutex::new(Shape::FULL));
         let shown = shape.clone();
         let (outgoing, gone) = Outgoing::new(queue, move |message| match message {
-            ToFramework::Event(event) => event_response(&event, *shown.lock().unwrap_or_else(PoisonError::into_inner)),
+            ToFramework::Event(event) => {
+                event_response(&event, *shown.lock().unwrap_or_else(PoisonError::into_inner))
+            }
             ToFramework::Answer(id, result) => result_response(id, &result),
         });
         let (handle, mut stop) = (self.handle.clone(), self.stop.clone());

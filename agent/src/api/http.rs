@@ -1,0 +1,93 @@
+//! Plain HTTP of the agent.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+
+use crate::Handle;
+use crate::handle::Description;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The routes.
+pub(crate) fn router(handle: Handle) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/version", get(version))
+        .route("/metrics", get(metrics))
+        .route("/state", get(state))
+        .with_state(handle)
+}
+
+async fn health(State(handle): State<Handle>) -> StatusCode {
+    if handle.describe().await.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn version() -> Json<Value> {
+    Json(json!({ "version": env!("CARGO_PKG_VERSION") }))
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByState {
+    state: String,
+}
+
+async fn metrics(State(handle): State<Handle>) -> Response {
+    let Ok(described) = handle.describe().await else { return unavailable() };
+    let mut registry = Registry::with_prefix("lonja_agent");
+    let registered = Gauge::<i64>::default();
+    registered.set(i64::from(described.registered));
+    registry.register("registered", "Whether a master knows this agent over the present link", registered);
+    let tasks = Family::<ByState, Gauge>::default();
+    for task in &described.tasks {
+        tasks.get_or_create(&ByState { state: task.state.name().to_owned() }).inc();
+    }
+    registry.register("tasks", "Tasks not yet forgotten, by state", tasks);
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn state(State(handle): State<Handle>) -> Response {
+    match handle.describe().await {
+        Ok(described) => Json(state_json(&described)).into_response(),
+        Err(_) => unavailable(),
+    }
+}
+
+fn state_json(described: &Description) -> Value {
+    let tasks = described.tasks.iter().map(|task| {
+        json!({
+            "id": task.task.as_str(),
+            "framework_id": task.framework.as_str(),
+            "state": task.state.name(),
+            "container_id": task.container.as_str(),
+            "pid": task.pid,
+        })
+    });
+    json!({
+        "id": described.id.as_ref().map(|id| id.as_str()),
+        "hostname": described.info.hostname,
+        "port": described.info.port,
+        "resources": described.info.resources.to_string(),
+        "attributes": described.info.attributes.to_string(),
+        "registered": described.registered,
+        "instance": described.instance,
+        "version": env!("CARGO_PKG_VERSION"),
+        "tasks": tasks.collect::<Vec<_>>(),
+    })
+}
+
+fn unavailable() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the agent has stopped\n").into_response()
+}

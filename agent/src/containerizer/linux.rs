@@ -1,0 +1,373 @@
+//! Containers of Linux namespaces and control groups, each under a supervisor of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::unix::pipe;
+
+use super::running::{self, Found, Supervisor};
+use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
+use crate::isolation::{Enforcement, InstanceId, IsolationError, Layout};
+use crate::launcher::{self, Launcher};
+use crate::supervisor::{
+    ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Order,
+    Owner, Report, SpecError,
+};
+
+/// Where and for whom containers run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The agent's work directory; run directories are made in `run/` below it.
+    pub work_dir: PathBuf,
+    /// The agent instance: the same for as long as the work directory is.
+    pub instance: InstanceId,
+    /// The host's control groups, usually [`Layout::detect`].
+    pub layout: Layout,
+}
+
+/// The containerizer of a Linux agent.
+pub struct LinuxContainerizer {
+    pub(super) run_root: PathBuf,
+    pub(super) instance: InstanceId,
+    pub(super) layout: Layout,
+    launcher: AsyncFd<OwnedFd>,
+    /// Supervisors known to be ours; others are found by their run directory.
+    supervisors: Mutex<BTreeMap<ContainerId, Arc<Supervisor>>>,
+}
+
+impl LinuxContainerizer {
+    /// Makes the run directory. Call inside the tokio runtime that will drive the containers.
+    ///
+    /// Errors: the directory cannot be made, or the launcher's line not be watched.
+    pub fn new(settings: Settings, launcher: &Launcher) -> io::Result<Self> {
+        let run_root = settings.work_dir.join("run");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&run_root)?;
+        // Supervisors have another working directory.
+        let run_root = fs::canonicalize(run_root)?;
+        Ok(Self {
+            run_root,
+            instance: settings.instance,
+            layout: settings.layout,
+            launcher: running::watched(launcher.connect()?, Interest::WRITABLE)?,
+            supervisors: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    /// For each limit whether this host enforces it; for the agent's info and `--require-isolation`.
+    pub fn what_is_enforced(&self) -> Vec<Enforcement> {
+        self.layout.what_is_enforced()
+    }
+
+    /// What the container uses now. Errors: it is gone, or the host cannot tell.
+    pub fn usage(&self, container: &ContainerId) -> Result<crate::isolation::Usage, IsolationError> {
+        self.layout.container(&self.instance, container).usage()
+    }
+
+    /// Removes every control group of this instance, killing what runs in them. For the end of a
+    /// throw-away agent or the removal of its work directory.
+    pub fn remove_instance(&self) -> Result<(), IsolationError> {
+        self.layout.remove_instance(&self.instance)
+    }
+
+    pub(super) fn run_dir(&self, container: &str) -> PathBuf {
+        self.run_root.join(container)
+    }
+
+    fn remember(&self, container: &ContainerId, supervisor: Supervisor) -> Arc<Supervisor> {
+        let supervisor = Arc::new(supervisor);
+        let mut known = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(container.clone(), Arc::clone(&supervisor));
+        supervisor
+    }
+
+    fn forget(&self, container: &ContainerId) {
+        let mut known = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(container);
+    }
+
+    /// The container's supervisor: `Ok(None)` when it was given up, or ended.
+    ///
+    /// An unclaimed container is given up here and now, since nobody could be asked to end it.
+    pub(super) fn supervisor(
+        &self,
+        container: &ContainerId,
+    ) -> Result<Option<Arc<Supervisor>>, ContainerizerError> {
+        let known = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(supervisor) = known.get(container) {
+            return Ok(Some(Arc::clone(supervisor)));
+        }
+        drop(known);
+        match self.find_or_abandon(container.as_str())? {
+            Found::NoDirectory => Err(ContainerizerError::NotFound(container.clone())),
+            Found::Supervised(Some(supervisor)) => Ok(Some(self.remember(container, supervisor))),
+            Found::Supervised(None) | Found::Unclaimed | Found::Abandoned | Found::OtherBoot => Ok(None),
+        }
+    }
+
+    /// Never `Unclaimed`: what nobody owns is abandoned.
+    pub(super) fn find_or_abandon(&self, container: &str) -> Result<Found, ContainerizerError> {
+        let run_dir = self.run_dir(container);
+        let found = running::find(&run_dir, container)?;
+        if !matches!(found, Found::Unclaimed) {
+            return Ok(found);
+        }
+        let claimed = Owner::Abandoned.claim(&run_dir).map_err(|error| ContainerizerError::RunDirectory {
+            what: "abandon the launch",
+            container: container.to_owned(),
+            source: error.into(),
+        })?;
+        if claimed {
+            return Ok(Found::Abandoned);
+        }
+        // A supervisor was faster, and an owner never changes.
+        running::find(&run_dir, container)
+    }
+
+    async fn start(&self, spec: ContainerSpec) -> Result<i32, Failure> {
+        let container = spec.container_id.clone();
+        spec.validate().map_err(|error| invalid(&error))?;
+        let run_dir = self.prepare(spec)?;
+        let report = match self.request(&run_dir).await {
+            Ok(pipe) => read_report(pipe).await,
+            Err(error) => {
+                let what = "cannot reach the launcher; restart the agent to launch anything again";
+                let failure = Failure::from_error(FailureReason::LauncherGone, what, &error);
+                self.give_up(&container).await;
+                return Err(failure);
+            }
+        };
+        match report {
+            Some(Report::Started { pid, supervisor }) => {
+                // Gone already is fine: the exit record tells.
+                if let Ok(Some(supervisor)) = Supervisor::find(&supervisor) {
+                    self.remember(&container, supervisor);
+                }
+                Ok(pid)
+            }
+            Some(Report::Failed(failure)) => Err(failure),
+            None => Err(self.explain_silence(&container).await),
+        }
+    }
+
+    /// Makes the run directory and writes the order into it.
+    fn prepare(&self, spec: ContainerSpec) -> Result<PathBuf, Failure> {
+        let run_dir = self.run_dir(spec.container_id.as_str());
+        let container = spec.container_id.clone();
+        let order = Order { container: spec, instance: self.instance.clone(), layout: self.layout.clone() };
+        let text = serde_json::to_vec(&order).map_err(|error| invalid(&error))?;
+        if text.len() > LARGEST_ORDER {
+            return Err(invalid(&SpecError::TooLarge(text.len())));
+        }
+        let refuse = |error: &io::Error| {
+            let what = format!("cannot prepare '{}'", run_dir.display());
+            Failure::from_error(FailureReason::Sandbox, what, error)
+        };
+        match fs::DirBuilder::new().mode(0o700).create(&run_dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let message = format!("container {container} was launched before");
+                return Err(Failure::new(FailureReason::Duplicate, message));
+            }
+            other => other.map_err(|error| refuse(&error))?,
+        }
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(run_dir.join(Order::FILE))
+            .map_err(|error| refuse(&error))?;
+        file.write_all(&text).map_err(|error| refuse(&error))?;
+        Ok(run_dir)
+    }
+
+    async fn request(&self, run_dir: &Path) -> io::Result<pipe::Receiver> {
+        let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
+        let (read, write) = rustix::pipe::pipe_with(flags)?;
+        self.launcher
+            .async_io(Interest::WRITABLE, |socket| {
+                launcher::send_request(socket.as_fd(), &self.instance, run_dir, write.as_fd())
+                    .map_err(io::Error::from)
+            })
+            .await?;
+        pipe::Receiver::from_owned_fd(read)
+    }
+
+    /// The supervisor closed its pipe without a word.
+    async fn explain_silence(&self, container: &ContainerId) -> Failure {
+        match self.give_up(container).await {
+            Some(ContainerExit::NeverStarted) => {
+                let message = "given up before a supervisor took it on";
+                Failure::new(FailureReason::Abandoned, message)
+            }
+            Some(ContainerExit::Ended(ExitRecord { failure: Some(failure), .. })) => failure,
+            _ => {
+                let message = "the container's supervisor ended without a word";
+                Failure::new(FailureReason::Internal, message)
+            }
+        }
+    }
+
+    async fn give_up(&self, container: &ContainerId) -> Option<ContainerExit> {
+        if let Ok(Some(supervisor)) = self.supervisor(container) {
+            let _ = supervisor.request_kill(Some(Duration::ZERO));
+        }
+        self.end_of(container).await.ok()
+    }
+
+    pub(super) async fn end_of(&self, container: &ContainerId) -> Result<ContainerExit, ContainerizerError> {
+        if let Some(supervisor) = self.supervisor(container)? {
+            supervisor.ended().await.map_err(|error| ContainerizerError::RunDirectory {
+                what: "watch the supervisor",
+                container: container.to_string(),
+                source: error.into(),
+            })?;
+        }
+        self.read_end(container).await
+    }
+
+    /// How a container without a living supervisor ended; kills what a dead one left behind.
+    pub(super) async fn read_end(
+        &self,
+        container: &ContainerId,
+    ) -> Result<ContainerExit, ContainerizerError> {
+        let run_dir = self.run_dir(container.as_str());
+        match ExitRecord::load(&run_dir) {
+            Ok(record) => Ok(ContainerExit::Ended(record)),
+            Err(error @ (ExitRecordError::Missing(_) | ExitRecordError::Damaged(_))) => {
+                self.destroy_group(container.as_str()).await?;
+                Ok(match running::find(&run_dir, container.as_str()) {
+                    Ok(Found::Abandoned) => ContainerExit::NeverStarted,
+                    Ok(Found::OtherBoot) => {
+                        ContainerExit::Unknown { why: "the host was restarted while it ran".to_owned() }
+                    }
+                    _ => {
+                        ContainerExit::Unknown { why: format!("its supervisor left no exit record: {error}") }
+                    }
+                })
+            }
+            Err(error) => Err(ContainerizerError::RunDirectory {
+                what: "read the exit record",
+                container: container.to_string(),
+                source: error.into(),
+            }),
+        }
+    }
+
+    /// Kills and removes a container's control group. Waits in a thread of its own.
+    pub(super) async fn destroy_group(&self, container: &str) -> Result<(), ContainerizerError> {
+        let (layout, instance) = (self.layout.clone(), self.instance.clone());
+        let name = container.to_owned();
+        let destroyed = tokio::task::spawn_blocking(move || layout.destroy(&instance, &name)).await;
+        match destroyed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => {
+                Err(ContainerizerError::Destroy { container: container.to_owned(), source: Box::new(source) })
+            }
+            Err(error) => Err(ContainerizerError::RunDirectory {
+                what: "destroy the control group",
+                container: container.to_owned(),
+                source: error.into(),
+            }),
+        }
+    }
+
+    pub(super) fn remove_run_dir(&self, container: &str) -> Result<(), ContainerizerError> {
+        match fs::remove_dir_all(self.run_dir(container)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ContainerizerError::RunDirectory {
+                what: "remove the run directory",
+                container: container.to_owned(),
+                source: error.into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn invalid(error: &dyn std::error::Error) -> Failure {
+    Failure::from_error(FailureReason::InvalidSpec, "cannot run the container", error)
+}
+
+async fn read_report(pipe: pipe::Receiver) -> Option<Report> {
+    let mut text = Vec::new();
+    let mut pipe = pipe.take(LARGEST_REPORT as u64);
+    pipe.read_to_end(&mut text).await.ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+impl Containerizer for LinuxContainerizer {
+    fn launch(&self, spec: ContainerSpec) -> BoxFuture<'_, LaunchOutcome> {
+        self.start(spec)
+            .map(|started| match started {
+                Ok(pid) => LaunchOutcome::Started { pid },
+                Err(failure) => LaunchOutcome::Failed(failure),
+            })
+            .boxed()
+    }
+
+    fn kill<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        grace: Option<Duration>,
+    ) -> BoxFuture<'a, Result<(), ContainerizerError>> {
+        async move {
+            let Some(supervisor) = self.supervisor(container)? else {
+                return Ok(());
+            };
+            let asked = supervisor.request_kill(grace);
+            asked.map_err(|error| ContainerizerError::RunDirectory {
+                what: "signal the supervisor",
+                container: container.to_string(),
+                source: error.into(),
+            })
+        }
+        .boxed()
+    }
+
+    fn wait<'a>(
+        &'a self,
+        container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<ContainerExit, ContainerizerError>> {
+        self.end_of(container).boxed()
+    }
+
+    fn recover<'a>(
+        &'a self,
+        expected: &'a [ContainerId],
+    ) -> BoxFuture<'a, Result<Recovery, ContainerizerError>> {
+        self.find_again(expected).boxed()
+    }
+
+    fn destroy<'a>(
+        &'a self,
+        container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<ContainerExit, ContainerizerError>> {
+        async move {
+            self.kill(container, Some(Duration::ZERO)).await?;
+            let exit = self.end_of(container).await?;
+            self.cleanup(container).await?;
+            Ok(exit)
+        }
+        .boxed()
+    }
+
+    fn cleanup<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<(), ContainerizerError>> {
+        async move {
+            // A supervisor that could not remove its container's group leaves that to us.
+            if self.layout.has_group(&self.instance, container) {
+                self.destroy_group(container.as_str()).await?;
+            }
+            self.forget(container);
+            self.remove_run_dir(container.as_str())
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,140 @@
+//! Launching containers, finding them again, ending them: what the agent's driver sees of them.
+//!
+//! [`LinuxContainerizer`] is the real one; [`RecordedContainerizer`] follows a script and starts no
+//! process, for tests of what stands above.
+//!
+//! Invariants
+//! - A container id is launched at most once, ever.
+//! - `wait` tells an end only when nothing of the container is alive.
+//! - After `recover` no container of this agent runs that was not asked for (INV-29).
+
+mod linux;
+mod recorded;
+mod recovery;
+pub(crate) mod running;
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
+pub use crate::supervisor::{
+    Command, ContainerSpec, ExitRecord, Failure, FailureReason, MemoryBreach, Network, TaskEnd, Volume,
+};
+pub use linux::{LinuxContainerizer, Settings};
+pub use recorded::{RecordedCall, RecordedContainerizer};
+
+/// What became of a launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaunchOutcome {
+    /// The command was executed.
+    Started {
+        /// The task's process as the host counts.
+        pid: i32,
+    },
+    /// It was not, and nothing of it runs.
+    Failed(Failure),
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerExit {
+    /// As its supervisor recorded.
+    Ended(ExitRecord),
+    /// It was given up before anything of it ran.
+    NeverStarted,
+    /// Nothing of it runs, and how it ended nobody knows.
+    Unknown {
+        /// What is missing, for people.
+        why: String,
+    },
+}
+
+/// What recovery found of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    /// It runs; `wait` and `kill` work as for one just launched.
+    Running {
+        /// The task's process as the host counts; `None` while the container is still being set up.
+        pid: Option<i32>,
+    },
+    /// It ended, perhaps while no agent was there.
+    Exited(ContainerExit),
+    /// Nothing of it ever ran, and nothing will.
+    NeverStarted,
+}
+
+/// What recovery did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Each container asked for, in the order asked.
+    pub containers: Vec<(ContainerId, Recovered)>,
+    /// Containers of this agent that nobody asked for, now destroyed.
+    pub destroyed: Vec<String>,
+}
+
+/// Why a container cannot be reached. None of these means that it has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerizerError {
+    /// No container of this id was launched here, or it was cleaned up.
+    #[error("container {0} is not known here")]
+    NotFound(ContainerId),
+    /// The run directory cannot be read or written.
+    #[error("cannot {what} of container {container}")]
+    RunDirectory {
+        /// What was tried.
+        what: &'static str,
+        /// Whose.
+        container: String,
+        /// What the system said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Its processes could not be ended.
+    #[error("cannot destroy container {container}")]
+    Destroy {
+        /// Which.
+        container: String,
+        /// What the system said.
+        #[source]
+        source: Box<crate::isolation::IsolationError>,
+    },
+}
+
+/// Runs containers. All methods may be called at any time, in any order, also concurrently.
+pub trait Containerizer: Send + Sync {
+    /// Starts a container. Resolves when its command was executed, or when it is certain never to be.
+    ///
+    /// Not to be dropped before it resolves: the container would run unnoticed until `recover`.
+    fn launch(&self, spec: ContainerSpec) -> BoxFuture<'_, LaunchOutcome>;
+
+    /// Asks the container to end: SIGTERM now, SIGKILL to all of it after `grace`, `None` for the
+    /// grace in its description. A shorter grace shortens one under way. Does not wait for the end.
+    /// A container that has ended is not an error.
+    fn kill<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        grace: Option<Duration>,
+    ) -> BoxFuture<'a, Result<(), ContainerizerError>>;
+
+    /// Resolves when nothing of the container is alive, with how it ended.
+    fn wait<'a>(
+        &'a self,
+        container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<ContainerExit, ContainerizerError>>;
+
+    /// Finds again the containers in `expected`, and destroys every other of this agent.
+    fn recover<'a>(
+        &'a self,
+        expected: &'a [ContainerId],
+    ) -> BoxFuture<'a, Result<Recovery, ContainerizerError>>;
+
+    /// Kills the container at once, waits for its end, and forgets it.
+    fn destroy<'a>(
+        &'a self,
+        container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<ContainerExit, ContainerizerError>>;
+
+    /// Forgets a container that has ended: removes its run directory, not its sandbox. Twice is fine.
+    fn cleanup<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<(), ContainerizerError>>;
+}

@@ -1,0 +1,99 @@
+//! Finding containers again after the agent was away.
+//!
+//! What runs is judged by its `owner` record alone: pid, start time and boot. A container that no
+//! supervisor has claimed is abandoned first, so that a late supervisor finds it taken; a container
+//! that nobody asks for is destroyed. Other instances' containers are never looked at.
+//!
+//! Source: docs/invariants.md, INV-29; docs/design.md, D6.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use super::linux::LinuxContainerizer;
+use super::running::{Found, Supervisor};
+use super::{ContainerExit, ContainerId, ContainerizerError, Recovered, Recovery};
+use crate::supervisor::StartedRecord;
+
+impl LinuxContainerizer {
+    pub(super) async fn find_again(&self, expected: &[ContainerId]) -> Result<Recovery, ContainerizerError> {
+        let mut recovery = Recovery::default();
+        for container in expected {
+            let state = self.find_one(container).await?;
+            recovery.containers.push((container.clone(), state));
+        }
+        for stray in self.strays(expected)? {
+            self.destroy_stray(&stray).await?;
+            recovery.destroyed.push(stray);
+        }
+        Ok(recovery)
+    }
+
+    async fn find_one(&self, container: &ContainerId) -> Result<Recovered, ContainerizerError> {
+        Ok(match self.find_or_abandon(container.as_str())? {
+            Found::NoDirectory => {
+                self.destroy_group(container.as_str()).await?;
+                Recovered::NeverStarted
+            }
+            Found::Unclaimed | Found::Abandoned => Recovered::NeverStarted,
+            Found::Supervised(Some(supervisor)) if supervisor.is_alive() => {
+                // Remembers it for `wait` and `kill`.
+                self.supervisor(container)?;
+                Recovered::Running { pid: self.started_pid(container) }
+            }
+            Found::Supervised(_) | Found::OtherBoot => match self.read_end(container).await? {
+                ContainerExit::NeverStarted => Recovered::NeverStarted,
+                exit => Recovered::Exited(exit),
+            },
+        })
+    }
+
+    fn started_pid(&self, container: &ContainerId) -> Option<i32> {
+        let path = self.run_dir(container.as_str()).join(StartedRecord::FILE);
+        let text = fs::read(path).ok()?;
+        let record: StartedRecord = serde_json::from_slice(&text).ok()?;
+        Some(record.pid)
+    }
+
+    /// Containers with a run directory or a control group of ours that are not expected.
+    fn strays(&self, expected: &[ContainerId]) -> Result<BTreeSet<String>, ContainerizerError> {
+        let refuse = |error: io::Error| ContainerizerError::RunDirectory {
+            what: "list the run directories",
+            container: "any".to_owned(),
+            source: error.into(),
+        };
+        let groups = self.layout.containers(&self.instance);
+        let mut found = groups.map_err(|source| ContainerizerError::Destroy {
+            container: "any".to_owned(),
+            source: Box::new(source),
+        })?;
+        for entry in fs::read_dir(&self.run_root).map_err(refuse)? {
+            if let Ok(name) = entry.map_err(refuse)?.file_name().into_string() {
+                found.insert(name);
+            }
+        }
+        for container in expected {
+            found.remove(container.as_str());
+        }
+        Ok(found)
+    }
+
+    async fn destroy_stray(&self, stray: &str) -> Result<(), ContainerizerError> {
+        if let Ok(Found::Supervised(Some(supervisor))) = self.find_or_abandon(stray) {
+            self.end_supervisor(stray, &supervisor).await?;
+        }
+        self.destroy_group(stray).await?;
+        self.remove_run_dir(stray)
+    }
+
+    async fn end_supervisor(&self, stray: &str, supervisor: &Supervisor) -> Result<(), ContainerizerError> {
+        let refuse = |error: io::Error| ContainerizerError::RunDirectory {
+            what: "end the supervisor",
+            container: stray.to_owned(),
+            source: error.into(),
+        };
+        supervisor.request_kill(Some(Duration::ZERO)).map_err(refuse)?;
+        supervisor.ended().await.map_err(refuse)
+    }
+}

@@ -1,0 +1,316 @@
+//! Between the core's words and the containerizer's: what to run for a task, and how it ended.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lonja_agent_core as core;
+use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
+use lonja_model::container::Program;
+use lonja_model::task::Limit;
+use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
+
+use crate::config::{Config, HostPaths};
+use crate::containerizer::{
+    self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
+    LaunchOutcome, Limits, Network, Recovered, TaskEnd, Volume,
+};
+use crate::sandbox::Sandboxes;
+
+/// What a task's `PATH` is unless it sets its own.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const MIB: u64 = 1 << 20;
+
+/// Launches, ends and finds containers for the driver.
+pub(crate) struct Containers {
+    containerizer: Arc<dyn Containerizer>,
+    sandboxes: Sandboxes,
+    host_paths: HostPaths,
+    pids_limit: u64,
+    kill_grace: Duration,
+    instance: InstanceId,
+    /// Where the files of containers in use are.
+    paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
+}
+
+/// What became of a launch, in the core's words.
+pub(crate) enum Launched {
+    Started { pid: u32 },
+    Failed { reason: LaunchFailure, message: String },
+}
+
+impl Containers {
+    pub(crate) fn new(
+        containerizer: Arc<dyn Containerizer>,
+        sandboxes: Sandboxes,
+        config: &Config,
+        instance: InstanceId,
+    ) -> Self {
+        Self {
+            containerizer,
+            sandboxes,
+            host_paths: config.host_paths.clone(),
+            pids_limit: config.pids_limit,
+            kill_grace: config.kill_grace,
+            instance,
+            paths: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Makes the sandbox and the container, and runs the task's program in it.
+    pub(crate) async fn launch(
+        &self,
+        order: LaunchContainer,
+        agent: Option<AgentId>,
+        endpoint: String,
+    ) -> Launched {
+        let failed = |message: String| Launched::Failed { reason: LaunchFailure::Container, message };
+        let path = self.sandboxes.path(&order.framework, &order.task.id, &order.container);
+        self.paths().insert(order.container.clone(), path.clone());
+        if let Err(error) = self.sandboxes.create(&path, order.user.as_deref()) {
+            return failed(format!("cannot make the sandbox: {error}"));
+        }
+        let spec = match self.spec(order, path, agent, endpoint) {
+            Ok(spec) => spec,
+            Err(message) => return failed(message),
+        };
+        match self.containerizer.launch(spec).await {
+            LaunchOutcome::Started { pid } => {
+                Launched::Started { pid: u32::try_from(pid).unwrap_or_default() }
+            }
+            LaunchOutcome::Failed(failure) => {
+                let reason = match failure.reason {
+                    FailureReason::Command => LaunchFailure::Command,
+                    _ => LaunchFailure::Container,
+                };
+                Launched::Failed { reason, message: failure.message }
+            }
+        }
+    }
+
+    fn spec(
+        &self,
+        order: LaunchContainer,
+        sandbox: PathBuf,
+        agent: Option<AgentId>,
+        endpoint: String,
+    ) -> Result<ContainerSpec, String> {
+        let environment = environment(&order, &sandbox, agent, endpoint);
+        let LaunchContainer { container, task, user, .. } = order;
+        let command = match task.command.program {
+            Program::Shell(line) => Command::Shell(line),
+            Program::Exec { path, arguments } => {
+                Command::Argv { program: path, args: arguments.into_iter().skip(1).collect() }
+            }
+        };
+        let mut volumes = Vec::with_capacity(task.container.volumes.len());
+        for volume in &task.container.volumes {
+            volumes.push(Volume {
+                host_path: self.host_paths.admit(volume.host_path.as_ref())?,
+                container_path: volume.container_path.clone().into(),
+                read_only: volume.read_only,
+            });
+        }
+        let memory = match task.limits.get("mem") {
+            Some(Limit::Amount(mib)) => Some(*mib),
+            Some(Limit::Infinite) => None,
+            None => Some(task.resources.scalar("mem")).filter(|mib| mib.thousandths() > 0),
+        };
+        Ok(ContainerSpec {
+            container_id: containerizer::ContainerId::new(container.as_str())
+                .map_err(|error| error.to_string())?,
+            sandbox,
+            command,
+            environment,
+            user,
+            hostname: task.container.hostname,
+            volumes,
+            limits: Limits {
+                cpus_thousandths: Some(task.resources.scalar("cpus").thousandths()).filter(|cpus| *cpus > 0),
+                cpu_hard_cap: false,
+                memory_bytes: memory.map(|mib| mib.thousandths().saturating_mul(MIB) / 1000),
+                pids_max: Some(self.pids_limit),
+            },
+            network: Network::Host,
+            kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+        })
+    }
+
+    /// Resolves when nothing of the container is alive, with how it ended.
+    pub(crate) async fn wait(&self, container: &ContainerId) -> core::ContainerExit {
+        let exit = match named(container) {
+            Ok(id) => self.containerizer.wait(&id).await.map_err(|error| chain(&error)),
+            Err(error) => Err(error),
+        };
+        match exit {
+            Ok(exit) => exit_of(exit),
+            Err(why) => core::ContainerExit::new(WaitStatus::Unknown { why }),
+        }
+    }
+
+    /// Asks the container to end.
+    pub(crate) async fn kill(&self, container: &ContainerId, grace: Duration) {
+        let Ok(id) = named(container) else { return };
+        match self.containerizer.kill(&id, Some(grace)).await {
+            Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
+            Err(error) => tracing::error!(%container, error = chain(&error), "container cannot be killed"),
+        }
+    }
+
+    /// Nobody asks about the container any more: its run directory goes, its files begin to age.
+    pub(crate) async fn forget(&self, container: &ContainerId) {
+        let Ok(id) = named(container) else { return };
+        match self.containerizer.cleanup(&id).await {
+            Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
+            Err(error) => tracing::warn!(%container, error = chain(&error), "run directory stays behind"),
+        }
+        let path = self.paths().remove(container);
+        if let Some(path) = path {
+            self.sandboxes.ended(path);
+        }
+    }
+
+    /// Finds containers again after a restart of the agent; those that no record names are destroyed.
+    pub(crate) async fn recover(
+        &self,
+        expected: &[(ContainerId, FrameworkId, TaskId)],
+        now: Timestamp,
+    ) -> Result<Vec<(ContainerId, core::Recovery)>, ContainerizerError> {
+        let mut ids = Vec::with_capacity(expected.len());
+        let mut names = BTreeMap::new();
+        for (container, framework, task) in expected {
+            self.paths().insert(container.clone(), self.sandboxes.path(framework, task, container));
+            if let Ok(id) = named(container) {
+                names.insert(id.clone(), container.clone());
+                ids.push(id);
+            }
+        }
+        let recovery = self.containerizer.recover(&ids).await?;
+        for stranger in &recovery.destroyed {
+            tracing::warn!(container = stranger, "a container without a record was destroyed");
+        }
+        let in_use: Vec<ContainerId> = expected.iter().map(|(container, _, _)| container.clone()).collect();
+        self.sandboxes.find_ended(&in_use);
+        let found = recovery.containers.into_iter().filter_map(|(id, state)| {
+            let container = names.get(&id)?.clone();
+            let state = match state {
+                Recovered::Running { pid } => {
+                    let pid = pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+                    core::Recovery::Running { pid, since: now }
+                }
+                Recovered::Exited(exit) => core::Recovery::Exited(exit_of(exit)),
+                Recovered::NeverStarted => core::Recovery::NeverStarted,
+            };
+            Some((container, state))
+        });
+        Ok(found.collect())
+    }
+
+    /// The files of a task: of its container in use, else of its newest run.
+    pub(crate) fn sandbox(
+        &self,
+        framework: &FrameworkId,
+        task: &TaskId,
+        container: Option<&ContainerId>,
+    ) -> Option<PathBuf> {
+        match container {
+            Some(container) => Some(self.sandboxes.path(framework, task, container)),
+            None => self.sandboxes.newest(framework, task),
+        }
+    }
+
+    fn paths(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, PathBuf>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names the control groups of this agent on the host.
+    pub(crate) fn instance(&self) -> &str {
+        self.instance.as_str()
+    }
+}
+
+fn named(container: &ContainerId) -> Result<containerizer::ContainerId, String> {
+    containerizer::ContainerId::new(container.as_str()).map_err(|error| error.to_string())
+}
+
+/// What a task finds in its environment beside its own variables; its own win.
+///
+/// Source: Mesos, environment of executors and command tasks.
+fn environment(
+    order: &LaunchContainer,
+    sandbox: &std::path::Path,
+    agent: Option<AgentId>,
+    endpoint: String,
+) -> BTreeMap<String, String> {
+    let task = &order.task;
+    let sandbox = sandbox.display().to_string();
+    let agent = agent.map(|agent| agent.to_string()).unwrap_or_default();
+    let mut environment: BTreeMap<String, String> = [
+        ("PATH", PATH.to_owned()),
+        ("HOME", sandbox.clone()),
+        ("PWD", sandbox.clone()),
+        ("MESOS_SANDBOX", sandbox.clone()),
+        ("MESOS_DIRECTORY", sandbox),
+        ("MESOS_TASK_ID", task.id.to_string()),
+        ("MESOS_EXECUTOR_ID", task.id.to_string()),
+        ("MESOS_FRAMEWORK_ID", order.framework.to_string()),
+        ("MESOS_AGENT_ID", agent.clone()),
+        ("MESOS_SLAVE_ID", agent),
+        ("MESOS_AGENT_ENDPOINT", endpoint),
+        ("MESOS_CONTAINER_ID", order.container.to_string()),
+        ("MESOS_ALLOCATION_ROLE", order.role.to_string()),
+        ("MESOS_CHECKPOINT", "1".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    let ports: Vec<String> =
+        task.resources.ranges("ports").numbers().take(256).map(|port| port.to_string()).collect();
+    for (index, port) in ports.iter().enumerate() {
+        environment.insert(format!("PORT{index}"), port.clone());
+    }
+    if let Some(first) = ports.first() {
+        environment.insert("PORT".to_owned(), first.clone());
+        environment.insert("PORTS".to_owned(), ports.join(","));
+    }
+    environment.extend(task.command.environment.clone());
+    environment
+}
+
+fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
+    let unknown = |why: String| core::ContainerExit::new(WaitStatus::Unknown { why });
+    match exit {
+        containerizer::ContainerExit::NeverStarted => unknown("it was given up before it ran".to_owned()),
+        containerizer::ContainerExit::Unknown { why } => unknown(why),
+        containerizer::ContainerExit::Ended(record) => {
+            let status = match record.status {
+                Some(TaskEnd::Exited(code)) => WaitStatus::Exited(code),
+                Some(TaskEnd::Signaled(signal)) => WaitStatus::Signaled(signal),
+                None => WaitStatus::Unknown { why: "its program did not run".to_owned() },
+            };
+            core::ContainerExit {
+                status,
+                killed_by_request: record.kill_requested,
+                memory_breach: record.memory_breach.map(|breach| core::MemoryBreach {
+                    limit_bytes: breach.limit_bytes,
+                    peak_bytes: breach.peak_bytes,
+                }),
+                message: record.failure.map(|failure| failure.message),
+            }
+        }
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

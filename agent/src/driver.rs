@@ -1,0 +1,265 @@
+//! The loop that owns the core: take all that is ready, handle it, commit once, then act.
+//!
+//! Launches, kills and clean-ups run beside the loop; their results come back as inputs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lonja_agent_core::{Agent, Effects, Event, Recovery};
+use lonja_model::checkpoint::Checkpoint;
+use lonja_model::clock::Clock;
+use lonja_model::link::FromAgent;
+use lonja_model::{ContainerId, FrameworkId, TaskId};
+use tokio::sync::{mpsc, watch};
+
+use crate::AgentError;
+use crate::checkpoints::Checkpoints;
+use crate::containers::{Containers, Launched};
+use crate::handle::{Description, Handle, INBOX, Input, TaskFiles, TaskLine};
+use crate::master_link::MasterLink;
+
+/// Inputs handled with one commit, at most.
+const BATCH: usize = 256;
+
+/// Owns the core, the checkpoints and the containers.
+pub(crate) struct Driver {
+    clock: Clock,
+    agent: Agent,
+    checkpoints: Checkpoints,
+    containers: Arc<Containers>,
+    inbox: mpsc::Receiver<Input>,
+    handle: Handle,
+    link: MasterLink,
+    /// Where messages for the master go, and the number of the link.
+    master: Option<(u64, mpsc::Sender<FromAgent>)>,
+    /// For each container in use, whether it has ended.
+    ended: BTreeMap<ContainerId, watch::Sender<bool>>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        clock: Clock,
+        agent: Agent,
+        checkpoints: Checkpoints,
+        containers: Containers,
+        master: String,
+    ) -> (Handle, Self) {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let handle = Handle::new(sender);
+        let link = MasterLink::new(master, handle.clone());
+        let driver = Self {
+            clock,
+            agent,
+            checkpoints,
+            containers: Arc::new(containers),
+            inbox,
+            handle: handle.clone(),
+            link,
+            master: None,
+            ended: BTreeMap::new(),
+        };
+        (handle, driver)
+    }
+
+    /// Runs until asked to stop, until a commit fails, or until the master refuses the agent for good. In
+    /// each case tasks run on.
+    pub(crate) async fn run(
+        mut self,
+        checkpoint: Checkpoint,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), AgentError> {
+        self.recover(checkpoint).await?;
+        self.link.connect();
+        let mut inputs = Vec::with_capacity(BATCH);
+        loop {
+            let deadline = self.agent.next_deadline().map(|deadline| self.clock.instant(deadline).into());
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                taken = self.inbox.recv_many(&mut inputs, BATCH) => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                }
+                () = sleep_until(deadline) => {}
+            }
+            let mut effects = Effects::default();
+            for input in inputs.drain(..) {
+                if let Some(event) = self.event_of(input) {
+                    effects.append(self.agent.handle(self.clock.now(), event));
+                }
+            }
+            if self.agent.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
+                effects.append(self.agent.handle(self.clock.now(), Event::Tick));
+            }
+            self.perform(effects).await?;
+        }
+    }
+
+    /// Tells the core what it remembers and what is left of its containers.
+    async fn recover(&mut self, checkpoint: Checkpoint) -> Result<(), AgentError> {
+        let expected: Vec<(ContainerId, FrameworkId, TaskId)> = checkpoint
+            .tasks
+            .iter()
+            .map(|((framework, task), record)| (record.container.clone(), framework.clone(), task.clone()))
+            .collect();
+        let now = self.clock.now();
+        let containers = self.containers.recover(&expected, now).await?;
+        if !expected.is_empty() {
+            let running =
+                containers.iter().filter(|(_, state)| matches!(state, Recovery::Running { .. })).count();
+            tracing::info!(records = expected.len(), running, "containers recovered");
+        }
+        for (container, state) in &containers {
+            let is_running = matches!(state, Recovery::Running { .. });
+            self.ended.insert(container.clone(), watch::Sender::new(!is_running));
+            if is_running {
+                self.watch_end(container.clone());
+            }
+        }
+        let effects = self.agent.handle(now, Event::Recovered { checkpoint, containers });
+        self.perform(effects).await
+    }
+
+    /// What an input means to the core; `None`: nothing.
+    fn event_of(&mut self, input: Input) -> Option<Event> {
+        let current = self.master.as_ref().map(|(number, _)| *number);
+        match input {
+            Input::LinkUp(number, sender) => {
+                self.master = Some((number, sender));
+                Some(Event::LinkUp)
+            }
+            Input::LinkDown(number) => (current == Some(number)).then(|| {
+                self.master = None;
+                Event::LinkDown
+            }),
+            Input::Received(number, message) => (current == Some(number)).then_some(Event::Received(message)),
+            Input::Launched(container, Launched::Started { pid }) => {
+                self.watch_end(container.clone());
+                Some(Event::ContainerStarted { container, pid })
+            }
+            Input::Launched(container, Launched::Failed { reason, message }) => {
+                self.mark_ended(&container);
+                Some(Event::ContainerFailed { container, reason, message })
+            }
+            Input::Exited(container, exit) => {
+                self.mark_ended(&container);
+                Some(Event::ContainerExited { container, exit })
+            }
+            Input::Find(framework, task, answer) => {
+                // Whoever asked may have left.
+                let _left = answer.send(self.find(&framework, &task));
+                None
+            }
+            Input::Describe(answer) => {
+                let _left = answer.send(self.describe());
+                None
+            }
+        }
+    }
+
+    async fn perform(&mut self, effects: Effects) -> Result<(), AgentError> {
+        let Effects { persist, launch, kill, forget, send, new_link: _, reconnect, shutdown, notes } =
+            effects;
+        for note in notes {
+            if note.is_warning() {
+                tracing::warn!(%note, "agent");
+            } else {
+                tracing::debug!(%note, "agent");
+            }
+        }
+        self.checkpoints.commit(persist).await?;
+        for order in launch {
+            let (containers, handle) = (self.containers.clone(), self.handle.clone());
+            self.ended.insert(order.container.clone(), watch::Sender::new(false));
+            let info = self.agent.info();
+            let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
+            tokio::spawn(async move {
+                let container = order.container.clone();
+                let launched = containers.launch(order, id, endpoint).await;
+                // The agent has stopped: it finds the container when it starts again.
+                let _stopped = handle.put(Input::Launched(container, launched)).await;
+            });
+        }
+        for order in kill {
+            let containers = self.containers.clone();
+            tokio::spawn(async move { containers.kill(&order.container, order.grace).await });
+        }
+        for container in forget {
+            let containers = self.containers.clone();
+            self.ended.remove(&container);
+            tokio::spawn(async move { containers.forget(&container).await });
+        }
+        self.send(send);
+        if reconnect {
+            self.master = None;
+            self.link.connect();
+        }
+        match shutdown {
+            Some(reason) => Err(AgentError::Refused(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// A master that does not keep up is left, and found again with everything told anew.
+    fn send(&mut self, messages: Vec<FromAgent>) {
+        let Some((_, sender)) = &self.master else { return };
+        for message in messages {
+            if sender.try_send(message).is_err() {
+                tracing::warn!("the master does not keep up, connecting anew");
+                self.link.connect();
+                return;
+            }
+        }
+    }
+
+    fn watch_end(&self, container: ContainerId) {
+        let (containers, handle) = (self.containers.clone(), self.handle.clone());
+        tokio::spawn(async move {
+            let exit = containers.wait(&container).await;
+            // The agent has stopped: it learns of the end when it starts again.
+            let _stopped = handle.put(Input::Exited(container, exit)).await;
+        });
+    }
+
+    fn mark_ended(&self, container: &ContainerId) {
+        if let Some(ended) = self.ended.get(container) {
+            ended.send_replace(true);
+        }
+    }
+
+    fn find(&self, framework: &FrameworkId, task: &TaskId) -> Option<TaskFiles> {
+        let known = self.agent.task(framework, task);
+        let container = known.as_ref().map(|task| task.container());
+        let sandbox = self.containers.sandbox(framework, task, container)?;
+        let ended = match container.and_then(|container| self.ended.get(container)) {
+            Some(ended) => ended.subscribe(),
+            None => watch::channel(true).1,
+        };
+        Some(TaskFiles { sandbox, ended })
+    }
+
+    fn describe(&self) -> Description {
+        let tasks = self.agent.tasks().map(|task| TaskLine {
+            framework: task.framework().clone(),
+            task: task.id().clone(),
+            state: task.state(),
+            container: task.container().clone(),
+            pid: task.pid(),
+        });
+        Description {
+            id: self.agent.id().cloned(),
+            info: self.agent.info().clone(),
+            registered: self.agent.is_registered(),
+            tasks: tasks.collect(),
+            instance: self.containers.instance().to_owned(),
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

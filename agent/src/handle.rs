@@ -1,0 +1,104 @@
+//! How others reach the driver.
+
+use std::path::PathBuf;
+
+use lonja_agent_core::ContainerExit;
+use lonja_model::link::{FromAgent, ToAgent};
+use lonja_model::{AgentId, AgentInfo, ContainerId, FrameworkId, TaskId, TaskState};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::containers::Launched;
+
+/// What waits for the driver, at most.
+pub(crate) const INBOX: usize = 4_096;
+
+/// What reaches the driver.
+pub(crate) enum Input {
+    /// A link to the master stands; its number, and where messages for the master go.
+    LinkUp(u64, mpsc::Sender<FromAgent>),
+    /// The link of this number is gone.
+    LinkDown(u64),
+    /// The master says something on the link of this number.
+    Received(u64, ToAgent),
+    /// A launch has come to its end.
+    Launched(ContainerId, Launched),
+    /// A container has ended.
+    Exited(ContainerId, ContainerExit),
+    /// Somebody asks for a task's files.
+    Find(FrameworkId, TaskId, oneshot::Sender<Option<TaskFiles>>),
+    /// Somebody asks for the whole picture.
+    Describe(oneshot::Sender<Description>),
+}
+
+/// A task's files, and when they are complete.
+pub struct TaskFiles {
+    /// The sandbox.
+    pub sandbox: PathBuf,
+    /// Becomes true when nothing of the container is alive.
+    pub ended: watch::Receiver<bool>,
+}
+
+/// An agent at one moment.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Its id, once a master has given one.
+    pub id: Option<AgentId>,
+    /// What it is.
+    pub info: AgentInfo,
+    /// Whether a master knows it over the present link.
+    pub registered: bool,
+    /// Its tasks that are not yet forgotten.
+    pub tasks: Vec<TaskLine>,
+    /// Names its control groups on the host.
+    pub instance: String,
+}
+
+/// One task in a [`Description`].
+#[derive(Clone, Debug)]
+pub struct TaskLine {
+    /// Whose.
+    pub framework: FrameworkId,
+    /// Which.
+    pub task: TaskId,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Its container.
+    pub container: ContainerId,
+    /// The process id of its program on the host.
+    pub pid: Option<u32>,
+}
+
+/// The way into an agent. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    inbox: mpsc::Sender<Input>,
+}
+
+/// The agent has stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the agent has stopped")]
+pub struct Stopped;
+
+impl Handle {
+    pub(crate) fn new(inbox: mpsc::Sender<Input>) -> Self {
+        Self { inbox }
+    }
+
+    pub(crate) async fn put(&self, input: Input) -> Result<(), Stopped> {
+        self.inbox.send(input).await.map_err(|_| Stopped)
+    }
+
+    /// The files of a task, of its newest run; `None` if there are none.
+    pub async fn find(&self, framework: FrameworkId, task: TaskId) -> Result<Option<TaskFiles>, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Find(framework, task, sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// The agent at this moment.
+    pub async fn describe(&self) -> Result<Description, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Describe(sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+}

@@ -1,0 +1,56 @@
+//! v1 limits beside a v2 tree without controllers.
+//!
+//! Limits and counters come from v1. Killing and "nothing is left" come from v2, whose `cgroup.kill`
+//! hits every process at once however fast they fork, and whose `cgroup.events` counts exactly.
+
+use super::v1::V1Cgroup;
+use super::v2::V2Cgroup;
+use super::{Cgroup, IsolationError, Limits, OomWatch, Usage};
+
+pub(super) struct HybridCgroup {
+    pub(super) limits: V1Cgroup,
+    pub(super) core: V2Cgroup,
+}
+
+impl Cgroup for HybridCgroup {
+    fn create(&self, limits: &Limits) -> Result<(), IsolationError> {
+        self.limits.create(limits)?;
+        self.core.create_core()
+    }
+
+    fn attach(&self, pid: i32) -> Result<(), IsolationError> {
+        self.core.attach(pid)?;
+        self.limits.attach(pid)
+    }
+
+    fn kill_all(&self) -> Result<(), IsolationError> {
+        self.core.kill_all()?;
+        self.limits.kill_all()
+    }
+
+    fn oom_kills(&self) -> Result<u64, IsolationError> {
+        self.limits.oom_kills()
+    }
+
+    fn oom_watch(&self) -> Result<Option<OomWatch>, IsolationError> {
+        self.limits.oom_watch()
+    }
+
+    fn memory_peak(&self) -> Result<u64, IsolationError> {
+        self.limits.memory_peak()
+    }
+
+    fn is_populated(&self) -> Result<bool, IsolationError> {
+        // Both: a process between the two moves of an attach is in one of them only.
+        Ok(self.core.is_populated()? || self.limits.is_populated()?)
+    }
+
+    fn usage(&self) -> Result<Usage, IsolationError> {
+        self.limits.usage()
+    }
+
+    fn remove(&self) -> Result<(), IsolationError> {
+        self.limits.remove()?;
+        self.core.remove()
+    }
+}

@@ -1,0 +1,134 @@
+//! Limits on what a container may use, and the certainty that it is gone.
+//!
+//! Every container has one control group, named `lonja/<instance>/<container>` below the root of each
+//! hierarchy. The trait [`Cgroup`] hides which of the three kinds of host this is: v1 (one hierarchy
+//! per controller), v2 (one hierarchy for all) or hybrid (v1 limits beside a v2 tree without
+//! controllers, whose `cgroup.kill` and `cgroup.events` v1 lacks).
+//!
+//! Invariants
+//! - An agent instance touches `lonja/<its own instance>` and nothing beside it.
+//! - What cannot be enforced is listed by [`Layout::what_is_enforced`]; nothing is skipped in silence.
+//!
+//! Source: Linux `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`; docs/design.md, D8.
+
+mod files;
+mod hybrid;
+mod layout;
+mod names;
+mod processes;
+mod unlimited;
+mod v1;
+mod v2;
+
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+pub use files::IsolationError;
+pub use layout::{Enforcement, Layout, LimitKind, V1Roots};
+pub use names::{ContainerId, InstanceId, NameError};
+
+/// What a container may use at most; `None` leaves that resource unlimited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// CPUs in thousandths: the container's weight when CPUs are contended.
+    pub cpus_thousandths: Option<u64>,
+    /// Also cap CPU use at `cpus_thousandths` when nobody else wants the CPU (CFS quota).
+    #[serde(default)]
+    pub cpu_hard_cap: bool,
+    /// Memory in bytes, page cache included, swap excluded (there is none for the container).
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads the task may have at once, itself included.
+    pub pids_max: Option<u64>,
+}
+
+impl Limits {
+    /// The v1 `cpu.shares` for these CPUs: 1024 for a whole one, at least 2 (the kernel's minimum).
+    pub fn cpu_shares(&self) -> Option<u64> {
+        self.cpus_thousandths.map(|cpus| (cpus.saturating_mul(1024) / 1000).clamp(2, 262_144))
+    }
+
+    /// CPU time in µs for each 100,000 µs period when the cap is hard; at least 1,000, the kernel's minimum.
+    pub fn cpu_quota_us(&self) -> Option<i64> {
+        let cpus = self.cpus_thousandths.filter(|_| self.cpu_hard_cap)?;
+        i64::try_from(cpus.saturating_mul(100).max(1_000)).ok()
+    }
+
+    /// `pids_max` with room for the container's init, which shares the control group with the task.
+    pub(crate) fn pids_with_init(&self) -> Option<u64> {
+        self.pids_max.map(|limit| limit.saturating_add(1))
+    }
+}
+
+/// What a container has used so far. A figure is `None` where the host does not count it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time used, user and system, in nanoseconds.
+    pub cpu_ns: Option<u64>,
+    /// Memory in use now, page cache included, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads now, the container's init included.
+    pub pids: Option<u64>,
+}
+
+/// A file descriptor that becomes ready when the container may have run out of memory.
+#[derive(Debug)]
+pub struct OomWatch {
+    /// Poll this for `events`.
+    pub fd: OwnedFd,
+    /// `POLLIN` for a v1 eventfd, `POLLPRI` for v2 `memory.events`.
+    pub events: libc::c_short,
+}
+
+impl OomWatch {
+    /// Makes the descriptor quiet until the next event.
+    pub fn acknowledge(&self) {
+        let mut buffer = [0_u8; 512];
+        if self.events == libc::POLLIN {
+            let _ = rustix::io::read(&self.fd, &mut buffer);
+        } else {
+            // kernfs reports POLLPRI until the file was read again from its start.
+            let _ = rustix::io::pread(&self.fd, &mut buffer, 0);
+        }
+    }
+}
+
+/// One container's control group, on whatever kind of host.
+pub trait Cgroup {
+    /// Makes the group, and its parents, with these limits. Nothing runs in it yet.
+    fn create(&self, limits: &Limits) -> Result<(), IsolationError>;
+    /// Moves the process in; children it forks later are born in the group.
+    fn attach(&self, pid: i32) -> Result<(), IsolationError>;
+    /// Sends SIGKILL to every process in the group. Returns before they are gone.
+    fn kill_all(&self) -> Result<(), IsolationError>;
+    /// Processes the kernel has killed here for want of memory.
+    fn oom_kills(&self) -> Result<u64, IsolationError>;
+    /// Something to poll for memory breaches; `None` where memory is not limited.
+    fn oom_watch(&self) -> Result<Option<OomWatch>, IsolationError>;
+    /// The most memory in use at any moment, in bytes; 0 where it is not counted.
+    fn memory_peak(&self) -> Result<u64, IsolationError>;
+    /// Whether any process, zombies not counted on v2, is in the group.
+    fn is_populated(&self) -> Result<bool, IsolationError>;
+    /// What the container uses now.
+    fn usage(&self) -> Result<Usage, IsolationError>;
+    /// Removes the group. It must be empty; waits a bounded time for the kernel to notice.
+    fn remove(&self) -> Result<(), IsolationError>;
+}
+
+/// Kills all that is in the group and waits until nothing is, at most `patience`.
+///
+/// Errors: the kernel refused, or something still runs after `patience`.
+pub fn empty(cgroup: &dyn Cgroup, patience: std::time::Duration) -> Result<(), IsolationError> {
+    let started = std::time::Instant::now();
+    let mut pause = std::time::Duration::from_micros(200);
+    while cgroup.is_populated()? {
+        cgroup.kill_all()?;
+        if started.elapsed() > patience {
+            return Err(IsolationError::StillPopulated);
+        }
+        // v1 tells nobody when a group empties, so its list of processes is read again.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(std::time::Duration::from_millis(20));
+    }
+    Ok(())
+}

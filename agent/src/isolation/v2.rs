@@ -1,0 +1,300 @@
+//! One hierarchy for all controllers (cgroup v2).
+//!
+//! cgroups-rs's own v2 hierarchy is fixed to `/sys/fs/cgroup`; its controllers take any directory, so
+//! they are used directly. That also lets a delegated subtree, or a recorded tree in a test, be the
+//! root. Ours are: enabling controllers down the path, events, `memory.oom.group`, swap, removal.
+//!
+//! Source: Linux `Documentation/admin-guide/cgroup-v2.rst`.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cgroups_rs::fs::MaxValue;
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::memory::MemController;
+use cgroups_rs::fs::pid::PidController;
+
+use super::files::{self, IsolationError};
+use super::v1::limit_error;
+use super::{Cgroup, Limits, OomWatch, Usage, processes};
+
+/// The controllers that carry our limits.
+const WANTED: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// One container's group below `root`, a v2 mount point or a delegated subtree.
+pub(super) struct V2Cgroup {
+    root: PathBuf,
+    group: PathBuf,
+}
+
+impl V2Cgroup {
+    pub(super) fn new(root: &Path, below: &Path) -> Self {
+        Self { root: root.to_owned(), group: root.join(below) }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.group.join(name)
+    }
+
+    fn make(&self) -> Result<(), IsolationError> {
+        files::create(&self.group)
+    }
+
+    /// Switches the controllers on from the root to the group's parent.
+    fn enable_controllers(&self) -> Result<(), IsolationError> {
+        let mut parents: Vec<&Path> =
+            self.group.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root)).collect();
+        parents.reverse();
+        for parent in parents {
+            let available = files::read(&parent.join("cgroup.controllers"))?;
+            let switch = parent.join("cgroup.subtree_control");
+            let enabled = files::read(&switch)?;
+            let missing: Vec<String> = available
+                .split_whitespace()
+                .filter(|name| WANTED.contains(name))
+                .filter(|name| !enabled.split_whitespace().any(|other| other == *name))
+                .map(|name| format!("+{name}"))
+                .collect();
+            if !missing.is_empty() {
+                files::write(&switch, &missing.join(" "))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.file(file).exists()
+    }
+}
+
+/// The v2 weight (1 to 10,000) for v1 shares (2 to 262,144), as the kernel's users convert it.
+/// Source: OCI runtime specification implementers' formula, 1 + (shares - 2) * 9999 / 262142.
+fn weight_of(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142
+}
+
+/// Whether this v2 root offers controllers, and which.
+pub(super) fn controllers_of(root: &Path) -> Vec<String> {
+    let listed = files::read(&root.join("cgroup.controllers")).unwrap_or_default();
+    listed.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The part of the interface that v2 has without any controller; the hybrid driver borrows it.
+impl V2Cgroup {
+    pub(super) fn create_core(&self) -> Result<(), IsolationError> {
+        self.make()
+    }
+}
+
+impl Cgroup for V2Cgroup {
+    fn create(&self, limits: &Limits) -> Result<(), IsolationError> {
+        self.make()?;
+        self.enable_controllers()?;
+        let group = &self.group;
+        let cpu = CpuController::new(group.clone(), PathBuf::new(), true);
+        if let Some(shares) = limits.cpu_shares().filter(|_| self.has("cpu.weight")) {
+            cpu.set_shares(weight_of(shares)).map_err(limit_error("CPU", group))?;
+        }
+        if let Some(quota) = limits.cpu_quota_us().filter(|_| self.has("cpu.max")) {
+            cpu.set_cfs_quota_and_period(Some(quota), Some(100_000)).map_err(limit_error("CPU", group))?;
+        }
+        if let Some(bytes) = limits.memory_bytes.filter(|_| self.has("memory.max")) {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            let memory = MemController::new(group.clone(), PathBuf::new(), true);
+            let refused = limit_error("memory", group);
+            memory.set_limit(bytes).map_err(&refused)?;
+            if self.has("memory.swap.max") {
+                memory.set_memswap_limit(0).map_err(&refused)?;
+            }
+            // The kernel then kills the container whole, as its breach ends it anyway.
+            if self.has("memory.oom.group") {
+                files::write(&self.file("memory.oom.group"), "1")?;
+            }
+        }
+        if let Some(limit) = limits.pids_with_init().filter(|_| self.has("pids.max")) {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            PidController::new(group.clone(), PathBuf::new(), true)
+                .set_pid_max(MaxValue::Value(limit))
+                .map_err(limit_error("process count", group))?;
+        }
+        Ok(())
+    }
+
+    fn attach(&self, pid: i32) -> Result<(), IsolationError> {
+        files::write(&self.file("cgroup.procs"), &pid.to_string())
+    }
+
+    fn kill_all(&self) -> Result<(), IsolationError> {
+        match files::write(&self.file("cgroup.kill"), "1") {
+            // Before Linux 5.14 there is no cgroup.kill; a missing group has nothing to kill.
+            Err(IsolationError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                processes::kill_listed(&self.group)
+            }
+            other => other,
+        }
+    }
+
+    fn oom_kills(&self) -> Result<u64, IsolationError> {
+        if !self.has("memory.events") {
+            return Ok(0);
+        }
+        files::read_keyed(&self.file("memory.events"), "oom_kill")
+    }
+
+    fn oom_watch(&self) -> Result<Option<OomWatch>, IsolationError> {
+        let path = self.file("memory.events");
+        match File::open(&path) {
+            Ok(file) => {
+                let watch = OomWatch { fd: file.into(), events: libc::POLLPRI };
+                watch.acknowledge();
+                Ok(Some(watch))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(IsolationError::Read { path, source }),
+        }
+    }
+
+    fn memory_peak(&self) -> Result<u64, IsolationError> {
+        // memory.peak came with Linux 5.19; before it, what is in use now is the best there is.
+        for name in ["memory.peak", "memory.current"] {
+            if self.has(name) {
+                return files::read_number(&self.file(name));
+            }
+        }
+        Ok(0)
+    }
+
+    fn is_populated(&self) -> Result<bool, IsolationError> {
+        match files::read_keyed(&self.file("cgroup.events"), "populated") {
+            Ok(populated) => Ok(populated != 0),
+            Err(IsolationError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn usage(&self) -> Result<Usage, IsolationError> {
+        let number = |name: &str| self.has(name).then(|| files::read_number(&self.file(name))).transpose();
+        let cpu_us = self
+            .has("cpu.stat")
+            .then(|| files::read_keyed(&self.file("cpu.stat"), "usage_usec"))
+            .transpose()?;
+        Ok(Usage {
+            cpu_ns: cpu_us.map(|us| us.saturating_mul(1_000)),
+            memory_bytes: number("memory.current")?,
+            pids: number("pids.current")?,
+        })
+    }
+
+    fn remove(&self) -> Result<(), IsolationError> {
+        files::remove_tree(&self.group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A v2 tree as Linux 6.1 shows it, limits unset, with the container's group already made.
+    fn recorded_tree() -> (tempfile::TempDir, V2Cgroup) {
+        let root = tempfile::tempdir().unwrap();
+        let below = Path::new("lonja/a1/c1");
+        for group in ["", "lonja", "lonja/a1", "lonja/a1/c1"] {
+            let dir = root.path().join(group);
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids\n").unwrap();
+            fs::write(dir.join("cgroup.subtree_control"), "").unwrap();
+        }
+        let group = root.path().join(below);
+        for (name, text) in [
+            ("cgroup.procs", ""),
+            ("cgroup.kill", ""),
+            ("cgroup.events", "populated 1\nfrozen 0\n"),
+            ("cpu.weight", "100\n"),
+            ("cpu.max", "max 100000\n"),
+            ("cpu.stat", "usage_usec 12\nuser_usec 7\nsystem_usec 5\n"),
+            ("memory.max", "max\n"),
+            ("memory.swap.max", "max\n"),
+            ("memory.oom.group", "0\n"),
+            ("memory.current", "4096\n"),
+            ("memory.peak", "8192\n"),
+            ("memory.events", "low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 1\n"),
+            ("pids.max", "max\n"),
+            ("pids.current", "3\n"),
+        ] {
+            fs::write(group.join(name), text).unwrap();
+        }
+        let cgroup = V2Cgroup::new(root.path(), below);
+        (root, cgroup)
+    }
+
+    fn text(root: &tempfile::TempDir, file: &str) -> String {
+        fs::read_to_string(root.path().join(file)).unwrap()
+    }
+
+    #[test]
+    fn limits_reach_the_v2_files() {
+        let (root, cgroup) = recorded_tree();
+
+        cgroup
+            .create(&Limits {
+                cpus_thousandths: Some(1_500),
+                cpu_hard_cap: true,
+                memory_bytes: Some(32 << 20),
+                pids_max: Some(64),
+            })
+            .unwrap();
+
+        let group = "lonja/a1/c1";
+        assert_eq!(text(&root, &format!("{group}/cpu.weight")), "59");
+        assert_eq!(text(&root, &format!("{group}/cpu.max")), "150000 100000");
+        assert_eq!(text(&root, &format!("{group}/memory.max")), "33554432");
+        assert_eq!(text(&root, &format!("{group}/memory.swap.max")), "0");
+        // Ordinary files keep their old tail, the kernel's do not: only the start is compared.
+        assert!(text(&root, &format!("{group}/memory.oom.group")).starts_with('1'));
+        assert_eq!(text(&root, &format!("{group}/pids.max")), "65");
+        for parent in ["", "lonja/", "lonja/a1/"] {
+            let switch = text(&root, &format!("{parent}cgroup.subtree_control"));
+            assert_eq!(switch, "+cpu +memory +pids", "{parent}");
+        }
+        assert_eq!(text(&root, &format!("{group}/cgroup.subtree_control")), "");
+    }
+
+    #[test]
+    fn counters_are_read_and_the_kill_is_written() {
+        let (root, cgroup) = recorded_tree();
+
+        cgroup.attach(4242).unwrap();
+        cgroup.kill_all().unwrap();
+
+        assert_eq!(text(&root, "lonja/a1/c1/cgroup.procs"), "4242");
+        assert_eq!(text(&root, "lonja/a1/c1/cgroup.kill"), "1");
+        assert_eq!(cgroup.oom_kills().unwrap(), 1);
+        assert_eq!(cgroup.memory_peak().unwrap(), 8192);
+        assert!(cgroup.is_populated().unwrap());
+        let usage = cgroup.usage().unwrap();
+        assert_eq!(usage.cpu_ns, Some(12_000));
+        assert_eq!(usage.memory_bytes, Some(4096));
+        assert_eq!(usage.pids, Some(3));
+        assert_eq!(cgroup.oom_watch().unwrap().unwrap().events, libc::POLLPRI);
+    }
+
+    #[test]
+    fn a_missing_group_is_empty() {
+        let root = tempfile::tempdir().unwrap();
+        let cgroup = V2Cgroup::new(root.path(), Path::new("lonja/a1/c1"));
+
+        assert!(!cgroup.is_populated().unwrap());
+        cgroup.kill_all().unwrap();
+        cgroup.remove().unwrap();
+    }
+
+    #[test]
+    fn weights_keep_the_order_of_shares() {
+        assert_eq!(weight_of(2), 1);
+        assert_eq!(weight_of(1024), 39);
+        assert_eq!(weight_of(262_144), 10_000);
+    }
+}

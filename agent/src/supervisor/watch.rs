@@ -1,0 +1,283 @@
+//! From a started init to the end of its container: one loop that waits for events.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::isolation::{self, Cgroup, OomWatch};
+
+use super::control::{Message, Outside};
+use super::exit_record::{ExitRecord, MemoryBreach, TaskEnd};
+use super::report::{Failure, FailureReason};
+use super::spec::Order;
+use super::sys::{self, Child};
+
+/// How long killed processes may take to be gone; longer means stuck in the kernel.
+const DEATH_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Longest pause between two looks at the out-of-memory counter after an event.
+const LONGEST_OOM_PAUSE: Duration = Duration::from_millis(128);
+
+/// How a container ended, and whether its command ever ran.
+pub(super) struct Outcome {
+    pub(super) record: ExitRecord,
+    pub(super) started: Option<i32>,
+}
+
+impl Outcome {
+    pub(super) fn never_ran(failure: Failure) -> Self {
+        Self {
+            record: ExitRecord {
+                status: None,
+                kill_requested: false,
+                memory_breach: None,
+                failure: Some(failure),
+                finished_at_unix_ms: unix_ms(),
+            },
+            started: None,
+        }
+    }
+}
+
+/// A container under watch.
+pub(super) struct Watch {
+    init: Child,
+    line: Outside,
+    /// Whether init still holds its end; a line hung up is always ready.
+    line_open: bool,
+    signals: OwnedFd,
+    /// Closes when the task is executed; `None` once it has.
+    exec_mark: Option<OwnedFd>,
+    oom: Option<OomWatch>,
+    /// The task's pid, from the moment before its exec.
+    task: Option<i32>,
+    started: Option<i32>,
+    ended: Option<i32>,
+    failure: Option<Failure>,
+    kill_requested: bool,
+    /// When SIGKILL follows.
+    kill_at: Option<Instant>,
+    killed: bool,
+    /// When to look at the out-of-memory counter again, and the pause after that.
+    oom_look: Option<(Instant, Duration)>,
+}
+
+impl Watch {
+    pub(super) fn new(init: Child, line: Outside, exec_mark: OwnedFd) -> io::Result<Self> {
+        let signals = sys::signal_descriptor(&[libc::SIGTERM, libc::SIGINT, sys::kill_signal()])?;
+        Ok(Self {
+            init,
+            line,
+            line_open: true,
+            signals,
+            exec_mark: Some(exec_mark),
+            oom: None,
+            task: None,
+            started: None,
+            ended: None,
+            failure: None,
+            kill_requested: false,
+            kill_at: None,
+            killed: false,
+            oom_look: None,
+        })
+    }
+
+    /// Also looks out for memory breaches.
+    pub(super) fn watch_memory(&mut self, oom: Option<OomWatch>) {
+        self.oom = oom;
+    }
+
+    pub(super) fn init_pid(&self) -> i32 {
+        self.init.pid
+    }
+
+    /// Ends an init that was never told to go.
+    pub(super) fn abandon(self) {
+        let _ = sys::send_signal(self.init.handle.as_fd(), libc::SIGKILL, 0);
+        let _ = sys::reap(self.init.pid);
+    }
+
+    /// Watches until nothing of the container is left. `on_start` gets the task's pid after its exec.
+    pub(super) fn run(
+        mut self,
+        order: &Order,
+        cgroup: &dyn Cgroup,
+        mut on_start: impl FnMut(i32),
+    ) -> Outcome {
+        let grace = order.container.kill_grace;
+        // What set-up needed is free again; a supervisor's life is long and should be small.
+        sys::trim_heap();
+        loop {
+            let ready = self.wait();
+            if ready.signal {
+                self.take_signals(grace);
+            }
+            self.take_messages();
+            self.line_open &= !ready.hung_up;
+            if ready.executed && self.exec_mark.take().is_some() && self.failure.is_none() {
+                self.started = self.task;
+                if let Some(pid) = self.started {
+                    on_start(pid);
+                }
+            }
+            self.look_for_breach(cgroup, ready.oom);
+            if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+                self.kill_now(cgroup);
+            }
+            if ready.ended {
+                break;
+            }
+        }
+        let _ = sys::reap(self.init.pid);
+        self.take_messages();
+        self.conclude(order, cgroup)
+    }
+
+    fn wait(&self) -> Ready {
+        let oom = self.oom.as_ref();
+        let mut entries = [
+            sys::poll_entry(Some(self.init.handle.as_fd()), libc::POLLIN),
+            sys::poll_entry(Some(self.signals.as_fd()), libc::POLLIN),
+            sys::poll_entry(self.exec_mark.as_ref().map(AsFd::as_fd), libc::POLLIN),
+            sys::poll_entry(self.line_open.then(|| self.line.0.as_fd()), libc::POLLIN),
+            sys::poll_entry(oom.map(|watch| watch.fd.as_fd()), oom.map_or(0, |watch| watch.events)),
+        ];
+        let deadline = [self.kill_at, self.oom_look.map(|(at, _)| at)].into_iter().flatten().min();
+        let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if sys::poll(&mut entries, timeout).is_err() {
+            // Only want of kernel memory fails here; it passes.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let is_ready = |index: usize| entries[index].revents != 0;
+        Ready {
+            ended: is_ready(0),
+            signal: is_ready(1),
+            executed: is_ready(2),
+            hung_up: entries[3].revents & libc::POLLHUP != 0,
+            oom: is_ready(4),
+        }
+    }
+
+    fn take_messages(&mut self) {
+        while let Some(message) = self.line.next() {
+            match message {
+                Message::Task { host_pid } => self.task = Some(host_pid),
+                Message::Failed(failure) => self.failure = Some(failure),
+                Message::Ended(status) => self.ended = Some(status),
+            }
+        }
+    }
+
+    fn take_signals(&mut self, default_grace: Duration) {
+        while let Some(received) = sys::next_signal(&self.signals) {
+            let grace = match (received.signal, received.value) {
+                // The launcher of a throw-away cluster is gone: at once.
+                (libc::SIGINT, _) => Duration::ZERO,
+                (_, Some(milliseconds)) => Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)),
+                (_, None) => default_grace,
+            };
+            let at = Instant::now() + grace;
+            if !self.kill_requested {
+                self.kill_requested = true;
+                if !grace.is_zero() {
+                    let _ = sys::send_signal(self.init.handle.as_fd(), libc::SIGTERM, 0);
+                }
+            }
+            // A later request may shorten the grace and never lengthen it.
+            self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
+        }
+    }
+
+    /// v1 tells of a breach just before it kills, so the counter is looked at until it moves.
+    fn look_for_breach(&mut self, cgroup: &dyn Cgroup, event: bool) {
+        let now = Instant::now();
+        if event {
+            if let Some(watch) = &self.oom {
+                watch.acknowledge();
+            }
+            self.oom_look = Some((now, Duration::from_millis(1)));
+        }
+        let Some((at, pause)) = self.oom_look else {
+            return;
+        };
+        if at > now {
+            return;
+        }
+        if cgroup.oom_kills().is_ok_and(|kills| kills > 0) {
+            // One victim is enough: half a container is of no use to anyone.
+            self.oom_look = None;
+            self.kill_now(cgroup);
+        } else if pause > LONGEST_OOM_PAUSE {
+            self.oom_look = None;
+        } else {
+            self.oom_look = Some((now + pause, pause * 2));
+        }
+    }
+
+    /// SIGKILL to init takes the pid namespace with it; the group's kill takes whoever entered it.
+    fn kill_now(&mut self, cgroup: &dyn Cgroup) {
+        self.kill_at = None;
+        if !self.killed {
+            self.killed = true;
+            let _ = sys::send_signal(self.init.handle.as_fd(), libc::SIGKILL, 0);
+            let _ = cgroup.kill_all();
+        }
+    }
+
+    fn conclude(self, order: &Order, cgroup: &dyn Cgroup) -> Outcome {
+        let mut failure = self.failure;
+        if let Err(error) = isolation::empty(cgroup, DEATH_PATIENCE) {
+            let what = "cannot end the container";
+            failure.get_or_insert(Failure::from_error(FailureReason::Isolation, what, &error));
+        }
+        let memory_breach = order.container.limits.memory_bytes.and_then(|limit_bytes| {
+            let breached = cgroup.oom_kills().is_ok_and(|kills| kills > 0);
+            breached.then(|| MemoryBreach { limit_bytes, peak_bytes: cgroup.memory_peak().unwrap_or(0) })
+        });
+        let killed_by_us = self.kill_requested || self.killed || memory_breach.is_some();
+        if self.ended.is_none() && !killed_by_us && failure.is_none() {
+            // Somebody on the host killed init; the task died with it.
+            let message = "the container's init was killed from outside";
+            failure = Some(Failure::new(FailureReason::Internal, message));
+        }
+        let ran = self.started.is_some();
+        let status = match self.ended {
+            Some(status) if ran => Some(task_end(status)),
+            None if ran => Some(TaskEnd::Signaled(libc::SIGKILL)),
+            _ => None,
+        };
+        Outcome {
+            record: ExitRecord {
+                status,
+                kill_requested: self.kill_requested,
+                memory_breach,
+                failure,
+                finished_at_unix_ms: unix_ms(),
+            },
+            started: self.started,
+        }
+    }
+}
+
+/// What a wait found ready.
+struct Ready {
+    ended: bool,
+    signal: bool,
+    executed: bool,
+    hung_up: bool,
+    oom: bool,
+}
+
+fn task_end(wait_status: i32) -> TaskEnd {
+    if libc::WIFSIGNALED(wait_status) {
+        TaskEnd::Signaled(libc::WTERMSIG(wait_status))
+    } else {
+        TaskEnd::Exited(libc::WEXITSTATUS(wait_status))
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,164 @@
+//! Real containers, end to end: launcher, supervisor, isolation, containerizer.
+//!
+//! A launcher is forked before any thread exists, which libtest does not allow; so this binary has a
+//! `main` of its own that speaks the part of libtest's command line that cargo and nextest use.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a test program: a panic is its way to fail, standard output its report"
+)]
+
+mod agent_process;
+mod ends;
+mod figures;
+mod host;
+mod limits;
+mod recovery;
+mod running;
+mod unprivileged;
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lonja_agent::launcher::{Launcher, LauncherOptions};
+
+/// One named rule and the function that proves it. An `Err` says why it was skipped.
+struct Check {
+    name: &'static str,
+    run: for<'a> fn(&'a Launcher) -> BoxFuture<'a, Result<(), String>>,
+}
+
+/// Names functions of a module as checks.
+#[macro_export]
+macro_rules! checks {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        vec![$($crate::Check {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            run: |launcher| futures::FutureExt::boxed($crate::$module::$name(launcher)),
+        }),*]
+    };
+}
+
+fn all_checks() -> Vec<Check> {
+    checks![
+        running::output_and_status_are_the_commands_own,
+        running::a_signal_is_told_apart_from_a_status,
+        running::a_missing_command_fails_by_its_name,
+        running::the_tasks_own_path_finds_the_command,
+        running::an_unknown_user_fails_by_its_name,
+        running::the_task_runs_as_its_user_and_owns_its_logs,
+        running::a_missing_sandbox_fails_by_its_path,
+        running::the_container_sees_only_itself,
+        running::nothing_of_the_agents_leaks_into_the_task,
+        running::volumes_show_host_files_and_keep_read_only,
+        running::a_volume_path_through_a_link_is_refused,
+        running::an_id_is_launched_once,
+        running::many_launches_at_once_all_run,
+        running::the_launcher_holds_nothing_of_the_agents,
+        ends::a_task_that_obeys_sigterm_ends_by_itself,
+        ends::a_task_that_ignores_sigterm_is_killed_after_its_grace,
+        ends::a_shorter_grace_shortens_the_one_under_way,
+        ends::orphans_are_reaped,
+        ends::daemons_die_with_their_task,
+        ends::a_container_dies_with_its_supervisor,
+        limits::a_fork_bomb_stays_inside_and_dies_whole,
+        limits::a_memory_breach_ends_every_process,
+        limits::a_memory_breach_of_the_task_itself_is_told,
+        limits::limits_reach_the_kernel,
+        recovery::a_killed_agent_finds_its_container_with_the_same_pid,
+        recovery::an_end_while_the_agent_was_away_is_told_truly,
+        recovery::a_reused_pid_is_neither_adopted_nor_signalled,
+        recovery::a_damaged_exit_record_is_unknown_not_trusted,
+        recovery::an_abandoned_launch_never_starts,
+        recovery::strays_are_destroyed_and_other_instances_left_alone,
+        recovery::a_throw_away_launcher_leaves_nothing_when_its_agent_is_killed,
+        recovery::a_throw_away_launcher_that_is_killed_takes_its_containers_along,
+        unprivileged::without_root_containers_run_and_limits_are_said_to_be_off,
+    ]
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((mode, rest)) = arguments.split_first()
+        && let Some(status) = agent_process::run_as(mode, rest)
+    {
+        return status;
+    }
+    let checks = selected(&arguments);
+    if arguments.iter().any(|argument| argument == "--list") {
+        // Asked for ignored ones, nextest wants an empty list.
+        if !arguments.iter().any(|argument| argument == "--ignored") {
+            checks.iter().for_each(|check| println!("{}: test", check.name));
+        }
+        return ExitCode::SUCCESS;
+    }
+    let launcher = Launcher::fork(LauncherOptions::default()).unwrap();
+    let failed = run(&checks, &launcher);
+    launcher.stop().unwrap();
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(101) }
+}
+
+/// The checks that the command line asks for.
+fn selected(arguments: &[String]) -> Vec<Check> {
+    let exact = arguments.iter().any(|argument| argument == "--exact");
+    let mut filters: Vec<&str> = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--format" | "--test-threads" | "--color" | "-Z" => {
+                rest.next();
+            }
+            flag if flag.starts_with('-') => {}
+            filter => filters.push(filter),
+        }
+    }
+    let mut checks = all_checks();
+    checks.retain(|check| {
+        let fits = |filter: &&str| match exact {
+            true => check.name == *filter,
+            false => check.name.contains(*filter),
+        };
+        filters.is_empty() || filters.iter().any(fits)
+    });
+    checks
+}
+
+fn run(checks: &[Check], launcher: &Launcher) -> usize {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    println!("\nrunning {} tests", checks.len());
+    let mut failed = Vec::new();
+    let mut skipped = 0;
+    for check in checks {
+        let check_run = AssertUnwindSafe((check.run)(launcher)).catch_unwind();
+        let limited = async { tokio::time::timeout(Duration::from_secs(60), check_run).await };
+        let verdict = match runtime.block_on(limited) {
+            Ok(Ok(Ok(()))) => "ok".to_owned(),
+            Ok(Ok(Err(why))) => {
+                skipped += 1;
+                format!("ok (skipped: {why})")
+            }
+            Ok(Err(_panic)) => {
+                failed.push(check.name);
+                "FAILED".to_owned()
+            }
+            Err(_) => {
+                failed.push(check.name);
+                "FAILED (took more than 60 s)".to_owned()
+            }
+        };
+        println!("test {} ... {verdict}", check.name);
+    }
+    // A blocked helper thread of a failed check must not hold up the end.
+    runtime.shutdown_background();
+    let passed = checks.len() - failed.len();
+    let word = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {word}. {passed} passed; {} failed; {skipped} of them skipped; 0 ignored",
+        failed.len()
+    );
+    failed.len()
+}

@@ -1,0 +1,73 @@
+//! An agent without root: user namespaces, and no promise that it cannot keep.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use lonja_agent::containerizer::TaskEnd;
+use lonja_agent::isolation::{Layout, LimitKind};
+use lonja_agent::launcher::{Launcher, LauncherOptions};
+
+use crate::host::{Host, need_root, read_fifo};
+
+type Verdict = Result<(), String>;
+
+/// Runs this binary again as another user, where [`run`] makes the assertions.
+pub async fn without_root_containers_run_and_limits_are_said_to_be_off(_: &Launcher) -> Verdict {
+    need_root()?;
+    let user = "65534";
+    // The binary and its working directory have to be readable for that user: a copy is.
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("containers");
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    std::os::unix::fs::chown(dir.path(), Some(65_534), Some(65_534)).unwrap();
+
+    let output = Command::new("setpriv")
+        .args(["--reuid", user, "--regid", user, "--clear-groups"])
+        .arg(&copy)
+        .args(["without-root", dir.path().to_str().unwrap()])
+        .env("TMPDIR", dir.path())
+        .current_dir("/")
+        .output();
+    let output = output.map_err(|error| format!("cannot run setpriv: {error}"))?;
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    Ok(())
+}
+
+/// What an agent without root can do.
+pub fn run(_work: &Path) {
+    let launcher = Launcher::fork(LauncherOptions::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(check(&launcher));
+    drop(runtime);
+    launcher.stop().unwrap();
+}
+
+async fn check(launcher: &Launcher) {
+    let host = Host::new(launcher);
+    assert!(matches!(host.layout, Layout::Unlimited { .. }), "{:?}", host.layout);
+    for enforcement in host.layout.what_is_enforced() {
+        let whole_death = enforcement.limit == LimitKind::WholeDeath;
+        assert_eq!(enforcement.not_enforced.is_none(), whole_death, "{enforcement:?}");
+    }
+
+    let output = host.output(host.spec("c1", "id -u; echo $$; exit 4")).await;
+    assert_eq!(output, "0\n2\n");
+    assert_eq!(host.end_of("c1").await.status, Some(TaskEnd::Exited(4)));
+
+    let mut other = host.spec("c2", "true");
+    other.user = Some("root".into());
+    let failure = host.fail(other).await;
+    assert!(failure.message.contains("does not run as root"), "{failure}");
+
+    let fifo = host.make_fifo("c3");
+    let line = "trap '' TERM; setsid sleep 1000 & echo ready > fifo; sleep 1000";
+    host.start_shell("c3", line).await;
+    read_fifo(&fifo).await;
+    host.kill("c3", Duration::from_millis(20)).await;
+    let record = host.end_of("c3").await;
+    assert_eq!(record.status, Some(TaskEnd::Signaled(libc::SIGKILL)));
+    host.assert_no_traces();
+}

@@ -1,0 +1,88 @@
+//! Connecting, subscribing, noticing silence, coming back.
+
+use std::time::Duration;
+
+use lonja_model::Timestamp;
+
+/// The first wait before another try to connect, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// Heartbeats that may be missed before the connection counts as dead.
+const MISSED_HEARTBEATS: u32 = 5;
+
+/// How long a SUBSCRIBE may go unanswered.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Where the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// To be made at this time.
+    Waiting(Timestamp),
+    /// Being made by the shell.
+    Connecting,
+    /// SUBSCRIBE is sent; answered by then.
+    Subscribing(Timestamp),
+    /// Stands; the next word of the master comes by then.
+    Subscribed { silent_at: Timestamp, heartbeat: Duration },
+    /// Over for good.
+    Closed,
+}
+
+/// The connection, and how often it failed in a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) link: Link,
+    failures: u32,
+    draws: u64,
+}
+
+impl Subscription {
+    pub(crate) fn new(now: Timestamp, seed: u64) -> Self {
+        Self { link: Link::Waiting(now), failures: 0, draws: seed }
+    }
+
+    pub(crate) fn is_subscribed(&self) -> bool {
+        matches!(self.link, Link::Subscribed { .. })
+    }
+
+    pub(crate) fn connected(&mut self, now: Timestamp) {
+        self.link = Link::Subscribing(now + SUBSCRIBE_TIMEOUT);
+    }
+
+    pub(crate) fn subscribed(&mut self, now: Timestamp, heartbeat: Duration) {
+        self.failures = 0;
+        self.link = Link::Subscribed { silent_at: now + heartbeat * MISSED_HEARTBEATS, heartbeat };
+    }
+
+    /// The master said something.
+    pub(crate) fn heard(&mut self, now: Timestamp) {
+        if let Link::Subscribed { heartbeat, .. } = self.link {
+            self.link = Link::Subscribed { silent_at: now + heartbeat * MISSED_HEARTBEATS, heartbeat };
+        }
+    }
+
+    /// The connection is lost or was never made: another try after a wait that doubles, with jitter, so
+    /// that frameworks do not come back all at once.
+    pub(crate) fn lost(&mut self, now: Timestamp) {
+        let wait = (BACKOFF.0 * 2_u32.saturating_pow(self.failures.min(10))).min(BACKOFF.1);
+        self.failures = self.failures.saturating_add(1);
+        let jitter = wait / 256 * u32::from(self.draw());
+        self.link = Link::Waiting(now + wait / 2 + jitter / 2);
+    }
+
+    fn draw(&mut self) -> u8 {
+        // SplitMix64, the first byte.
+        self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.draws;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)).to_le_bytes()[0]
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        match self.link {
+            Link::Waiting(at) | Link::Subscribing(at) | Link::Subscribed { silent_at: at, .. } => Some(at),
+            Link::Connecting | Link::Closed => None,
+        }
+    }
+}

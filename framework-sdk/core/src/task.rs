@@ -1,0 +1,202 @@
+//! Describing a task.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::ids::InvalidId;
+use lonja_model::labels::Labels;
+use lonja_model::resources::{InvalidScalar, Scalar};
+use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
+
+use crate::placement::fit;
+
+/// What a task needs. Amounts in thousandths; mem and disk of MiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    /// CPUs.
+    pub cpus: Scalar,
+    /// Memory.
+    pub mem: Scalar,
+    /// Disk.
+    pub disk: Scalar,
+    /// How many ports, whichever.
+    pub ports: usize,
+}
+
+/// A task to be placed: a program and what it needs, without an agent as yet.
+///
+/// ```
+/// use lonja_sdk_core::Task;
+/// let task = Task::shell("echo hello")?.cpus(0.5)?.mem_mib(64.0)?.env("LANG", "C");
+/// # Ok::<(), lonja_sdk_core::InvalidTask>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Task {
+    name: Option<String>,
+    command: Command,
+    container: ContainerInfo,
+    need: Need,
+    kill_grace: Option<Duration>,
+    labels: Labels,
+}
+
+/// Why a task cannot be described so.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InvalidTask {
+    /// An amount that is none.
+    #[error("{what}: {why}")]
+    Amount {
+        /// Of which resource.
+        what: &'static str,
+        /// What is wrong with it.
+        why: InvalidScalar,
+    },
+    /// No command at all.
+    #[error("a task needs a command")]
+    NoCommand,
+    /// A path of a volume that is not absolute.
+    #[error("the host path of volume {0:?} is not absolute")]
+    Volume(String),
+    /// An id that is none.
+    #[error("{0}")]
+    Id(#[from] InvalidId),
+    /// Asks for nothing.
+    #[error("a task needs at least some cpus or mem")]
+    NoResources,
+}
+
+impl Task {
+    /// A line for `/bin/sh -c`, with 0.1 CPUs and 32 MiB unless told otherwise.
+    pub fn shell(line: impl Into<String>) -> Result<Self, InvalidTask> {
+        let line = line.into();
+        if line.trim().is_empty() {
+            return Err(InvalidTask::NoCommand);
+        }
+        Ok(Self::with(Program::Shell(line)))
+    }
+
+    /// A program and its arguments, the program's own name first; no shell sees them.
+    pub fn argv<T: Into<String>>(words: impl IntoIterator<Item = T>) -> Result<Self, InvalidTask> {
+        let arguments: Vec<String> = words.into_iter().map(Into::into).collect();
+        match arguments.first() {
+            Some(path) if !path.is_empty() => Ok(Self::with(Program::Exec { path: path.clone(), arguments })),
+            Some(_) | None => Err(InvalidTask::NoCommand),
+        }
+    }
+
+    fn with(program: Program) -> Self {
+        let thousandths = |amount| Scalar::from_thousandths(amount).unwrap_or_default();
+        Self {
+            name: None,
+            command: Command { program, environment: BTreeMap::new(), user: None },
+            container: ContainerInfo::default(),
+            need: Need { cpus: thousandths(100), mem: thousandths(32_000), ..Need::default() },
+            kill_grace: None,
+            labels: Labels::default(),
+        }
+    }
+
+    /// For people; without this, the task's id.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// So many CPUs. Errors: negative, not a number, too large.
+    pub fn cpus(mut self, cpus: f64) -> Result<Self, InvalidTask> {
+        self.need.cpus = Scalar::from_f64(cpus).map_err(|why| InvalidTask::Amount { what: "cpus", why })?;
+        Ok(self)
+    }
+
+    /// So much memory, in MiB. Errors: negative, not a number, too large.
+    pub fn mem_mib(mut self, mib: f64) -> Result<Self, InvalidTask> {
+        self.need.mem = Scalar::from_f64(mib).map_err(|why| InvalidTask::Amount { what: "mem", why })?;
+        Ok(self)
+    }
+
+    /// So much disk, in MiB. Errors: negative, not a number, too large.
+    pub fn disk_mib(mut self, mib: f64) -> Result<Self, InvalidTask> {
+        self.need.disk = Scalar::from_f64(mib).map_err(|why| InvalidTask::Amount { what: "disk", why })?;
+        Ok(self)
+    }
+
+    /// So many ports, whichever the offer has; the task finds them in `PORT0`, `PORT1` and so on.
+    #[must_use]
+    pub fn ports(mut self, count: usize) -> Self {
+        self.need.ports = count;
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.command.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// The user it runs as; without this, the framework's.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.command.user = Some(user.into());
+        self
+    }
+
+    /// Shows a path of the agent's host inside. Errors: the host's path is not absolute.
+    pub fn volume(
+        mut self,
+        host: impl Into<String>,
+        inside: impl Into<String>,
+        read_only: bool,
+    ) -> Result<Self, InvalidTask> {
+        let host_path = host.into();
+        if !host_path.starts_with('/') {
+            return Err(InvalidTask::Volume(host_path));
+        }
+        self.container.volumes.push(Volume { host_path, container_path: inside.into(), read_only });
+        Ok(self)
+    }
+
+    /// How long a kill waits between asking and forcing; without this, the agent's default.
+    #[must_use]
+    pub fn kill_grace(mut self, grace: Duration) -> Self {
+        self.kill_grace = Some(grace);
+        self
+    }
+
+    /// A label.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.0.push((key.into(), Some(value.into())));
+        self
+    }
+
+    /// What it needs.
+    pub fn need(&self) -> &Need {
+        &self.need
+    }
+
+    /// The task as `id` on `offer`, with what it needs taken from the offer; `None` if it does not fit.
+    pub fn on(&self, offer: &Offer, id: TaskId) -> Option<TaskInfo> {
+        let resources = fit(&offer.resources, &self.need)?;
+        Some(self.with_resources(&offer.agent, id, resources))
+    }
+
+    /// The task as `id` on `agent`, with resources that were chosen already.
+    pub fn with_resources(&self, agent: &AgentId, id: TaskId, resources: Resources) -> TaskInfo {
+        TaskInfo {
+            name: self.name.clone().unwrap_or_else(|| id.to_string()),
+            id,
+            agent: agent.clone(),
+            resources,
+            limits: BTreeMap::new(),
+            command: self.command.clone(),
+            container: self.container.clone(),
+            kill_grace: self.kill_grace,
+            max_completion_time: None,
+            labels: self.labels.clone(),
+            discovery: None,
+        }
+    }
+}

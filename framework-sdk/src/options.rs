@@ -1,0 +1,76 @@
+//! What a framework says of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lonja_model::framework::Capability;
+use lonja_model::labels::Labels;
+use lonja_model::role::InvalidRole;
+use lonja_model::{FrameworkId, FrameworkInfo, Role};
+
+/// A framework's description, with defaults that suit most.
+#[derive(Clone, Debug)]
+pub struct FrameworkOptions {
+    pub(crate) info: FrameworkInfo,
+    pub(crate) id: Option<FrameworkId>,
+}
+
+impl FrameworkOptions {
+    /// A framework called `name`, in the default role, whose tasks run as root and outlive a lost connection
+    /// by a minute. It understands partitions, several roles and refined reservations.
+    pub fn named(name: impl Into<String>) -> Self {
+        let info = FrameworkInfo {
+            user: "root".to_owned(),
+            name: name.into(),
+            failover_timeout: Duration::from_secs(60),
+            checkpoint: true,
+            hostname: None,
+            principal: None,
+            webui_url: None,
+            capabilities: BTreeSet::from([
+                Capability::PartitionAware,
+                Capability::MultiRole,
+                Capability::ReservationRefinement,
+                Capability::TaskKillingState,
+            ]),
+            labels: Labels::default(),
+            roles: BTreeSet::from([Role::default_role()]),
+            minimum_offers: BTreeMap::new(),
+        };
+        Self { info, id: None }
+    }
+
+    /// Runs tasks as `user` unless they name another.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.info.user = user.into();
+        self
+    }
+
+    /// Subscribes with this role in place of the default one. Errors: it is no role name.
+    pub fn role(mut self, role: &str) -> Result<Self, InvalidRole> {
+        self.info.roles = BTreeSet::from([Role::new(role)?]);
+        Ok(self)
+    }
+
+    /// How long tasks outlive a lost connection; zero: not at all.
+    #[must_use]
+    pub fn failover_timeout(mut self, timeout: Duration) -> Self {
+        self.info.failover_timeout = timeout;
+        self
+    }
+
+    /// Understands `capability` too.
+    #[must_use]
+    pub fn capability(mut self, capability: Capability) -> Self {
+        self.info.capabilities.insert(capability);
+        self
+    }
+
+    /// Comes back as the framework of this id.
+    #[must_use]
+    pub fn id(mut self, id: FrameworkId) -> Self {
+        self.id = Some(id);
+        self
+    }
+}

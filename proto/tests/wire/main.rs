@@ -1,0 +1,7 @@
+//! The door from both sides: what goes out comes back, and what is wrong is refused by name.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod golden;
+mod refusals;
+mod round_trip;
+mod values;
