@@ -1,31 +1,32 @@
-//! A batch framework: it brings the jobs of its [`Plan`] to their ends.
+//! A batch scheduler: it brings the jobs of its [`Plan`] to their ends.
 //!
-//! It notes durably what it is about to launch before it says so, and what it was told before it
-//! acknowledges it; so a kill at any moment loses nothing. After a restart it asks where its tasks stand.
+//! It is an ordinary [`Scheduler`] of the SDK. It notes durably what it is about to launch before the launch
+//! is sent, and what it was told before that is acknowledged; so a kill at any moment loses nothing. After a
+//! restart it hands the tasks it remembers to the library, which asks where they stand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lonja_model::framework::Capability;
-use lonja_model::offer::Filters;
-use lonja_model::operation::{LaunchTask, Operation};
-use lonja_model::scheduler::{self, Call, CallResult};
+use lonja_model::scheduler::MasterInfo;
 use lonja_model::{
-    AgentId, FrameworkId, FrameworkInfo, Offer, OfferId, Resources, Role, TaskId, TaskInfo, TaskState,
-    TaskStatus, Timestamp,
+    AgentId, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskId, TaskInfo, TaskState, TaskStatus,
+    Timestamp,
 };
+use lonja_sdk_core::{Effects, Event, Framework, Options, Outcome, Plan, Scheduler};
 
 use crate::disk::Durable;
 use crate::hosts::Core;
-use crate::random::Random;
-use crate::workload::{Goal, Plan};
+use crate::workload::{self, Goal};
 
-/// How often it asks where its tasks stand, and repeats kills.
-const ASK_AGAIN: Duration = Duration::from_secs(20);
+/// How often kills are repeated.
+const KILL_AGAIN: Duration = Duration::from_secs(20);
 
 /// What a framework remembers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notebook {
+    /// Grows with each change.
+    version: u64,
     id: Option<FrameworkId>,
     jobs: BTreeMap<usize, Standing>,
     pub(crate) tasks: BTreeMap<TaskId, Attempt>,
@@ -48,7 +49,7 @@ struct Standing {
 pub(crate) struct Attempt {
     job: usize,
     agent: AgentId,
-    pub(crate) state: TaskState,
+    state: TaskState,
 }
 
 impl Durable for Notebook {
@@ -58,331 +59,234 @@ impl Durable for Notebook {
     }
 }
 
-/// What happens to a framework.
-pub(crate) enum Event {
-    Opened,
-    Closed,
-    Received(scheduler::Event),
-    Answered(u64, CallResult),
-    Tick,
+impl Notebook {
+    fn all_jobs_done(&self, plan: &workload::Plan) -> bool {
+        (0..plan.jobs.len()).all(|job| self.jobs.get(&job).is_some_and(|standing| standing.done))
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = (&TaskId, &Attempt)> {
+        self.tasks.iter().filter(|(_, attempt)| !attempt.state.is_terminal())
+    }
+
+    /// What is still waited for, in words; `None`: all that was wanted is there.
+    pub(crate) fn waits_for(&self, plan: &workload::Plan) -> Option<String> {
+        let open = |job: &usize| !self.jobs.get(job).is_some_and(|standing| standing.done);
+        let open: Vec<_> = (0..plan.jobs.len()).filter(open).collect();
+        let tasks: Vec<_> = self
+            .unfinished()
+            .map(|(id, attempt)| format!("{id} {} on {}", attempt.state, attempt.agent))
+            .collect();
+        let done = open.is_empty() && if plan.tears_down { self.gone } else { tasks.is_empty() };
+        (!done).then(|| format!("{} waits for jobs {open:?} and tasks {tasks:?}", plan.name))
+    }
 }
 
-/// What it wants done, in field order.
+/// The SDK's framework with a batch scheduler in it.
+pub(crate) struct Client {
+    framework: Framework<Batch>,
+    durable: u64,
+}
+
+/// What a framework wants done, in field order.
 #[derive(Default)]
-pub(crate) struct Effects {
+pub(crate) struct Wishes {
     pub(crate) persist: Option<Box<Notebook>>,
-    pub(crate) send: Vec<(u64, Call)>,
+    pub(crate) effects: Effects,
 }
 
-/// The framework. Its `Core` is the same as that of the daemons.
-pub(crate) struct Batch {
-    plan: Plan,
-    random: Random,
-    born: Timestamp,
-    pub(crate) notes: Notebook,
-    changed: bool,
-    subscribed: bool,
-    suppressed: bool,
-    calls: u64,
-    teardown: Option<u64>,
-    hand: BTreeMap<OfferId, Offer>,
-    decide_at: Option<Timestamp>,
-    ask_at: Option<Timestamp>,
-    /// When a task that is to be killed will be.
-    kill_at: BTreeMap<TaskId, Timestamp>,
-    send: Vec<(u64, Call)>,
-}
-
-impl Core for Batch {
+impl Core for Client {
     type Event = Event;
-    type Effects = Effects;
+    type Effects = Wishes;
+    const BATCHES: bool = false;
 
-    fn handle(&mut self, now: Timestamp, event: Event) -> Effects {
-        match event {
-            Event::Opened => self.subscribe(),
-            Event::Closed => self.disconnected(),
-            Event::Received(event) => self.received(now, event),
-            Event::Answered(call, answer) => self.answered(call, &answer),
-            Event::Tick => {}
+    fn handle(&mut self, now: Timestamp, event: Event) -> Wishes {
+        let effects = self.framework.handle(now, event);
+        let mut notes = self.framework.scheduler().notes.clone();
+        match &effects.finished {
+            Some(Outcome::TornDown) => notes.gone = true,
+            Some(Outcome::EndedByMaster { .. }) => notes.gone = notes.leaving,
+            Some(Outcome::Left { .. }) | None => {}
         }
-        self.due(now);
-        let persist = std::mem::take(&mut self.changed).then(|| Box::new(self.notes.clone()));
-        Effects { persist, send: std::mem::take(&mut self.send) }
+        let changed = notes.version != self.durable || notes.gone;
+        self.durable = notes.version;
+        Wishes { persist: changed.then(|| Box::new(notes)), effects }
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        if !self.subscribed {
-            return None;
-        }
-        let times = [self.decide_at, self.ask_at, self.kill_at.values().min().copied(), self.next_wanted()];
-        times.into_iter().flatten().min()
+        self.framework.next_deadline()
     }
 
     fn tick() -> Event {
         Event::Tick
     }
 
-    fn append(all: &mut Effects, later: Effects) {
-        all.persist = later.persist.or(all.persist.take());
-        all.send.extend(later.send);
+    fn append(all: &mut Wishes, later: Wishes) {
+        *all = later;
     }
 
-    fn must_commit(effects: &Effects) -> bool {
-        effects.persist.is_some()
+    fn must_commit(wishes: &Wishes) -> bool {
+        wishes.persist.is_some()
+    }
+}
+
+impl Client {
+    /// The framework that carries out `plan` and remembers `notes`; its first ever start was at `born`.
+    pub(crate) fn new(
+        now: Timestamp,
+        born: Timestamp,
+        plan: workload::Plan,
+        notes: Notebook,
+        seed: u64,
+    ) -> Self {
+        let options = Options { info: describe(&plan), id: notes.id.clone(), seed };
+        let durable = notes.version;
+        Self { framework: Framework::new(now, options, Batch::new(now, born, plan, notes)), durable }
+    }
+
+    /// The library's own promises.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        lonja_sdk_core::invariants::check(&self.framework)
+    }
+}
+
+fn describe(plan: &workload::Plan) -> FrameworkInfo {
+    let mut capabilities = BTreeSet::from([Capability::PartitionAware, Capability::MultiRole]);
+    if plan.knows_killing {
+        capabilities.insert(Capability::TaskKillingState);
+    }
+    FrameworkInfo {
+        user: "nobody".to_owned(),
+        name: plan.name.clone(),
+        failover_timeout: Duration::from_secs(24 * 3600),
+        checkpoint: true,
+        hostname: None,
+        principal: None,
+        webui_url: None,
+        capabilities,
+        labels: Default::default(),
+        roles: BTreeSet::from([Role::new(&plan.role).expect("a plan's role is a role")]),
+        minimum_offers: BTreeMap::new(),
+    }
+}
+
+/// The scheduler.
+struct Batch {
+    plan: workload::Plan,
+    now: Timestamp,
+    born: Timestamp,
+    notes: Notebook,
+    /// When a task that is to be killed will be.
+    kill_at: BTreeMap<TaskId, Timestamp>,
+}
+
+impl Scheduler for Batch {
+    fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
+        self.now = now;
+        let mut plan = Plan::new();
+        for offer in offers {
+            let tasks = self.place(now, offer);
+            if !tasks.is_empty() {
+                plan = plan.launch(offer, tasks);
+            }
+        }
+        plan
+    }
+
+    fn update(&mut self, now: Timestamp, status: &TaskStatus) -> Plan {
+        self.now = now;
+        let told = status.state;
+        let Some(attempt) = self.notes.tasks.get_mut(&status.task) else { return Plan::new() };
+        if !attempt.state.may_become(told) || attempt.state == told {
+            return Plan::new();
+        }
+        attempt.state = told;
+        self.notes.version += 1;
+        let job = attempt.job;
+        let goal = self.plan.jobs[job].goal;
+        let standing = self.notes.jobs.entry(job).or_default();
+        if told.is_terminal() && standing.current.as_ref() == Some(&status.task) {
+            standing.current = None;
+            standing.failures += usize::from(told == TaskState::Failed);
+        }
+        standing.done |= reaches(goal, told);
+        match goal {
+            _ if told.is_terminal() => {
+                self.kill_at.remove(&status.task);
+            }
+            Goal::Kill { after } if told == TaskState::Running => {
+                self.kill_at.entry(status.task.clone()).or_insert(now + after);
+            }
+            Goal::Kill { .. } | Goal::Finish | Goal::Linger => {}
+        }
+        self.leave_if_done()
+    }
+
+    fn wants_offers(&self) -> bool {
+        let wanted = |job| self.is_open(job) && self.wanted_at(job) <= self.now;
+        !self.notes.leaving && (0..self.plan.jobs.len()).any(wanted)
+    }
+
+    fn subscribed(&mut self, now: Timestamp, framework: &FrameworkId, _master: &MasterInfo) -> Plan {
+        self.now = now;
+        if self.notes.id.as_ref() != Some(framework) {
+            self.notes.id = Some(framework.clone());
+            self.notes.version += 1;
+        }
+        if self.notes.leaving {
+            return Plan::new().tear_down();
+        }
+        let tasks = self.notes.unfinished().map(|(id, attempt)| (id.clone(), attempt.agent.clone()));
+        Plan::new().remember(tasks)
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        if self.notes.leaving {
+            return None;
+        }
+        let jobs = (0..self.plan.jobs.len()).filter(|job| self.is_open(*job));
+        let wanted = jobs.map(|job| self.wanted_at(job)).filter(|at| *at > self.now).min();
+        lonja_model::time::earliest(wanted, self.kill_at.values().min().copied())
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Plan {
+        self.now = now;
+        let due = self.kill_at.iter().filter(|(_, at)| **at <= now);
+        let due: Vec<TaskId> = due.map(|(task, _)| task.clone()).collect();
+        due.into_iter().fold(Plan::new(), |plan, task| {
+            self.kill_at.insert(task.clone(), now + KILL_AGAIN);
+            plan.kill(task, None)
+        })
     }
 }
 
 impl Batch {
-    /// The framework that carries out `plan` and remembers `notes`; its first ever start was at `born`.
-    pub(crate) fn new(now: Timestamp, born: Timestamp, plan: Plan, notes: Notebook, random: Random) -> Self {
+    fn new(now: Timestamp, born: Timestamp, plan: workload::Plan, notes: Notebook) -> Self {
         let mut kill_at = BTreeMap::new();
-        for (id, attempt) in notes.tasks.iter().filter(|(_, attempt)| !attempt.state.is_terminal()) {
+        for (id, attempt) in notes.unfinished() {
             if let Goal::Kill { after } = plan.jobs[attempt.job].goal {
                 kill_at.insert(id.clone(), now + after);
             }
         }
-        Self {
-            plan,
-            random,
-            born,
-            notes,
-            changed: false,
-            subscribed: false,
-            suppressed: false,
-            calls: 0,
-            teardown: None,
-            hand: BTreeMap::new(),
-            decide_at: None,
-            ask_at: None,
-            kill_at,
-            send: Vec::new(),
-        }
+        Self { plan, now, born, notes, kill_at }
     }
 
-    /// Has it all that it wanted?
-    pub(crate) fn is_done(&self) -> bool {
-        let all = self.all_jobs_done();
-        if self.plan.tears_down { all && self.notes.gone } else { all && self.unfinished().is_empty() }
+    fn leave_if_done(&mut self) -> Plan {
+        if !self.plan.tears_down || self.notes.leaving || !self.notes.all_jobs_done(&self.plan) {
+            return Plan::new();
+        }
+        self.notes.leaving = true;
+        self.notes.version += 1;
+        Plan::new().tear_down()
     }
 
-    /// What it still waits for, in words.
-    pub(crate) fn waits_for(&self) -> String {
-        let open: Vec<_> =
-            (0..self.plan.jobs.len()).filter(|job| !self.standing(*job).is_some_and(|s| s.done)).collect();
-        let tasks: Vec<_> =
-            self.notes.tasks.iter().filter(|(_, attempt)| !attempt.state.is_terminal()).collect();
-        format!("{} waits for jobs {open:?} and tasks {tasks:?}", self.plan.name)
-    }
-
-    fn all_jobs_done(&self) -> bool {
-        (0..self.plan.jobs.len()).all(|job| self.standing(job).is_some_and(|standing| standing.done))
-    }
-
-    fn standing(&self, job: usize) -> Option<&Standing> {
-        self.notes.jobs.get(&job)
-    }
-
-    fn unfinished(&self) -> Vec<(TaskId, Option<AgentId>)> {
-        let tasks = self.notes.tasks.iter();
-        tasks
-            .filter(|(_, attempt)| !attempt.state.is_terminal())
-            .map(|(id, attempt)| (id.clone(), Some(attempt.agent.clone())))
-            .collect()
-    }
-
-    fn call(&mut self, call: Call) -> u64 {
-        self.calls += 1;
-        self.send.push((self.calls, call));
-        self.calls
-    }
-
-    fn subscribe(&mut self) {
-        let mut capabilities = BTreeSet::from([Capability::PartitionAware, Capability::MultiRole]);
-        if self.plan.knows_killing {
-            capabilities.insert(Capability::TaskKillingState);
-        }
-        let info = FrameworkInfo {
-            user: "nobody".to_owned(),
-            name: self.plan.name.clone(),
-            failover_timeout: Duration::from_secs(24 * 3600),
-            checkpoint: true,
-            hostname: None,
-            principal: None,
-            webui_url: None,
-            capabilities,
-            labels: Default::default(),
-            roles: BTreeSet::from([Role::new(&self.plan.role).expect("a plan's role is a role")]),
-            minimum_offers: BTreeMap::new(),
-        };
-        self.suppressed = false;
-        let framework = self.notes.id.clone();
-        self.call(Call::Subscribe { framework, info: Box::new(info), suppressed: BTreeSet::new() });
-    }
-
-    fn disconnected(&mut self) {
-        self.subscribed = false;
-        self.hand.clear();
-        self.decide_at = None;
-        self.teardown = None;
-    }
-
-    fn received(&mut self, now: Timestamp, event: scheduler::Event) {
-        match event {
-            scheduler::Event::Subscribed { framework, .. } => {
-                self.subscribed = true;
-                if self.notes.id.as_ref() != Some(&framework) {
-                    self.notes.id = Some(framework);
-                    self.changed = true;
-                }
-                if self.notes.leaving {
-                    self.teardown = Some(self.call(Call::Teardown));
-                }
-                self.ask_at = Some(now);
-            }
-            scheduler::Event::Offers(offers) => {
-                self.hand.extend(offers.into_iter().map(|offer| (offer.id.clone(), offer)));
-                let thinks = self.random.between(Duration::ZERO, self.plan.thinks);
-                self.decide_at = Some(self.decide_at.unwrap_or(now + thinks));
-            }
-            scheduler::Event::Rescind(offer) => {
-                self.hand.remove(&offer);
-            }
-            scheduler::Event::Update(status) => self.update(now, &status),
-            scheduler::Event::Error(reason) => {
-                if self.notes.leaving && reason.contains("removed") {
-                    self.left();
-                }
-            }
-            scheduler::Event::Heartbeat
-            | scheduler::Event::Message { .. }
-            | scheduler::Event::Failure { .. } => {}
-        }
-    }
-
-    fn answered(&mut self, call: u64, answer: &CallResult) {
-        if self.teardown == Some(call) && answer.is_ok() {
-            self.left();
-        }
-    }
-
-    /// It is torn down.
-    fn left(&mut self) {
-        self.notes.gone = true;
-        self.changed = true;
-        self.disconnected();
-        self.kill_at.clear();
-    }
-
-    fn update(&mut self, now: Timestamp, status: &TaskStatus) {
-        let told = status.state;
-        let failed = told == TaskState::Failed;
-        if let Some(attempt) = self.notes.tasks.get_mut(&status.task)
-            && attempt.state.may_become(told)
-            && attempt.state != told
-        {
-            attempt.state = told;
-            self.changed = true;
-            let goal = self.plan.jobs[attempt.job].goal;
-            let (job, reached) = (attempt.job, reaches(goal, told));
-            let standing = self.notes.jobs.entry(job).or_default();
-            if told.is_terminal() && standing.current.as_ref() == Some(&status.task) {
-                standing.current = None;
-                standing.failures += usize::from(failed);
-            }
-            standing.done |= reached;
-            self.after_update(now, status, goal);
-        }
-        if let (Some(update), Some(agent)) = (status.update, status.agent.clone()) {
-            self.call(Call::Acknowledge { agent, task: status.task.clone(), update });
-        }
-    }
-
-    fn after_update(&mut self, now: Timestamp, status: &TaskStatus, goal: Goal) {
-        match (goal, status.state) {
-            (_, state) if state.is_terminal() => {
-                self.kill_at.remove(&status.task);
-            }
-            (Goal::Kill { after }, TaskState::Running) => {
-                self.kill_at.entry(status.task.clone()).or_insert(now + after);
-            }
-            _ => {}
-        }
-        if self.all_jobs_done() && self.plan.tears_down && !self.notes.leaving {
-            self.notes.leaving = true;
-            self.teardown = Some(self.call(Call::Teardown));
-        }
-    }
-
-    /// Does whatever its time has come for.
-    fn due(&mut self, now: Timestamp) {
-        if !self.subscribed {
-            return;
-        }
-        if self.notes.leaving {
-            self.ask_at = None;
-            self.decide_at = None;
-            self.kill_at.clear();
-            return;
-        }
-        if self.suppressed && self.next_wanted().is_some_and(|at| at <= now) {
-            self.suppressed = false;
-            self.call(Call::Revive { roles: BTreeSet::new() });
-        }
-        if self.decide_at.is_some_and(|at| at <= now) {
-            self.decide_at = None;
-            self.decide(now);
-        }
-        if self.ask_at.is_some_and(|at| at <= now) {
-            self.ask_at = Some(now + ASK_AGAIN);
-            let tasks = self.unfinished();
-            if !tasks.is_empty() {
-                self.call(Call::Reconcile { tasks });
-            }
-        }
-        let due: Vec<TaskId> =
-            self.kill_at.iter().filter(|(_, at)| **at <= now).map(|(task, _)| task.clone()).collect();
-        for task in due {
-            let agent = self.notes.tasks.get(&task).map(|attempt| attempt.agent.clone());
-            self.kill_at.insert(task.clone(), now + ASK_AGAIN);
-            self.call(Call::Kill { task, agent, grace: None });
-        }
-    }
-
-    /// When the next job that waits for its time has to be offered for; only while suppressed.
-    fn next_wanted(&self) -> Option<Timestamp> {
-        if !self.suppressed {
-            return None;
-        }
-        let jobs = self.plan.jobs.iter().enumerate();
-        if self.notes.leaving {
-            return None;
-        }
-        jobs.filter(|(job, _)| self.is_open(*job)).map(|(_, job)| self.born + job.not_before).min()
+    fn wanted_at(&self, job: usize) -> Timestamp {
+        self.born + self.plan.jobs[job].not_before
     }
 
     /// Is a task to be launched for this job, now or later?
     fn is_open(&self, job: usize) -> bool {
-        self.standing(job).is_none_or(|standing| !standing.done && standing.current.is_none())
-    }
-
-    /// Answers every offer in hand.
-    fn decide(&mut self, now: Timestamp) {
-        for (id, offer) in std::mem::take(&mut self.hand) {
-            let tasks = self.place(now, &offer);
-            let offers = vec![id];
-            if tasks.is_empty() {
-                self.call(Call::Decline { offers, filters: Filters::DEFAULT });
-            } else {
-                let tasks = tasks.into_iter().map(|task| LaunchTask::Valid(Box::new(task))).collect();
-                let operations = vec![Operation::Launch(tasks)];
-                self.call(Call::Accept { offers, operations, filters: Filters::DEFAULT });
-            }
-        }
-        let wanted = |job: usize| self.is_open(job) && self.born + self.plan.jobs[job].not_before <= now;
-        if !(0..self.plan.jobs.len()).any(wanted) && !self.suppressed {
-            self.suppressed = true;
-            self.call(Call::Suppress { roles: BTreeSet::new() });
-        }
+        let standing = self.notes.jobs.get(&job);
+        standing.is_none_or(|standing| !standing.done && standing.current.is_none())
     }
 
     /// The tasks to launch on one offer; each is noted.
@@ -390,7 +294,7 @@ impl Batch {
         let mut left = offer.resources.clone();
         let mut tasks = Vec::new();
         for job in 0..self.plan.jobs.len() {
-            if !self.is_open(job) || self.born + self.plan.jobs[job].not_before > now {
+            if !self.is_open(job) || self.wanted_at(job) > now {
                 continue;
             }
             let Some(needs) = needs(&left, &self.plan.jobs[job].needs, self.plan.jobs[job].wants_port) else {
@@ -410,7 +314,7 @@ impl Batch {
         self.notes.tasks.insert(id.clone(), attempt);
         let standing = self.notes.jobs.entry(job).or_default();
         standing.current = Some(id.clone());
-        self.changed = true;
+        self.notes.version += 1;
         TaskInfo {
             name: id.to_string(),
             id,

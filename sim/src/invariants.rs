@@ -38,7 +38,7 @@ pub(crate) fn check(world: &World, node: Node) -> Result<(), Broken> {
             agent(world, index)?;
             machine(world, index)
         }
-        Node::Framework(_) => Ok(()),
+        Node::Framework(index) => framework(world, index),
     }
 }
 
@@ -67,6 +67,15 @@ fn agent(world: &World, index: usize) -> Result<(), Broken> {
         return wrong("INV-20", error);
     }
     Ok(())
+}
+
+/// The SDK's own promises: INV-3, 18.
+fn framework(world: &World, index: usize) -> Result<(), Broken> {
+    let Some(process) = &world.frameworks[index].process else { return Ok(()) };
+    process.core.check().map_err(|broken| match broken.split_once(": ") {
+        Some((invariant, what)) => Broken::new(invariant, what),
+        None => Broken::new("framework", broken),
+    })
 }
 
 /// INV-2 on the machine itself: its live containers need no more than it has.

@@ -37,7 +37,12 @@ impl World {
             Node::Agent(i) => self.start_agent(i, life),
             Node::Framework(i) => self.start_framework(i, life),
         }
-        self.dial_soon(node);
+        if matches!(node, Node::Agent(_)) {
+            self.dial_soon(node);
+        }
+        if self.life(node).is_none() {
+            return Ok(());
+        }
         self.begin_commit(node)
     }
 
@@ -54,13 +59,15 @@ impl World {
         if self.life(node) != Some(life) || self.link(node).is_none_or(|link| link.is_some()) {
             return;
         }
-        if let Node::Framework(i) = node
-            && self.frameworks[i].disk.committed().gone
-        {
-            return;
-        }
         if self.master.process.is_none() {
-            self.dial_soon(node);
+            // The SDK has a back-off of its own; of agents the shell knocks again.
+            if let Node::Framework(i) = node
+                && let Some(process) = self.frameworks[i].process.as_mut()
+            {
+                process.take(lonja_sdk_core::Event::Disconnected { why: "connection refused".to_owned() });
+            } else {
+                self.dial_soon(node);
+            }
             return;
         }
         let id = self.network.open(node);

@@ -15,10 +15,10 @@ pub(crate) fn unsettled(world: &World) -> Option<String> {
 }
 
 fn frameworks(world: &World) -> Option<String> {
-    world.frameworks.iter().enumerate().find_map(|(index, host)| match &host.process {
-        None => Some(format!("framework {index} is down")),
-        Some(process) if !process.core.is_done() => Some(process.core.waits_for()),
-        Some(_) => None,
+    world.frameworks.iter().enumerate().find_map(|(index, host)| {
+        let notes = host.disk.committed();
+        let down = host.process.is_none() && !notes.gone;
+        if down { Some(format!("framework {index} is down")) } else { notes.waits_for(&host.plan) }
     })
 }
 

@@ -108,8 +108,6 @@ pub(crate) struct Plan {
     pub(crate) tears_down: bool,
     /// Does it know TASK_KILLING?
     pub(crate) knows_killing: bool,
-    /// The longest it thinks about an offer.
-    pub(crate) thinks: Duration,
 }
 
 impl Plan {
@@ -123,7 +121,6 @@ impl Plan {
             jobs: (0..jobs).map(|_| job(random, tears_down, time)).collect(),
             tears_down,
             knows_killing: random.chance(50),
-            thinks: [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(3)][random.index(3)],
         }
     }
 }

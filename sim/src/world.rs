@@ -238,7 +238,7 @@ impl World {
             Happening::Arrival { id, to, payload } => self.arrive(id, to, payload)?,
             Happening::Dial { node, life } => {
                 self.dial(node, life);
-                None
+                Some(node)
             }
             Happening::Start(node) => {
                 self.start(node)?;
@@ -330,7 +330,7 @@ impl World {
                         None | Some(Turn::Idle) => return Ok(()),
                         Some(Turn::Commits) => true,
                         Some(Turn::Acts(effects)) => {
-                            self.act_framework(i, effects);
+                            self.act_framework(i, effects)?;
                             false
                         }
                     }
@@ -374,8 +374,7 @@ impl World {
                     self.frameworks[i].process.as_mut().and_then(|process| process.committing.take());
                 let Some(mut effects) = effects else { return Ok(()) };
                 self.commit_framework(i, &mut effects);
-                self.act_framework(i, effects);
-                Ok(())
+                self.act_framework(i, effects)
             }
         }
     }

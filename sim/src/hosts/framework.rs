@@ -2,9 +2,10 @@
 
 use lonja_model::scheduler::{self, Call};
 use lonja_model::{FrameworkId, Timestamp};
+use lonja_sdk_core::{Event, Outcome};
 
 use crate::Mutant;
-use crate::batch::{Batch, Effects, Event, Notebook};
+use crate::batch::{Client, Notebook, Wishes};
 use crate::disk::Disk;
 use crate::hosts::Process;
 use crate::invariants::Broken;
@@ -19,7 +20,7 @@ pub(crate) struct FrameworkHost {
     pub(crate) plan: Plan,
     born: Timestamp,
     pub(crate) disk: Disk<Notebook>,
-    pub(crate) process: Option<Process<Batch>>,
+    pub(crate) process: Option<Process<Client>>,
     pub(crate) link: Option<ConnectionId>,
     /// The id that the master gave over the present link.
     pub(crate) speaks_as: Option<FrameworkId>,
@@ -34,25 +35,31 @@ impl FrameworkHost {
 impl World {
     /// A framework starts on what is durable.
     pub(crate) fn start_framework(&mut self, index: usize, life: u64) {
-        let random = self.random.fork();
+        let seed = self.random.next();
         let host = &mut self.frameworks[index];
         let notes = host.disk.committed().clone();
-        let core = Batch::new(self.now, host.born, host.plan.clone(), notes, random);
-        host.process = Some(Process::starting(life, core, Effects::default()));
+        if notes.gone {
+            return;
+        }
+        let core = Client::new(self.now, host.born, host.plan.clone(), notes, seed);
+        host.process = Some(Process::starting(life, core, Wishes::default()));
     }
 
     /// A framework's notes become durable.
-    pub(crate) fn commit_framework(&mut self, index: usize, effects: &mut Effects) {
+    pub(crate) fn commit_framework(&mut self, index: usize, effects: &mut Wishes) {
         let forgetful = self.forgets(Mutant::FrameworkForgets, self.frameworks[index].disk.commits());
         let batch = effects.persist.take().into_iter().collect();
         self.frameworks[index].disk.commit(batch, forgetful);
     }
 
     /// Does what a framework wants, all that it rests on being durable.
-    pub(crate) fn act_framework(&mut self, index: usize, effects: Effects) {
-        let host = &self.frameworks[index];
-        let gone = host.process.as_ref().is_some_and(|process| process.core.notes.gone);
-        if let Some(link) = host.link {
+    pub(crate) fn act_framework(&mut self, index: usize, wishes: Wishes) -> Result<(), Broken> {
+        let node = Node::Framework(index);
+        let effects = wishes.effects;
+        if effects.connect {
+            self.dial_soon(node);
+        }
+        if let Some(link) = self.frameworks[index].link {
             for (id, call) in effects.send {
                 if let Call::Acknowledge { update, .. } = &call {
                     self.oracle.acknowledges(*update);
@@ -60,8 +67,15 @@ impl World {
                 self.send(link, End::Master, Payload::Call(id, Box::new(call)));
             }
         }
-        if gone {
-            self.hang_up(Node::Framework(index));
+        if effects.disconnect {
+            self.hang_up(node);
+            self.frameworks[index].speaks_as = None;
+        }
+        match effects.finished {
+            Some(Outcome::EndedByMaster { why }) if !self.frameworks[index].disk.committed().gone => {
+                Err(Broken::new("liveness", format!("framework {index} was ended by the master: {why}")))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -78,15 +92,14 @@ impl World {
         let host = &mut self.frameworks[index];
         let Some(process) = host.process.as_mut() else { return Ok(()) };
         match payload {
-            Payload::Opened => process.take(Event::Opened),
+            Payload::Opened => process.take(Event::Connected),
             Payload::ToFramework(event) => process.take(Event::Received(*event)),
-            Payload::Answer(call, answer) => process.take(Event::Answered(call, answer)),
+            Payload::Answer(id, result) => process.take(Event::Answered { id, result }),
             Payload::Closed => {
                 if host.link == Some(id) {
                     host.link = None;
                     host.speaks_as = None;
-                    process.take(Event::Closed);
-                    self.dial_soon(Node::Framework(index));
+                    process.take(Event::Disconnected { why: "closed".to_owned() });
                 }
             }
             Payload::FromAgent(_) | Payload::ToAgent(_) | Payload::Call(..) => {

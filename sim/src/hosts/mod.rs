@@ -18,6 +18,8 @@ pub(crate) trait Core {
     type Event;
     /// What it wants done.
     type Effects: Default;
+    /// Does its daemon take all events that are ready before it commits, or one?
+    const BATCHES: bool = true;
 
     fn handle(&mut self, now: Timestamp, event: Self::Event) -> Self::Effects;
     fn next_deadline(&self) -> Option<Timestamp>;
@@ -65,8 +67,11 @@ impl<C: Core> Process<C> {
             return Turn::Idle;
         }
         let mut effects = C::Effects::default();
-        for event in self.inbox.drain(..) {
+        while let Some(event) = self.inbox.pop_front() {
             C::append(&mut effects, self.core.handle(now, event));
+            if !C::BATCHES {
+                break;
+            }
         }
         if C::must_commit(&effects) {
             self.committing = Some(effects);
