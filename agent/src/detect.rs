@@ -49,7 +49,7 @@ fn disk_bytes(work_dir: &Path) -> Option<u64> {
     let existing = work_dir.ancestors().find(|path| path.exists())?;
     let disk =
         nix::sys::statvfs::statvfs(if existing.as_os_str().is_empty() { Path::new(".") } else { existing });
-    disk.ok().map(|disk| disk.blocks_available() * disk.fragment_size())
+    disk.ok().map(|disk| disk.blocks() * disk.fragment_size())
 }
 
 /// Part `index` of `parts` equal parts of the host, with ports that no other part has.

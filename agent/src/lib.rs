@@ -37,6 +37,7 @@ use tokio::task::JoinHandle;
 pub use checkpoints::CheckpointError;
 pub use config::{Config, HostPaths};
 pub use handle::Handle;
+pub use lonja_agent_core::Policy;
 
 use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
 use isolation::{Enforcement, Layout};
@@ -206,6 +207,11 @@ impl Running {
         self.stop.send_replace(true);
     }
 
+    /// What asks it to stop, while somebody else waits for that.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
     /// Waits until it has stopped, by request or by failure.
     pub async fn stopped(mut self) -> Result<(), AgentError> {
         let result = tokio::select! {
@@ -220,5 +226,16 @@ impl Running {
             }
         }
         result
+    }
+}
+
+/// Asks a running agent to stop.
+#[derive(Clone, Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// Asks it to stop; see [`Running::stop`].
+    pub fn stop(&self) {
+        self.0.send_replace(true);
     }
 }

@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 
 pub use config::{Config, StoreKind};
 pub use handle::Handle;
+pub use lonja_master_core::Config as CoreConfig;
 pub use registrar::RegistryError;
 
 /// Why a master cannot start, or had to stop.
@@ -124,6 +125,11 @@ impl Running {
         self.stop.send_replace(true);
     }
 
+    /// What asks it to stop, while somebody else waits for that.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
     /// Waits until it has stopped, by request or by failure.
     pub async fn stopped(mut self) -> Result<(), MasterError> {
         let result = tokio::select! {
@@ -141,5 +147,16 @@ impl Running {
             self.server.abort();
         }
         result
+    }
+}
+
+/// Asks a running master to stop.
+#[derive(Clone, Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// Asks it to stop; see [`Running::stop`].
+    pub fn stop(&self) {
+        self.0.send_replace(true);
     }
 }

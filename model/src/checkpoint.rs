@@ -79,3 +79,27 @@ impl Checkpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::any_checkpoint_op;
+
+    proptest! {
+        /// A log may be played again from any point before its end.
+        #[test]
+        fn applying_changes_twice_does_no_harm(
+            changes in vec(any_checkpoint_op(), 0..8),
+            from in 0..8_usize,
+        ) {
+            let mut once = Checkpoint::default();
+            changes.iter().for_each(|change| once.apply(change.clone()));
+            let mut twice = once.clone();
+            changes.iter().skip(from).for_each(|change| twice.apply(change.clone()));
+            prop_assert_eq!(twice, once);
+        }
+    }
+}

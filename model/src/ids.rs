@@ -137,6 +137,8 @@ impl fmt::Debug for UpdateId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -148,5 +150,25 @@ mod tests {
         assert_eq!(TaskId::new(".."), Err(InvalidId::Reserved("..".into())));
         assert_eq!(TaskId::new("x".repeat(256)), Err(InvalidId::TooLong(256)));
         assert!(TaskId::new("x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn an_update_id_prints_as_32_digits() {
+        assert_eq!(UpdateId([0xab; 16]).to_string(), "ab".repeat(16));
+        assert_eq!(format!("{:?}", TaskId::new("t1").unwrap()), "TaskId(t1)");
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_is_one_path_component(text in r"(?s)([a-z./\\]|.){0,12}") {
+            let path = std::path::Path::new(&text);
+            match TaskId::new(&text) {
+                Ok(id) => {
+                    prop_assert_eq!(path.file_name(), Some(std::ffi::OsStr::new(id.as_str())));
+                    prop_assert_eq!(id.to_string().parse(), Ok(id));
+                }
+                Err(error) => prop_assert!(error.to_string().starts_with("an id ")),
+            }
+        }
     }
 }

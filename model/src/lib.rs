@@ -33,6 +33,9 @@ pub mod scheduler;
 pub mod checkpoint;
 pub mod registry;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
 pub use agent::AgentInfo;
 pub use framework::FrameworkInfo;
 pub use ids::{

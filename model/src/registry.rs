@@ -116,3 +116,24 @@ fn put<K: Ord, V>(entries: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
         None => entries.remove(&key),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::any_registry_op;
+
+    proptest! {
+        /// A log may be played again from any point before its end.
+        #[test]
+        fn applying_changes_twice_does_no_harm(changes in vec(any_registry_op(), 0..8), from in 0..8_usize) {
+            let mut once = Registry::default();
+            changes.iter().for_each(|change| once.apply(change.clone()));
+            let mut twice = once.clone();
+            changes.iter().skip(from).for_each(|change| twice.apply(change.clone()));
+            prop_assert_eq!(twice, once);
+        }
+    }
+}

@@ -95,7 +95,10 @@ impl std::str::FromStr for Role {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing::any_role;
 
     #[test]
     fn a_role_name_is_a_clean_path() {
@@ -113,5 +116,38 @@ mod tests {
         assert!(role("eng/web").is_below(&role("eng")));
         assert!(!role("engine").is_below(&role("eng")));
         assert!(!role("eng").is_below(&role("eng")));
+    }
+
+    #[test]
+    fn a_bad_name_says_what_is_wrong() {
+        let reason = |name: &str| Role::new(name).unwrap_err().to_string();
+        assert_eq!(reason("a//b"), "\"a//b\" is not a role name: a component is empty");
+        assert_eq!(reason("a/-b"), "\"a/-b\" is not a role name: a component begins with `-`");
+        assert_eq!(
+            reason(&"x".repeat(256)).len(),
+            64 + "\"\" is not a role name: it has more than 255 bytes".len()
+        );
+        assert!(Role::new("x".repeat(255)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_role_is_below_its_ancestors_and_no_other(role in any_role(), other in any_role()) {
+            let components: Vec<_> = role.as_str().split('/').collect();
+            for depth in 1..components.len() {
+                prop_assert!(role.is_below(&Role::new(components[..depth].join("/")).unwrap()));
+            }
+            let others: Vec<_> = other.as_str().split('/').collect();
+            let starts = components.len() > others.len() && components.starts_with(&others);
+            prop_assert_eq!(role.is_below(&other), starts);
+            prop_assert_eq!(role.to_string().parse(), Ok(role));
+        }
+
+        #[test]
+        fn no_text_harms_the_parser(text in r"(?s)([a-z*./-]|.){0,12}") {
+            if let Ok(role) = Role::new(&text) {
+                prop_assert_eq!(role.as_str(), text);
+            }
+        }
     }
 }

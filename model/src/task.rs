@@ -350,29 +350,66 @@ impl TaskStatus {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_the_agent_said_last_is_final() {
-        use TaskState::*;
-        for end in [Finished, Failed, Killed, Error, Dropped, Gone] {
-            assert!(TaskState::ALL.iter().all(|next| !end.may_become(*next)), "{end}");
-        }
-    }
+    /// The published table (`docs/invariants.md`, INV-17): from the state on the left, a `+` under each state
+    /// it may become. Columns in the order of [`TaskState::ALL`]: staging, starting, running, killing,
+    /// unreachable; finished, failed, killed, error, lost, dropped, gone, gone by operator; unknown.
+    const TABLE: [(TaskState, &str); 14] = [
+        (TaskState::Staging, "-+++ + ++++++++ -"),
+        (TaskState::Starting, "--++ + ++++++++ -"),
+        (TaskState::Running, "--++ + ++++++++ -"),
+        (TaskState::Killing, "---+ + ++++++++ -"),
+        (TaskState::Unreachable, "-+++ - ++++++++ -"),
+        (TaskState::Finished, "---- - -------- -"),
+        (TaskState::Failed, "---- - -------- -"),
+        (TaskState::Killed, "---- - -------- -"),
+        (TaskState::Error, "---- - -------- -"),
+        (TaskState::Lost, "-+++ - ++++-+++ -"),
+        (TaskState::Dropped, "---- - -------- -"),
+        (TaskState::Gone, "---- - -------- -"),
+        (TaskState::GoneByOperator, "-+++ - +++++++- -"),
+        (TaskState::Unknown, "---- - -------- -"),
+    ];
 
     #[test]
-    fn a_returning_agent_overrules_what_the_master_said_in_its_absence() {
-        use TaskState::*;
-        for said in [Unreachable, Lost, GoneByOperator] {
-            for reported in [Starting, Running, Killing, Finished, Failed, Killed] {
-                assert!(said.may_become(reported), "{said} {reported}");
+    fn tasks_move_along_the_published_table_only() {
+        assert_eq!(TABLE.map(|(state, _)| state), TaskState::ALL);
+        for (state, row) in TABLE {
+            let row: Vec<bool> = row.split(' ').flat_map(str::chars).map(|mark| mark == '+').collect();
+            assert_eq!(row.len(), TaskState::ALL.len(), "{state}");
+            for (next, expected) in TaskState::ALL.into_iter().zip(row) {
+                assert_eq!(state.may_become(next), expected, "from {state} to {next}");
             }
         }
     }
 
     #[test]
-    fn an_active_task_never_goes_back() {
+    fn a_terminal_state_is_final_unless_the_master_said_it_in_the_agents_absence() {
         use TaskState::*;
-        assert!(!Running.may_become(Starting));
-        assert!(!Killing.may_become(Running));
-        assert!(TaskState::ALL.iter().all(|state| !state.may_become(Staging) && !state.may_become(Unknown)));
+        for state in TaskState::ALL {
+            let moves = TaskState::ALL.iter().any(|next| state.may_become(*next));
+            let said_in_absence = matches!(state, Lost | GoneByOperator);
+            assert_eq!(moves, (!state.is_terminal() && state != Unknown) || said_in_absence, "{state}");
+        }
+    }
+
+    #[test]
+    fn each_state_has_the_name_of_the_wire() {
+        let names: std::collections::BTreeSet<_> = TaskState::ALL.iter().map(|state| state.name()).collect();
+        assert_eq!(names.len(), TaskState::ALL.len());
+        assert!(names.iter().all(|name| name.starts_with("TASK_")));
+        assert_eq!(TaskState::GoneByOperator.to_string(), "TASK_GONE_BY_OPERATOR");
+    }
+
+    #[test]
+    fn a_status_says_what_it_was_given() {
+        let (task, agent) = (TaskId::new("t").unwrap(), AgentId::new("a").unwrap());
+        let now = Timestamp::from_nanos(7);
+        let status = TaskStatus::new(task, TaskState::Failed, Source::Agent, now)
+            .because(Reason::ContainerLimitationMemory)
+            .saying("used 33 MiB of 32")
+            .on(agent.clone());
+        assert_eq!(status.reason, Some(Reason::ContainerLimitationMemory));
+        assert_eq!(status.message.as_deref(), Some("used 33 MiB of 32"));
+        assert_eq!((status.agent, status.timestamp, status.update), (Some(agent), now, None));
     }
 }

@@ -62,3 +62,42 @@ pub fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp>
         (one, None) | (None, one) => one,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LAST: Timestamp = Timestamp::from_nanos(u64::MAX);
+
+    #[test]
+    fn time_stops_at_both_ends() {
+        assert_eq!(LAST + Duration::from_nanos(1), LAST);
+        assert_eq!(LAST + Duration::MAX, LAST);
+        assert_eq!(Timestamp::ZERO + Duration::MAX, LAST);
+        assert_eq!(Timestamp::ZERO - Duration::from_nanos(1), Timestamp::ZERO);
+        assert_eq!(LAST - Duration::MAX, Timestamp::ZERO);
+        assert_eq!(Timestamp::ZERO.since(LAST), Duration::ZERO);
+        assert_eq!(LAST.since(Timestamp::ZERO), Duration::from_nanos(u64::MAX));
+    }
+
+    #[test]
+    fn never_is_later_than_any_deadline() {
+        let one = Some(Timestamp::from_nanos(1));
+        assert_eq!([earliest(one, None), earliest(None, one), earliest(one, Some(LAST))], [one; 3]);
+        assert_eq!(earliest(None, None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_waited_is_what_passed(start in any::<u64>(), nanos in any::<u64>()) {
+            let (start, wait) = (Timestamp::from_nanos(start), Duration::from_nanos(nanos));
+            let end = start + wait;
+            prop_assert!(end >= start && end.since(start) <= wait);
+            let is_in_reach = start.as_nanos().checked_add(nanos).is_some();
+            prop_assert_eq!(end.since(start) == wait, is_in_reach || nanos == 0);
+            prop_assert_eq!(end - end.since(start), start);
+        }
+    }
+}

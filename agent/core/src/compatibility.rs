@@ -17,6 +17,8 @@ pub enum Policy {
     Equal,
     /// It may have more resources, more attributes, and a domain where it had none.
     Additive,
+    /// As it likes: for a cluster of one's own, where nobody else made plans.
+    Any,
 }
 
 /// Why an agent may not come back as it is. The text says what to do.
@@ -37,6 +39,7 @@ impl fmt::Display for Policy {
         f.write_str(match self {
             Self::Equal => "equal",
             Self::Additive => "additive",
+            Self::Any => "any",
         })
     }
 }
@@ -44,6 +47,9 @@ impl fmt::Display for Policy {
 /// May an agent that registered as `old` come back as `new`? The port may change always, and ids are not
 /// looked at. Errors: [`Incompatible`].
 pub fn compatible(old: &AgentInfo, new: &AgentInfo, policy: Policy) -> Result<(), Incompatible> {
+    if policy == Policy::Any {
+        return Ok(());
+    }
     let additive = policy == Policy::Additive;
     let mut differences = Vec::new();
     if old.hostname != new.hostname {

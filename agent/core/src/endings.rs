@@ -12,6 +12,7 @@
 //!
 //! Source: Mesos command executor; 3 as Mesos' memory isolator, which ends the container at the first breach.
 
+use lonja_model::labels::Labels;
 use lonja_model::resources::{Resource, Resources, Scalar, Value};
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, TaskState, TaskStatus, Timestamp};
@@ -81,7 +82,11 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
     let by_signal = exit.killed_by_request || matches!(exit.status, WaitStatus::Signaled(_));
     let unseen = matches!(exit.status, WaitStatus::Unknown { .. });
     let said = describe(exit);
-    let status = |state, source| TaskStatus::new(key.1.clone(), state, source, now);
+    let labels = exit_labels(exit);
+    let status = |state, source| TaskStatus {
+        labels: labels.clone(),
+        ..TaskStatus::new(key.1.clone(), state, source, now)
+    };
     if task.record.killing.is_some() && (by_signal || unseen) {
         return status(TaskState::Killed, Source::Executor).saying(format!("killed on request: {said}"));
     }
@@ -117,6 +122,17 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
 fn out_of_time(task: &Task, exit: &ContainerExit) -> bool {
     let unasked = exit.killed_by_request && task.record.killing.is_none();
     task.out_of_time || (unasked && task.record.info.max_completion_time.is_some())
+}
+
+/// How the program ended, for programs: label `exit_status` or `signal`, with the number. The message says
+/// the same for people.
+fn exit_labels(exit: &ContainerExit) -> Labels {
+    let (key, number) = match &exit.status {
+        WaitStatus::Exited(status) => ("exit_status", status),
+        WaitStatus::Signaled(signal) => ("signal", signal),
+        WaitStatus::Unknown { .. } => return Labels::default(),
+    };
+    Labels(vec![(key.to_owned(), Some(number.to_string()))])
 }
 
 fn describe(exit: &ContainerExit) -> String {

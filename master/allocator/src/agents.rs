@@ -1,156 +1,298 @@
-//! One agent: total, allocated, free.
+//! Agents: what each has, what is held of it, what is free.
+//!
+//! Invariants
+//! - free + allocated = total + debt, and nothing is both free and in debt.
+//! - `allocated` is the sum over all that frameworks hold.
+//! - `with_free` names exactly the active agents that have something free; `dirty` some of them.
+//!
+//! Source: `docs/design.md`, invariant 1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lonja_model::resources::{Metadata, Resource};
-use lonja_model::{FrameworkId, Resources, Role};
+use lonja_model::agent::Domain;
+use lonja_model::attributes::Attributes;
+use lonja_model::resources::{Quantities, Scalar};
+use lonja_model::{AgentId, FrameworkId, Resources, Role};
 
-use crate::AgentFacts;
+use crate::eligibility::GPUS;
+use crate::holdings::{Holdings, overlap, without};
+use crate::shares::Totals;
 
-/// By whom something is held.
-pub(crate) type Holder = (FrameworkId, Role);
+/// What the allocator has to know of an agent beside its resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentFacts {
+    /// What it says of itself; for offer constraints, which come with the complete allocator.
+    pub attributes: Attributes,
+    /// Its place; for region-aware frameworks, which come with the complete allocator.
+    pub domain: Option<Domain>,
+}
 
-/// What the allocator keeps of one agent.
-#[derive(Clone, Debug)]
+type Holder = (FrameworkId, Role);
+
+/// One agent. See the module.
+#[derive(Debug)]
 pub(crate) struct Agent {
-    pub(crate) total: Resources,
-    pub(crate) free: Resources,
-    /// Never empty for a holder that is listed.
-    pub(crate) allocated: BTreeMap<Holder, Held>,
-    /// Pieces of what is allocated that the total does not cover.
-    pub(crate) debt: Vec<Resources>,
-    pub(crate) facts: AgentFacts,
-    pub(crate) active: bool,
-}
-
-/// What one holder has: pieces as they were charged, since two of them may name one port where an agent
-/// came back with more than it has.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Held(Vec<Resources>);
-
-impl Held {
-    /// All pieces, by name.
-    pub(crate) fn quantities(&self) -> lonja_model::resources::Quantities {
-        let mut sum = lonja_model::resources::Quantities::default();
-        self.0.iter().for_each(|piece| sum.add(&piece.quantities()));
-        sum
-    }
-
-    fn add(&mut self, resources: &Resources) {
-        for piece in &mut self.0 {
-            if let Ok(sum) = piece.checked_add(resources) {
-                *piece = sum;
-                return;
-            }
-        }
-        self.0.push(resources.clone());
-    }
-
-    fn remove(&mut self, resources: &Resources) {
-        // Usually one piece holds it all; after a messy return each kind may lie in another.
-        if take(&mut self.0, resources) {
-            return;
-        }
-        for resource in resources.iter() {
-            let one = Resources::of([resource.clone()]).expect("one resource overlaps with nothing");
-            assert!(take(&mut self.0, &one), "{resource} is given back, but was not held");
-        }
-    }
-}
-
-fn take(pieces: &mut Vec<Resources>, part: &Resources) -> bool {
-    for piece in pieces.iter_mut() {
-        if let Some(left) = piece.checked_sub(part) {
-            *piece = left;
-            pieces.retain(|piece| !piece.is_empty());
-            return true;
-        }
-    }
-    false
+    facts: AgentFacts,
+    active: bool,
+    total: Resources,
+    has_gpus: bool,
+    free: Resources,
+    held: BTreeMap<Holder, Holdings>,
+    allocated: Holdings,
+    debt: Holdings,
 }
 
 impl Agent {
-    pub(crate) fn new(total: Resources, facts: AgentFacts) -> Self {
-        let free = total.clone();
-        Self { total, free, allocated: BTreeMap::new(), debt: Vec::new(), facts, active: true }
+    pub(crate) fn free(&self) -> &Resources {
+        &self.free
     }
 
-    pub(crate) fn set_total(&mut self, total: Resources) {
+    pub(crate) fn allocated(&self) -> &Holdings {
+        &self.allocated
+    }
+
+    pub(crate) fn total(&self) -> &Resources {
+        &self.total
+    }
+
+    pub(crate) fn debt(&self) -> &Holdings {
+        &self.debt
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    pub(crate) fn has_gpus(&self) -> bool {
+        self.has_gpus
+    }
+
+    pub(crate) fn held(&self, framework: &FrameworkId, role: &Role) -> Option<&Holdings> {
+        self.held.get(&(framework.clone(), role.clone()))
+    }
+
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (&Holder, &Holdings)> {
+        self.held.iter()
+    }
+
+    /// What is held stays held; what is free and what is in debt follow from the new total.
+    fn set_total(&mut self, total: Resources) {
+        self.has_gpus = total.quantities().get(GPUS) > Scalar::ZERO;
+        self.free = total.clone();
         self.total = total;
-        self.settle();
-    }
-
-    /// Takes free resources for a holder.
-    ///
-    /// # Panics
-    /// If so much is not free.
-    pub(crate) fn allocate(&mut self, holder: Holder, resources: &Resources) {
-        self.free = self.free.checked_sub(resources).expect("only what is free is allocated");
-        self.allocated.entry(holder).or_default().add(resources);
-    }
-
-    /// Takes what was found in use, free or not.
-    pub(crate) fn charge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
-        self.allocated.entry((framework.clone(), role.clone())).or_default().add(resources);
-        match self.free.checked_sub(resources) {
-            Some(free) if self.debt.is_empty() => self.free = free,
-            Some(_) | None => self.settle(),
+        self.debt = Holdings::default();
+        for layer in self.allocated.layers() {
+            take_from(&mut self.free, &mut self.debt, layer);
         }
     }
 
-    pub(crate) fn recover(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
+    fn charge(&mut self, holder: Holder, resources: &Resources) -> (Quantities, Quantities) {
+        let held = self.held.entry(holder).or_default();
+        let before = held.quantities();
+        held.add(resources);
+        let after = held.quantities();
+        self.allocated.add(resources);
+        take_from(&mut self.free, &mut self.debt, resources);
+        (before, after)
+    }
+
+    fn recover(&mut self, holder: Holder, resources: &Resources) -> Recovered {
+        let Some(held) = self.held.get_mut(&holder) else {
+            let missing = resources.clone();
+            return Recovered { before: Quantities::default(), after: Quantities::default(), missing };
+        };
+        let before = held.quantities();
+        let returned = held.take(resources);
+        let after = held.quantities();
+        if held.is_empty() {
+            self.held.remove(&holder);
+        }
+        assert_eq!(self.allocated.take(&returned), returned, "what one holds is part of what all hold");
+        let paid = self.debt.take(&returned);
+        let free = self.free.checked_add(&without(&returned, &paid));
+        self.free = free.expect("what is not in debt is part of the total and was not free");
+        Recovered { before, after, missing: without(resources, &returned) }
+    }
+}
+
+/// Takes `resources` from what is free; what is not there becomes debt.
+fn take_from(free: &mut Resources, debt: &mut Holdings, resources: &Resources) {
+    let taken = overlap(free, resources);
+    *free = without(free, &taken);
+    debt.add(&without(resources, &taken));
+}
+
+/// What came of a recovery: what the holder had on this agent before and after, and what it did not have.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) before: Quantities,
+    pub(crate) after: Quantities,
+    pub(crate) missing: Resources,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Agents {
+    agents: BTreeMap<AgentId, Agent>,
+    totals: Totals,
+    with_free: BTreeSet<AgentId>,
+    dirty: BTreeSet<AgentId>,
+    all_dirty: bool,
+}
+
+impl Agents {
+    pub(crate) fn get(&self, agent: &AgentId) -> Option<&Agent> {
+        self.agents.get(agent)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&AgentId, &Agent)> {
+        self.agents.iter()
+    }
+
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Have the facts of a known agent changed?
+    pub(crate) fn add(&mut self, agent: &AgentId, total: Resources, facts: AgentFacts) -> bool {
+        let new = || Agent {
+            facts: facts.clone(),
+            active: true,
+            total: Resources::new(),
+            has_gpus: false,
+            free: Resources::new(),
+            held: BTreeMap::new(),
+            allocated: Holdings::default(),
+            debt: Holdings::default(),
+        };
+        let known = self.agents.entry(agent.clone()).or_insert_with(new);
+        let changed = known.facts != facts;
+        known.facts = facts;
+        known.active = true;
+        self.update_total(agent, total);
+        changed
+    }
+
+    pub(crate) fn update_total(&mut self, agent: &AgentId, total: Resources) {
+        let Some(known) = self.agents.get_mut(agent) else { return };
+        self.totals.change(&known.total.quantities(), &total.quantities());
+        known.set_total(total);
+        self.free_has_changed(agent);
+    }
+
+    /// What was held there, by whom.
+    pub(crate) fn remove(&mut self, agent: &AgentId) -> Vec<(FrameworkId, Role, Quantities)> {
+        self.with_free.remove(agent);
+        self.dirty.remove(agent);
+        let Some(known) = self.agents.remove(agent) else { return Vec::new() };
+        self.totals.change(&known.total.quantities(), &Quantities::default());
+        let held = known.held.into_iter();
+        held.map(|((framework, role), held)| (framework, role, held.quantities())).collect()
+    }
+
+    pub(crate) fn set_active(&mut self, agent: &AgentId, active: bool) {
+        let Some(known) = self.agents.get_mut(agent).filter(|known| known.active != active) else { return };
+        known.active = active;
+        self.free_has_changed(agent);
+    }
+
+    /// What the holder had on this agent before and after; `None`: no such agent.
+    pub(crate) fn charge(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        role: &Role,
+        resources: &Resources,
+    ) -> Option<(Quantities, Quantities)> {
+        let known = self.agents.get_mut(agent)?;
         if resources.is_empty() {
-            return;
+            return Some(Default::default());
         }
-        let holder = (framework.clone(), role.clone());
-        let held = self.allocated.get_mut(&holder).expect("what is given back was allocated");
-        held.remove(resources);
-        if held.0.is_empty() {
-            self.allocated.remove(&holder);
+        let change = known.charge((framework.clone(), role.clone()), resources);
+        if known.free.is_empty() {
+            self.with_free.remove(agent);
+            self.dirty.remove(agent);
         }
-        if self.debt.is_empty() {
-            self.free = self.free.checked_add(resources).expect("what was allocated is not free");
-        } else {
-            self.settle();
+        Some(change)
+    }
+
+    /// `None`: no such agent.
+    pub(crate) fn recover(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        role: &Role,
+        resources: &Resources,
+    ) -> Option<Recovered> {
+        let known = self.agents.get_mut(agent)?;
+        let recovered = known.recover((framework.clone(), role.clone()), resources);
+        if recovered.missing != *resources {
+            self.free_has_changed(agent);
+        }
+        Some(recovered)
+    }
+
+    pub(crate) fn mark_dirty(&mut self, agent: &AgentId) {
+        if self.with_free.contains(agent) {
+            self.dirty.insert(agent.clone());
         }
     }
 
-    /// Works out anew what is free and what the total does not cover. A kind that does not suffice has
-    /// nothing free.
-    fn settle(&mut self) {
-        let (mut free, mut debt) = (self.total.clone(), Vec::new());
-        let mut short: BTreeSet<(&str, &Metadata)> = BTreeSet::new();
-        for resource in self.allocated.values().flat_map(|held| &held.0).flat_map(Resources::iter) {
-            let one = Resources::of([resource.clone()]).expect("one resource overlaps with nothing");
-            match free.checked_sub(&one) {
-                Some(left) => free = left,
-                None => {
-                    short.insert((resource.name(), resource.metadata()));
-                    debt.push(one);
-                }
-            }
-        }
-        self.free =
-            free.filter(|resource: &Resource| !short.contains(&(resource.name(), resource.metadata())));
-        self.debt = debt;
+    /// Somebody wants more: every agent with something free is to be looked at again. O(1) here.
+    pub(crate) fn all_are_dirty(&mut self) {
+        self.all_dirty = true;
     }
 
-    /// free + allocated = total, exactly, unless there is a debt.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        if self.allocated.values().any(|held| held.0.is_empty() || held.0.iter().any(Resources::is_empty)) {
-            return Err("a holder of nothing is listed".to_owned());
-        }
-        if !self.debt.is_empty() {
-            return Ok(());
-        }
-        let mut sum = self.free.clone();
-        for piece in self.allocated.values().flat_map(|held| &held.0) {
-            sum = sum.checked_add(piece).map_err(|error| error.to_string())?;
-        }
-        if sum == self.total {
-            Ok(())
+    pub(crate) fn is_any_dirty(&self) -> bool {
+        !self.dirty.is_empty() || (self.all_dirty && !self.with_free.is_empty())
+    }
+
+    /// The agents to look at, which are clean from now on.
+    pub(crate) fn take_dirty(&mut self) -> BTreeSet<AgentId> {
+        let dirty = std::mem::take(&mut self.dirty);
+        if std::mem::take(&mut self.all_dirty) { self.with_free.clone() } else { dirty }
+    }
+
+    pub(crate) fn is_with_free(&self, agent: &AgentId) -> bool {
+        self.with_free.contains(agent)
+    }
+
+    pub(crate) fn is_dirty(&self, agent: &AgentId) -> bool {
+        self.dirty.contains(agent)
+    }
+
+    fn free_has_changed(&mut self, agent: &AgentId) {
+        if self.agents.get(agent).is_some_and(|known| known.active && !known.free.is_empty()) {
+            self.with_free.insert(agent.clone());
+            self.dirty.insert(agent.clone());
         } else {
-            Err(format!("the total is {}, free and allocated are {sum}", self.total))
+            self.with_free.remove(agent);
+            self.dirty.remove(agent);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn get_mut(&mut self, agent: &AgentId) -> Option<&mut Agent> {
+        self.agents.get_mut(agent)
+    }
+}
+
+/// Breaks the books on purpose, to see that it is noticed.
+#[cfg(test)]
+impl Agent {
+    pub(crate) fn forge_free(&mut self, free: Resources) {
+        self.free = free;
+    }
+
+    pub(crate) fn forge_free_and_debt(&mut self, both: &Resources) {
+        self.free = self.free.checked_add(both).unwrap();
+        self.debt.add(both);
+    }
+
+    pub(crate) fn forge_no_holders(&mut self) {
+        self.held.clear();
+    }
+
+    pub(crate) fn forge_other_activity(&mut self) {
+        self.active = !self.active;
     }
 }

@@ -1,35 +1,38 @@
-//! What of an agent a framework may be offered at all.
+//! May this framework be offered these resources of this agent at all?
+//!
+//! What an agent is and what a framework understands decide here, apart from whose turn it is. The
+//! complete allocator adds regions, maintenance and offer constraints.
+//!
+//! Source: Mesos, options `filter_gpu_resources` and `min_allocatable_resources`.
 
+use lonja_model::Role;
 use lonja_model::framework::Capability;
 use lonja_model::resources::Quantities;
-use lonja_model::{Resources, Role};
 
+use crate::Options;
 use crate::agents::Agent;
-use crate::{FrameworkFacts, Options};
+use crate::frameworks::FrameworkFacts;
 
-/// What `framework` may be offered of `agent` for `role`; `None`: nothing, or too little.
-pub(crate) fn offerable(
+/// The name under which GPUs are counted.
+pub(crate) const GPUS: &str = "gpus";
+
+/// Is an offer of `quantities` from `agent` large enough and fit for the framework?
+pub(crate) fn may_be_offered(
+    options: &Options,
     agent: &Agent,
+    quantities: &Quantities,
     framework: &FrameworkFacts,
     role: &Role,
-    options: &Options,
-) -> Option<Resources> {
-    let can = |capability| framework.capabilities.contains(&capability);
-    // Frameworks without GPU_RESOURCES skip GPU agents, or CPU tasks would fill them up.
-    if options.reserve_gpu_agents && agent.facts.has_gpus && !can(Capability::GpuResources) {
-        return None;
-    }
-    let usable = agent.free.usable_by(role).filter(|resource| {
-        let metadata = resource.metadata();
-        (!metadata.revocable || can(Capability::RevocableResources))
-            && (!metadata.shared || can(Capability::SharedResources))
-            && (metadata.reservations.len() < 2 || can(Capability::ReservationRefinement))
-    });
+) -> bool {
+    // Frameworks that do not understand GPUs skip agents with GPUs, or CPU tasks would fill them up.
+    let hidden = options.reserve_gpu_agents
+        && agent.has_gpus()
+        && !framework.capabilities.contains(&Capability::GpuResources);
     let minimum = framework.minimum_offers.get(role).unwrap_or(&options.minimum);
-    (!usable.is_empty() && reaches(&usable, minimum)).then_some(usable)
+    !hidden && reaches(quantities, minimum)
 }
 
-fn reaches(resources: &Resources, alternatives: &[Quantities]) -> bool {
-    let quantities = resources.quantities();
-    alternatives.is_empty() || alternatives.iter().any(|least| quantities.contains(least))
+/// Is one of the alternatives reached in full? With none there is nothing to reach.
+fn reaches(quantities: &Quantities, alternatives: &[Quantities]) -> bool {
+    alternatives.is_empty() || alternatives.iter().any(|one| quantities.contains(one))
 }

@@ -1,86 +1,78 @@
 //! Who should be offered what: facts in, allocations out.
 //!
-//! The master tells the allocator what changes (agents, frameworks, resources that come back) and asks
-//! it to [`allocate`](Allocator::allocate). Only agents for which something changed are looked at
-//! (`docs/design.md`, D4): work follows the change, not the cluster.
+//! The master tells the allocator what there is (agents), who wants it (frameworks in roles) and what came
+//! back; [`Allocator::allocate`] answers with what to offer to whom. An allocation is charged the moment it
+//! is made and stays so until [`Allocator::recover`] gives it back, whether it was offered, used or both.
 //!
-//! Who is next: the role with the least dominant share over its weight, and in it the framework with the
-//! least dominant share; it is offered all that its role may use of the agent. That an agent goes whole
-//! to the first in line is this first allocator's policy, as it is Mesos'; finer slices come with quota
-//! and hierarchical roles.
+//! Roles are served by weighted dominant share, the frameworks of a role by dominant share. This first
+//! policy is coarse: the first eligible framework takes all of an agent that its role may use.
+//! Slices of agents, quota, the tree of roles and offer constraints come with the complete allocator, behind this interface.
 //!
 //! Invariants
-//! - On each agent free + allocated = total, exactly; where an agent came back smaller than what runs on it,
-//!   the kinds that do not suffice have nothing free and a named debt.
-//! - The shares of roles and frameworks are the sums of what they are allocated.
-//! - Filters name known agents and frameworks only.
+//! - For every agent at every moment: free + allocated = total + debt, where debt is what is in use beyond
+//!   the total (`docs/design.md`, invariant 1; INV-1). What is in debt is never free.
+//! - The same calls give the same allocations: order is by value, never by chance or address.
+//! - Work follows what changed: an agent that nobody wants is not looked at again until its free resources
+//!   change, a filter on it ends, or somebody comes to want more (`docs/design.md`, D4).
 //!
-//! Source: Ghodsi et al., "Dominant Resource Fairness", NSDI 2011; Mesos' hierarchical allocator for filters.
+//! Source: Mesos, hierarchical DRF allocator; Ghodsi et al., "Dominant Resource Fairness", NSDI 2011.
 
 mod agents;
 mod eligibility;
 mod filters;
+mod frameworks;
+mod holdings;
+mod invariants;
+mod role_tree;
 mod round;
 mod shares;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
-use lonja_model::framework::Capability;
 use lonja_model::resources::{Quantities, Scalar};
-use lonja_model::{AgentId, AgentInfo, FrameworkId, Resources, Role, Timestamp};
+use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
 
-use agents::Agent;
+pub use agents::AgentFacts;
+pub use frameworks::FrameworkFacts;
+pub use holdings::Holdings;
+pub use invariants::Violation;
+pub use role_tree::RoleShare;
+
+use agents::Agents;
 use filters::Filters;
-use shares::Shares;
+use frameworks::Frameworks;
+use role_tree::RoleTree;
 
-/// What an operator can set.
-#[derive(Clone, Debug)]
+/// What an operator may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The least that an offer must hold, as alternatives; a framework may name its own for a role.
+    /// What an offer must hold at least, as alternatives of which one must be reached in full; none: any
+    /// offer will do. A framework may set its own for a role. Default: 0.01 CPUs, or 32 MiB of memory.
     pub minimum: Vec<Quantities>,
-    /// Hide agents that have GPUs from frameworks that do not say they want them.
+    /// Are agents with GPUs kept from frameworks that do not say they understand GPUs? Otherwise tasks
+    /// that need none would fill them up. Default: yes.
     pub reserve_gpu_agents: bool,
 }
 
 impl Default for Options {
-    /// As Mesos: 0.01 cpus or 32 MiB of memory.
     fn default() -> Self {
-        let least = |name, thousandths| {
-            Quantities::from_iter([(name, Scalar::from_thousandths(thousandths).unwrap_or_default())])
-        };
-        Self { minimum: vec![least("cpus", 10), least("mem", 32_000)], reserve_gpu_agents: true }
+        let amount = |thousandths| Scalar::from_thousandths(thousandths).unwrap_or(Scalar::MAX);
+        let minimum = [("cpus", amount(10)), ("mem", amount(32_000))];
+        let minimum = minimum.into_iter().map(|one| Quantities::from_iter([one])).collect();
+        Self { minimum, reserve_gpu_agents: true }
     }
 }
 
-/// What the allocator has to know of an agent beside its resources.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AgentFacts {
-    /// Whether it has GPUs, in use or not.
-    pub has_gpus: bool,
-}
-
-impl AgentFacts {
-    /// Those of an agent that describes itself so.
-    pub fn of(info: &AgentInfo) -> Self {
-        Self { has_gpus: info.resources.iter().any(|resource| resource.name() == "gpus") }
-    }
-}
-
-/// What the allocator has to know of a framework.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FrameworkFacts {
-    /// The roles it subscribes with.
-    pub roles: BTreeSet<Role>,
-    /// What it understands.
-    pub capabilities: BTreeSet<Capability>,
-    /// For a role: the least that an offer must hold, as alternatives; no alternatives: no minimum.
-    pub minimum_offers: BTreeMap<Role, Vec<Quantities>>,
-    /// The roles it wants no offers for.
-    pub suppressed: BTreeSet<Role>,
-}
-
-/// Resources of one agent for one framework in one of its roles. They count as allocated from here on.
+/// Resources of one agent for one framework in one role, already charged. What the master makes an offer of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allocation {
     /// To whom.
@@ -89,176 +81,208 @@ pub struct Allocation {
     pub role: Role,
     /// Of which agent.
     pub agent: AgentId,
-    /// What.
+    /// What; never empty.
     pub resources: Resources,
 }
 
-/// A framework as the allocator sees it.
-#[derive(Clone, Debug)]
-struct Framework {
-    facts: FrameworkFacts,
-    active: bool,
+/// [`Allocator::charge`] named an agent that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownAgent(pub AgentId);
+
+impl fmt::Display for UnknownAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "agent {} is not known to the allocator; add it first", self.0)
+    }
 }
 
-/// The allocator. See the crate.
-#[derive(Clone, Debug)]
+impl std::error::Error for UnknownAgent {}
+
+/// [`Allocator::recover`] was given more than is held. What is held did come back; the rest was never
+/// charged, or came back before (INV-4), and was ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotHeld {
+    /// The agent.
+    pub agent: AgentId,
+    /// Who was said to hold it.
+    pub framework: FrameworkId,
+    /// In which role.
+    pub role: Role,
+    /// What is not held.
+    pub missing: Resources,
+}
+
+impl fmt::Display for NotHeld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agent, framework, role, missing } = self;
+        write!(f, "framework {framework} in role {role} does not hold {missing} on agent {agent}")
+    }
+}
+
+impl std::error::Error for NotHeld {}
+
+/// A weight of zero: it would leave a role without a share. Weights begin at 0.001.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZeroWeight;
+
+impl fmt::Display for ZeroWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a weight must be above 0; the smallest is 0.001")
+    }
+}
+
+impl std::error::Error for ZeroWeight {}
+
+/// The state of all sharing. See the crate.
+#[derive(Debug)]
 pub struct Allocator {
     options: Options,
-    agents: BTreeMap<AgentId, Agent>,
-    frameworks: BTreeMap<FrameworkId, Framework>,
-    shares: Shares,
+    agents: Agents,
+    frameworks: Frameworks,
+    roles: RoleTree,
     filters: Filters,
-    /// Agents for which something changed since they were last looked at.
-    dirty: BTreeSet<AgentId>,
-    /// Active agents with something free: those that a newcomer may want.
-    with_free: BTreeSet<AgentId>,
 }
 
 impl Allocator {
-    /// An allocator that knows nobody.
+    /// An allocator of an empty cluster.
     pub fn new(options: Options) -> Self {
         Self {
             options,
-            agents: BTreeMap::new(),
-            frameworks: BTreeMap::new(),
-            shares: Shares::default(),
+            agents: Agents::default(),
+            frameworks: Frameworks::default(),
+            roles: RoleTree::default(),
             filters: Filters::default(),
-            dirty: BTreeSet::new(),
-            with_free: BTreeSet::new(),
         }
     }
 
-    /// A new agent with `total` to give, active.
+    /// An agent is there, all of it free, and takes part at once. If it is known already it is as if it
+    /// had returned: new total, new facts, active, with all that is charged to it; changed facts end the
+    /// filters on it, for refusals may have rested on them.
     ///
-    /// # Panics
-    /// If the agent is known already: the caller's mistake.
-    pub fn add_agent(&mut self, id: AgentId, total: Resources, facts: AgentFacts) {
-        self.shares.add_total(&total.quantities());
-        let before = self.agents.insert(id.clone(), Agent::new(total, facts));
-        assert!(before.is_none(), "an agent is added once");
-        self.touch(&id);
-    }
-
-    /// A known agent has come back with another total. What is allocated stays; what it no longer covers
-    /// becomes the agent's debt.
-    pub fn update_agent_total(&mut self, id: &AgentId, total: Resources) {
-        let Some(agent) = self.agents.get_mut(id) else { return };
-        if agent.total != total {
-            self.shares.remove_total(&agent.total.quantities());
-            self.shares.add_total(&total.quantities());
-            agent.set_total(total);
-        }
-        self.touch(id);
-    }
-
-    /// An agent leaves, and what is allocated on it with it.
-    pub fn remove_agent(&mut self, id: &AgentId) {
-        let Some(agent) = self.agents.remove(id) else { return };
-        self.shares.remove_total(&agent.total.quantities());
-        for ((framework, role), held) in &agent.allocated {
-            self.shares.recover(framework, role, &held.quantities());
-        }
-        self.filters.remove_agent(id);
-        self.dirty.remove(id);
-        self.with_free.remove(id);
-    }
-
-    /// The agent's free resources may be offered.
-    pub fn activate_agent(&mut self, id: &AgentId) {
-        if let Some(agent) = self.agents.get_mut(id) {
-            agent.active = true;
-            self.touch(id);
+    /// Charge what is in use there before the next [`Allocator::allocate`].
+    pub fn add_agent(&mut self, agent: AgentId, total: Resources, facts: AgentFacts) {
+        if self.agents.add(&agent, total, facts) {
+            self.filters.remove_agent(&agent);
         }
     }
 
-    /// Nothing of the agent is offered until it is activated.
-    pub fn deactivate_agent(&mut self, id: &AgentId) {
-        if let Some(agent) = self.agents.get_mut(id) {
-            agent.active = false;
-            self.touch(id);
+    /// The agent has `total` from now on. What is in use stays in use: where that is more than the new
+    /// total, nothing is free and the excess is a debt, paid as resources come back. Filters stay.
+    /// An unknown agent is ignored.
+    pub fn update_agent_total(&mut self, agent: &AgentId, total: Resources) {
+        self.agents.update_total(agent, total);
+    }
+
+    /// The agent is gone, and with it all that was charged to it, its debt and the filters on it. A later
+    /// [`Allocator::recover`] on it changes nothing.
+    pub fn remove_agent(&mut self, agent: &AgentId) {
+        for (framework, role, quantities) in self.agents.remove(agent) {
+            self.roles.account(&role, &framework, &quantities, &Quantities::default(), self.agents.totals());
+        }
+        self.filters.remove_agent(agent);
+    }
+
+    /// What is free on the agent may be offered.
+    pub fn activate_agent(&mut self, agent: &AgentId) {
+        self.agents.set_active(agent, true);
+    }
+
+    /// Nothing of the agent is offered until it is activated; what is charged to it stays so.
+    pub fn deactivate_agent(&mut self, agent: &AgentId) {
+        self.agents.set_active(agent, false);
+    }
+
+    /// A framework is there and wants offers at once, save for the roles it has suppressed. If it is
+    /// known already, this is an update and an activation.
+    pub fn add_framework(&mut self, framework: FrameworkId, facts: FrameworkFacts) {
+        self.replace_facts(&framework, facts, true);
+        self.agents.all_are_dirty();
+    }
+
+    /// The framework is another from now on. The filters of roles it has left end; what it holds in them
+    /// stays charged. An unknown framework is ignored.
+    pub fn update_framework(&mut self, framework: &FrameworkId, facts: FrameworkFacts) {
+        let Some(known) = self.frameworks.get(framework) else { return };
+        if known.facts == facts {
+            return;
+        }
+        let active = known.active;
+        self.replace_facts(framework, facts, active);
+        self.agents.all_are_dirty();
+    }
+
+    /// The framework wants offers again.
+    pub fn activate_framework(&mut self, framework: &FrameworkId) {
+        self.set_framework_active(framework, true);
+    }
+
+    /// The framework gets no offers until it is activated. Its filters end; what it holds stays charged.
+    pub fn deactivate_framework(&mut self, framework: &FrameworkId) {
+        self.set_framework_active(framework, false);
+        self.drop_filters(framework, None);
+    }
+
+    /// The framework is gone: no offers, no filters. What it still holds **stays charged**, to its agents
+    /// and its roles, until it is recovered or the agent is removed, for its tasks may be running still
+    /// and their memory must not be promised twice. Recover under the same id, now or later.
+    pub fn remove_framework(&mut self, framework: &FrameworkId) {
+        self.drop_filters(framework, None);
+        if let Some(known) = self.frameworks.remove(framework) {
+            for role in &known.facts.roles {
+                self.roles.set_interest(role, framework, role_tree::Interest::None, self.agents.totals());
+            }
         }
     }
 
-    /// A new framework, active.
-    pub fn add_framework(&mut self, id: FrameworkId, facts: FrameworkFacts) {
-        self.frameworks.insert(id.clone(), Framework { facts, active: true });
-        self.list(&id);
+    /// Sets how much of the cluster the role gets beside others, 1 unless set. Nothing is taken back, and
+    /// nothing that nobody wanted is offered again: only the order changes. Errors: [`ZeroWeight`].
+    pub fn set_weight(&mut self, role: Role, weight: Scalar) -> Result<(), ZeroWeight> {
+        if weight == Scalar::ZERO {
+            return Err(ZeroWeight);
+        }
+        self.roles.set_weight(&role, weight, self.agents.totals());
+        Ok(())
     }
 
-    /// A framework describes itself anew; whether it is active stays.
-    pub fn update_framework(&mut self, id: &FrameworkId, facts: FrameworkFacts) {
-        let Some(framework) = self.frameworks.get_mut(id) else { return };
-        let before = std::mem::replace(&mut framework.facts, facts);
-        self.unlist(id, &before);
-        self.list(id);
-    }
-
-    /// The framework takes part.
-    pub fn activate_framework(&mut self, id: &FrameworkId) {
-        if let Some(framework) = self.frameworks.get_mut(id) {
-            framework.active = true;
-            self.list(id);
+    /// No offers to the framework for these roles until revived; no roles: all of them. Roles it has not
+    /// subscribed with are ignored. Filters stay.
+    pub fn suppress(&mut self, framework: &FrameworkId, roles: &BTreeSet<Role>) {
+        for role in self.frameworks.suppress(framework, roles) {
+            self.sync_interest(framework, &role);
         }
     }
 
-    /// The framework is offered nothing until it is activated; its filters go.
-    pub fn deactivate_framework(&mut self, id: &FrameworkId) {
-        let Some(framework) = self.frameworks.get_mut(id) else { return };
-        framework.active = false;
-        let facts = framework.facts.clone();
-        self.unlist(id, &facts);
-        self.filters.remove_framework(id);
+    /// Ends the filters of these roles and their suppression; no roles: all of them.
+    pub fn revive(&mut self, framework: &FrameworkId, roles: &BTreeSet<Role>) {
+        for role in self.frameworks.revive(framework, roles) {
+            self.drop_filters(framework, Some(&role));
+            self.sync_interest(framework, &role);
+            self.agents.all_are_dirty();
+        }
     }
 
-    /// The framework leaves. What its tasks hold stays allocated, and counted against its roles, until
-    /// it is recovered or its agent leaves.
-    pub fn remove_framework(&mut self, id: &FrameworkId) {
-        self.deactivate_framework(id);
-        self.frameworks.remove(id);
+    /// Counts resources found in use, such as those of tasks that a returning agent reports. They may be
+    /// more than the agent has, or be held already: what is not free becomes debt. The framework need not
+    /// be known. Errors: [`UnknownAgent`].
+    pub fn charge(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        role: &Role,
+        resources: &Resources,
+    ) -> Result<(), UnknownAgent> {
+        let Some((before, after)) = self.agents.charge(agent, framework, role, resources) else {
+            return Err(UnknownAgent(agent.clone()));
+        };
+        self.roles.account(role, framework, &before, &after, self.agents.totals());
+        Ok(())
     }
 
-    /// Gives a role a weight in thousandths; 1,000 is what every role has by default.
+    /// Resources come back: an offer was declined or rescinded, part of one was not used, a task ended.
+    /// `refuse` keeps from this framework, in this role, every offer of this agent that these resources
+    /// contain, for that long (at most 365 days; zero or `None`: not at all).
     ///
-    /// # Panics
-    /// If the weight is zero: the caller's mistake.
-    pub fn set_weight(&mut self, role: Role, weight: Scalar) {
-        assert!(weight > Scalar::ZERO, "a weight is above zero");
-        self.shares.set_weight(role, weight);
-    }
-
-    /// No offers for these roles of the framework; no roles: all of its roles.
-    pub fn suppress(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
-        let Some(framework) = self.frameworks.get_mut(id) else { return };
-        let chosen = if roles.is_empty() { framework.facts.roles.clone() } else { roles.clone() };
-        for role in &chosen {
-            self.shares.leave(role, id);
-        }
-        framework.facts.suppressed.extend(chosen);
-    }
-
-    /// Offers for these roles of the framework again, and its filters there go; no roles: all of its roles.
-    pub fn revive(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
-        let Some(framework) = self.frameworks.get_mut(id) else { return };
-        let chosen = if roles.is_empty() { framework.facts.roles.clone() } else { roles.clone() };
-        framework.facts.suppressed.retain(|role| !chosen.contains(role));
-        self.filters.remove_roles(id, &chosen);
-        self.list(id);
-    }
-
-    /// Resources found in use: an agent has come back with tasks. What its total does not cover becomes
-    /// its debt.
-    pub fn charge(&mut self, agent: &AgentId, framework: &FrameworkId, role: &Role, resources: &Resources) {
-        let Some(known) = self.agents.get_mut(agent) else { return };
-        known.charge(framework, role, resources);
-        self.shares.allocate(framework, role, &resources.quantities());
-        self.touch(agent);
-    }
-
-    /// Resources come back: an offer was not used, or a task has ended. `refused`: the framework does not
-    /// want to see them for so long.
-    ///
-    /// # Panics
-    /// If so much was not allocated there: something was given back twice.
+    /// On an agent that is gone it does nothing, since all that was charged went with it.
+    /// Errors: [`NotHeld`].
     pub fn recover(
         &mut self,
         now: Timestamp,
@@ -266,99 +290,129 @@ impl Allocator {
         framework: &FrameworkId,
         role: &Role,
         resources: &Resources,
-        refused: Option<Duration>,
-    ) {
-        let Some(known) = self.agents.get_mut(agent) else { return };
-        known.recover(framework, role, resources);
-        self.shares.recover(framework, role, &resources.quantities());
-        let active = self.frameworks.get(framework).is_some_and(|framework| framework.active);
-        if let Some(refused) = refused.filter(|refused| active && !refused.is_zero()) {
-            self.filters.add(agent, framework, role, resources.clone(), now + refused);
+        refuse: Option<Duration>,
+    ) -> Result<(), NotHeld> {
+        let Some(recovered) = self.agents.recover(agent, framework, role, resources) else { return Ok(()) };
+        self.roles.account(role, framework, &recovered.before, &recovered.after, self.agents.totals());
+        let may_filter = self.frameworks.get(framework).is_some_and(|known| known.is_served_in(role));
+        if let Some(refuse) = refuse.filter(|_| may_filter) {
+            self.filters.add(now, refuse, framework, role, agent, resources);
         }
-        self.touch(agent);
+        if recovered.missing.is_empty() {
+            return Ok(());
+        }
+        let (agent, framework, role) = (agent.clone(), framework.clone(), role.clone());
+        Err(NotHeld { agent, framework, role, missing: recovered.missing })
     }
 
-    /// Offers what changed since the last call. O(agents that changed × frameworks that refuse them).
+    /// Decides about all that changed since the last call. Every allocation is charged already.
+    /// In the order in which they were decided; agents by id.
     pub fn allocate(&mut self, now: Timestamp) -> Vec<Allocation> {
-        round::run(self, now)
+        self.expire(now);
+        self.run_round()
     }
 
-    /// Has anything changed since the last [`allocate`](Self::allocate)?
+    /// Is there anything for [`Allocator::allocate`] to decide about?
     pub fn needs_allocation(&self) -> bool {
-        !self.dirty.is_empty()
+        self.agents.is_any_dirty()
     }
 
-    /// When the next filter expires.
+    /// When the next filter ends; call [`Allocator::expire`] or [`Allocator::allocate`] then.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.filters.next_expiry()
+        self.filters.next_deadline()
     }
 
-    /// Drops the filters that have expired; their agents count as changed.
+    /// Ends the filters whose time has come.
     pub fn expire(&mut self, now: Timestamp) {
         for agent in self.filters.expire(now) {
-            self.touch(&agent);
+            self.agents.mark_dirty(&agent);
         }
     }
 
-    /// What is free on an agent; `None` if it is not known.
+    /// What is neither offered nor in use.
     pub fn agent_free(&self, agent: &AgentId) -> Option<&Resources> {
-        self.agents.get(agent).map(|agent| &agent.free)
+        self.agents.get(agent).map(|agent| agent.free())
     }
 
-    /// What is allocated on an agent that its total does not cover; `None` if it is not known.
-    pub fn debt(&self, agent: &AgentId) -> Option<&[Resources]> {
-        self.agents.get(agent).map(|agent| &agent.debt[..])
+    /// What is charged to the agent, offered and in use together.
+    pub fn agent_allocated(&self, agent: &AgentId) -> Option<&Holdings> {
+        self.agents.get(agent).map(|agent| agent.allocated())
     }
 
-    /// What a role is allocated, offers included.
-    pub fn role_allocated(&self, role: &Role) -> Quantities {
-        self.shares.role_allocated(role)
+    /// All it has.
+    pub fn agent_total(&self, agent: &AgentId) -> Option<&Resources> {
+        self.agents.get(agent).map(|agent| agent.total())
     }
 
-    /// Checks the crate's invariants. O(cluster). Errors: the first one found broken, in words.
-    pub fn check_invariants(&self) -> Result<(), String> {
-        let mut roles: BTreeMap<&Role, Quantities> = BTreeMap::new();
-        for (id, agent) in &self.agents {
-            agent.check().map_err(|broken| format!("INV-1: agent {id}: {broken}"))?;
-            for ((_, role), held) in &agent.allocated {
-                roles.entry(role).or_default().add(&held.quantities());
+    /// What is in use there beyond its total; empty as a rule.
+    pub fn debt(&self, agent: &AgentId) -> Option<&Holdings> {
+        self.agents.get(agent).map(|agent| agent.debt())
+    }
+
+    /// May anything of the agent be offered? `None`: not known.
+    pub fn is_agent_active(&self, agent: &AgentId) -> Option<bool> {
+        self.agents.get(agent).map(|agent| agent.is_active())
+    }
+
+    /// What one framework holds in one role on one agent; `None`: nothing.
+    pub fn held(&self, agent: &AgentId, framework: &FrameworkId, role: &Role) -> Option<&Holdings> {
+        self.agents.get(agent)?.held(framework, role)
+    }
+
+    /// The cluster's total over all agents, also those that are deactivated: what shares are shares of.
+    pub fn cluster_total(&self) -> Quantities {
+        self.agents.totals().sums().to_quantities()
+    }
+
+    /// Each role that is known for a framework, an allocation or a weight. O(roles).
+    pub fn role_shares(&self) -> BTreeMap<Role, RoleShare> {
+        self.roles.role_shares(self.agents.totals())
+    }
+
+    /// What the framework holds, by role; roles in which it holds nothing are left out. O(roles).
+    pub fn framework_allocated(&self, framework: &FrameworkId) -> BTreeMap<Role, Quantities> {
+        self.roles.framework_allocated(framework)
+    }
+
+    /// How many filters are in force.
+    pub fn filter_count(&self) -> usize {
+        self.filters.len()
+    }
+
+    fn replace_facts(&mut self, framework: &FrameworkId, facts: FrameworkFacts, active: bool) {
+        let old = self.frameworks.insert(framework, facts, active);
+        let left = old.map(|old| old.facts.roles).unwrap_or_default();
+        for role in &left {
+            if !self.frameworks.get(framework).is_some_and(|now| now.facts.roles.contains(role)) {
+                self.drop_filters(framework, Some(role));
             }
-            let free = agent.active && !agent.free.is_empty();
-            if free != self.with_free.contains(id) {
-                return Err(format!("INV-1: agent {id} and the list of agents with free resources disagree"));
-            }
         }
-        self.shares.check(&roles)?;
-        self.filters.check(
-            |agent| self.agents.contains_key(agent),
-            |framework| self.frameworks.contains_key(framework),
-        )
-    }
-
-    /// Something about the agent changed: it is looked at again.
-    fn touch(&mut self, id: &AgentId) {
-        let Some(agent) = self.agents.get(id) else { return };
-        if agent.active && !agent.free.is_empty() {
-            self.with_free.insert(id.clone());
-            self.dirty.insert(id.clone());
-        } else {
-            self.with_free.remove(id);
-            self.dirty.remove(id);
+        let current = self.frameworks.get(framework).map(|now| now.facts.roles.clone());
+        for role in left.union(&current.unwrap_or_default()) {
+            self.sync_interest(framework, role);
         }
     }
 
-    /// Puts a framework in line for the roles it wants offers for; whatever is free may be for it.
-    fn list(&mut self, id: &FrameworkId) {
-        let Some(framework) = self.frameworks.get(id).filter(|framework| framework.active) else { return };
-        for role in framework.facts.roles.difference(&framework.facts.suppressed) {
-            self.shares.join(role, id);
+    fn set_framework_active(&mut self, framework: &FrameworkId, active: bool) {
+        let Some(roles) = self.frameworks.set_active(framework, active) else { return };
+        for role in roles {
+            self.sync_interest(framework, &role);
         }
-        self.dirty.extend(self.with_free.iter().cloned());
+        if active {
+            self.agents.all_are_dirty();
+        }
     }
 
-    fn unlist(&mut self, id: &FrameworkId, facts: &FrameworkFacts) {
-        for role in &facts.roles {
-            self.shares.leave(role, id);
+    /// Tells the role tree whether the framework stands in line in `role`.
+    fn sync_interest(&mut self, framework: &FrameworkId, role: &Role) {
+        let interest = self.frameworks.interest(framework, role);
+        self.roles.set_interest(role, framework, interest, self.agents.totals());
+    }
+
+    /// Ends the filters of one role, or of all, and has their agents looked at again.
+    fn drop_filters(&mut self, framework: &FrameworkId, role: Option<&Role>) {
+        for agent in self.filters.remove_framework(framework, role) {
+            self.agents.mark_dirty(&agent);
         }
     }
 }

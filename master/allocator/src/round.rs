@@ -1,45 +1,78 @@
 //! One allocation over what changed.
+//!
+//! Each agent to be looked at, by id: the first role in the order of weighted shares, and in it the first
+//! framework in the order of shares, that may be offered what is free takes all that its role may use.
+//! What is left, reserved for others, goes on to the next. Orders are brought up to date after each.
+//!
+//! Coarse on purpose: a framework sees whole agents, and with more frameworks than agents some wait until
+//! others decline. Finer slices, and guarantees before fair shares, come with the complete allocator.
+//!
+//! Invariants
+//! - Reserved resources go only to the role they are reserved for and to roles below it (INV-8).
+//! - After a round, no agent that was looked at has anything free that someone in line may be offered.
 
-use lonja_model::{AgentId, Resources, Role, Timestamp};
+use std::borrow::Cow;
 
+use lonja_model::resources::Quantities;
+use lonja_model::{AgentId, FrameworkId, Resources, Role};
+
+use crate::agents::Agent;
 use crate::{Allocation, Allocator, eligibility};
 
-/// Offers the free resources of every changed agent to whoever is next and wants them.
-pub(crate) fn run(allocator: &mut Allocator, now: Timestamp) -> Vec<Allocation> {
-    allocator.expire(now);
-    let mut allocations = Vec::new();
-    while let Some(agent) = allocator.dirty.pop_first() {
-        // What one role may not use, such as what is reserved for another, the next in line may.
-        while let Some(allocation) = next(allocator, &agent) {
-            take(allocator, &allocation);
-            allocations.push(allocation);
+impl Allocator {
+    pub(crate) fn run_round(&mut self) -> Vec<Allocation> {
+        let mut allocations = Vec::new();
+        self.roles.refresh(self.agents.totals());
+        for agent in self.agents.take_dirty() {
+            while let Some(allocation) = self.next_allocation(&agent) {
+                self.commit(&allocation);
+                allocations.push(allocation);
+            }
         }
+        allocations
     }
-    allocations
+
+    /// Who comes next for what is free on the agent, and what it gets.
+    fn next_allocation(&mut self, id: &AgentId) -> Option<Allocation> {
+        let agent = self.agents.get(id).filter(|agent| agent.is_active() && !agent.free().is_empty())?;
+        let everything = Usable::new(agent.free().clone());
+        let nothing_reserved = agent.free().iter().all(|resource| resource.reserved_for().is_none());
+        let usable_by = |role: &Role| {
+            let usable = if nothing_reserved {
+                Cow::Borrowed(&everything)
+            } else {
+                Cow::Owned(Usable::new(agent.free().usable_by(role)))
+            };
+            (!usable.resources.is_empty()).then_some(usable)
+        };
+        let takes = |role: &Role, framework: &FrameworkId, usable: &Cow<'_, Usable>| {
+            let Some(known) = self.frameworks.get(framework) else { return false };
+            eligibility::may_be_offered(&self.options, agent, &usable.quantities, &known.facts, role)
+                && !self.filters.refuse(framework, role, id, &usable.resources)
+        };
+        let first = self.roles.first_in_line(self.agents.totals(), usable_by, takes);
+        let (role, framework, usable) = first?;
+        Some(Allocation { framework, role, agent: id.clone(), resources: usable.resources.clone() })
+    }
+
+    fn commit(&mut self, allocation: &Allocation) {
+        let Allocation { framework, role, agent, resources } = allocation;
+        let free = self.agents.get(agent).map(Agent::free);
+        assert!(free.is_some_and(|free| free.contains(resources)), "only what is free is given away (INV-1)");
+        self.charge(agent, framework, role, resources).expect("the agent was looked at just now");
+        self.roles.count_served(role, framework, self.agents.totals());
+    }
 }
 
-fn next(allocator: &mut Allocator, id: &AgentId) -> Option<Allocation> {
-    let agent = allocator.agents.get(id).filter(|agent| agent.active && !agent.free.is_empty())?;
-    let (frameworks, filters, options) = (&allocator.frameworks, &allocator.filters, &allocator.options);
-    let mut found: Option<(Role, lonja_model::FrameworkId, Resources)> = None;
-    for (role, framework) in allocator.shares.in_order() {
-        let Some(known) = frameworks.get(framework) else { continue };
-        let Some(resources) = eligibility::offerable(agent, &known.facts, role, options) else { continue };
-        if !filters.keep_away(id, framework, role, &resources) {
-            found = Some((role.clone(), framework.clone(), resources));
-            break;
-        }
-    }
-    let (role, framework, resources) = found?;
-    Some(Allocation { framework, role, agent: id.clone(), resources })
+/// What of an agent is free for one role.
+#[derive(Clone, Debug)]
+struct Usable {
+    resources: Resources,
+    quantities: Quantities,
 }
 
-fn take(allocator: &mut Allocator, allocation: &Allocation) {
-    let Allocation { framework, role, agent, resources } = allocation;
-    let known = allocator.agents.get_mut(agent).expect("only a known agent is allocated");
-    known.allocate((framework.clone(), role.clone()), resources);
-    if known.free.is_empty() {
-        allocator.with_free.remove(agent);
+impl Usable {
+    fn new(resources: Resources) -> Self {
+        Self { quantities: resources.quantities(), resources }
     }
-    allocator.shares.allocate(framework, role, &resources.quantities());
 }

@@ -1,220 +1,352 @@
 //! Dominant shares and their order.
 //!
-//! A dominant share is the largest fraction of any one resource of the cluster. Roles are compared by
-//! theirs over their weight, the frameworks of a role by theirs within it. Ties go to who has had fewer
-//! allocations, then by name, so that runs repeat.
+//! The dominant share of a client is its largest fraction of any one resource of the cluster, divided by
+//! its weight. Fractions are compared exactly, as fractions: no rounding decides who is served.
+//! All that is allocated counts, reserved and revocable too, devices in thousandths of one. A resource
+//! of which the cluster has nothing does not count.
 //!
-//! Shares are whole numbers in units of 2^-32, rounded down: equal on every machine.
+//! Ties go to whoever was served less often, then to the name: with equal shares, as when everybody
+//! declines, turns are taken.
+//!
+//! Invariants
+//! - `order` holds exactly the clients in line, each under the place it has stored.
+//!
+//! Source: Ghodsi et al., "Dominant Resource Fairness", NSDI 2011, section 4; Mesos, DRF sorter.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lonja_model::resources::{Quantities, Scalar};
-use lonja_model::{FrameworkId, Role};
 
-/// What decides who is next: the share, then how often something was allocated.
-pub(crate) type Standing = (u128, u64);
+/// Totals by name that never saturate: 2^53 thousandths on each of 2^64 agents fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums(BTreeMap<Arc<str>, u128>);
 
-/// What a role or a framework within it has.
-#[derive(Clone, Debug, Default)]
-struct Account {
-    allocated: Quantities,
-    allocations: u64,
-    /// Where it stands in the order, if it is in line.
-    listed: Option<Standing>,
+impl Sums {
+    pub(crate) fn get(&self, name: &str) -> u128 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, quantities: &Quantities) {
+        for (name, amount) in quantities.iter() {
+            match self.0.get_mut(name) {
+                Some(held) => *held += u128::from(amount.thousandths()),
+                None => {
+                    self.0.insert(Arc::from(name), u128::from(amount.thousandths()));
+                }
+            }
+        }
+    }
+
+    /// Takes away what was added before.
+    pub(crate) fn subtract(&mut self, quantities: &Quantities) {
+        for (name, amount) in quantities.iter() {
+            let left = self.get(name).checked_sub(u128::from(amount.thousandths()));
+            match left.expect("only what was added is taken away") {
+                0 => self.0.remove(name),
+                left => self.0.insert(Arc::from(name), left),
+            };
+        }
+    }
+
+    /// As quantities, each at most [`Scalar::MAX`].
+    pub(crate) fn to_quantities(&self) -> Quantities {
+        let amount = |sum: u128| u64::try_from(sum).ok().and_then(Scalar::from_thousandths);
+        self.0.iter().map(|(name, sum)| (&**name, amount(*sum).unwrap_or(Scalar::MAX))).collect()
+    }
 }
 
-/// One role.
-#[derive(Clone, Debug, Default)]
-struct RoleAccount {
-    account: Account,
-    /// In thousandths; 0: the default of 1,000.
+/// What the cluster has. The version tells whether shares were computed from the same.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    sums: Sums,
+    version: u64,
+}
+
+impl Totals {
+    pub(crate) fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    pub(crate) fn change(&mut self, before: &Quantities, after: &Quantities) {
+        if before != after {
+            self.sums.add(after);
+            self.sums.subtract(before);
+            self.version += 1;
+        }
+    }
+}
+
+/// A dominant share, as an exact fraction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    part: u128,
+    /// Above 0.
+    whole: u128,
+}
+
+impl Share {
+    const NOTHING: Self = Self { part: 0, whole: 1 };
+
+    /// `weight` in thousandths, above 0. O(names in `allocated`).
+    fn dominant(allocated: &Sums, weight: Scalar, totals: &Sums) -> Self {
+        let weight = u128::from(weight.thousandths());
+        let fraction = |(name, part): (&Arc<str>, &u128)| {
+            let whole = totals.get(name).saturating_mul(weight);
+            (whole > 0).then_some(Self { part: *part, whole })
+        };
+        allocated.0.iter().filter_map(fraction).max().unwrap_or(Self::NOTHING)
+    }
+
+    fn millionths(self) -> u64 {
+        let millionths = self.part.saturating_mul(1_000_000) / self.whole;
+        u64::try_from(millionths).unwrap_or(u64::MAX)
+    }
+}
+
+impl Ord for Share {
+    /// By cross-multiplication; where that would overflow, by the whole parts and then the
+    /// reciprocals of what is left, as in Euclid's algorithm.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (mut a, mut b, mut c, mut d) = (self.part, self.whole, other.part, other.whole);
+        loop {
+            if let (Some(left), Some(right)) = (a.checked_mul(d), c.checked_mul(b)) {
+                return left.cmp(&right);
+            }
+            let (a_rest, c_rest) = (a % b, c % d);
+            match (a / b).cmp(&(c / d)) {
+                Ordering::Equal if a_rest == 0 || c_rest == 0 => return a_rest.cmp(&c_rest),
+                Ordering::Equal => (a, b, c, d) = (d, c_rest, b, a_rest),
+                unequal @ (Ordering::Less | Ordering::Greater) => return unequal,
+            }
+        }
+    }
+}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Share {}
+
+/// Where a client stands; the smallest is served first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place<Id> {
+    share: Share,
+    served: u64,
+    id: Id,
+}
+
+/// One who shares.
+#[derive(Debug)]
+pub(crate) struct Client {
     weight: Scalar,
-    /// Accounts of frameworks that are in line or hold something.
-    frameworks: BTreeMap<FrameworkId, Account>,
-    /// Those in line, in order.
-    line: BTreeSet<(Standing, FrameworkId)>,
+    allocated: Sums,
+    /// Allocations ever made to it.
+    served: u64,
+    /// Its share in `order`, if it stands in line; that of the time it was put there.
+    in_line: Option<Share>,
+    /// Remembered even with nothing allocated and not in line.
+    kept: bool,
 }
 
-/// All accounts, and the order of those in line.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shares {
-    total: Quantities,
-    roles: BTreeMap<Role, RoleAccount>,
-    line: BTreeSet<(Standing, Role)>,
-    /// The totals changed: every share has to be worked out anew before the order is used.
-    stale: bool,
-}
+impl Client {
+    pub(crate) fn weight(&self) -> Scalar {
+        self.weight
+    }
 
-fn share(allocated: &Quantities, total: &Quantities, weight_thousandths: u64) -> u128 {
-    let fraction = |(name, amount): (&str, Scalar)| {
-        let total = u128::from(total.get(name).thousandths().max(1)) * u128::from(weight_thousandths);
-        (u128::from(amount.thousandths()) << 32) * 1000 / total
-    };
-    allocated.iter().map(fraction).max().unwrap_or(0)
-}
+    pub(crate) fn allocated(&self) -> &Sums {
+        &self.allocated
+    }
 
-impl RoleAccount {
-    fn weight(&self) -> u64 {
-        if self.weight == Scalar::ZERO { 1000 } else { self.weight.thousandths() }
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.in_line.is_some()
+    }
+
+    /// The share without the weight, in millionths.
+    pub(crate) fn share_millionths(&self, totals: &Totals) -> u64 {
+        Share::dominant(&self.allocated, DEFAULT_WEIGHT, &totals.sums).millionths_of_default_weight()
     }
 }
 
-impl Shares {
-    pub(crate) fn add_total(&mut self, quantities: &Quantities) {
-        self.total.add(quantities);
-        self.stale = true;
+impl Share {
+    fn millionths_of_default_weight(self) -> u64 {
+        let part = self.part.saturating_mul(u128::from(DEFAULT_WEIGHT.thousandths()));
+        Self { part, whole: self.whole }.millionths()
+    }
+}
+
+/// 1.
+pub(crate) const DEFAULT_WEIGHT: Scalar = match Scalar::from_units(1) {
+    Some(one) => one,
+    None => Scalar::MAX,
+};
+
+/// Clients and the order in which those in line are served.
+///
+/// Changing one costs O(log clients); only when the cluster's total has changed is the order made anew,
+/// once, at its next use.
+#[derive(Debug)]
+pub(crate) struct Ranking<Id> {
+    clients: BTreeMap<Id, Client>,
+    order: BTreeSet<Place<Id>>,
+    /// Of the totals from which all of `order` was made.
+    version: u64,
+}
+
+impl<Id> Default for Ranking<Id> {
+    fn default() -> Self {
+        Self { clients: BTreeMap::new(), order: BTreeSet::new(), version: 0 }
+    }
+}
+
+impl<Id: Clone + Ord> Ranking<Id> {
+    pub(crate) fn get(&self, id: &Id) -> Option<&Client> {
+        self.clients.get(id)
     }
 
-    pub(crate) fn remove_total(&mut self, quantities: &Quantities) {
-        self.total.subtract(quantities);
-        self.stale = true;
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Id, &Client)> {
+        self.clients.iter()
     }
 
-    pub(crate) fn set_weight(&mut self, role: Role, weight: Scalar) {
-        self.roles.entry(role.clone()).or_default().weight = weight;
-        self.place_role(&role);
+    pub(crate) fn is_empty(&self) -> bool {
+        self.clients.is_empty()
     }
 
-    /// A framework wants offers for a role.
-    pub(crate) fn join(&mut self, role: &Role, framework: &FrameworkId) {
-        let account =
-            self.roles.entry(role.clone()).or_default().frameworks.entry(framework.clone()).or_default();
-        account.listed.get_or_insert((u128::MAX, u64::MAX));
-        self.place_framework(role, framework);
-        self.place_role(role);
+    pub(crate) fn is_anyone_in_line(&self) -> bool {
+        !self.order.is_empty()
     }
 
-    /// A framework wants no more offers for a role.
-    pub(crate) fn leave(&mut self, role: &Role, framework: &FrameworkId) {
-        let Some(known) = self.roles.get_mut(role) else { return };
-        let Some(account) = known.frameworks.get_mut(framework) else { return };
-        if let Some(standing) = account.listed.take() {
-            known.line.remove(&(standing, framework.clone()));
-        }
-        if account.allocated.is_empty() {
-            known.frameworks.remove(framework);
-        }
-        self.place_role(role);
+    /// Those in line, who comes first first. Call [`Ranking::refresh`] before.
+    pub(crate) fn in_line(&self) -> impl Iterator<Item = &Id> {
+        self.order.iter().map(|place| &place.id)
     }
 
-    pub(crate) fn allocate(&mut self, framework: &FrameworkId, role: &Role, quantities: &Quantities) {
-        let known = self.roles.entry(role.clone()).or_default();
-        known.account.allocated.add(quantities);
-        known.account.allocations += 1;
-        let account = known.frameworks.entry(framework.clone()).or_default();
-        account.allocated.add(quantities);
-        account.allocations += 1;
-        self.place_framework(role, framework);
-        self.place_role(role);
-    }
-
-    pub(crate) fn recover(&mut self, framework: &FrameworkId, role: &Role, quantities: &Quantities) {
-        let Some(known) = self.roles.get_mut(role) else { return };
-        known.account.allocated.subtract(quantities);
-        if let Some(account) = known.frameworks.get_mut(framework) {
-            account.allocated.subtract(quantities);
-            if account.allocated.is_empty() && account.listed.is_none() {
-                known.frameworks.remove(framework);
-            }
-        }
-        self.place_framework(role, framework);
-        self.place_role(role);
-    }
-
-    pub(crate) fn role_allocated(&self, role: &Role) -> Quantities {
-        self.roles.get(role).map(|known| known.account.allocated.clone()).unwrap_or_default()
-    }
-
-    /// Frameworks in line with their roles, the next one first.
-    pub(crate) fn in_order(&mut self) -> impl Iterator<Item = (&Role, &FrameworkId)> {
-        if std::mem::take(&mut self.stale) {
-            self.place_all();
-        }
-        let roles = &self.roles;
-        self.line.iter().flat_map(move |(_, role)| {
-            roles
-                .get(role)
-                .into_iter()
-                .flat_map(move |known| known.line.iter().map(move |(_, id)| (role, id)))
-        })
-    }
-
-    fn place_all(&mut self) {
-        let names: Vec<(Role, Vec<FrameworkId>)> = self
-            .roles
-            .iter()
-            .map(|(role, known)| (role.clone(), known.line.iter().map(|(_, id)| id.clone()).collect()))
-            .collect();
-        for (role, frameworks) in names {
-            for framework in frameworks {
-                self.place_framework(&role, &framework);
-            }
-            self.place_role(&role);
-        }
-    }
-
-    /// Moves a framework to where it belongs in its role's line, if it is in line.
-    fn place_framework(&mut self, role: &Role, framework: &FrameworkId) {
-        let Some(known) = self.roles.get_mut(role) else { return };
-        let Some(account) = known.frameworks.get_mut(framework) else { return };
-        let Some(before) = account.listed else { return };
-        let now = (share(&account.allocated, &self.total, 1000), account.allocations);
-        account.listed = Some(now);
-        known.line.remove(&(before, framework.clone()));
-        known.line.insert((now, framework.clone()));
-    }
-
-    /// Moves a role to where it belongs; it is in line while one of its frameworks is.
-    fn place_role(&mut self, role: &Role) {
-        let Some(known) = self.roles.get_mut(role) else { return };
-        if let Some(before) = known.account.listed.take() {
-            self.line.remove(&(before, role.clone()));
-        }
-        if known.line.is_empty() {
-            let forgettable = known.frameworks.is_empty()
-                && known.account.allocated.is_empty()
-                && known.weight == Scalar::ZERO;
-            if forgettable {
-                self.roles.remove(role);
-            }
+    /// Makes the order anew if the cluster's total has changed.
+    pub(crate) fn refresh(&mut self, totals: &Totals) {
+        if self.version == totals.version {
             return;
         }
-        let now = (share(&known.account.allocated, &self.total, known.weight()), known.account.allocations);
-        known.account.listed = Some(now);
-        self.line.insert((now, role.clone()));
+        self.version = totals.version;
+        self.order.clear();
+        for (id, client) in &mut self.clients {
+            if client.in_line.is_some() {
+                let share = Share::dominant(&client.allocated, client.weight, &totals.sums);
+                client.in_line = Some(share);
+                self.order.insert(Place { share, served: client.served, id: id.clone() });
+            }
+        }
     }
 
-    /// The accounts are the sums of what is allocated, and the lines list whom they should.
-    pub(crate) fn check(&self, roles: &BTreeMap<&Role, Quantities>) -> Result<(), String> {
-        for (role, sum) in roles {
-            if self.role_allocated(role) != *sum {
-                return Err(format!(
-                    "INV-6: role {role} holds {sum}, its account says {}",
-                    self.role_allocated(role)
-                ));
-            }
+    pub(crate) fn account(&mut self, id: &Id, before: &Quantities, after: &Quantities, totals: &Totals) {
+        self.change(id, totals, |client| {
+            client.allocated.add(after);
+            client.allocated.subtract(before);
+            client.in_line.is_some()
+        });
+    }
+
+    pub(crate) fn count_served(&mut self, id: &Id, totals: &Totals) {
+        self.change(id, totals, |client| {
+            client.served += 1;
+            client.in_line.is_some()
+        });
+    }
+
+    pub(crate) fn set_weight(&mut self, id: &Id, weight: Scalar, totals: &Totals) {
+        self.change(id, totals, |client| {
+            client.weight = weight;
+            client.in_line.is_some()
+        });
+    }
+
+    pub(crate) fn set_in_line(&mut self, id: &Id, in_line: bool, kept: bool, totals: &Totals) {
+        self.change(id, totals, |client| {
+            client.kept = kept;
+            in_line
+        });
+    }
+
+    /// Takes the client out of the order, lets `change` work on it, and puts it where it belongs if
+    /// `change` says that it stands in line. Clients are made when first named and forgotten when
+    /// nothing is left to remember.
+    fn change(&mut self, id: &Id, totals: &Totals, change: impl FnOnce(&mut Client) -> bool) {
+        let client = self.clients.entry(id.clone()).or_insert_with(|| Client {
+            weight: DEFAULT_WEIGHT,
+            allocated: Sums::default(),
+            served: 0,
+            in_line: None,
+            kept: false,
+        });
+        if let Some(share) = client.in_line {
+            self.order.remove(&Place { share, served: client.served, id: id.clone() });
         }
-        for (role, known) in &self.roles {
-            if !known.account.allocated.is_empty() && !roles.contains_key(role) {
-                return Err(format!(
-                    "INV-6: role {role} holds nothing, its account says {}",
-                    known.account.allocated
-                ));
-            }
-            let mut sum = Quantities::default();
-            known.frameworks.values().for_each(|account| sum.add(&account.allocated));
-            if sum != known.account.allocated {
-                return Err(format!(
-                    "INV-6: the frameworks of role {role} hold {sum}, it {}",
-                    known.account.allocated
-                ));
-            }
-            if known.account.listed.is_some() == known.line.is_empty() {
-                return Err(format!(
-                    "INV-6: role {role} is in line without a framework, or the other way about"
-                ));
-            }
+        if change(client) {
+            let share = Share::dominant(&client.allocated, client.weight, &totals.sums);
+            client.in_line = Some(share);
+            self.order.insert(Place { share, served: client.served, id: id.clone() });
+            return;
         }
-        Ok(())
+        client.in_line = None;
+        if !client.kept && client.allocated.is_empty() && client.weight == DEFAULT_WEIGHT {
+            self.clients.remove(id);
+        }
+    }
+
+    /// Does the order hold exactly those in line, each with the share that follows from `totals`?
+    pub(crate) fn is_consistent(&self, totals: &Totals) -> bool {
+        let in_line = self.clients.iter().filter_map(|(id, client)| Some((id, client, client.in_line?)));
+        let places = in_line.map(|(id, client, share)| {
+            let place = Place { share, served: client.served, id: id.clone() };
+            let follows = Share::dominant(&client.allocated, client.weight, &totals.sums);
+            self.order.contains(&place) && (self.version != totals.version || share == follows)
+        });
+        let places: Vec<bool> = places.collect();
+        places.len() == self.order.len() && places.into_iter().all(|good| good)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_compared_exactly_however_large() {
+        let share = |part, whole| Share { part, whole };
+        assert!(share(1, 3) < share(334, 1000));
+        assert_eq!(share(1, 2), share(u128::MAX / 4, (u128::MAX / 4) * 2));
+        assert!(share(u128::MAX - 2, u128::MAX - 1) < share(u128::MAX - 1, u128::MAX));
+        assert!(share(u128::MAX, u128::MAX - 1) > share(u128::MAX, u128::MAX));
+        assert_eq!(share(u128::MAX, u128::MAX), share(1, 1));
+    }
+
+    #[test]
+    fn sums_stay_exact_above_the_largest_amount() {
+        let huge = Quantities::from_iter([("mem", Scalar::MAX)]);
+        let mut sums = Sums::default();
+        sums.add(&huge);
+        sums.add(&huge);
+        assert_eq!(sums.to_quantities().get("mem"), Scalar::MAX);
+        sums.subtract(&huge);
+        assert_eq!(sums.get("mem"), u128::from(Scalar::MAX.thousandths()));
+        sums.subtract(&huge);
+        assert!(sums.is_empty());
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use lonja_model::offer::Filters;
 use lonja_model::scheduler::Event;
-use lonja_model::{AgentId, FrameworkId, Offer, OfferId, Timestamp};
+use lonja_model::{AgentId, FrameworkId, Offer, OfferId, Resources, Role, Timestamp};
 
 use crate::State;
 use crate::deadlines::Timer;
@@ -101,8 +101,22 @@ pub(crate) fn give_back(
     let offer = state.offers.take(id)?;
     state.deadlines.cancel(Timer::OfferExpiry(id.clone()));
     let filter = filter.filter(|refuse| !refuse.is_zero());
-    state.allocator.recover(now, &offer.agent, &offer.framework, &offer.role, &offer.resources, filter);
+    recover(state, now, &offer.agent, &offer.framework, &offer.role, &offer.resources, filter);
     Some(offer)
+}
+
+/// Gives resources back to the allocator, once.
+pub(crate) fn recover(
+    state: &mut State,
+    now: Timestamp,
+    agent: &AgentId,
+    framework: &FrameworkId,
+    role: &Role,
+    resources: &Resources,
+    filter: Option<Duration>,
+) {
+    let recovered = state.allocator.recover(now, agent, framework, role, resources, filter);
+    recovered.expect("what is given back was held: each offer and task gives back once");
 }
 
 /// DECLINE. Ids that are no longer outstanding, or not the framework's, are ignored: an offer may have

@@ -64,7 +64,7 @@ pub(crate) fn accept(
     send_off(state, effects, framework, &pool, launched);
     if !pool.left.is_empty() {
         let refuse = Some(filters.refuse).filter(|refuse| !refuse.is_zero());
-        state.allocator.recover(now, &pool.agent, framework, &pool.role, &pool.left, refuse);
+        offers::recover(state, now, &pool.agent, framework, &pool.role, &pool.left, refuse);
     }
     match unsupported {
         None => Ok(()),

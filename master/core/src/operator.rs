@@ -106,6 +106,6 @@ fn set_weight(state: &mut State, effects: &mut Effects, role: Role, weight: Scal
     if state.registry.weights.get(&role).copied() != stored {
         registry::change(state, effects, RegistryOp::Weight(role.clone(), stored));
     }
-    state.allocator.set_weight(role, weight);
+    state.allocator.set_weight(role, weight).expect("refused above if it is zero");
     Ok(())
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
 use lonja_model::registry::{AgentStanding, FrameworkStanding};
 use lonja_model::task::{Reason, Source};
-use lonja_model::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, TaskState, TaskStatus, Timestamp};
+use lonja_model::{
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Resources, Role, TaskState, TaskStatus, Timestamp,
+};
 
 use crate::agents::{Agent, Presence};
 use crate::deadlines::Timer;
@@ -86,7 +88,7 @@ fn register(
     let id = AgentId::new(format!("{}-S{number}", state.me.id)).expect("made of letters, digits and dashes");
     let info = AgentInfo { id: Some(id.clone()), ..info };
     registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
-    state.allocator.add_agent(id.clone(), info.resources.clone(), lonja_allocator::AgentFacts::of(&info));
+    state.allocator.add_agent(id.clone(), info.resources.clone(), facts_of(&info));
     let agent = Agent {
         info: Arc::new(info),
         version,
@@ -154,6 +156,16 @@ fn reregister(
     publish_added(state, effects, &id);
 }
 
+fn facts_of(info: &AgentInfo) -> lonja_allocator::AgentFacts {
+    lonja_allocator::AgentFacts { attributes: info.attributes.clone(), domain: info.domain.clone() }
+}
+
+/// Counts what a returning agent's task holds; what the agent no longer has becomes its debt.
+fn charge(state: &mut State, agent: &AgentId, framework: &FrameworkId, role: &Role, resources: &Resources) {
+    let charged = state.allocator.charge(agent, framework, role, resources);
+    charged.expect("an agent that comes back is known to the allocator");
+}
+
 /// The allocator knows an agent from its registration on, until it is unreachable.
 fn return_to_allocator(state: &mut State, id: &AgentId, before: Option<Presence>, info: &AgentInfo) {
     match before {
@@ -162,7 +174,7 @@ fn return_to_allocator(state: &mut State, id: &AgentId, before: Option<Presence>
             state.allocator.activate_agent(id);
         }
         None | Some(Presence::Recovered | Presence::Unreachable { .. } | Presence::Gone { .. }) => {
-            let facts = lonja_allocator::AgentFacts::of(info);
+            let facts = facts_of(info);
             state.allocator.add_agent(id.clone(), info.resources.clone(), facts);
         }
     }
@@ -269,7 +281,7 @@ fn returned(
             // Its resources left with the agent; they are back with it.
             if !task.state.is_terminal() {
                 let (role, resources) = (known.role.clone(), known.info.resources.clone());
-                state.allocator.charge(agent, &framework, &role, &resources);
+                charge(state, agent, &framework, &role, &resources);
             }
             let status = TaskStatus::new(id.clone(), task.state, Source::Master, now)
                 .because(Reason::AgentReregistered)
@@ -284,7 +296,7 @@ fn returned(
         return;
     }
     if !task.state.is_terminal() {
-        state.allocator.charge(agent, &framework, &task.role, &task.info.resources);
+        charge(state, agent, &framework, &task.role, &task.info.resources);
     }
     state.history.task_returned(&framework, &id);
     let record = Arc::new(Task {

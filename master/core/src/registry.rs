@@ -55,7 +55,7 @@ pub(crate) fn put_framework(
 /// Makes a master's state of what the registry remembers.
 pub(crate) fn recover(state: &mut State, now: Timestamp) {
     for (role, weight) in state.registry.weights.clone() {
-        state.allocator.set_weight(role, weight);
+        state.allocator.set_weight(role, weight).expect("a stored weight is above zero");
     }
     for (id, record) in state.registry.agents.clone() {
         let presence = match record.standing {

@@ -15,8 +15,8 @@ use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
 use lonja_model::task::{Reason, Source};
 use lonja_model::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus, Timestamp, UpdateId};
 
-use crate::State;
 use crate::effects::{ClusterEvent, Effects, LinkId};
+use crate::{State, offers};
 
 /// An agent tells of a task.
 #[expect(clippy::too_many_arguments, reason = "the message, taken apart, and where it came from")]
@@ -129,7 +129,7 @@ pub(crate) fn learn_state(
     if new.is_terminal() && held {
         let (agent, role, resources) =
             (known.agent().clone(), known.role.clone(), known.info.resources.clone());
-        state.allocator.recover(now, &agent, framework, &role, &resources, None);
+        offers::recover(state, now, &agent, framework, &role, &resources, None);
     }
 }
 

@@ -59,7 +59,7 @@ impl Devices {
     }
 
     /// `thousandths` of the device that has the least left of those with enough, so that whole devices
-    /// stay whole; `None` if none has enough.
+    /// stay whole; `None` if none has enough. A share of 0 is nothing.
     pub fn take_share(&self, thousandths: u16) -> Option<Self> {
         let enough = self.0.iter().filter(|(_, left)| **left >= thousandths);
         let (device, _) = enough.min_by_key(|(_, left)| **left)?;
@@ -77,6 +77,11 @@ impl Devices {
             }
         }
         Ok(sum)
+    }
+
+    /// Is all of `part` in `self`?
+    pub fn contains(&self, part: &Self) -> bool {
+        part.0.iter().all(|(device, share)| self.0.get(device).is_some_and(|held| held >= share))
     }
 
     /// What is left without `part`; `None` unless every device has as much.
@@ -100,5 +105,42 @@ impl fmt::Display for Devices {
             write!(f, ":{thousandths}")?;
         }
         f.write_str("}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn devices<const N: usize>(all: [(&str, u16); N]) -> Devices {
+        Devices::new(all.map(|(id, share)| (DeviceId::from(id), share))).unwrap()
+    }
+
+    #[test]
+    fn a_device_is_named_once_and_has_a_thousand_thousandths() {
+        let make = |all: [(&str, u16); 2]| Devices::new(all.map(|(id, share)| (DeviceId::from(id), share)));
+        assert_eq!(make([("0", 1), ("0", 1)]), None);
+        assert_eq!(make([("0", 1001), ("1", 1)]), None);
+        assert_eq!(make([("0", 0), ("1", 7)]), Some(devices([("1", 7)])));
+    }
+
+    #[test]
+    fn more_than_all_of_a_device_is_held_by_nobody() {
+        let half = devices([("0", 500)]);
+        assert_eq!(half.checked_add(&half), Ok(devices([("0", 1000)])));
+        assert_eq!(half.checked_add(&devices([("0", 501)])), Err(DeviceId::from("0")));
+        assert_eq!(half.checked_sub(&devices([("1", 1)])), None);
+        assert_eq!(half.checked_sub(&half), Some(Devices::default()));
+    }
+
+    #[test]
+    fn a_share_is_taken_where_least_is_left() {
+        let gpus = devices([("0", 1000), ("1", 540), ("2", 300)]);
+        assert_eq!(gpus.take_share(300), Some(devices([("2", 300)])));
+        assert_eq!(gpus.take_share(301), Some(devices([("1", 301)])));
+        assert_eq!(gpus.take_share(541), Some(devices([("0", 541)])));
+        assert_eq!(gpus.take_share(1001), None);
+        assert_eq!(gpus.take_whole(1), Some(devices([("0", 1000)])));
+        assert_eq!(gpus.take_whole(2), None);
     }
 }

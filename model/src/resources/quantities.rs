@@ -85,3 +85,37 @@ impl fmt::Display for Quantities {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quantities<const N: usize>(amounts: [(&str, u64); N]) -> Quantities {
+        amounts.map(|(name, units)| (name, Scalar::from_units(units).unwrap())).into_iter().collect()
+    }
+
+    #[test]
+    fn a_name_with_nothing_is_left_out() {
+        let mut all = quantities([("cpus", 4), ("mem", 0)]);
+        assert_eq!(all.to_string(), "cpus:4");
+        all.set("cpus", Scalar::ZERO);
+        assert!(all.is_empty());
+        assert_eq!(all.get("cpus"), Scalar::ZERO);
+    }
+
+    #[test]
+    fn totals_stop_at_both_ends() {
+        let mut all: Quantities = [("mem", Scalar::MAX)].into_iter().collect();
+        all.add(&all.clone());
+        assert_eq!(all.get("mem"), Scalar::MAX);
+        let mut few = quantities([("cpus", 1), ("mem", 2)]);
+        few.subtract(&quantities([("cpus", 2), ("gpus", 1), ("mem", 1)]));
+        assert_eq!(few.to_string(), "mem:1");
+    }
+
+    #[test]
+    fn devices_count_in_thousandths_of_one() {
+        let resources: crate::Resources = "gpus:{0:1000,1:540};ports:[1-9]".parse().unwrap();
+        assert_eq!(resources.quantities().to_string(), "gpus:1.54");
+    }
+}

@@ -10,7 +10,7 @@ pub struct Ranges(Vec<(u64, u64)>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRanges {
     /// Begins after its end.
-    #[error("the range {0}-{1} begins after its end")]
+    #[error("the range {0}-{1} begins after its end; write {1}-{0}")]
     Backwards(u64, u64),
     /// Not of the form `[1-5, 7-9]`.
     #[error("{0:?} is not a list of ranges such as [31000-32000] or [1-5,7-9]")]
@@ -38,6 +38,7 @@ impl Ranges {
         }
         let number = |text: &str| {
             let text = text.trim();
+            // `parse` alone would take a sign.
             if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse::<u64>().ok() } else { None }
         };
         let range = |text: &str| {
@@ -66,6 +67,18 @@ impl Ranges {
     /// Is there no number?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Is all of `part` in `self`?
+    pub fn contains(&self, part: &Self) -> bool {
+        let mut held = self.0.iter();
+        let mut current = held.next();
+        part.0.iter().all(|(begin, end)| {
+            while current.is_some_and(|(_, held_end)| held_end < begin) {
+                current = held.next();
+            }
+            current.is_some_and(|(held_begin, held_end)| held_begin <= begin && end <= held_end)
+        })
     }
 
     /// The union, or a number that both hold.
@@ -123,5 +136,52 @@ impl fmt::Display for Ranges {
             write!(f, "{}{begin}-{end}", if index == 0 { "" } else { "," })?;
         }
         f.write_str("]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(text: &str) -> Ranges {
+        Ranges::parse(text).unwrap()
+    }
+
+    #[test]
+    fn overlapping_and_adjacent_ranges_become_one() {
+        assert_eq!(ranges("[ 7 - 9, 1-3,4-5 ,2-2]").to_string(), "[1-5,7-9]");
+        assert_eq!(ranges("[]"), Ranges::default());
+    }
+
+    #[test]
+    fn all_numbers_there_are_make_one_range() {
+        let all = Ranges::new([(0, u64::MAX)]).unwrap();
+        let last = Ranges::new([(u64::MAX, u64::MAX)]).unwrap();
+        assert_eq!(all.count(), u64::MAX);
+        assert_eq!(Ranges::new([(0, u64::MAX), (u64::MAX, u64::MAX)]), Ok(all.clone()));
+        assert_eq!(all.checked_sub(&last), Some(Ranges::new([(0, u64::MAX - 1)]).unwrap()));
+        assert_eq!(all.checked_sub(&last).unwrap().disjoint_union(&last), Ok(all.clone()));
+        assert_eq!(all.disjoint_union(&last), Err(u64::MAX));
+        assert_eq!(last.numbers().collect::<Vec<_>>(), [u64::MAX]);
+        assert_eq!(all.checked_sub(&all), Some(Ranges::default()));
+    }
+
+    #[test]
+    fn a_text_that_is_no_ranges_says_why() {
+        assert_eq!(Ranges::parse("[5-1]"), Err(InvalidRanges::Backwards(5, 1)));
+        for text in [
+            "",
+            "[",
+            "[1-",
+            "1-2",
+            "[1]",
+            "[1-2-3]",
+            "[1-2,]",
+            "[-1-2]",
+            "[+1-2]",
+            "[0-18446744073709551616]",
+        ] {
+            assert_eq!(Ranges::parse(text), Err(InvalidRanges::Malformed(text.to_owned())), "{text}");
+        }
     }
 }

@@ -12,10 +12,10 @@ pub struct Scalar(u64);
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InvalidScalar {
     /// Not a number, or without end.
-    #[error("{0} is not a finite number")]
+    #[error("{0} is not a finite number; give a number such as 4 or 0.5")]
     NotFinite(f64),
     /// Below zero.
-    #[error("{0} is negative")]
+    #[error("{0} is negative; give 0 or more")]
     Negative(f64),
     /// Above [`Scalar::MAX`].
     #[error("{0} is above the largest amount, {max}", max = Scalar::MAX)]
@@ -28,8 +28,8 @@ pub enum InvalidScalar {
 impl Scalar {
     /// Nothing.
     pub const ZERO: Self = Self(0);
-    /// The largest amount, 2^51 - 1 thousandths: up to there a double of units, as the wire has it, comes back
-    /// as the same thousandths.
+    /// The largest amount, 2^51 - 1 thousandths: up to there a double of units, as the wire has it, comes
+    /// back as the same thousandths.
     pub const MAX: Self = Self((1 << 51) - 1);
 
     /// `thousandths` thousandths; `None` above [`Scalar::MAX`].
@@ -60,10 +60,10 @@ impl Scalar {
         if !value.is_finite() {
             return Err(InvalidScalar::NotFinite(value));
         }
-        let thousandths = (value * 1000.0).round();
-        if thousandths < 0.0 {
+        if value < 0.0 {
             return Err(InvalidScalar::Negative(value));
         }
+        let thousandths = (value * 1000.0).round();
         #[expect(clippy::cast_precision_loss, reason = "MAX is below 2^53, where whole doubles are exact")]
         if thousandths > Self::MAX.0 as f64 {
             return Err(InvalidScalar::TooLarge(value));
@@ -132,6 +132,68 @@ impl fmt::Display for Scalar {
             below if below % 100 == 0 => write!(f, ".{}", below / 100),
             below if below % 10 == 0 => write!(f, ".{:02}", below / 10),
             below => write!(f, ".{below:03}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_amounts_from_zero_up_are_taken_from_the_wire() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(matches!(Scalar::from_f64(bad), Err(InvalidScalar::NotFinite(_))), "{bad}");
+        }
+        for bad in [-1.0, -0.0001, -f64::MIN_POSITIVE, f64::MIN] {
+            assert!(matches!(Scalar::from_f64(bad), Err(InvalidScalar::Negative(_))), "{bad}");
+        }
+        for bad in [Scalar::MAX.to_f64() + 0.001, 9_007_199_254_740_993.0, f64::MAX] {
+            assert!(matches!(Scalar::from_f64(bad), Err(InvalidScalar::TooLarge(_))), "{bad}");
+        }
+        assert_eq!(Scalar::from_f64(-0.0), Ok(Scalar::ZERO));
+        assert_eq!(Scalar::from_f64(Scalar::MAX.to_f64()), Ok(Scalar::MAX));
+    }
+
+    #[test]
+    fn amounts_are_rounded_to_thousandths() {
+        let thousandths = |value| Scalar::from_f64(value).unwrap().thousandths();
+        assert_eq!([0.1 + 0.2, 0.0004, 0.0005, 1.9999].map(thousandths), [300, 0, 1, 2000]);
+        let written = |text| Scalar::parse(text).unwrap().thousandths();
+        assert_eq!(
+            ["4", ".5", "0.0004", "0.0005", "1.9999", "007."].map(written),
+            [4000, 500, 0, 1, 2000, 7000]
+        );
+    }
+
+    #[test]
+    fn an_amount_prints_without_trailing_zeros() {
+        let shown = |thousandths| Scalar::from_thousandths(thousandths).unwrap().to_string();
+        assert_eq!([0, 4000, 500, 1230, 1234, 1].map(shown), ["0", "4", "0.5", "1.23", "1.234", "0.001"]);
+    }
+
+    #[test]
+    fn units_and_thousandths_stop_at_the_largest_amount() {
+        let units = Scalar::MAX.whole_units();
+        assert!(Scalar::from_units(units).is_some());
+        assert_eq!(Scalar::from_units(units + 1), None);
+        assert_eq!(Scalar::from_thousandths(Scalar::MAX.thousandths()), Some(Scalar::MAX));
+        assert_eq!(Scalar::from_units(u64::MAX), None);
+        assert_eq!(Scalar::from_thousandths(Scalar::MAX.thousandths() + 1), None);
+        assert_eq!(Scalar::MAX.checked_add(Scalar::MAX), None);
+    }
+
+    #[test]
+    fn a_text_that_is_no_amount_says_why() {
+        let reason = |text: &str| Scalar::parse(text).unwrap_err().to_string();
+        assert_eq!(reason("-1"), "-1 is negative; give 0 or more");
+        assert_eq!(
+            reason("99999999999999999999"),
+            "100000000000000000000 is above the largest amount, 2251799813685.247"
+        );
+        for text in ["", ".", "1.2.3", "1e3", "NaN", "inf", "+1", "1_000", " 1", "--1", "\u{661}"] {
+            let expected = format!("{text:?} is not a decimal number such as 4 or 0.5");
+            assert_eq!(reason(text), expected);
         }
     }
 }

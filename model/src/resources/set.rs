@@ -29,6 +29,11 @@ impl Set {
         self.0.len()
     }
 
+    /// Is all of `part` in `self`?
+    pub fn contains(&self, part: &Self) -> bool {
+        part.0.is_subset(&self.0)
+    }
+
     /// The union, or an item that both hold.
     pub fn disjoint_union(&self, other: &Self) -> Result<Self, Arc<str>> {
         match self.0.intersection(&other.0).next() {
@@ -39,15 +44,13 @@ impl Set {
 
     /// What is left without `part`; `None` unless all of `part` is in `self`.
     pub fn checked_sub(&self, part: &Self) -> Option<Self> {
-        part.0.is_subset(&self.0).then(|| Self(self.0.difference(&part.0).cloned().collect()))
+        self.contains(part).then(|| Self(self.0.difference(&part.0).cloned().collect()))
     }
 }
 
 /// Writes an item so that it can be read back: in quotes if it holds a character with a meaning.
 pub(super) fn write_item(f: &mut fmt::Formatter<'_>, item: &str) -> fmt::Result {
-    let plain = |c: char| {
-        !c.is_whitespace() && !c.is_control() && !matches!(c, ',' | ':' | ';' | '{' | '}' | '"' | '\\')
-    };
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !",:;(){}\"\\".contains(c);
     if !item.is_empty() && item.chars().all(plain) {
         return f.write_str(item);
     }

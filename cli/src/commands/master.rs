@@ -1,0 +1,48 @@
+//! `lonja master`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lonja_master::{Config, StoreKind};
+
+use super::until_stopped;
+use crate::args::Master;
+use crate::output;
+
+/// Runs a master until it is asked to stop.
+pub(crate) async fn run(master: Master) -> anyhow::Result<ExitCode> {
+    if !master.listen.ip().is_loopback() {
+        output::warn(
+            "listening beyond loopback without TLS and authentication: anyone who reaches this port owns the cluster",
+        );
+    }
+    let core = lonja_master_core(&master);
+    let config = Config {
+        listen: master.listen,
+        hostname: master.hostname,
+        store: StoreKind::WorkDir(master.work_dir),
+        core,
+    };
+    let running = lonja_master::start(config).await?;
+    output::print_lines(&[format!("lonja master listening on http://{}", running.address())]);
+    let stopper = running.stopper();
+    until_stopped(|| stopper.stop(), running.stopped()).await
+}
+
+fn lonja_master_core(master: &Master) -> lonja_master::CoreConfig {
+    lonja_master::CoreConfig {
+        ping_interval: master.agent_ping_timeout,
+        max_missed_pings: master.max_agent_ping_timeouts,
+        agent_reregister_timeout: master.agent_reregister_timeout,
+        allocation_window: master.allocation_window,
+        offer_timeout: Some(master.offer_timeout).filter(|timeout| *timeout > Duration::ZERO),
+        removal_brake_percent: master.removal_brake,
+        removal_rate: master.removal_rate,
+        calls_per_second: master.calls_per_second,
+        call_burst: master.calls_per_second * 2,
+        max_agents: master.max_agents,
+        completed_frameworks: master.max_completed_frameworks,
+        completed_tasks: master.max_completed_tasks,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,77 @@
+//! One file for each noun or verb.
+
+mod agent;
+mod bench;
+mod dev;
+mod kill;
+mod list;
+mod logs;
+mod master;
+mod run;
+mod sim;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::args::{Command, Lonja};
+use crate::dev::Prepared;
+use crate::output;
+
+/// Carries out a command; returns what the process exits with.
+pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<ExitCode> {
+    match lonja.command {
+        Command::Dev(dev) => dev::run(dev, prepared).await,
+        Command::Master(master) => master::run(master).await,
+        Command::Agent(agent) => agent::run(agent, prepared).await,
+        Command::Run(run) => run::run(run, prepared).await,
+        Command::Agents(list) => list::agents(&list).await,
+        Command::Frameworks(list) => list::frameworks(&list).await,
+        Command::Roles(list) => list::roles(&list).await,
+        Command::Tasks(list) => list::tasks(&list).await,
+        Command::Offers(list) => list::offers(&list).await,
+        Command::Logs(logs) => logs::run(&logs).await,
+        Command::Kill(kill) => kill::run(&kill).await,
+        Command::Sim(sim) => sim::run(&sim),
+        Command::Bench(bench) => bench::run(&bench, prepared).await,
+        Command::Version => {
+            output::print_lines(&[format!("lonja {}", env!("CARGO_PKG_VERSION"))]);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Lonja::command(), "lonja", &mut script);
+            output::print_lines(&[String::from_utf8_lossy(&script).trim_end().to_owned()]);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Waits for a daemon to end, by itself or because somebody asks this process to.
+pub(crate) async fn until_stopped<E: Into<anyhow::Error>>(
+    stop: impl FnOnce(),
+    stopped: impl Future<Output = Result<(), E>>,
+) -> anyhow::Result<ExitCode> {
+    let mut stopped = std::pin::pin!(stopped);
+    tokio::select! {
+        result = &mut stopped => result.map_err(Into::into)?,
+        asked = asked_to_stop() => {
+            asked?;
+            stop();
+            stopped.await.map_err(Into::into)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Resolves when somebody asks the process to end: SIGTERM or Ctrl-C.
+pub(crate) async fn asked_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! How a run ended, for people and as an exit status.
+
+use std::process::ExitCode;
+
+use lonja_sdk::model::task::Reason;
+use lonja_sdk::prelude::{TaskState, TaskStatus};
+
+use crate::args::Run;
+use crate::{EXIT_OURS, output};
+
+/// How one task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    code: u8,
+    message: Option<String>,
+}
+
+impl Ending {
+    /// From its last status. `interrupted`: we were asked to end it.
+    pub(crate) fn of(status: &TaskStatus, interrupted: bool) -> Self {
+        let number = |key: &str| {
+            let label = status.labels.0.iter().find(|(label, _)| label == key)?;
+            label.1.as_ref()?.parse::<u8>().ok()
+        };
+        let message = status.message.clone();
+        if interrupted && status.state == TaskState::Killed {
+            return Self::interrupted();
+        }
+        if status.reason == Some(Reason::ContainerLimitationMemory) {
+            return Self { code: 137, message };
+        }
+        match (number("exit_status"), number("signal")) {
+            (Some(code), _) => {
+                Self { code, message: (status.state == TaskState::Killed).then_some(message).flatten() }
+            }
+            (None, Some(signal)) => Self { code: 128_u8.saturating_add(signal), message },
+            (None, None) if status.state == TaskState::Finished => Self { code: 0, message: None },
+            // It did not run, or nobody saw how it ended.
+            (None, None) => {
+                let message = message.unwrap_or_else(|| "no reason was given".to_owned());
+                Self { code: EXIT_OURS, message: Some(format!("{}: {message}", status.state)) }
+            }
+        }
+    }
+
+    /// Ended by Ctrl-C.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: 130, message: None }
+    }
+
+    /// The first failure of two.
+    pub(crate) fn or_worse(self, other: Self) -> Self {
+        if self.code == 0 { other } else { self }
+    }
+
+    /// Says what has to be said and gives the exit status.
+    pub(crate) fn report(self, run: &Run) -> ExitCode {
+        if let Some(message) = &self.message {
+            output::note(&format!("lonja run: {}: {message}", run.command[0]));
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lonja_sdk::model::labels::Labels;
+    use lonja_sdk::model::task::Source;
+    use lonja_sdk::prelude::{TaskId, Timestamp};
+
+    fn status(state: TaskState, label: Option<(&str, &str)>) -> TaskStatus {
+        let labels = label.map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
+        let task = TaskId::new("t").unwrap();
+        TaskStatus {
+            labels: Labels(labels.into_iter().collect()),
+            ..TaskStatus::new(task, state, Source::Executor, Timestamp::ZERO)
+        }
+    }
+
+    #[test]
+    fn the_exit_status_is_the_tasks_own() {
+        assert_eq!(Ending::of(&status(TaskState::Finished, Some(("exit_status", "0"))), false).code, 0);
+        assert_eq!(Ending::of(&status(TaskState::Failed, Some(("exit_status", "7"))), false).code, 7);
+    }
+
+    #[test]
+    fn a_signal_counts_from_128() {
+        assert_eq!(Ending::of(&status(TaskState::Failed, Some(("signal", "9"))), false).code, 137);
+        assert_eq!(Ending::of(&status(TaskState::Killed, Some(("signal", "15"))), true).code, 130);
+        assert_eq!(Ending::of(&status(TaskState::Killed, Some(("signal", "15"))), false).code, 143);
+    }
+
+    #[test]
+    fn what_never_ran_is_ours() {
+        let ending = Ending::of(&status(TaskState::Error, None).saying("needs more"), false);
+        assert_eq!((ending.code, ending.message.as_deref()), (125, Some("TASK_ERROR: needs more")));
+    }
+}

@@ -1,0 +1,247 @@
+//! `lonja run`: a command on the cluster by the ordinary offer cycle.
+//!
+//! Its scheduler is a [`lonja_sdk::Scheduler`] like anyone's; this file is what stands around it: a cluster
+//! of its own if asked for, the task's output, Ctrl-C, the exit status.
+
+mod endings;
+mod scheduler;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use indicatif::ProgressBar;
+use lonja_proto::lonja::logs_request::Stream;
+use lonja_sdk::{Driver, FrameworkOptions, Handle, Outcome, Task};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{asked_to_stop, logs};
+use crate::args::Run;
+use crate::client::{Client, connect_agent};
+use crate::dev::{Cluster, Prepared, Shape};
+use crate::output;
+use endings::Ending;
+use scheduler::{News, RunScheduler};
+
+/// How long a lost framework's tasks go on: long enough for a restart of the master, short enough that a
+/// killed `lonja run` does not leave its tasks running.
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the last of a task's output may take after its end.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the command; returns what it exited with.
+pub(crate) async fn run(run: Run, prepared: &Prepared) -> anyhow::Result<ExitCode> {
+    let task = task_of(&run)?;
+    if !run.dev {
+        let url = run.master.master.clone();
+        return on_cluster(&run, &url, task).await;
+    }
+    let launcher = prepared.launcher.as_ref().context("a cluster of one's own needs a launcher")?;
+    let work_dir = prepared.temporary.as_deref().context("a cluster of one's own needs a folder")?;
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: false };
+    let cluster = Cluster::start(shape, launcher).await?;
+    let result = on_cluster(&run, &cluster.url(), task).await;
+    cluster.stop().await?;
+    result
+}
+
+/// The task as the command line describes it. Errors: which flag, and what to do.
+fn task_of(run: &Run) -> anyhow::Result<Task> {
+    let mut task = Task::argv(run.command.clone())?
+        .cpus(run.cpus)
+        .context("--cpus")?
+        .mem_mib(run.mem)
+        .context("--mem")?
+        .disk_mib(run.disk)
+        .context("--disk")?
+        .ports(run.ports);
+    for volume in &run.volumes {
+        let parts: Vec<&str> = volume.split(':').collect();
+        let (host, inside, read_only) = match parts[..] {
+            [host, inside] | [host, inside, "rw"] => (host, inside, false),
+            [host, inside, "ro"] => (host, inside, true),
+            _ => bail!("-v {volume}: write HOST:PATH, or HOST:PATH:ro"),
+        };
+        task = task.volume(host, inside, read_only).with_context(|| format!("-v {volume}"))?;
+    }
+    for variable in &run.env {
+        let (name, value) = variable.split_once('=').with_context(|| format!("-e {variable}: write K=V"))?;
+        task = task.env(name, value);
+    }
+    Ok(task.name(run.name.as_ref().unwrap_or(&run.command[0])))
+}
+
+async fn on_cluster(run: &Run, url: &str, task: Task) -> anyhow::Result<ExitCode> {
+    let mut client = Client::connect_within(url, run.wait).await?;
+    too_large_for_all(&mut client, &task).await?;
+    let user = match &run.user {
+        Some(user) => user.clone(),
+        None => current_user(),
+    };
+    let name = run.name.clone().unwrap_or_else(|| run.command[0].clone());
+    let options = FrameworkOptions::named(format!("run {name}"))
+        .user(user)
+        .role(&run.role)
+        .context("--role")?
+        .failover_timeout(FAILOVER_TIMEOUT);
+    let driver = Driver::new(url, options).wait_for_master(run.wait);
+    let handle = driver.handle();
+    let (news, inbox) = mpsc::unbounded_channel();
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let scheduler = RunScheduler::new(task, run.instances, cancelled.clone(), news);
+    let driven = tokio::spawn(driver.run(scheduler));
+    let ending = follow(run, handle, &cancelled, inbox).await?;
+    let (_, outcome) = driven.await.context("the driver ended unexpectedly")??;
+    match (ending, outcome) {
+        (Some(ending), _) => Ok(ending.report(run)),
+        (None, Outcome::EndedByMaster { why }) => Err(anyhow!("the master ended this framework: {why}")),
+        (None, Outcome::TornDown | Outcome::Left { .. }) => Err(anyhow!("ended before the command did")),
+    }
+}
+
+/// Follows the tasks to their end: streams their output, passes Ctrl-C on. `None`: the framework ended first.
+async fn follow(
+    run: &Run,
+    handle: Handle,
+    cancelled: &AtomicBool,
+    mut inbox: mpsc::UnboundedReceiver<News>,
+) -> anyhow::Result<Option<Ending>> {
+    let mut outputs: JoinSet<()> = JoinSet::new();
+    let mut worst: Option<Ending> = None;
+    let (mut running, mut ended) = (0, 0);
+    let mut interrupted = false;
+    let waiting = Waiting::new();
+    loop {
+        tokio::select! {
+            news = inbox.recv() => match news {
+                None => return Ok(worst),
+                Some(News::Waiting { why }) => waiting.say(&why),
+                Some(News::Running { framework, task, host, port }) => {
+                    waiting.clear();
+                    running += 1;
+                    stream_output(&mut outputs, framework, task, host, port);
+                }
+                Some(News::Ended { status, framework, streamed, host, port }) => {
+                    waiting.clear();
+                    running += u32::from(!streamed);
+                    if !streamed && let Some((host, port)) = host.zip(port) {
+                        stream_output(&mut outputs, framework, status.task.to_string(), host, port);
+                    }
+                    let ending = Ending::of(&status, interrupted);
+                    worst = Some(worst.map_or(ending.clone(), |before| before.or_worse(ending)));
+                    ended += 1;
+                }
+                Some(News::Refused { why }) => output::warn(&why),
+            },
+            asked = asked_to_stop() => {
+                asked?;
+                waiting.clear();
+                if interrupted || running == ended {
+                    handle.tear_down().await;
+                    return Ok(Some(Ending::interrupted()));
+                }
+                // Asked once, the tasks get their grace period; asked twice, they do not.
+                interrupted = true;
+                cancelled.store(true, Ordering::Relaxed);
+                for index in 0..run.instances {
+                    handle.kill(scheduler::task_id(index)?, None).await;
+                }
+            }
+        }
+        if ended == run.instances || (interrupted && running == ended) {
+            // What was written before the end is shown before it is told.
+            let drained = async { while outputs.join_next().await.is_some() {} };
+            let _in_time = tokio::time::timeout(OUTPUT_TIMEOUT, drained).await;
+            handle.tear_down().await;
+            return Ok(worst);
+        }
+    }
+}
+
+/// Copies both streams of a task to ours until it has ended.
+fn stream_output(outputs: &mut JoinSet<()>, framework: String, task: String, host: String, port: u16) {
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        let (framework, task, host) = (framework.clone(), task.clone(), host.clone());
+        outputs.spawn(async move {
+            let copied = async {
+                let agent = connect_agent(&host, i32::from(port)).await?;
+                if stream == Stream::Stdout {
+                    logs::follow(agent, &framework, &task, stream, &mut std::io::stdout()).await
+                } else {
+                    logs::follow(agent, &framework, &task, stream, &mut std::io::stderr()).await
+                }
+            };
+            if let Err(error) = copied.await {
+                output::warn(&format!("output of {task} is not shown to its end: {error:#}"));
+            }
+        });
+    }
+}
+
+/// A task that no agent could ever hold is refused at once, with the nearest miss. Without agents nobody can
+/// tell.
+async fn too_large_for_all(client: &mut Client, task: &Task) -> anyhow::Result<()> {
+    let agents = client.agents().await?;
+    let mut nearest: Option<(usize, String)> = None;
+    for agent in &agents.agents {
+        let resources = agent.total_resources.clone();
+        let total = lonja_proto::convert::resources::resources_from_wire(resources)?;
+        let missing = scheduler::missing(&total, task.need());
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let id = agent.agent_info.id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
+        let miss = format!(
+            "agent {id} ({}:{}) lacks {}",
+            agent.agent_info.hostname,
+            agent.agent_info.port(),
+            missing.join(", ")
+        );
+        if nearest.as_ref().is_none_or(|(fewest, _)| missing.len() < *fewest) {
+            nearest = Some((missing.len(), miss));
+        }
+    }
+    match nearest {
+        None => Ok(()),
+        Some((_, miss)) => {
+            bail!("the task is larger than every agent; nearest: {miss}; ask for less, or add an agent")
+        }
+    }
+}
+
+fn current_user() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name)
+}
+
+/// What is said while the task waits: a spinner on a terminal, a line otherwise.
+struct Waiting {
+    spinner: ProgressBar,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self { spinner: ProgressBar::hidden() }
+    }
+
+    fn say(&self, why: &str) {
+        use std::io::IsTerminal;
+        if std::io::stderr().is_terminal() {
+            self.spinner.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            self.spinner.set_message(why.to_owned());
+            self.spinner.enable_steady_tick(Duration::from_millis(100));
+        } else {
+            output::note(why);
+        }
+    }
+
+    fn clear(&self) {
+        self.spinner.disable_steady_tick();
+        self.spinner.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+}

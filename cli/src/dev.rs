@@ -1,0 +1,162 @@
+//! A whole cluster in one process tree: `lonja dev` and `lonja run --dev`.
+//!
+//! A `kill -9` of this process leaves nothing behind: its launcher notices, ends every container, and
+//! removes control groups and temporary folders.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use lonja_agent::launcher::{Launcher, LauncherOptions};
+use lonja_agent::{Config as AgentConfig, HostPaths, detect};
+use lonja_master::{Config as MasterConfig, StoreKind};
+use lonja_model::attributes::Attributes;
+use lonja_model::{AgentInfo, Resources};
+
+use crate::args::{BenchCommand, Command, Lonja};
+
+/// How long the agents of a new cluster may take to register.
+const READY: Duration = Duration::from_secs(15);
+
+/// What was made before the runtime started.
+pub(crate) struct Prepared {
+    /// Forks supervisors; `None` for commands that run no container.
+    pub(crate) launcher: Option<Launcher>,
+    /// A folder of this run alone, removed at its end.
+    pub(crate) temporary: Option<PathBuf>,
+}
+
+/// Forks the launcher for commands that run containers.
+pub(crate) fn prepare(lonja: &Lonja) -> anyhow::Result<Prepared> {
+    let (ephemeral, temporary) = match &lonja.command {
+        Command::Agent(agent) if !agent.check => (false, false),
+        Command::Dev(_) => (true, false),
+        Command::Run(run) if run.dev => (true, true),
+        Command::Bench(bench) if matches!(bench.command, BenchCommand::First { .. }) => (true, true),
+        _ => return Ok(Prepared { launcher: None, temporary: None }),
+    };
+    let temporary = if temporary {
+        let folder =
+            tempfile::Builder::new().prefix("lonja-").tempdir().context("cannot make a temporary folder")?;
+        Some(folder.keep())
+    } else {
+        None
+    };
+    let remove_on_exit = temporary.iter().cloned().collect();
+    let launcher =
+        Launcher::fork(LauncherOptions { ephemeral, remove_on_exit }).context("cannot fork the launcher")?;
+    Ok(Prepared { launcher: Some(launcher), temporary })
+}
+
+impl Prepared {
+    /// Ends the launcher, and with it whatever was only for this run.
+    pub(crate) fn clean_up(self) -> anyhow::Result<()> {
+        if let Some(launcher) = self.launcher {
+            launcher.stop().context("the launcher did not end well")?;
+        }
+        if let Some(folder) = self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| format!("cannot remove {}", folder.display()));
+        }
+        Ok(())
+    }
+}
+
+/// The shape of a dev cluster.
+pub(crate) struct Shape<'a> {
+    pub(crate) listen: SocketAddr,
+    pub(crate) agents: u16,
+    pub(crate) agent_resources: Option<&'a str>,
+    pub(crate) work_dir: &'a Path,
+    /// Keep the registry in the work dir, not only in memory.
+    pub(crate) durable: bool,
+}
+
+/// A master and its agents in this process.
+pub(crate) struct Cluster {
+    pub(crate) master: lonja_master::Running,
+    pub(crate) agents: Vec<lonja_agent::Running>,
+}
+
+impl Cluster {
+    /// Brings the cluster up. When this returns, the master serves and every agent is registered.
+    pub(crate) async fn start(shape: Shape<'_>, launcher: &Launcher) -> anyhow::Result<Self> {
+        let store =
+            if shape.durable { StoreKind::WorkDir(shape.work_dir.join("master")) } else { StoreKind::Memory };
+        let config = MasterConfig { listen: shape.listen, hostname: None, store, core: Default::default() };
+        let master = lonja_master::start(config).await.context("the master cannot start")?;
+        let mut agents = Vec::with_capacity(usize::from(shape.agents));
+        for index in 0..shape.agents {
+            let config = agent_config(&shape, index, master.address())?;
+            let agent = lonja_agent::start(config, launcher).await;
+            agents.push(agent.with_context(|| format!("agent {} cannot start", index + 1))?);
+        }
+        let cluster = Self { master, agents };
+        tokio::time::timeout(READY, cluster.registered()).await.context("the agents do not register")??;
+        Ok(cluster)
+    }
+
+    /// Resolves when every agent is in the cluster.
+    async fn registered(&self) -> anyhow::Result<()> {
+        let (mut snapshot, mut changes) = self.master.handle().watch().await?;
+        loop {
+            let connected = snapshot.agents.iter().filter(|agent| agent.is_connected()).count();
+            if connected >= self.agents.len() {
+                return Ok(());
+            }
+            changes.recv().await?;
+            snapshot = self.master.handle().snapshot().await?;
+        }
+    }
+
+    /// The master's address as a URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.master.address())
+    }
+
+    /// Stops agents, then the master, and waits for both.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        for agent in &self.agents {
+            agent.stop();
+        }
+        for agent in self.agents {
+            agent.stopped().await?;
+        }
+        self.master.stop();
+        self.master.stopped().await?;
+        Ok(())
+    }
+}
+
+fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Result<AgentConfig> {
+    let number = u64::from(index);
+    let resources = match shape.agent_resources {
+        Some(text) => Resources::parse(text).context("--agent-resources")?,
+        None => detect::share(detect::host(shape.work_dir), number, u64::from(shape.agents))?,
+    };
+    // With a free port for the master, the agents take free ones too.
+    let port = if shape.listen.port() == 0 { 0 } else { shape.listen.port() + 1 + index };
+    Ok(AgentConfig {
+        listen: SocketAddr::new(shape.listen.ip(), port),
+        hostname: None,
+        master: format!("http://{master}"),
+        work_dir: shape.work_dir.join(format!("agent-{}", index + 1)),
+        info: AgentInfo {
+            hostname: String::new(),
+            port: 0,
+            resources,
+            attributes: Attributes::parse(&format!("rack:r{}", index + 1))?,
+            domain: None,
+            id: None,
+        },
+        // A laptop's disk fills and empties between two runs of the same cluster.
+        reconfiguration: lonja_agent::Policy::Any,
+        kill_grace: Duration::from_secs(3),
+        pids_limit: 4_096,
+        host_paths: HostPaths::Any,
+        require_isolation: false,
+    })
+}

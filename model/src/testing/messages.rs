@@ -1,0 +1,198 @@
+//! Calls, events, and what agents and master say to each other.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::cluster::{any_agent_info, any_filters, any_framework_info, any_offer};
+use super::names::{
+    any_agent_id, any_container_id, any_duration, any_executor_id, any_framework_id, any_offer_id, any_role,
+    any_task_id, any_text, any_update_id,
+};
+use super::tasks::{any_task_info, any_task_state, any_task_status};
+use crate::link::{AgentTask, FromAgent, ToAgent};
+use crate::operation::{LaunchTask, Operation};
+use crate::scheduler::{Call, CallResult, Event, MasterInfo, Refusal, RefusalCode};
+
+fn any_data() -> BoxedStrategy<Vec<u8>> {
+    vec(any::<u8>(), 0..32).boxed()
+}
+
+/// Any operation with tasks that are well formed ([`LaunchTask::Invalid`] is only ever read from the
+/// wire), or one that is not served.
+pub fn any_operation() -> BoxedStrategy<Operation> {
+    let task = any_task_info().prop_map(|task| LaunchTask::Valid(Box::new(task)));
+    let unserved = ["RESERVE", "UNRESERVE", "CREATE", "DESTROY", "GROW_VOLUME", "CREATE_DISK"];
+    prop_oneof![
+        3 => vec(task, 0..3).prop_map(Operation::Launch),
+        1 => select(unserved.to_vec()).prop_map(|name| Operation::Unsupported(name.to_owned())),
+    ]
+    .boxed()
+}
+
+/// Any call.
+pub fn any_call() -> BoxedStrategy<Call> {
+    let roles = || btree_set(any_role(), 0..3);
+    let offers = || vec(any_offer_id(), 0..4);
+    let operations = vec(any_operation(), 0..3);
+    let kill = (any_task_id(), option::of(any_agent_id()), option::of(any_duration()));
+    prop_oneof![
+        any_subscribe(),
+        Just(Call::Teardown),
+        (offers(), operations, any_filters()).prop_map(|(offers, operations, filters)| Call::Accept {
+            offers,
+            operations,
+            filters
+        }),
+        (offers(), any_filters()).prop_map(|(offers, filters)| Call::Decline { offers, filters }),
+        roles().prop_map(|roles| Call::Revive { roles }),
+        roles().prop_map(|roles| Call::Suppress { roles }),
+        kill.prop_map(|(task, agent, grace)| Call::Kill { task, agent, grace }),
+        (any_agent_id(), any_task_id(), any_update_id())
+            .prop_map(|(agent, task, update)| Call::Acknowledge { agent, task, update }),
+        vec((any_task_id(), option::of(any_agent_id())), 0..4).prop_map(|tasks| Call::Reconcile { tasks }),
+        (any_agent_id(), any_executor_id(), any_data()).prop_map(|(agent, executor, data)| Call::Message {
+            agent,
+            executor,
+            data
+        }),
+        select(vec!["SHUTDOWN", "REQUEST", "UPDATE_FRAMEWORK"])
+            .prop_map(|name| Call::Unsupported(name.to_owned())),
+    ]
+    .boxed()
+}
+
+/// What is suppressed is some of the framework's roles.
+fn any_subscribe() -> BoxedStrategy<Call> {
+    (option::of(any_framework_id()), any_framework_info(), any::<[bool; 3]>())
+        .prop_map(|(framework, info, chosen)| {
+            let suppressed: BTreeSet<_> = info
+                .roles
+                .iter()
+                .zip(chosen)
+                .filter(|(_, chosen)| *chosen)
+                .map(|(role, _)| role.clone())
+                .collect();
+            Call::Subscribe { framework, info: Box::new(info), suppressed }
+        })
+        .boxed()
+}
+
+/// Any master.
+pub fn any_master_info() -> BoxedStrategy<MasterInfo> {
+    (any_text(), any_text(), any::<u16>(), "[0-9]{1,2}\\.[0-9]{1,2}\\.[0-9]{1,2}")
+        .prop_map(|(id, hostname, port, version)| MasterInfo { id, hostname, port, version })
+        .boxed()
+}
+
+/// Any event.
+pub fn any_event() -> BoxedStrategy<Event> {
+    let beat = (1..=60_000_u64).prop_map(Duration::from_millis);
+    prop_oneof![
+        (any_framework_id(), beat, any_master_info())
+            .prop_map(|(framework, heartbeat, master)| Event::Subscribed { framework, heartbeat, master }),
+        Just(Event::Heartbeat),
+        vec(any_offer(), 0..3).prop_map(Event::Offers),
+        any_offer_id().prop_map(Event::Rescind),
+        any_task_status().prop_map(|status| Event::Update(Box::new(status))),
+        (any_agent_id(), any_executor_id(), any_data()).prop_map(|(agent, executor, data)| Event::Message {
+            agent,
+            executor,
+            data
+        }),
+        (any_agent_id(), option::of(any_executor_id()), option::of(any::<i32>()))
+            .prop_map(|(agent, executor, status)| Event::Failure { agent, executor, status }),
+        any_text().prop_map(Event::Error),
+    ]
+    .boxed()
+}
+
+/// Any refusal of a call.
+pub fn any_refusal() -> BoxedStrategy<Refusal> {
+    let code = select(vec![
+        RefusalCode::InvalidArgument,
+        RefusalCode::NotSubscribed,
+        RefusalCode::NotFound,
+        RefusalCode::Conflict,
+        RefusalCode::RateLimited,
+        RefusalCode::NotLeader,
+        RefusalCode::Unsupported,
+    ]);
+    let field = option::of("[a-z_]{1,8}(\\.[a-z_]{1,8}(\\[[0-9]\\])?){0,2}");
+    (code, any_text(), field).prop_map(|(code, message, field)| Refusal { code, message, field }).boxed()
+}
+
+/// Any answer to a call.
+pub fn any_call_result() -> BoxedStrategy<CallResult> {
+    prop_oneof![Just(Ok(())), any_refusal().prop_map(Err)].boxed()
+}
+
+/// Any task as its agent knows it.
+pub fn any_agent_task() -> BoxedStrategy<AgentTask> {
+    (any_framework_id(), any_role(), any_task_info(), any_task_state(), option::of(any_container_id()))
+        .prop_map(|(framework, role, info, state, container)| AgentTask {
+            framework,
+            role,
+            info,
+            state,
+            container,
+        })
+        .boxed()
+}
+
+/// Anything an agent says.
+pub fn any_from_agent() -> BoxedStrategy<FromAgent> {
+    let register = (any_agent_info(), any_text()).prop_map(|(mut info, version)| {
+        info.id = None;
+        FromAgent::Register { info: Box::new(info), version }
+    });
+    let frameworks = vec((any_framework_id(), any_framework_info()), 0..3);
+    let reregister = (any_agent_id(), any_agent_info(), any_text(), vec(any_agent_task(), 0..3), frameworks);
+    let reregister = reregister.prop_map(|(agent, mut info, version, tasks, frameworks)| {
+        info.id = Some(agent.clone());
+        FromAgent::Reregister { agent, info: Box::new(info), version, tasks, frameworks }
+    });
+    let update = (any_framework_id(), any_task_status(), any_task_state());
+    prop_oneof![
+        register,
+        reregister,
+        update.prop_map(|(framework, status, latest)| FromAgent::Update {
+            framework,
+            status: Box::new(status),
+            latest,
+        }),
+        any::<u64>().prop_map(|sequence| FromAgent::Pong { sequence }),
+        (any_framework_id(), any_executor_id(), any_data())
+            .prop_map(|(framework, executor, data)| FromAgent::Message { framework, executor, data }),
+    ]
+    .boxed()
+}
+
+/// Anything the master says to an agent.
+pub fn any_to_agent() -> BoxedStrategy<ToAgent> {
+    let beat = (1..=60_000_u64).prop_map(Duration::from_millis);
+    let run = (any_framework_id(), any_framework_info(), any_role(), vec(any_task_info(), 0..3));
+    let kill = (any_framework_id(), any_task_id(), option::of(any_duration()));
+    prop_oneof![
+        (any_agent_id(), beat, any::<u32>()).prop_map(|(agent, ping_interval, max_missed_pings)| {
+            ToAgent::Registered { agent, ping_interval, max_missed_pings }
+        }),
+        (any_text(), any::<bool>()).prop_map(|(reason, permanent)| ToAgent::Refused { reason, permanent }),
+        run.prop_map(|(framework, info, role, tasks)| {
+            ToAgent::Run { framework, info: Box::new(info), role, tasks }
+        }),
+        kill.prop_map(|(framework, task, grace)| ToAgent::Kill { framework, task, grace }),
+        (any_framework_id(), any_task_id(), any_update_id())
+            .prop_map(|(framework, task, update)| ToAgent::Acknowledge { framework, task, update }),
+        any_framework_id().prop_map(|framework| ToAgent::ResendUpdates { framework }),
+        any_framework_id().prop_map(|framework| ToAgent::ShutdownFramework { framework }),
+        (any_framework_id(), any_executor_id(), any_data())
+            .prop_map(|(framework, executor, data)| ToAgent::Message { framework, executor, data }),
+        any::<u64>().prop_map(|sequence| ToAgent::Ping { sequence }),
+    ]
+    .boxed()
+}

@@ -1,0 +1,90 @@
+//! What master and agent remember.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::cluster::{any_agent_info, any_framework_info};
+use super::names::{
+    any_agent_id, any_container_id, any_duration, any_framework_id, any_role, any_task_id, any_timestamp,
+};
+use super::tasks::{any_task_info, any_task_state, any_task_status};
+use super::values::any_scalar;
+use crate::checkpoint::{CheckpointOp, Identity, TaskRecord};
+use crate::registry::{AgentRecord, AgentStanding, Epoch, FrameworkRecord, FrameworkStanding, RegistryOp};
+
+/// Any start of a master.
+pub fn any_epoch() -> BoxedStrategy<Epoch> {
+    ("[a-zA-Z0-9-]{1,64}", 1..=u64::MAX).prop_map(|(cluster, number)| Epoch { cluster, number }).boxed()
+}
+
+/// What may be remembered of an agent.
+pub fn any_agent_record() -> BoxedStrategy<AgentRecord> {
+    let standing = prop_oneof![
+        Just(AgentStanding::Admitted),
+        any_timestamp().prop_map(|since| AgentStanding::Unreachable { since }),
+        any_timestamp().prop_map(|since| AgentStanding::Gone { since }),
+    ];
+    (any_agent_info(), standing).prop_map(|(info, standing)| AgentRecord { info, standing }).boxed()
+}
+
+/// What may be remembered of a framework.
+pub fn any_framework_record() -> BoxedStrategy<FrameworkRecord> {
+    let standing = prop_oneof![
+        Just(FrameworkStanding::Connected),
+        any_duration().prop_map(|left| FrameworkStanding::Disconnected { left }),
+        Just(FrameworkStanding::Removed),
+    ];
+    (any_framework_info(), standing).prop_map(|(info, standing)| FrameworkRecord { info, standing }).boxed()
+}
+
+/// Any change of the registry.
+pub fn any_registry_op() -> BoxedStrategy<RegistryOp> {
+    prop_oneof![
+        any_epoch().prop_map(RegistryOp::Epoch),
+        (any_agent_id(), option::weighted(0.8, any_agent_record().prop_map(Box::new)))
+            .prop_map(|(id, record)| RegistryOp::Agent(id, record)),
+        (any_framework_id(), option::weighted(0.8, any_framework_record().prop_map(Box::new)))
+            .prop_map(|(id, record)| RegistryOp::Framework(id, record)),
+        (any_role(), option::weighted(0.8, any_scalar()))
+            .prop_map(|(role, weight)| RegistryOp::Weight(role, weight)),
+    ]
+    .boxed()
+}
+
+/// Who an agent may be. Its description has an id of its own or none, as when it registered.
+pub fn any_identity() -> BoxedStrategy<Identity> {
+    (any_agent_id(), any_agent_info()).prop_map(|(agent, info)| Identity { agent, info }).boxed()
+}
+
+/// What may be remembered of a task.
+pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
+    let place = (any_role(), any_container_id(), any_task_state());
+    let ending = (option::of(any_duration()), any::<bool>());
+    (any_task_info(), place, ending, vec(any_task_status(), 0..4))
+        .prop_map(|(info, (role, container, state), (killing, orphaned), updates)| TaskRecord {
+            info,
+            role,
+            container,
+            state,
+            killing,
+            orphaned,
+            updates,
+        })
+        .boxed()
+}
+
+/// Any change of the checkpoint; a task stands under its own id.
+pub fn any_checkpoint_op() -> BoxedStrategy<CheckpointOp> {
+    prop_oneof![
+        any_identity().prop_map(|identity| CheckpointOp::Identity(Box::new(identity))),
+        (any_framework_id(), option::weighted(0.8, any_framework_info().prop_map(Box::new)))
+            .prop_map(|(id, info)| CheckpointOp::Framework(id, info)),
+        (any_framework_id(), any_task_record()).prop_map(|(framework, record)| {
+            CheckpointOp::Task(framework, record.info.id.clone(), Some(Box::new(record)))
+        }),
+        (any_framework_id(), any_task_id())
+            .prop_map(|(framework, task)| CheckpointOp::Task(framework, task, None)),
+    ]
+    .boxed()
+}

@@ -1,0 +1,217 @@
+//! Tasks, what they run, and what is said about them.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::names::{
+    any_agent_id, any_container_id, any_duration, any_executor_id, any_labels, any_task_id, any_text,
+    any_timestamp, any_update_id,
+};
+use super::values::{any_resources, any_scalar};
+use crate::container::{Command, ContainerInfo, Program, Volume};
+use crate::resources::{Resource, Resources, Scalar, Value};
+use crate::task::{
+    Discovery, DiscoveryPort, Limit, Reason, Source, TaskInfo, TaskState, TaskStatus, Visibility,
+};
+
+/// Text that can be passed to a program: no zero byte.
+fn any_argument() -> BoxedStrategy<String> {
+    any_text().prop_map(|text| text.replace('\0', "0")).boxed()
+}
+
+/// The same, not empty.
+fn any_word() -> BoxedStrategy<String> {
+    any_argument().prop_map(|text| if text.is_empty() { "x".to_owned() } else { text }).boxed()
+}
+
+/// Any program with its surroundings.
+pub fn any_command() -> BoxedStrategy<Command> {
+    let exec = (any_word(), vec(any_argument(), 0..4));
+    let program = prop_oneof![
+        any_word().prop_map(Program::Shell),
+        exec.prop_map(|(path, arguments)| Program::Exec { path, arguments }),
+    ];
+    let variable = any_word().prop_map(|name| name.replace('=', "_"));
+    (program, btree_map(variable, any_argument(), 0..4), option::of(any_word()))
+        .prop_map(|(program, environment, user)| Command { program, environment, user })
+        .boxed()
+}
+
+/// Any container.
+pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
+    let path = || "[a-z0-9 _.-]{0,6}(/[a-z][a-z0-9 _.-]{0,6}){0,2}".prop_map(|path| format!("v{path}"));
+    let volume = (path(), path(), any::<bool>(), any::<bool>());
+    let volume = volume.prop_map(|(host, container, read_only, absolute)| Volume {
+        host_path: format!("/{host}"),
+        container_path: if absolute { format!("/{container}") } else { container },
+        read_only,
+    });
+    (vec(volume, 0..3), option::of(any_text()))
+        .prop_map(|(volumes, hostname)| ContainerInfo { volumes, hostname })
+        .boxed()
+}
+
+/// Any discovery information.
+pub fn any_discovery() -> BoxedStrategy<Discovery> {
+    let text = || option::of(any_text());
+    let visibility = select(vec![Visibility::Framework, Visibility::Cluster, Visibility::External]);
+    let port = (any::<u16>(), text(), text()).prop_map(|(number, name, protocol)| DiscoveryPort {
+        number: u32::from(number),
+        name,
+        protocol,
+    });
+    (visibility, text(), text(), text(), text(), vec(port, 0..3), any_labels())
+        .prop_map(|(visibility, name, environment, location, version, ports, labels)| Discovery {
+            visibility,
+            name,
+            environment,
+            location,
+            version,
+            ports,
+            labels,
+        })
+        .boxed()
+}
+
+/// Any task: it needs something, and its limits are not below its need.
+pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
+    let ids = (any_text(), any_task_id(), any_agent_id());
+    let needs = (any_resources(), any_limit(), any_limit());
+    let times = (option::of(any_duration()), option::of(any_duration()));
+    let extras = (any_labels(), option::of(any_discovery()));
+    (ids, needs, any_command(), any_container_info(), times, extras)
+        .prop_map(
+            |((name, id, agent), (resources, cpus, mem), command, container, times, (labels, discovery))| {
+                let resources = or_one_cpu(resources);
+                let limits = [("cpus", cpus), ("mem", mem)];
+                TaskInfo {
+                    name,
+                    id,
+                    agent,
+                    limits: limits_above(&resources, limits),
+                    resources,
+                    command,
+                    container,
+                    kill_grace: times.0,
+                    max_completion_time: times.1,
+                    labels,
+                    discovery,
+                }
+            },
+        )
+        .boxed()
+}
+
+fn any_limit() -> BoxedStrategy<Option<Limit>> {
+    option::of(prop_oneof![3 => any_scalar().prop_map(Limit::Amount), 1 => Just(Limit::Infinite)]).boxed()
+}
+
+fn or_one_cpu(resources: Resources) -> Resources {
+    if !resources.is_empty() {
+        return resources;
+    }
+    let one = Value::Scalar(Scalar::from_units(1).expect("one is an amount"));
+    let cpu = Resource::new("cpus", one).expect("cpus is a name");
+    Resources::of([cpu]).expect("one resource is a collection")
+}
+
+fn limits_above(need: &Resources, limits: [(&str, Option<Limit>); 2]) -> BTreeMap<String, Limit> {
+    let raised = |(name, limit): (&str, Option<Limit>)| {
+        let limit = match limit? {
+            Limit::Amount(amount) => Limit::Amount(amount.max(need.scalar(name))),
+            Limit::Infinite => Limit::Infinite,
+        };
+        Some((name.to_owned(), limit))
+    };
+    limits.into_iter().filter_map(raised).collect()
+}
+
+/// Any state of a task.
+pub fn any_task_state() -> BoxedStrategy<TaskState> {
+    select(TaskState::ALL.to_vec()).boxed()
+}
+
+/// Any status of a task.
+pub fn any_task_status() -> BoxedStrategy<TaskStatus> {
+    let source = select(vec![Source::Master, Source::Agent, Source::Executor]);
+    let what = (any_task_id(), any_task_state(), source, option::of(select(REASONS.to_vec())));
+    let said = (option::of(any_text()), vec(any::<u8>(), 0..16), any_timestamp(), any_labels());
+    let place = (
+        option::of(any_agent_id()),
+        option::of(any_executor_id()),
+        option::of(any_container_id()),
+        option::of(any::<u32>()),
+    );
+    let extras = (
+        option::of(any_update_id()),
+        option::of(any::<bool>()),
+        option::of(any_timestamp()),
+        option::of(any_resources()),
+    );
+    (what, said, place, extras)
+        .prop_map(|((task, state, source, reason), (message, data, timestamp, labels), place, extras)| {
+            let (agent, executor, container, pid) = place;
+            let (update, healthy, unreachable_since, limitation) = extras;
+            TaskStatus {
+                task,
+                state,
+                source,
+                reason,
+                message,
+                data,
+                agent,
+                executor,
+                timestamp,
+                update,
+                healthy,
+                container,
+                pid,
+                unreachable_since,
+                limitation,
+                labels,
+            }
+        })
+        .boxed()
+}
+
+const REASONS: [Reason; 35] = [
+    Reason::CommandExecutorFailed,
+    Reason::ContainerLaunchFailed,
+    Reason::ContainerLimitation,
+    Reason::ContainerLimitationDisk,
+    Reason::ContainerLimitationMemory,
+    Reason::ContainerPreempted,
+    Reason::ContainerUpdateFailed,
+    Reason::MaxCompletionTimeReached,
+    Reason::ExecutorRegistrationTimeout,
+    Reason::ExecutorReregistrationTimeout,
+    Reason::ExecutorTerminated,
+    Reason::ExecutorUnregistered,
+    Reason::FrameworkRemoved,
+    Reason::GcError,
+    Reason::InvalidFrameworkId,
+    Reason::InvalidOffers,
+    Reason::IoSwitchboardExited,
+    Reason::MasterDisconnected,
+    Reason::Reconciliation,
+    Reason::ResourcesUnknown,
+    Reason::AgentDisconnected,
+    Reason::AgentDraining,
+    Reason::AgentRemoved,
+    Reason::AgentRemovedByOperator,
+    Reason::AgentReregistered,
+    Reason::AgentRestarted,
+    Reason::AgentUnknown,
+    Reason::TaskKilledDuringLaunch,
+    Reason::TaskCheckStatusUpdated,
+    Reason::TaskHealthCheckStatusUpdated,
+    Reason::TaskGroupInvalid,
+    Reason::TaskGroupUnauthorized,
+    Reason::TaskInvalid,
+    Reason::TaskUnauthorized,
+    Reason::TaskUnknown,
+];
