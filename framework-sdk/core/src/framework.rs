@@ -291,7 +291,11 @@ impl<S: Scheduler> Framework<S> {
     }
 
     fn updated(&mut self, now: Timestamp, effects: &mut Effects, status: &TaskStatus) {
-        self.reconciliation.answered(&status.task);
+        // UNREACHABLE settles nothing: a master that never saw the task says so of any task on a silent agent,
+        // and has nothing to tell when that agent returns without it.
+        if status.state != TaskState::Unreachable {
+            self.reconciliation.answered(&status.task);
+        }
         let new = status.update.is_none_or(|update| self.seen.note(update));
         if new {
             self.note_state(status);
@@ -419,6 +423,19 @@ impl<S: Scheduler> Framework<S> {
                 let agent = Some(known.agent.clone());
                 if self.subscription.is_subscribed() {
                     self.call(effects, "KILL", Call::Kill { task, agent, grace });
+                }
+            }
+            Action::Remember { tasks } => {
+                let mut new = Vec::new();
+                for (task, agent) in tasks {
+                    if !self.tasks.contains_key(&task) {
+                        self.tasks.insert(task.clone(), Known { agent, state: TaskState::Staging });
+                        new.push(task);
+                    }
+                }
+                if !new.is_empty() {
+                    self.reconciliation.begin(now, self.tasks.keys().cloned());
+                    self.ask(effects, new);
                 }
             }
             Action::Reconcile => {
