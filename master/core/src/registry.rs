@@ -70,6 +70,7 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
             info: Arc::new(record.info),
             version: String::new(),
             presence,
+            confirmed: false,
             last_heard: now,
             registered: None,
             reregistered: None,
