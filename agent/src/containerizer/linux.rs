@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct LinuxContainerizer {
     pub(super) launcher_name: String,
     /// Supervisors known to be ours; others are found by their run directory.
     supervisors: Mutex<BTreeMap<ContainerId, Arc<Supervisor>>>,
+    /// Whether the launcher keeps spares on our behalf.
+    warm: AtomicBool,
 }
 
 impl LinuxContainerizer {
@@ -60,10 +63,9 @@ impl LinuxContainerizer {
         // Supervisors have another working directory.
         let run_root = fs::canonicalize(run_root)?;
         let line = launcher.connect()?;
-        if !matches!(settings.layout, Layout::Unlimited { .. }) {
-            // Without spares launches just take longer, so whatever stands in the way may.
-            let _ = launcher::send_warm_up(line.as_fd(), &settings.instance, &settings.layout);
-        }
+        // Without spares launches just take longer, so whatever stands in the way may.
+        let warm = !matches!(settings.layout, Layout::Unlimited { .. })
+            && launcher::send_warm_up(line.as_fd(), &settings.instance, &settings.layout).is_ok();
         Ok(Self {
             run_root,
             instance: settings.instance,
@@ -71,6 +73,7 @@ impl LinuxContainerizer {
             launcher: running::watched(line, Interest::WRITABLE)?,
             launcher_name: launcher.name().to_owned(),
             supervisors: Mutex::new(BTreeMap::new()),
+            warm: AtomicBool::new(warm),
         })
     }
 
@@ -102,6 +105,9 @@ impl LinuxContainerizer {
     /// Has the launcher end our spares; what is returned hangs up when they are gone.
     fn cool_down(&self) -> io::Result<OwnedFd> {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        if !self.warm.swap(false, Ordering::Relaxed) {
+            return Ok(read);
+        }
         launcher::send_cool_down(self.launcher.get_ref().as_fd(), &self.instance, write.as_fd())?;
         Ok(read)
     }

@@ -27,6 +27,8 @@ struct Pool {
     instance: InstanceId,
     layout: Layout,
     spares: VecDeque<IdleSpare>,
+    /// How many want this pool: an agent may be started again before its forerunner has let go.
+    users: usize,
     /// Whether it is to be filled up.
     wanting: bool,
 }
@@ -53,15 +55,19 @@ impl Pools {
 
     /// Keeps spares for this instance from now on.
     pub(super) fn warm_up(&mut self, instance: InstanceId, layout: Layout) {
-        let known = self.touch(&instance);
-        if known.is_some_and(|pool| pool.layout == layout) {
-            return;
+        let mut users = 1;
+        if let Some(known) = self.touch(&instance) {
+            known.users += 1;
+            users = known.users;
+            if known.layout == layout {
+                return;
+            }
+            self.pools.pop();
         }
-        self.pools.retain(|pool| pool.instance != instance);
         if self.pools.len() >= MOST_INSTANCES {
             self.pools.remove(0);
         }
-        self.pools.push(Pool { instance, layout, spares: VecDeque::new(), wanting: true });
+        self.pools.push(Pool { instance, layout, spares: VecDeque::new(), users, wanting: true });
     }
 
     /// The oldest spare, which is readiest. Another will be made for it.
@@ -120,11 +126,23 @@ impl Pools {
         }
     }
 
-    /// Hangs up on the spares of one instance or (`None`) of all, which thereupon end, and returns their
-    /// processes.
-    pub(super) fn close(&mut self, instance: Option<&InstanceId>) -> Vec<i32> {
-        let closing = |pool: &mut Pool| instance.is_none_or(|instance| pool.instance == *instance);
-        let closed = self.pools.extract_if(.., closing);
+    /// One of those who announced the instance has gone. With the last, its spares are hung up on.
+    pub(super) fn cool_down(&mut self, instance: &InstanceId) -> Vec<i32> {
+        self.close(|pool| {
+            let leaving = pool.instance == *instance;
+            pool.users = pool.users.saturating_sub(usize::from(leaving));
+            leaving && pool.users == 0
+        })
+    }
+
+    /// Hangs up on every spare.
+    pub(super) fn close_all(&mut self) -> Vec<i32> {
+        self.close(|_| true)
+    }
+
+    /// Spares that are hung up on end; these are their processes.
+    fn close(&mut self, which: impl FnMut(&mut Pool) -> bool) -> Vec<i32> {
+        let closed = self.pools.extract_if(.., which);
         closed.flat_map(|pool| pool.spares).map(|spare| spare.pid).collect()
     }
 }
@@ -189,6 +207,17 @@ mod tests {
 
         assert!(pools.take(&instance("a")).is_none());
         assert!(pools.plan().is_some());
+    }
+
+    #[test]
+    fn spares_last_until_nobody_wants_them() {
+        let mut pools = pools_for(&["a", "b", "a"]);
+        fill(&mut pools);
+
+        assert!(pools.cool_down(&instance("a")).is_empty());
+        assert_eq!(pools.cool_down(&instance("a")).len(), SPARES);
+        assert!(pools.take(&instance("a")).is_none());
+        assert_eq!(pools.close_all().len(), SPARES);
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Serving {
                     self.pools.warm_up(instance, layout);
                 }
                 Received::CoolDown(instance, gone) => {
-                    let spares = self.pools.close(Some(&instance));
+                    let spares = self.pools.cool_down(&instance);
                     self.farewells.push((spares, gone));
                     self.bid_farewell();
                 }
@@ -184,7 +184,7 @@ impl Serving {
 
     /// Ends the spares and waits for them.
     fn end_spares(&mut self) {
-        let spares = self.pools.close(None);
+        let spares = self.pools.close_all();
         self.wait_while(|supervisors| spares.iter().any(|pid| supervisors.contains_key(pid)));
     }
 

@@ -34,7 +34,8 @@ pub(super) enum Received {
     Launch(InstanceId, Request),
     /// Launches for this instance are to come.
     WarmUp(InstanceId, Layout),
-    /// No launch for this instance is to come; the descriptor is closed when its spares are gone.
+    /// One who announced launches takes that back; the descriptor is closed when the spares that
+    /// nobody else wants are gone.
     CoolDown(InstanceId, OwnedFd),
     /// Something else; ignored.
     Nonsense,
