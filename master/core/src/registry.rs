@@ -1,6 +1,6 @@
 //! The durable truth: recovering from it, changing it, keeping it small.
 //!
-//! Every change goes through [`change`], which applies it here and asks the shell to commit it; the shell
+//! Every change goes through `change`, which applies it here and asks the shell to commit it; the shell
 //! sends nothing before (INV-10).
 
 use std::sync::Arc;
