@@ -369,11 +369,8 @@ fn report(counts: &Counts, found: &Found, dir: &Path, took: Duration) {
     if found.skipped > 0 {
         println!("{} others are no plain files, or cannot be read", found.skipped);
     }
-    println!(
-        "in {:.1} s; check with: find '{}' -type f -print0 | LC_ALL=C xargs -0 cat | LC_ALL=C wc",
-        took.as_secs_f64(),
-        dir.display()
-    );
+    println!("in {:.1} s; check with:", took.as_secs_f64());
+    println!("find '{}' -type f -print0 | LC_ALL=C wc --files0-from=- | tail -n 1", dir.display());
 }
 
 #[cfg(test)]
