@@ -421,6 +421,14 @@ impl<S: Scheduler> Framework<S> {
                     self.call(effects, "KILL", Call::Kill { task, agent, grace });
                 }
             }
+            Action::Remember { tasks } => {
+                for (task, agent) in tasks {
+                    let known = Known { agent, state: TaskState::Staging };
+                    self.tasks.entry(task).or_insert(known);
+                }
+                let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());
+                self.ask(effects, tasks);
+            }
             Action::Reconcile => {
                 let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());
                 self.ask(effects, tasks);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lonja_model::offer::Filters;
-use lonja_model::{Offer, OfferId, Resources, TaskId, TaskInfo};
+use lonja_model::{AgentId, Offer, OfferId, Resources, TaskId, TaskInfo};
 
 /// What a scheduler wants done. Built step by step; the steps are taken in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(crate) enum Action {
     Decline { offer: OfferId, refuse: Duration },
     Kill { task: TaskId, grace: Option<Duration> },
     Reconcile,
+    Remember { tasks: Vec<(TaskId, AgentId)> },
 }
 
 /// How a framework ends.
@@ -81,6 +82,19 @@ impl Plan {
     #[must_use]
     pub fn reconcile(mut self) -> Self {
         self.actions.push(Action::Reconcile);
+        self
+    }
+
+    /// Take these tasks of an earlier run for alive, each where it was to run, and ask where all tasks stand.
+    /// A scheduler that keeps notes says this in [`Scheduler::subscribed`](crate::Scheduler::subscribed):
+    /// of a task whose launch never reached the master it hears in no other way. Those that are known
+    /// already stay as they are.
+    #[must_use]
+    pub fn remember(mut self, tasks: impl IntoIterator<Item = (TaskId, AgentId)>) -> Self {
+        let tasks: Vec<_> = tasks.into_iter().collect();
+        if !tasks.is_empty() {
+            self.actions.push(Action::Remember { tasks });
+        }
         self
     }
 

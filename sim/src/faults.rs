@@ -1,0 +1,97 @@
+//! What goes wrong, drawn from the seed before the run: kills of master, agents and frameworks.
+//!
+//! A kill comes at a drawn moment, or in the middle of the victim's next commit: before it is durable
+//! (neither changes nor messages happened) or after (the changes did, the messages did not). Most victims
+//! are back within seconds, some only after the master has given them up; some are killed again while
+//! they recover.
+
+use std::time::Duration;
+
+use lonja_model::Timestamp;
+
+use crate::random::Random;
+use crate::world::Node;
+
+/// When a process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// At once.
+    Now,
+    /// In its next commit, which is lost.
+    BeforeDurable,
+    /// In its next commit, which holds.
+    AfterDurable,
+}
+
+/// One kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kill {
+    pub(crate) node: Node,
+    pub(crate) moment: Moment,
+    /// How long until the process starts again.
+    pub(crate) down: Duration,
+}
+
+/// The kills of one run, in order, all between `from` and `until`.
+pub(crate) fn schedule(
+    random: &mut Random,
+    from: Timestamp,
+    until: Timestamp,
+    agents: usize,
+    frameworks: usize,
+) -> Vec<(Timestamp, Kill)> {
+    // Calm and stormy runs: what only a quiet stretch shows is not drowned in kills.
+    let gap = [5, 20, 60, 180][random.index(4)];
+    let mut kills = Vec::new();
+    let mut at = from + random.millis(0, gap * 1_000);
+    while at < until {
+        let node = any_node(random, agents, frameworks);
+        let moment = match random.below(4) {
+            0 | 1 => Moment::Now,
+            2 => Moment::BeforeDurable,
+            _ => Moment::AfterDurable,
+        };
+        let down = downtime(random);
+        kills.push((at, Kill { node, moment, down }));
+        if moment == Moment::Now && random.chance(20) {
+            // Again, while it recovers.
+            let again = at + down + random.millis(0, 50);
+            kills.push((again.min(until), Kill { node, moment: Moment::Now, down: downtime(random) }));
+        }
+        at = at + random.millis(gap * 100, gap * 2_000);
+    }
+    kills.sort_by_key(|(at, _)| *at);
+    kills
+}
+
+fn any_node(random: &mut Random, agents: usize, frameworks: usize) -> Node {
+    match random.below(10) {
+        0..3 => Node::Master,
+        3..7 => Node::Agent(random.index(agents)),
+        _ => Node::Framework(random.index(frameworks)),
+    }
+}
+
+fn downtime(random: &mut Random) -> Duration {
+    match random.below(10) {
+        0..6 => random.millis(1, 2_000),
+        6..9 => random.millis(2_000, 30_000),
+        // Longer than the master waits for a silent agent.
+        _ => random.millis(60_000, 150_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kills_come_in_order_and_within_their_time() {
+        let (from, until) = (Timestamp::from_nanos(10), Timestamp::ZERO + Duration::from_secs(900));
+        for seed in 0..50 {
+            let kills = schedule(&mut Random::new(seed), from, until, 3, 2);
+            assert!(kills.is_sorted_by_key(|(at, _)| *at));
+            assert!(kills.iter().all(|(at, _)| *at >= from && *at <= until));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A framework's host: its notes on a disk, its stream on the network.
+
+use lonja_model::scheduler::{self, Call};
+use lonja_model::{FrameworkId, Timestamp};
+use lonja_sdk_core::{Event, Outcome};
+
+use crate::Mutant;
+use crate::batch::{Client, Notebook, Wishes};
+use crate::disk::Disk;
+use crate::hosts::Process;
+use crate::invariants::Broken;
+use crate::network::{ConnectionId, End, Payload};
+use crate::oracle::is_final;
+use crate::words;
+use crate::workload::Plan;
+use crate::world::{Node, World};
+
+/// The machine that one framework runs on.
+pub(crate) struct FrameworkHost {
+    pub(crate) plan: Plan,
+    born: Timestamp,
+    pub(crate) disk: Disk<Notebook>,
+    pub(crate) process: Option<Process<Client>>,
+    pub(crate) link: Option<ConnectionId>,
+    /// The id that the master gave over the present link.
+    pub(crate) speaks_as: Option<FrameworkId>,
+}
+
+impl FrameworkHost {
+    pub(crate) fn new(born: Timestamp, plan: Plan) -> Self {
+        Self { plan, born, disk: Disk::default(), process: None, link: None, speaks_as: None }
+    }
+}
+
+impl World {
+    /// A framework starts on what is durable.
+    pub(crate) fn start_framework(&mut self, index: usize, life: u64) {
+        let seed = self.random.next();
+        let host = &mut self.frameworks[index];
+        let notes = host.disk.committed().clone();
+        if notes.gone {
+            return;
+        }
+        let core = Client::new(self.now, host.born, host.plan.clone(), notes, seed);
+        host.process = Some(Process::starting(life, core, Wishes::default()));
+    }
+
+    /// A framework's notes become durable.
+    pub(crate) fn commit_framework(&mut self, index: usize, effects: &mut Wishes) {
+        let forgetful = self.forgets(Mutant::FrameworkForgets, self.frameworks[index].disk.commits());
+        let batch = effects.persist.take().into_iter().collect();
+        self.frameworks[index].disk.commit(batch, forgetful);
+    }
+
+    /// Does what a framework wants, all that it rests on being durable.
+    pub(crate) fn act_framework(&mut self, index: usize, wishes: Wishes) -> Result<(), Broken> {
+        let node = Node::Framework(index);
+        let effects = wishes.effects;
+        if effects.connect {
+            self.dial_soon(node);
+        }
+        if let Some(link) = self.frameworks[index].link {
+            for (id, call) in effects.send {
+                if let Call::Acknowledge { update, .. } = &call {
+                    self.oracle.acknowledges(*update);
+                }
+                self.send(link, End::Master, Payload::Call(id, Box::new(call)));
+            }
+        }
+        if effects.disconnect {
+            self.hang_up(node);
+            self.frameworks[index].speaks_as = None;
+        }
+        match effects.finished {
+            Some(Outcome::EndedByMaster { why }) if !self.frameworks[index].disk.committed().gone => {
+                Err(Broken::new("liveness", format!("framework {index} was ended by the master: {why}")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Something arrives at a framework.
+    pub(crate) fn arrive_at_framework(
+        &mut self,
+        index: usize,
+        id: ConnectionId,
+        payload: Payload,
+    ) -> Result<(), Broken> {
+        if let Payload::ToFramework(event) = &payload {
+            self.framework_hears(index, event)?;
+        }
+        let host = &mut self.frameworks[index];
+        let Some(process) = host.process.as_mut() else { return Ok(()) };
+        match payload {
+            Payload::Opened => process.take(Event::Connected),
+            Payload::ToFramework(event) => process.take(Event::Received(*event)),
+            Payload::Answer(id, result) => process.take(Event::Answered { id, result }),
+            Payload::Closed => {
+                if host.link == Some(id) {
+                    host.link = None;
+                    host.speaks_as = None;
+                    process.take(Event::Disconnected { why: "closed".to_owned() });
+                }
+            }
+            Payload::FromAgent(_) | Payload::ToAgent(_) | Payload::Call(..) => {
+                unreachable!("{} is not for frameworks", words::payload(&payload))
+            }
+        }
+        Ok(())
+    }
+
+    /// What a framework is told is compared with what is so. INV-24: of its own tasks only; INV-17: an end
+    /// that is told has come.
+    fn framework_hears(&mut self, index: usize, event: &scheduler::Event) -> Result<(), Broken> {
+        let host = &mut self.frameworks[index];
+        match event {
+            scheduler::Event::Subscribed { framework, .. } => host.speaks_as = Some(framework.clone()),
+            scheduler::Event::Update(status) => {
+                let Some(framework) = host.speaks_as.clone() else {
+                    let what = format!("framework {index} is told of {} before it subscribed", status.task);
+                    return Err(Broken::new("INV-24", what));
+                };
+                if !host.disk.committed().tasks.contains_key(&status.task) {
+                    let what = format!("framework {framework} is told of {}, not its own", status.task);
+                    return Err(Broken::new("INV-24", what));
+                }
+                self.activity.count_update(status.state);
+                let task = (framework, status.task.clone());
+                if is_final(status.state)
+                    && let Some(agent) = self.agents.iter().position(|agent| agent.kernel.has_live(&task))
+                {
+                    let what = format!(
+                        "framework {} is told that {} is {}, and it runs on agent {agent}",
+                        task.0, task.1, status.state
+                    );
+                    return Err(Broken::new("INV-17", what));
+                }
+                self.oracle.delivered(task, status)?;
+            }
+            scheduler::Event::Offers(_)
+            | scheduler::Event::Heartbeat
+            | scheduler::Event::Rescind(_)
+            | scheduler::Event::Message { .. }
+            | scheduler::Event::Failure { .. }
+            | scheduler::Event::Error(_) => {}
+        }
+        Ok(())
+    }
+}

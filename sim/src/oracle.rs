@@ -1,0 +1,237 @@
+//! What everyone was told and may rely on, over all lives of all processes.
+//!
+//! The oracle sees what becomes durable and what is said, and knows nothing of how cores work inside. It
+//! compares each new word with all that was said before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lonja_model::checkpoint::{Checkpoint, CheckpointOp};
+use lonja_model::link::ToAgent;
+use lonja_model::registry::{AgentStanding, FrameworkStanding, Registry};
+use lonja_model::scheduler::Event;
+use lonja_model::{AgentId, FrameworkId, OfferId, TaskState, TaskStatus, UpdateId};
+
+use crate::hosts::kernel::TaskKey;
+use crate::invariants::Broken;
+
+/// All that was said so far.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    launched: BTreeSet<TaskKey>,
+    offers: BTreeSet<OfferId>,
+    agents: BTreeMap<AgentId, usize>,
+    frameworks: BTreeMap<FrameworkId, usize>,
+    told: BTreeMap<TaskKey, Told>,
+    acknowledged: BTreeSet<UpdateId>,
+    over: BTreeMap<TaskKey, TaskState>,
+}
+
+/// The updates of one task.
+#[derive(Debug, Default)]
+struct Told {
+    /// As its agent made them durable, in order.
+    made: Vec<UpdateId>,
+    /// How many of them have reached the framework.
+    delivered: usize,
+}
+
+impl Oracle {
+    /// An agent makes a container for `task`. INV-15: once for each task; INV-17: not after its end was
+    /// told; INV-20: its record is durable.
+    pub(crate) fn launches(&mut self, task: &TaskKey, checkpoint: &Checkpoint) -> Result<(), Broken> {
+        if !self.launched.insert(task.clone()) {
+            return Err(Broken::new("INV-15", format!("task {} of {} is launched twice", task.1, task.0)));
+        }
+        if let Some(end) = self.over.get(task) {
+            let what =
+                format!("task {} of {} is launched after its framework was told {end}", task.1, task.0);
+            return Err(Broken::new("INV-17", what));
+        }
+        if !checkpoint.tasks.contains_key(task) {
+            let what = format!("task {} of {} is launched without a durable record", task.1, task.0);
+            return Err(Broken::new("INV-20", what));
+        }
+        Ok(())
+    }
+
+    /// The master says this to the agent on host `index`; `registry` is what is durable. INV-9: an id is
+    /// one agent's for ever; INV-10: it is admitted durably first.
+    pub(crate) fn master_tells_agent(
+        &mut self,
+        index: usize,
+        message: &ToAgent,
+        registry: &Registry,
+    ) -> Result<(), Broken> {
+        let ToAgent::Registered { agent, .. } = message else { return Ok(()) };
+        let owner = *self.agents.entry(agent.clone()).or_insert(index);
+        if owner != index {
+            let what = format!("agents {owner} and {index} are both called {agent}");
+            return Err(Broken::new("INV-9", what));
+        }
+        let standing = registry.agents.get(agent).map(|record| record.standing);
+        if standing != Some(AgentStanding::Admitted) {
+            let what = format!("agent {agent} is welcomed, the durable registry says {standing:?}");
+            return Err(Broken::new("INV-10", what));
+        }
+        Ok(())
+    }
+
+    /// The master says this to the framework on host `index`. INV-3: an offer id is used once, over all
+    /// masters; INV-10: what is offered is durable; INV-14: a framework id is one framework's.
+    pub(crate) fn master_tells_framework(
+        &mut self,
+        index: usize,
+        event: &Event,
+        registry: &Registry,
+    ) -> Result<(), Broken> {
+        match event {
+            Event::Offers(offers) => offers.iter().try_for_each(|offer| {
+                if !self.offers.insert(offer.id.clone()) {
+                    return Err(Broken::new("INV-3", format!("offer id {} is used again", offer.id)));
+                }
+                if self.frameworks.get(&offer.framework) != Some(&index) {
+                    let what = format!("offer {} of {} goes to another framework", offer.id, offer.framework);
+                    return Err(Broken::new("INV-24", what));
+                }
+                if registry.agents.contains_key(&offer.agent) {
+                    return Ok(());
+                }
+                let what = format!("offer {} is of {}, which is not durable", offer.id, offer.agent);
+                Err(Broken::new("INV-10", what))
+            }),
+            Event::Subscribed { framework, .. } => {
+                let owner = *self.frameworks.entry(framework.clone()).or_insert(index);
+                if owner != index {
+                    let what = format!("frameworks {owner} and {index} are both called {framework}");
+                    return Err(Broken::new("INV-14", what));
+                }
+                match registry.frameworks.get(framework).map(|record| record.standing) {
+                    Some(FrameworkStanding::Connected) => Ok(()),
+                    other => {
+                        let what = format!("{framework} is subscribed, the durable registry says {other:?}");
+                        Err(Broken::new("INV-10", what))
+                    }
+                }
+            }
+            Event::Heartbeat
+            | Event::Rescind(_)
+            | Event::Update(_)
+            | Event::Message { .. }
+            | Event::Failure { .. }
+            | Event::Error(_) => Ok(()),
+        }
+    }
+
+    /// An agent makes `ops` durable on top of `before`. INV-20: an update leaves the checkpoint only when
+    /// its framework has dealt with it, durably, or is no more.
+    pub(crate) fn agent_commits(
+        &mut self,
+        before: &Checkpoint,
+        ops: &[CheckpointOp],
+        registry: &Registry,
+    ) -> Result<(), Broken> {
+        let mut after: BTreeMap<TaskKey, Vec<UpdateId>> = BTreeMap::new();
+        for op in ops {
+            let CheckpointOp::Task(framework, task, record) = op else { continue };
+            let key = (framework.clone(), task.clone());
+            let updates = record.iter().flat_map(|record| &record.updates);
+            let updates: Vec<UpdateId> = updates.filter_map(|status| status.update).collect();
+            let told = self.told.entry(key.clone()).or_default();
+            for update in &updates {
+                if !told.made.contains(update) {
+                    told.made.push(*update);
+                }
+            }
+            after.insert(key, updates);
+        }
+        for (key, kept) in after {
+            let removed = registry.frameworks.get(&key.0).map(|record| record.standing);
+            if removed == Some(FrameworkStanding::Removed) {
+                continue;
+            }
+            let had = before.tasks.get(&key).into_iter().flat_map(|record| &record.updates);
+            for update in had.filter_map(|status| status.update) {
+                if !kept.contains(&update) && !self.acknowledged.contains(&update) {
+                    let what = format!("an update of task {} of {} is dropped unacknowledged", key.1, key.0);
+                    return Err(Broken::new("INV-20", what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A framework acknowledges an update; all that it learned from it is durable.
+    pub(crate) fn acknowledges(&mut self, update: UpdateId) {
+        self.acknowledged.insert(update);
+    }
+
+    /// A status reaches its framework. INV-19: first deliveries keep the order in which the updates were
+    /// made, nothing is skipped, and each waits for the one before to be acknowledged; INV-17: a final end
+    /// stays.
+    pub(crate) fn delivered(&mut self, task: TaskKey, status: &TaskStatus) -> Result<(), Broken> {
+        if let Some(update) = status.update {
+            self.delivered_update(&task, update)?;
+        }
+        if is_final(status.state) {
+            let before = *self.over.entry(task.clone()).or_insert(status.state);
+            // "Not there" has three names, by who is asked and when.
+            let same = before == status.state || (was_never(before) && was_never(status.state));
+            if !same {
+                let what =
+                    format!("task {} of {} ended as {before}, then as {}", task.1, task.0, status.state);
+                return Err(Broken::new("INV-17", what));
+            }
+        }
+        Ok(())
+    }
+
+    fn delivered_update(&mut self, task: &TaskKey, update: UpdateId) -> Result<(), Broken> {
+        let wrong = |what: &str| Err(Broken::new("INV-19", format!("task {} of {}: {what}", task.1, task.0)));
+        let Some(told) = self.told.get_mut(task) else {
+            return wrong("an update arrives that was never made durable");
+        };
+        let Some(index) = told.made.iter().position(|made| *made == update) else {
+            return wrong("an update arrives that was never made durable");
+        };
+        if index > told.delivered {
+            return wrong("an update arrives before one that was made earlier");
+        }
+        if index == told.delivered {
+            if index > 0 && !self.acknowledged.contains(&told.made[index - 1]) {
+                return wrong("an update arrives while the one before is unacknowledged");
+            }
+            told.delivered += 1;
+        }
+        Ok(())
+    }
+
+    /// How many updates of `task` were made and have not reached its framework.
+    pub(crate) fn untold(&self) -> impl Iterator<Item = &TaskKey> {
+        self.told.iter().filter(|(_, told)| told.delivered < told.made.len()).map(|(task, _)| task)
+    }
+}
+
+/// Does this say that the task did not run, or is not there?
+fn was_never(state: TaskState) -> bool {
+    matches!(state, TaskState::Dropped | TaskState::Gone | TaskState::Error)
+}
+
+/// Is this the last that will ever be said of a task?
+pub(crate) fn is_final(state: TaskState) -> bool {
+    match state {
+        TaskState::Finished
+        | TaskState::Failed
+        | TaskState::Killed
+        | TaskState::Error
+        | TaskState::Dropped
+        | TaskState::Gone => true,
+        TaskState::Staging
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Killing
+        | TaskState::Unreachable
+        | TaskState::Lost
+        | TaskState::GoneByOperator
+        | TaskState::Unknown => false,
+    }
+}

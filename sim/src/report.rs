@@ -1,0 +1,248 @@
+//! What came of one run and of many.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use lonja_model::TaskState;
+use lonja_model::scheduler::Event;
+
+use crate::Options;
+use crate::faults::{Kill, Moment};
+use crate::world::Node;
+
+/// How much happened. A run in which nothing happens proves nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Offers sent by masters.
+    pub offers: u64,
+    /// Containers that agents began to make.
+    pub launches: u64,
+    /// Status updates and answers that reached frameworks, repeats included.
+    pub updates: u64,
+    /// The same by the state that was told.
+    pub told: BTreeMap<TaskState, u64>,
+    /// Processes killed.
+    pub kills: Kills,
+}
+
+/// Processes killed, by what they were and again by when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kills {
+    /// Masters.
+    pub masters: u64,
+    /// Agents.
+    pub agents: u64,
+    /// Frameworks.
+    pub frameworks: u64,
+    /// At a drawn moment, in a commit or not.
+    pub at_any_time: u64,
+    /// In a commit that was lost.
+    pub before_durable: u64,
+    /// In a commit that held, before anything was sent.
+    pub after_durable: u64,
+}
+
+impl Kills {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.masters + self.agents + self.frameworks
+    }
+}
+
+impl Activity {
+    pub(crate) fn count_event(&mut self, event: &Event) {
+        if let Event::Offers(offers) = event {
+            self.offers += u64::try_from(offers.len()).unwrap_or(u64::MAX);
+        }
+    }
+
+    pub(crate) fn count_update(&mut self, state: TaskState) {
+        self.updates += 1;
+        *self.told.entry(state).or_default() += 1;
+    }
+
+    pub(crate) fn count_kill(&mut self, kill: Kill) {
+        let kills = &mut self.kills;
+        match kill.node {
+            Node::Master => kills.masters += 1,
+            Node::Agent(_) => kills.agents += 1,
+            Node::Framework(_) => kills.frameworks += 1,
+        }
+        match kill.moment {
+            Moment::Now => kills.at_any_time += 1,
+            Moment::BeforeDurable => kills.before_durable += 1,
+            Moment::AfterDurable => kills.after_durable += 1,
+        }
+    }
+}
+
+impl AddAssign for Activity {
+    fn add_assign(&mut self, other: Self) {
+        self.offers += other.offers;
+        self.launches += other.launches;
+        self.updates += other.updates;
+        for (state, number) in other.told {
+            *self.told.entry(state).or_default() += number;
+        }
+        self.kills += other.kills;
+    }
+}
+
+impl AddAssign for Kills {
+    fn add_assign(&mut self, other: Self) {
+        self.masters += other.masters;
+        self.agents += other.agents;
+        self.frameworks += other.frameworks;
+        self.at_any_time += other.at_any_time;
+        self.before_durable += other.before_durable;
+        self.after_durable += other.after_durable;
+    }
+}
+
+/// What came of one seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The hash over every event: the same for the same seed and options.
+    pub trace_hash: u64,
+    /// How much time passed in the cluster.
+    pub virtual_time: Duration,
+    /// How many events there were.
+    pub events: u64,
+    /// How much happened.
+    pub activity: Activity,
+    /// The first promise that was broken, if any: its number in `docs/invariants.md`, or `liveness`, or
+    /// `panic`, a colon, and how.
+    pub broken: Option<String>,
+    /// The last events in words, oldest first; at most 80.
+    pub last_events: Vec<String>,
+}
+
+/// What came of many seeds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Seeds tried.
+    pub seeds: u64,
+    /// How much time passed in all clusters together.
+    pub virtual_time: Duration,
+    /// Events in all clusters.
+    pub events: u64,
+    /// How much happened in all clusters.
+    pub activity: Activity,
+    /// One number for all trace hashes in order.
+    pub trace_hash: u64,
+    /// The runs in which a promise was broken, in order of their seeds; at most 10, see `failed`.
+    pub failures: Vec<Outcome>,
+    /// How many runs broke a promise.
+    pub failed: u64,
+    /// Why the whole counts as failed though no promise was broken: too little happened (INV-M2).
+    pub too_quiet: Option<String>,
+}
+
+/// States that frameworks are told in any cluster that lives through faults.
+const TOLD_OFTEN: [TaskState; 9] = [
+    TaskState::Starting,
+    TaskState::Running,
+    TaskState::Killing,
+    TaskState::Unreachable,
+    TaskState::Finished,
+    TaskState::Failed,
+    TaskState::Killed,
+    TaskState::Dropped,
+    TaskState::Gone,
+];
+
+/// Failures kept in full.
+const FAILURES_KEPT: usize = 10;
+
+impl Report {
+    pub(crate) fn take(&mut self, outcome: Outcome) {
+        self.seeds += 1;
+        self.virtual_time += outcome.virtual_time;
+        self.events += outcome.events;
+        self.activity += outcome.activity.clone();
+        self.trace_hash =
+            (self.trace_hash ^ outcome.trace_hash).wrapping_mul(0x0100_0000_01b3).rotate_left(7);
+        if outcome.broken.is_some() {
+            self.failed += 1;
+            if self.failures.len() < FAILURES_KEPT {
+                self.failures.push(outcome);
+            }
+        }
+    }
+
+    /// Did every run keep every promise, and did enough happen?
+    pub fn is_ok(&self) -> bool {
+        self.failed == 0 && self.too_quiet.is_none()
+    }
+
+    /// How much time passed in all clusters together, in hours.
+    pub fn virtual_hours(&self) -> f64 {
+        self.virtual_time.as_secs_f64() / 3600.0
+    }
+
+    /// Looks whether enough happened for the silence of the checkers to mean something (INV-M2).
+    pub(crate) fn judge_activity(&mut self, options: &Options) {
+        let count = |number: usize| u64::try_from(number.max(1)).unwrap_or(u64::MAX);
+        let jobs = self.seeds * count(options.frameworks) * count(options.tasks);
+        // Over a few short runs chance may leave a kind of kill or a state out.
+        let many = self.seeds >= 50 && options.duration >= Duration::from_secs(600) && jobs >= 1_000;
+        let few = u64::from(many);
+        let Activity { offers, launches, updates, told, kills } = &self.activity;
+        let mut floors = vec![
+            ("offers", *offers, self.seeds),
+            ("launches", *launches, jobs / 2),
+            ("updates", *updates, jobs),
+            ("kills of masters", kills.masters, few),
+            ("kills of agents", kills.agents, few),
+            ("kills of frameworks", kills.frameworks, few),
+            ("kills in a commit that is lost", kills.before_durable, few),
+            ("kills in a commit that holds", kills.after_durable, few),
+        ];
+        for state in TOLD_OFTEN {
+            floors.push((state.name(), told.get(&state).copied().unwrap_or(0), few));
+        }
+        let low = floors.into_iter().find(|(_, number, least)| number < least);
+        self.too_quiet =
+            low.map(|(what, number, least)| format!("INV-M2: {number} {what}, at least {least}"));
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Activity { offers, launches, updates, told: _, kills } = &self.activity;
+        write!(
+            f,
+            "{} seeds, {:.1} cluster-hours, {} events, {offers} offers, {launches} launches, {updates} updates, \
+             {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {})",
+            self.seeds,
+            self.virtual_hours(),
+            self.events,
+            kills.total(),
+            kills.masters,
+            kills.agents,
+            kills.frameworks,
+            kills.before_durable,
+            kills.after_durable,
+        )?;
+        match (&self.too_quiet, self.failed) {
+            (_, 1..) => write!(f, "; {} seeds broke a promise", self.failed),
+            (Some(why), 0) => write!(f, "; too little happened: {why}"),
+            (None, 0) => write!(f, "; no promise was broken"),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.last_events {
+            writeln!(f, "{line}")?;
+        }
+        let broken = self.broken.as_deref().unwrap_or("no promise was broken");
+        let hours = self.virtual_time.as_secs_f64() / 3600.0;
+        write!(f, "seed {}: {} events in {hours:.2} h, {broken}", self.seed, self.events)
+    }
+}

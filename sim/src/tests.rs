@@ -1,0 +1,72 @@
+//! Whole runs: the seeds that must stay clean, the same story twice, and the mistakes that must be seen.
+
+use std::time::Duration;
+
+use crate::{Mutant, Options, fuzz, replay, run};
+
+#[test]
+fn a_hundred_clusters_keep_every_promise_through_kills() {
+    let report = fuzz(Options::default());
+    println!("{report}");
+    for failure in &report.failures {
+        println!("{failure}\n");
+    }
+    assert!(report.is_ok(), "{report}");
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    let options = Options::default();
+    for seed in 1..4 {
+        let (once, again) = (replay(seed, &options), replay(seed, &options));
+        assert_eq!(once, again);
+        assert_ne!(once.trace_hash, replay(seed + 1, &options).trace_hash);
+    }
+}
+
+/// The first promise that is broken in some seeds with `mutant`, seed by seed.
+fn noticed(mutant: Mutant) -> Vec<String> {
+    let options = Options { duration: Duration::from_secs(600), ..Options::default() };
+    (1..9).filter_map(|seed| run(seed, &options, mutant).broken).collect()
+}
+
+fn assert_noticed(mutant: Mutant, promises: &[&str]) {
+    let broken = noticed(mutant);
+    let seen = |promise: &&str| broken.iter().any(|broken| broken.starts_with(*promise));
+    assert!(promises.iter().any(seen), "{mutant:?}: {broken:#?}");
+}
+
+#[test]
+fn an_agent_whose_disk_forgets_is_noticed() {
+    assert_noticed(Mutant::AgentForgets, &["INV-20"]);
+}
+
+#[test]
+fn a_master_whose_disk_forgets_is_noticed() {
+    assert_noticed(Mutant::MasterForgets, &["INV-10"]);
+}
+
+#[test]
+fn a_master_that_counts_its_lives_wrong_is_noticed() {
+    assert_noticed(Mutant::MasterForgetsEpochs, &["INV-3", "INV-9"]);
+}
+
+#[test]
+fn a_framework_whose_disk_forgets_is_noticed() {
+    assert_noticed(Mutant::FrameworkForgets, &["INV-24"]);
+}
+
+#[test]
+fn containers_that_stay_are_noticed() {
+    assert_noticed(Mutant::AgentKeepsContainers, &["liveness"]);
+}
+
+#[test]
+fn an_end_that_nobody_tells_is_noticed() {
+    assert_noticed(Mutant::AgentMissesExits, &["liveness"]);
+}
+
+#[test]
+fn a_run_that_comes_twice_is_noticed() {
+    assert_noticed(Mutant::NetworkRepeatsRun, &["INV-15"]);
+}

@@ -1,0 +1,182 @@
+//! What frameworks want: jobs drawn from the seed, each to be brought to its end whatever happens.
+//!
+//! A job is tried again under a new task id when its task failed or was lost. Some of its tasks fail, some
+//! name a command that does not exist, some hang until they are killed; a framework that tears itself
+//! down leaves some lingering.
+
+use std::time::Duration;
+
+use lonja_model::Resources;
+use lonja_model::container::{Command, Program};
+
+use crate::random::Random;
+
+/// What one task's program does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// Exits with this status after so long.
+    Exit { after: Duration, status: i32 },
+    /// Runs until it is killed.
+    Hang,
+    /// Cannot be executed.
+    NoSuchCommand,
+}
+
+impl Script {
+    /// The script as a command.
+    pub(crate) fn command(&self) -> Command {
+        let arguments = match self {
+            Self::Exit { after, status } => vec![after.as_millis().to_string(), status.to_string()],
+            Self::Hang => vec!["hang".to_owned()],
+            Self::NoSuchCommand => Vec::new(),
+        };
+        let program = Program::Exec { path: "script".to_owned(), arguments };
+        Command { program, environment: Default::default(), user: None }
+    }
+
+    /// The script that a command was made of.
+    pub(crate) fn read(command: &Command) -> Self {
+        let Program::Exec { arguments, .. } = &command.program else { return Self::NoSuchCommand };
+        match arguments.as_slice() {
+            [after, status] => {
+                let after = Duration::from_millis(after.parse().unwrap_or(0));
+                Self::Exit { after, status: status.parse().unwrap_or(255) }
+            }
+            [hang] if hang == "hang" => Self::Hang,
+            _ => Self::NoSuchCommand,
+        }
+    }
+
+    /// How long it runs if it is left alone; `None`: for ever.
+    pub(crate) fn lasts(&self) -> Option<Duration> {
+        match self {
+            Self::Exit { after, .. } => Some(*after),
+            Self::Hang | Self::NoSuchCommand => None,
+        }
+    }
+
+    /// What it exits with if it is left alone.
+    pub(crate) fn exit_status(&self) -> Option<i32> {
+        match self {
+            Self::Exit { status, .. } => Some(*status),
+            Self::Hang | Self::NoSuchCommand => None,
+        }
+    }
+}
+
+/// How a job's last task is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// By itself, with status 0.
+    Finish,
+    /// By a kill, so long after it was first seen running.
+    Kill { after: Duration },
+    /// Not at all: it need only run, and goes with its framework.
+    Linger,
+}
+
+/// One job.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// What each of its tasks needs, but for the port.
+    pub(crate) needs: Resources,
+    /// Does it need a port besides?
+    pub(crate) wants_port: bool,
+    pub(crate) goal: Goal,
+    /// What its first tasks do, each of which fails.
+    failing: Vec<Script>,
+    /// What every later task does.
+    last: Script,
+    /// It is wanted no sooner than this after the start.
+    pub(crate) not_before: Duration,
+}
+
+impl Job {
+    /// What the next task does after so many that failed.
+    pub(crate) fn script(&self, failures: usize) -> &Script {
+        self.failing.get(failures).unwrap_or(&self.last)
+    }
+}
+
+/// Everything one framework wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) role: String,
+    pub(crate) jobs: Vec<Job>,
+    /// Does it tear itself down at the end, or stay subscribed?
+    pub(crate) tears_down: bool,
+    /// Does it know TASK_KILLING?
+    pub(crate) knows_killing: bool,
+}
+
+impl Plan {
+    /// Draws what the framework numbered `index` wants, spread over `time`.
+    pub(crate) fn draw(random: &mut Random, index: usize, jobs: usize, time: Duration) -> Self {
+        let tears_down = random.chance(40);
+        let role = if random.chance(50) { "batch".to_owned() } else { format!("team-{index}") };
+        Self {
+            name: format!("f{index}"),
+            role,
+            jobs: (0..jobs).map(|_| job(random, tears_down, time)).collect(),
+            tears_down,
+            knows_killing: random.chance(50),
+        }
+    }
+}
+
+fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
+    let (cpus, mem) = (100 + random.below(15) * 100, 32 + random.below(16) * 32);
+    let needs = Resources::parse(&format!("cpus:{}.{};mem:{mem}", cpus / 1000, cpus % 1000 / 100));
+    let goal = match random.below(10) {
+        0 | 1 => Goal::Kill { after: random.millis(0, 60_000) },
+        2 if may_linger => Goal::Linger,
+        _ => Goal::Finish,
+    };
+    // What lingers is small, so that it leaves room for everything else on the smallest agent.
+    let lingers = goal == Goal::Linger;
+    let needs = if lingers { Resources::parse("cpus:0.01;mem:1") } else { needs };
+    let last = match goal {
+        Goal::Finish => Script::Exit { after: duration(random), status: 0 },
+        Goal::Kill { .. } | Goal::Linger => Script::Hang,
+    };
+    let failures = [0, 0, 0, 1, 2][random.index(5)];
+    let failing = (0..failures).map(|_| failing(random)).collect();
+    Job {
+        needs: needs.expect("numbers are an amount"),
+        wants_port: random.chance(30) && !lingers,
+        goal,
+        failing,
+        last,
+        not_before: random.between(Duration::ZERO, time),
+    }
+}
+
+fn failing(random: &mut Random) -> Script {
+    if random.chance(30) {
+        Script::NoSuchCommand
+    } else {
+        Script::Exit { after: duration(random), status: 1 + i32::from(random.chance(50)) }
+    }
+}
+
+fn duration(random: &mut Random) -> Duration {
+    match random.below(3) {
+        0 => random.millis(0, 100),
+        1 => random.millis(100, 10_000),
+        _ => random.millis(10_000, 240_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_read_as_it_was_written() {
+        let exit = Script::Exit { after: Duration::from_millis(1500), status: 3 };
+        for script in [exit, Script::Hang, Script::NoSuchCommand] {
+            assert_eq!(Script::read(&script.command()), script);
+        }
+    }
+}
