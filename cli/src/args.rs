@@ -199,13 +199,13 @@ pub(crate) struct Run {
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub(crate) wait: Duration,
     /// CPUs it needs.
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
     pub(crate) cpus: f64,
     /// Memory it needs, in MiB or with a unit, such as 512MiB; more ends it.
-    #[arg(long, default_value = "64", value_parser = mebibytes)]
+    #[arg(long, default_value = "64", value_parser = mebibytes, allow_negative_numbers = true)]
     pub(crate) mem: f64,
     /// Disk it needs, in MiB or with a unit.
-    #[arg(long, default_value = "0", value_parser = mebibytes)]
+    #[arg(long, default_value = "0", value_parser = mebibytes, allow_negative_numbers = true)]
     pub(crate) disk: f64,
     /// How many ports it needs; it finds them in PORT0, PORT1 and so on.
     #[arg(long, default_value_t = 0)]

@@ -16,6 +16,9 @@ use lonja_model::{AgentInfo, Resources};
 
 use crate::args::{BenchCommand, Command, Lonja};
 
+/// How long the agents of a new cluster may take to register.
+const READY: Duration = Duration::from_secs(15);
+
 /// What was made before the runtime started.
 pub(crate) struct Prepared {
     /// Forks supervisors; `None` for commands that run no container.
@@ -79,7 +82,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Brings the cluster up. When this returns, the master serves and the agents are on their way to it.
+    /// Brings the cluster up. When this returns, the master serves and every agent is registered.
     pub(crate) async fn start(shape: Shape<'_>, launcher: &Launcher) -> anyhow::Result<Self> {
         let store =
             if shape.durable { StoreKind::WorkDir(shape.work_dir.join("master")) } else { StoreKind::Memory };
@@ -91,7 +94,22 @@ impl Cluster {
             let agent = lonja_agent::start(config, launcher).await;
             agents.push(agent.with_context(|| format!("agent {} cannot start", index + 1))?);
         }
-        Ok(Self { master, agents })
+        let cluster = Self { master, agents };
+        tokio::time::timeout(READY, cluster.registered()).await.context("the agents do not register")??;
+        Ok(cluster)
+    }
+
+    /// Resolves when every agent is in the cluster.
+    async fn registered(&self) -> anyhow::Result<()> {
+        let (mut snapshot, mut changes) = self.master.handle().watch().await?;
+        loop {
+            let connected = snapshot.agents.iter().filter(|agent| agent.is_connected()).count();
+            if connected >= self.agents.len() {
+                return Ok(());
+            }
+            changes.recv().await?;
+            snapshot = self.master.handle().snapshot().await?;
+        }
     }
 
     /// The master's address as a URL.

@@ -51,7 +51,7 @@ impl Listing {
         }
         let shown = if wide { self.columns.len() } else { self.wide_from };
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(self.columns.iter().take(shown).map(|column| column.to_uppercase()));
         for row in self.rows {
             table.add_row(row.cells.into_iter().take(shown));

@@ -112,6 +112,10 @@ impl Driver {
                 self.commands.insert(request, answer);
                 return self.master.handle(self.clock.now(), Event::Operator { request, command });
             }
+            Input::Alive(answer) => {
+                // Whoever asked may have left.
+                let _left = answer.send(());
+            }
             Input::Snapshot(sender) => waiting.snapshots.push(sender),
             Input::Watch(sender) => waiting.watches.push(sender),
         }

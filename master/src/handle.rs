@@ -24,6 +24,8 @@ pub(crate) enum Input {
     LinkOpened(LinkId, mpsc::Sender<ToAgent>),
     /// An operator's command, and where its answer goes.
     Command(RequestId, OperatorCommand, oneshot::Sender<CallResult>),
+    /// Is anybody there?
+    Alive(oneshot::Sender<()>),
     /// A picture is wanted.
     Snapshot(oneshot::Sender<Arc<Snapshot>>),
     /// A picture is wanted, and every change after it.
@@ -114,6 +116,13 @@ impl Handle {
         let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
         self.put(Input::Command(RequestId(self.next()), command, sender)).await.map_err(gone)?;
         receiver.await.map_err(|_| gone(Stopped))?
+    }
+
+    /// Resolves when the loop that owns the core has answered: the master is alive.
+    pub async fn alive(&self) -> Result<(), Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Alive(sender)).await?;
+        receiver.await.map_err(|_| Stopped)
     }
 
     /// The read-only picture. All who ask at once share one.

@@ -14,6 +14,16 @@ fn a_hundred_clusters_keep_every_promise_through_kills() {
     assert!(report.is_ok(), "{report}");
 }
 
+/// A launch was lost with its agent, which came back to a third master: none had a record of the task, and
+/// the framework took the second's UNREACHABLE for the last word.
+#[test]
+fn an_unreachable_task_is_asked_about_until_its_agent_is_back() {
+    let duration = Duration::from_secs(300);
+    let options = Options { agents: 1, frameworks: 1, tasks: 8, duration, ..Options::default() };
+    let outcome = replay(10118, &options);
+    assert_eq!(outcome.broken, None, "{outcome}");
+}
+
 #[test]
 fn the_same_seed_tells_the_same_story() {
     let options = Options::default();

@@ -11,6 +11,11 @@ use crate::output;
 
 /// Brings a cluster up and keeps it until asked to stop; its tasks end with it.
 pub(crate) async fn run(dev: Dev, prepared: &Prepared) -> anyhow::Result<ExitCode> {
+    if !dev.listen.ip().is_loopback() {
+        output::warn(
+            "listening beyond loopback without TLS and authentication: anyone who reaches these ports owns the cluster",
+        );
+    }
     let shape = Shape {
         listen: dev.listen,
         agents: dev.agents,

@@ -227,7 +227,8 @@ pub(crate) async fn offers(list: &List) -> anyhow::Result<ExitCode> {
 
 fn sum(resources: &[mesos::Resource], name: &str) -> f64 {
     let scalars = resources.iter().filter(|resource| resource.name == name);
-    scalars.filter_map(|resource| resource.scalar.as_ref()).map(|scalar| scalar.value).sum()
+    // Begins at plus zero: an empty sum of floats is minus zero.
+    scalars.filter_map(|resource| resource.scalar.as_ref()).fold(0.0, |sum, scalar| sum + scalar.value)
 }
 
 fn ranges(resources: &[mesos::Resource]) -> String {

@@ -291,7 +291,11 @@ impl<S: Scheduler> Framework<S> {
     }
 
     fn updated(&mut self, now: Timestamp, effects: &mut Effects, status: &TaskStatus) {
-        self.reconciliation.answered(&status.task);
+        // UNREACHABLE settles nothing: a master that never saw the task says so of any task on a silent agent,
+        // and has nothing to tell when that agent returns without it.
+        if status.state != TaskState::Unreachable {
+            self.reconciliation.answered(&status.task);
+        }
         let new = status.update.is_none_or(|update| self.seen.note(update));
         if new {
             self.note_state(status);
@@ -422,12 +426,17 @@ impl<S: Scheduler> Framework<S> {
                 }
             }
             Action::Remember { tasks } => {
+                let mut new = Vec::new();
                 for (task, agent) in tasks {
-                    let known = Known { agent, state: TaskState::Staging };
-                    self.tasks.entry(task).or_insert(known);
+                    if !self.tasks.contains_key(&task) {
+                        self.tasks.insert(task.clone(), Known { agent, state: TaskState::Staging });
+                        new.push(task);
+                    }
                 }
-                let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());
-                self.ask(effects, tasks);
+                if !new.is_empty() {
+                    self.reconciliation.begin(now, self.tasks.keys().cloned());
+                    self.ask(effects, new);
+                }
             }
             Action::Reconcile => {
                 let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());

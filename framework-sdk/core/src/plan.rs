@@ -85,7 +85,7 @@ impl Plan {
         self
     }
 
-    /// Take these tasks of an earlier run for alive, each where it was to run, and ask where all tasks stand.
+    /// Take these tasks of an earlier run for alive, each where it was to run, and ask where they stand.
     /// A scheduler that keeps notes says this in [`Scheduler::subscribed`](crate::Scheduler::subscribed):
     /// of a task whose launch never reached the master it hears in no other way. Those that are known
     /// already stay as they are.

@@ -64,6 +64,13 @@ pub struct AgentView {
     pub free: Resources,
 }
 
+impl AgentView {
+    /// Has it a link to the master?
+    pub fn is_connected(&self) -> bool {
+        matches!(self.presence, Presence::Connected(_))
+    }
+}
+
 /// One framework.
 #[derive(Clone, Debug)]
 pub struct FrameworkView {

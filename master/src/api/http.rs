@@ -32,8 +32,8 @@ pub(crate) fn router(handle: Handle, clock: Clock) -> Router {
 
 /// Alive means: the loop that owns the core answers.
 async fn health(State(door): State<Door>) -> StatusCode {
-    match door.handle.snapshot().await {
-        Ok(_) => StatusCode::OK,
+    match door.handle.alive().await {
+        Ok(()) => StatusCode::OK,
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

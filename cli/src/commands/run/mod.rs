@@ -73,10 +73,7 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         let (name, value) = variable.split_once('=').with_context(|| format!("-e {variable}: write K=V"))?;
         task = task.env(name, value);
     }
-    if let Some(name) = &run.name {
-        task = task.name(name);
-    }
-    Ok(task)
+    Ok(task.name(run.name.as_ref().unwrap_or(&run.command[0])))
 }
 
 async fn on_cluster(run: &Run, url: &str, task: Task) -> anyhow::Result<ExitCode> {
