@@ -40,7 +40,8 @@ pub enum FromAgent {
         /// Where the task stands by now, which may be further on.
         latest: TaskState,
     },
-    /// The answer to [`ToAgent::Ping`].
+    /// The answer to [`ToAgent::Ping`], and once, with number 0, to [`ToAgent::Registered`]: the agent has made
+    /// its id durable, and may be offered.
     Pong {
         /// The ping's number.
         sequence: u64,

@@ -1,7 +1,7 @@
 //! A cluster in virtual time, made of the production cores.
 //!
 //! What a daemon's driver does with sockets, disk and clock, this crate does with queues; the decisions
-//! are those of `lonja-master-core` and `lonja-agent-core`, unchanged. Everything is drawn from one seed:
+//! are those of `lonja-master-core`, `lonja-agent-core` and `lonja-sdk-core`, unchanged. Everything is drawn from one seed:
 //! the same seed and options give the same events, in debug and release builds.
 //!
 //! [`fuzz`] tries many seeds: processes are killed at any moment, promises are checked after every step,
@@ -11,7 +11,7 @@
 //! that keep exactly what was committed, containers that outlive their agent. Not yet: partitions, lost or
 //! doubled messages, torn or full disks, skewed clocks, traces and placement policies.
 //!
-//! Reading order: [`world`], `life`, `hosts`, `network`, `disk`, `faults`, `workload`, `batch`; then what
+//! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, `workload`, `batch`; then what
 //! judges: `invariants`, `oracle`, `liveness`; then `journal` and [`report`].
 
 mod batch;

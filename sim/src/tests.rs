@@ -34,16 +34,16 @@ fn the_same_seed_tells_the_same_story() {
     }
 }
 
-/// The first promise that is broken in some seeds with `mutant`, seed by seed.
-fn noticed(mutant: Mutant) -> Vec<String> {
-    let options = Options { duration: Duration::from_secs(600), ..Options::default() };
-    (1..9).filter_map(|seed| run(seed, &options, mutant).broken).collect()
-}
-
+/// One of a few seeds breaks one of the promises because of `mutant`.
 fn assert_noticed(mutant: Mutant, promises: &[&str]) {
-    let broken = noticed(mutant);
-    let seen = |promise: &&str| broken.iter().any(|broken| broken.starts_with(*promise));
-    assert!(promises.iter().any(seen), "{mutant:?}: {broken:#?}");
+    let options = Options { duration: Duration::from_secs(600), ..Options::default() };
+    let broken: Vec<_> = (1..9)
+        .map_while(|seed| {
+            let broken = run(seed, &options, mutant).broken.unwrap_or_default();
+            (!promises.iter().any(|promise| broken.starts_with(promise))).then_some(broken)
+        })
+        .collect();
+    assert!(broken.len() < 8, "{mutant:?}: {broken:#?}");
 }
 
 #[test]

@@ -177,6 +177,9 @@ pub(crate) fn registered(
     turn.deadlines.clear(&Deadline::Register);
     listen(turn);
     if !was_registered {
+        // The master waits for this word before it offers the agent: it leaves once the id is durable, so that
+        // no task is ever sent to an agent that could come back without knowing its own name.
+        turn.effects.send.push(FromAgent::Pong { sequence: 0 });
         status_updates::resume(turn);
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,12 +18,15 @@ use tokio::net::unix::pipe;
 
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
-use crate::isolation::{Enforcement, InstanceId, IsolationError, Layout};
+use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layout};
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
     ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Order,
-    Owner, Report, SpecError,
+    Owner, Report, SpecError, sys,
 };
+
+/// How long spares may take to be gone before their groups are removed under them.
+const SPARES_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where and for whom containers run.
 #[derive(Debug, Clone)]
@@ -41,12 +45,16 @@ pub struct LinuxContainerizer {
     pub(super) instance: InstanceId,
     pub(super) layout: Layout,
     launcher: AsyncFd<OwnedFd>,
+    /// The launcher in the names of its spares' control groups.
+    pub(super) launcher_name: String,
     /// Supervisors known to be ours; others are found by their run directory.
     supervisors: Mutex<BTreeMap<ContainerId, Arc<Supervisor>>>,
+    /// Whether the launcher keeps spares on our behalf.
+    warm: AtomicBool,
 }
 
 impl LinuxContainerizer {
-    /// Makes the run directory. Call inside the tokio runtime that will drive the containers.
+    /// Makes the run directory, and has the launcher prepare for launches. Call inside the tokio runtime that will drive the containers.
     ///
     /// Errors: the directory cannot be made, or the launcher's line not be watched.
     pub fn new(settings: Settings, launcher: &Launcher) -> io::Result<Self> {
@@ -54,12 +62,18 @@ impl LinuxContainerizer {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&run_root)?;
         // Supervisors have another working directory.
         let run_root = fs::canonicalize(run_root)?;
+        let line = launcher.connect()?;
+        // Without spares launches just take longer, so whatever stands in the way may.
+        let warm = !matches!(settings.layout, Layout::Unlimited { .. })
+            && launcher::send_warm_up(line.as_fd(), &settings.instance, &settings.layout).is_ok();
         Ok(Self {
             run_root,
             instance: settings.instance,
             layout: settings.layout,
-            launcher: running::watched(launcher.connect()?, Interest::WRITABLE)?,
+            launcher: running::watched(line, Interest::WRITABLE)?,
+            launcher_name: launcher.name().to_owned(),
             supervisors: Mutex::new(BTreeMap::new()),
+            warm: AtomicBool::new(warm),
         })
     }
 
@@ -70,17 +84,40 @@ impl LinuxContainerizer {
 
     /// What the container uses now. Errors: it is gone, or the host cannot tell.
     pub fn usage(&self, container: &ContainerId) -> Result<crate::isolation::Usage, IsolationError> {
-        self.layout.container(&self.instance, container).usage()
+        let known = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = known.get(container).map(|supervisor| supervisor.group().clone());
+        drop(known);
+        let group = group.or_else(|| self.group_of(container.as_str()));
+        let group = group.unwrap_or_else(|| container.clone().into());
+        self.layout.container(&self.instance, &group).usage()
     }
 
     /// Removes every control group of this instance, killing what runs in them. For the end of a
-    /// throw-away agent or the removal of its work directory.
+    /// throw-away agent or the removal of its work directory. Launches still work, and take longer. Blocks.
     pub fn remove_instance(&self) -> Result<(), IsolationError> {
+        if let Ok(gone) = self.cool_down() {
+            let mut entry = [sys::poll_entry(Some(gone.as_fd()), libc::POLLIN)];
+            let _ = sys::poll(&mut entry, Some(SPARES_PATIENCE));
+        }
         self.layout.remove_instance(&self.instance)
+    }
+
+    /// Has the launcher end our spares; what is returned hangs up when they are gone.
+    fn cool_down(&self) -> io::Result<OwnedFd> {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        if !self.warm.swap(false, Ordering::Relaxed) {
+            return Ok(read);
+        }
+        launcher::send_cool_down(self.launcher.get_ref().as_fd(), &self.instance, write.as_fd())?;
+        Ok(read)
     }
 
     pub(super) fn run_dir(&self, container: &str) -> PathBuf {
         self.run_root.join(container)
+    }
+
+    pub(super) fn group_of(&self, container: &str) -> Option<GroupName> {
+        running::group_of(&self.run_dir(container), container)
     }
 
     fn remember(&self, container: &ContainerId, supervisor: Supervisor) -> Arc<Supervisor> {
@@ -262,11 +299,14 @@ impl LinuxContainerizer {
         }
     }
 
-    /// Kills and removes a container's control group. Waits in a thread of its own.
+    /// Kills and removes the control group of a container or a spare. Waits in a thread of its own.
     pub(super) async fn destroy_group(&self, container: &str) -> Result<(), ContainerizerError> {
         let (layout, instance) = (self.layout.clone(), self.instance.clone());
-        let name = container.to_owned();
-        let destroyed = tokio::task::spawn_blocking(move || layout.destroy(&instance, &name)).await;
+        let Some(group) = self.group_of(container) else {
+            // Nothing that could name a group of ours.
+            return Ok(());
+        };
+        let destroyed = tokio::task::spawn_blocking(move || layout.destroy(&instance, &group)).await;
         match destroyed {
             Ok(Ok(())) => Ok(()),
             Ok(Err(source)) => {
@@ -301,6 +341,13 @@ async fn read_report(pipe: pipe::Receiver) -> Option<Report> {
     let mut pipe = pipe.take(LARGEST_REPORT as u64);
     pipe.read_to_end(&mut text).await.ok()?;
     serde_json::from_slice(&text).ok()
+}
+
+impl Drop for LinuxContainerizer {
+    fn drop(&mut self) {
+        // A launcher may serve others after us. When it is gone itself, so are its spares.
+        let _ = self.cool_down();
+    }
 }
 
 impl Containerizer for LinuxContainerizer {
@@ -362,7 +409,8 @@ impl Containerizer for LinuxContainerizer {
     fn cleanup<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<(), ContainerizerError>> {
         async move {
             // A supervisor that could not remove its container's group leaves that to us.
-            if self.layout.has_group(&self.instance, container) {
+            let group = self.group_of(container.as_str());
+            if group.is_some_and(|group| self.layout.has_group(&self.instance, &group)) {
                 self.destroy_group(container.as_str()).await?;
             }
             self.forget(container);

@@ -2,7 +2,7 @@
 //!
 //! What runs is judged by its `owner` record alone: pid, start time and boot. A container that no
 //! supervisor has claimed is abandoned first, so that a late supervisor finds it taken; a container
-//! that nobody asks for is destroyed. Other instances' containers are never looked at.
+//! that nobody asks for is destroyed, and so are the spares of launchers before ours. Other instances' containers are never looked at.
 //!
 //! Source: docs/invariants.md, INV-29; docs/design.md, D6.
 
@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::linux::LinuxContainerizer;
 use super::running::{Found, Supervisor};
 use super::{ContainerExit, ContainerId, ContainerizerError, Recovered, Recovery};
+use crate::isolation::GroupName;
 use crate::supervisor::StartedRecord;
 
 impl LinuxContainerizer {
@@ -27,6 +28,7 @@ impl LinuxContainerizer {
             self.destroy_stray(&stray).await?;
             recovery.destroyed.push(stray);
         }
+        self.destroy_leftover_spares(expected).await?;
         Ok(recovery)
     }
 
@@ -63,11 +65,9 @@ impl LinuxContainerizer {
             container: "any".to_owned(),
             source: error.into(),
         };
-        let groups = self.layout.containers(&self.instance);
-        let mut found = groups.map_err(|source| ContainerizerError::Destroy {
-            container: "any".to_owned(),
-            source: Box::new(source),
-        })?;
+        let groups = self.groups()?.into_iter();
+        let mut found: BTreeSet<String> =
+            groups.filter(|group| !group.is_spare()).map(|group| group.to_string()).collect();
         for entry in fs::read_dir(&self.run_root).map_err(refuse)? {
             if let Ok(name) = entry.map_err(refuse)?.file_name().into_string() {
                 found.insert(name);
@@ -77,6 +77,28 @@ impl LinuxContainerizer {
             found.remove(container.as_str());
         }
         Ok(found)
+    }
+
+    fn groups(&self) -> Result<BTreeSet<GroupName>, ContainerizerError> {
+        self.layout.groups(&self.instance).map_err(|source| ContainerizerError::Destroy {
+            container: "any".to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Removes the groups of an earlier launcher's spares that no container in a run directory uses.
+    ///
+    /// By now every run directory has its owner for ever, so none of them is about to be used.
+    async fn destroy_leftover_spares(&self, expected: &[ContainerId]) -> Result<(), ContainerizerError> {
+        let used: BTreeSet<GroupName> =
+            expected.iter().filter_map(|container| self.group_of(container.as_str())).collect();
+        for group in self.groups()? {
+            let ours = group.is_spare_of(&self.launcher_name);
+            if group.is_spare() && !ours && !used.contains(&group) {
+                self.destroy_group(group.as_str()).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn destroy_stray(&self, stray: &str) -> Result<(), ContainerizerError> {

@@ -9,31 +9,42 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::ContainerizerError;
-use crate::supervisor::{Owner, ProcessIdentity, kill_signal, sys};
+use crate::isolation::GroupName;
+use crate::supervisor::{self, Owner, kill_signal, sys};
 
 /// A handle on one supervisor's process. Never on another process that got its pid later.
 #[derive(Debug)]
-pub(super) struct Supervisor(AsyncFd<OwnedFd>);
+pub(super) struct Supervisor {
+    process: AsyncFd<OwnedFd>,
+    /// Its container's control group.
+    group: GroupName,
+}
 
 impl Supervisor {
     /// `None` when that process is gone.
-    pub(super) fn find(identity: &ProcessIdentity) -> io::Result<Option<Self>> {
-        let Some(handle) = identity.open()? else {
+    pub(super) fn find(owner: &supervisor::Supervisor) -> io::Result<Option<Self>> {
+        let Some(handle) = owner.process.open()? else {
             return Ok(None);
         };
-        watched(handle, Interest::READABLE).map(|handle| Some(Self(handle)))
+        let process = watched(handle, Interest::READABLE)?;
+        Ok(Some(Self { process, group: owner.group.clone() }))
+    }
+
+    /// Its container's control group.
+    pub(super) fn group(&self) -> &GroupName {
+        &self.group
     }
 
     /// Whether it has not ended yet.
     pub(super) fn is_alive(&self) -> bool {
-        let mut entry = [sys::poll_entry(Some(self.0.get_ref().as_fd()), libc::POLLIN)];
+        let mut entry = [sys::poll_entry(Some(self.process.get_ref().as_fd()), libc::POLLIN)];
         let asked = sys::poll(&mut entry, Some(Duration::ZERO));
         asked.is_ok() && entry[0].revents == 0
     }
 
     /// Asks it to end its container. `None`: after the grace in the container's description.
     pub(super) fn request_kill(&self, grace: Option<Duration>) -> io::Result<()> {
-        let process = self.0.get_ref().as_fd();
+        let process = self.process.get_ref().as_fd();
         let sent = match grace {
             Some(grace) => {
                 let milliseconds = i32::try_from(grace.as_millis()).unwrap_or(i32::MAX);
@@ -52,7 +63,7 @@ impl Supervisor {
 
     /// Resolves when the process has ended.
     pub(super) async fn ended(&self) -> io::Result<()> {
-        self.0.readable().await.map(|_guard| ())
+        self.process.readable().await.map(|_guard| ())
     }
 }
 
@@ -88,14 +99,23 @@ pub(super) fn find(run_dir: &Path, container: &str) -> Result<Found, Containeriz
         return Ok(Found::NoDirectory);
     }
     let owner = Owner::read(run_dir).map_err(|error| refuse(error.into()))?;
-    let identity = match owner {
+    let supervisor = match owner {
         None => return Ok(Found::Unclaimed),
         Some(Owner::Abandoned) => return Ok(Found::Abandoned),
-        Some(Owner::Supervisor(identity)) => identity,
+        Some(Owner::Supervisor(supervisor)) => supervisor,
     };
     let boot = crate::supervisor::boot_id().map_err(|error| refuse(error.into()))?;
-    if boot != identity.boot_id {
+    if boot != supervisor.process.boot_id {
         return Ok(Found::OtherBoot);
     }
-    Supervisor::find(&identity).map(Found::Supervised).map_err(|error| refuse(error.into()))
+    Supervisor::find(&supervisor).map(Found::Supervised).map_err(|error| refuse(error.into()))
+}
+
+/// The control group of the container with this run directory: its owner's, or the one named like it.
+/// `None`: the directory is not a container's.
+pub(super) fn group_of(run_dir: &Path, container: &str) -> Option<GroupName> {
+    match Owner::read(run_dir) {
+        Ok(Some(Owner::Supervisor(supervisor))) => Some(supervisor.group),
+        _ => GroupName::new(container).ok(),
+    }
 }

@@ -13,9 +13,13 @@ pub(super) struct HybridCgroup {
 }
 
 impl Cgroup for HybridCgroup {
-    fn create(&self, limits: &Limits) -> Result<(), IsolationError> {
-        self.limits.create(limits)?;
+    fn create(&self) -> Result<(), IsolationError> {
+        self.limits.create()?;
         self.core.create_core()
+    }
+
+    fn limit(&self, limits: &Limits) -> Result<(), IsolationError> {
+        self.limits.limit(limits)
     }
 
     fn attach(&self, pid: i32) -> Result<(), IsolationError> {

@@ -11,7 +11,7 @@ use super::hybrid::HybridCgroup;
 use super::unlimited::Unlimited;
 use super::v1::{self, V1Cgroup};
 use super::v2::{self, V2Cgroup};
-use super::{Cgroup, ContainerId, InstanceId};
+use super::{Cgroup, GroupName, InstanceId};
 
 /// The directory below each hierarchy's root that holds every agent instance of this host.
 const TOP: &str = "lonja";
@@ -140,8 +140,8 @@ impl Layout {
     }
 
     /// The control group of one container of one agent instance. Nothing is made yet.
-    pub fn container(&self, instance: &InstanceId, container: &ContainerId) -> Box<dyn Cgroup> {
-        self.group(&Path::new(TOP).join(instance.as_str()).join(container.as_str()))
+    pub fn container(&self, instance: &InstanceId, group: &GroupName) -> Box<dyn Cgroup> {
+        self.group(&Path::new(TOP).join(instance.as_str()).join(group.as_str()))
     }
 
     fn group(&self, below: &Path) -> Box<dyn Cgroup> {
@@ -156,32 +156,41 @@ impl Layout {
         }
     }
 
-    /// Every container that has a control group of this instance in any hierarchy.
-    pub fn containers(&self, instance: &InstanceId) -> Result<BTreeSet<String>, IsolationError> {
+    /// Every control group of this instance in any hierarchy, of containers and of spares.
+    pub fn groups(&self, instance: &InstanceId) -> Result<BTreeSet<GroupName>, IsolationError> {
         let mut names = BTreeSet::new();
         for root in self.roots() {
-            names.extend(files::children(&root.join(TOP).join(instance.as_str()))?);
+            let children = files::children(&root.join(TOP).join(instance.as_str()))?;
+            // What has another name was not made by any agent.
+            names.extend(children.into_iter().filter_map(|name| GroupName::new(name).ok()));
         }
         Ok(names)
     }
 
-    /// Whether the container has a control group in any hierarchy.
-    pub fn has_group(&self, instance: &InstanceId, container: &ContainerId) -> bool {
-        let below = Path::new(TOP).join(instance.as_str()).join(container.as_str());
+    /// Whether the group exists in any hierarchy.
+    pub fn has_group(&self, instance: &InstanceId, group: &GroupName) -> bool {
+        let below = Path::new(TOP).join(instance.as_str()).join(group.as_str());
         self.roots().into_iter().any(|root| root.join(&below).exists())
     }
 
-    /// Kills what runs in the container's control group and removes it. Missing is fine.
-    pub fn destroy(&self, instance: &InstanceId, container: &str) -> Result<(), IsolationError> {
-        let group = self.group(&Path::new(TOP).join(instance.as_str()).join(container));
-        super::empty(group.as_ref(), DEATH_PATIENCE)?;
-        group.remove()
+    /// Kills what runs in the control group and removes it. Missing is fine.
+    pub fn destroy(&self, instance: &InstanceId, group: &GroupName) -> Result<(), IsolationError> {
+        let group = self.group(&Path::new(TOP).join(instance.as_str()).join(group.as_str()));
+        let mut attempts = 0;
+        loop {
+            super::empty(group.as_ref(), DEATH_PATIENCE)?;
+            match group.remove() {
+                // A spare may come into its group between our look and the removal: once more, then.
+                Err(IsolationError::Remove { .. }) if attempts < 3 => attempts += 1,
+                other => return other,
+            }
+        }
     }
 
     /// Kills and removes everything of this instance, and the shared parent if no other is left.
     pub fn remove_instance(&self, instance: &InstanceId) -> Result<(), IsolationError> {
-        for container in self.containers(instance)? {
-            self.destroy(instance, &container)?;
+        for group in self.groups(instance)? {
+            self.destroy(instance, &group)?;
         }
         for root in self.roots() {
             files::remove_tree(&root.join(TOP).join(instance.as_str()))?;

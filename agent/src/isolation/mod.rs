@@ -1,7 +1,7 @@
 //! Limits on what a container may use, and the certainty that it is gone.
 //!
-//! Every container has one control group, named `lonja/<instance>/<container>` below the root of each
-//! hierarchy. The trait [`Cgroup`] hides which of the three kinds of host this is: v1 (one hierarchy
+//! Every container has one control group, named `lonja/<instance>/<group>` below the root of each
+//! hierarchy, where the group is named like the container or like the spare it was made for. The trait [`Cgroup`] hides which of the three kinds of host this is: v1 (one hierarchy
 //! per controller), v2 (one hierarchy for all) or hybrid (v1 limits beside a v2 tree without
 //! controllers, whose `cgroup.kill` and `cgroup.events` v1 lacks).
 //!
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use files::IsolationError;
 pub use layout::{Enforcement, Layout, LimitKind, V1Roots};
-pub use names::{ContainerId, InstanceId, NameError};
+pub use names::{ContainerId, GroupName, InstanceId, NameError};
 
 /// What a container may use at most; `None` leaves that resource unlimited.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +95,10 @@ impl OomWatch {
 
 /// One container's control group, on whatever kind of host.
 pub trait Cgroup {
-    /// Makes the group, and its parents, with these limits. Nothing runs in it yet.
-    fn create(&self, limits: &Limits) -> Result<(), IsolationError>;
+    /// Makes the group, and its parents, without limits. Nothing runs in it yet.
+    fn create(&self) -> Result<(), IsolationError>;
+    /// Holds what runs in the group, now and later, to these limits. No process is moved: this is quick.
+    fn limit(&self, limits: &Limits) -> Result<(), IsolationError>;
     /// Moves the process in; children it forks later are born in the group.
     fn attach(&self, pid: i32) -> Result<(), IsolationError>;
     /// Sends SIGKILL to every process in the group. Returns before they are gone.

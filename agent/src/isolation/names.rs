@@ -1,4 +1,4 @@
-//! Names of agent instances and containers, safe as one path component.
+//! Names of agent instances, containers and control groups, safe as one path component.
 
 use std::fmt;
 
@@ -18,6 +18,16 @@ pub enum NameError {
     Character(String),
 }
 
+/// What every spare's group name starts with. A container's name has no `+`.
+const SPARE: &str = "spare+";
+
+fn check_group(name: &str) -> Result<(), NameError> {
+    match name.strip_prefix(SPARE) {
+        Some(rest) => check(rest),
+        None => check(name),
+    }
+}
+
 fn check(name: &str) -> Result<(), NameError> {
     if name.is_empty() || name.len() > LONGEST_NAME {
         return Err(NameError::Length(name.len()));
@@ -30,7 +40,7 @@ fn check(name: &str) -> Result<(), NameError> {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident) => {
+    ($(#[$doc:meta])* $type:ident by $check:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -40,7 +50,7 @@ macro_rules! name {
             /// Checks the name. Errors: see [`NameError`].
             pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
                 let name = name.into();
-                check(&name)?;
+                $check(&name)?;
                 Ok(Self(name))
             }
 
@@ -73,11 +83,41 @@ macro_rules! name {
 
 name! {
     /// One container on this host, for one run of one task. Never used twice.
-    ContainerId
+    ContainerId by check
 }
 name! {
     /// One agent work directory. Names the agent's control groups, so that several agents share a host.
-    InstanceId
+    InstanceId by check
+}
+
+name! {
+    /// One container's control group below its agent instance: named like the container, or, when the
+    /// group was there first, like the spare it was made for.
+    GroupName by check_group
+}
+
+impl GroupName {
+    /// The group of the spare with this number, made by the launcher of this name.
+    pub(crate) fn spare(launcher: &str, number: u64) -> Result<Self, NameError> {
+        Self::new(format!("{SPARE}{launcher}-{number}"))
+    }
+
+    /// Whether it was made for a spare, used or not.
+    pub fn is_spare(&self) -> bool {
+        self.0.starts_with(SPARE)
+    }
+
+    /// Whether it was made for a spare of the launcher of this name.
+    pub(crate) fn is_spare_of(&self, launcher: &str) -> bool {
+        let rest = self.0.strip_prefix(SPARE).and_then(|rest| rest.strip_prefix(launcher));
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    }
+}
+
+impl From<ContainerId> for GroupName {
+    fn from(container: ContainerId) -> Self {
+        Self(container.0)
+    }
 }
 
 #[cfg(test)]
@@ -91,5 +131,16 @@ mod tests {
         }
         assert!(ContainerId::new("x".repeat(201)).is_err());
         assert!(ContainerId::new("web.1_a-B").is_ok());
+    }
+
+    #[test]
+    fn a_spares_group_is_told_from_a_containers_and_from_another_launchers() {
+        let spare = GroupName::spare("12-345", 6).unwrap();
+
+        assert!(spare.is_spare() && spare.is_spare_of("12-345"));
+        assert!(!spare.is_spare_of("12-34"));
+        assert!(ContainerId::new(spare.as_str()).is_err());
+        assert!(!GroupName::from(ContainerId::new("spare-1").unwrap()).is_spare());
+        assert!(GroupName::new("spare+../x").is_err());
     }
 }

@@ -8,7 +8,11 @@ use super::{Cgroup, IsolationError, Limits, OomWatch, Usage};
 pub(super) struct Unlimited;
 
 impl Cgroup for Unlimited {
-    fn create(&self, _: &Limits) -> Result<(), IsolationError> {
+    fn create(&self) -> Result<(), IsolationError> {
+        Ok(())
+    }
+
+    fn limit(&self, _: &Limits) -> Result<(), IsolationError> {
         Ok(())
     }
 

@@ -82,10 +82,11 @@ pub(super) fn limit_error(
 }
 
 impl Cgroup for V1Cgroup {
-    fn create(&self, limits: &Limits) -> Result<(), IsolationError> {
-        for group in self.groups() {
-            files::create(group)?;
-        }
+    fn create(&self) -> Result<(), IsolationError> {
+        self.groups().into_iter().try_for_each(|group| files::create(group))
+    }
+
+    fn limit(&self, limits: &Limits) -> Result<(), IsolationError> {
         if let Some(group) = &self.cpu {
             Self::limit_cpu(group, limits)?;
         }

@@ -88,9 +88,12 @@ impl V2Cgroup {
 }
 
 impl Cgroup for V2Cgroup {
-    fn create(&self, limits: &Limits) -> Result<(), IsolationError> {
+    fn create(&self) -> Result<(), IsolationError> {
         self.make()?;
-        self.enable_controllers()?;
+        self.enable_controllers()
+    }
+
+    fn limit(&self, limits: &Limits) -> Result<(), IsolationError> {
         let group = &self.group;
         let cpu = CpuController::new(group.clone(), PathBuf::new(), true);
         if let Some(shares) = limits.cpu_shares().filter(|_| self.has("cpu.weight")) {
@@ -238,8 +241,9 @@ mod tests {
     fn limits_reach_the_v2_files() {
         let (root, cgroup) = recorded_tree();
 
+        cgroup.create().unwrap();
         cgroup
-            .create(&Limits {
+            .limit(&Limits {
                 cpus_thousandths: Some(1_500),
                 cpu_hard_cap: true,
                 memory_bytes: Some(32 << 20),

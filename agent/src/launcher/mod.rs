@@ -1,17 +1,22 @@
 //! The process that forks supervisors.
 //!
 //! A daemon with threads cannot fork safely, so it forks the launcher while it still has one thread.
-//! The launcher takes requests over a socket, forks one supervisor for each, and reaps them. When the
+//! The launcher takes requests over a socket, gives each to a supervisor, and reaps those. So that a
+//! launch need not wait for forks and moves between control groups, some supervisors are forked ahead of
+//! time, with containers that need only be told what to run. When the
 //! daemon is gone, killed or not, the socket closes: the launcher then ends and leaves the containers
 //! running for the next daemon, or, in a throw-away cluster, ends them all and cleans up.
 //!
 //! Invariants
 //! - Launcher and supervisors hold no descriptor, terminal or environment of the daemon's.
+//! - A spare that was never used leaves neither process nor control group, however its launcher ends.
 //! - A throw-away launcher leaves no process, control group or named directory behind.
 //!
 //! Source: fork(2) on threads; docs/design.md, D6.
 
+mod pools;
 mod serve;
+mod spare;
 mod wire;
 
 use std::io;
@@ -22,7 +27,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::supervisor::sys::{self, Forked};
 
-pub(crate) use wire::send_request;
+pub(crate) use wire::{send_cool_down, send_request, send_warm_up};
 
 /// How a launcher behaves when its daemon is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +54,18 @@ pub enum LauncherError {
 pub struct Launcher {
     socket: OwnedFd,
     pid: i32,
+    /// What it is called in the names of its spares' control groups.
+    name: String,
+}
+
+/// What the launcher with this pid, or `self`, is called: a name that no other has in this boot.
+fn own_name(process: &str) -> io::Result<String> {
+    let start_time = crate::supervisor::start_time(process)?;
+    let pid = match process {
+        "self" => std::process::id().to_string(),
+        pid => pid.to_owned(),
+    };
+    Ok(format!("{pid}-{start_time}"))
 }
 
 impl Launcher {
@@ -65,13 +82,21 @@ impl Launcher {
                 .map_err(|error| LauncherError::System(error.into()))?;
         match sys::fork_into(0).map_err(LauncherError::System)? {
             Forked::Child => serve::run(own, options),
-            Forked::Parent(child) => Ok(Self { socket: daemon, pid: child.pid }),
+            Forked::Parent(child) => {
+                let name = own_name(&child.pid.to_string()).map_err(LauncherError::System)?;
+                Ok(Self { socket: daemon, pid: child.pid, name })
+            }
         }
     }
 
     /// The launcher's process.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// What it is called in the names of its spares' control groups.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Another end of the same line, for one more containerizer.
@@ -84,7 +109,7 @@ impl Launcher {
     /// Containerizers made with this launcher cannot launch any more; what they run is not disturbed
     /// unless the launcher is throw-away. Blocks; not for use inside an async runtime.
     pub fn stop(self) -> io::Result<()> {
-        let Self { socket, pid } = self;
+        let Self { socket, pid, .. } = self;
         // Explicitly, since containerizers hold the same line.
         let _ = nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Write);
         drop(socket);

@@ -5,13 +5,21 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::LauncherOptions;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use super::pools::{IdleSpare, Need, Pools};
 use super::wire::{self, Received, Request};
+use super::{LauncherOptions, spare};
 use crate::isolation::{InstanceId, Layout};
+use crate::supervisor;
 use crate::supervisor::sys::{self, Child, Forked};
 
 /// How long a throw-away launcher waits for its supervisors before it kills them.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long nobody must have asked for anything before spares are made, unless none is left: what a
+/// launch sets off should not have to share processors and the kernel's control group lock with it.
+const QUIET: Duration = Duration::from_millis(30);
 
 /// Runs the launcher and never returns.
 pub(super) fn run(socket: OwnedFd, options: LauncherOptions) -> ! {
@@ -23,7 +31,7 @@ pub(super) fn run(socket: OwnedFd, options: LauncherOptions) -> ! {
     let prepared = sys::silence_standard_streams()
         .and_then(|()| std::env::set_current_dir("/"))
         .and_then(|()| sys::signal_descriptor(&[libc::SIGCHLD]));
-    let Ok(signals) = prepared else {
+    let (Ok(signals), Ok(name)) = (prepared, super::own_name("self")) else {
         // The daemon learns of it at its first request.
         sys::exit_now(1);
     };
@@ -34,9 +42,13 @@ pub(super) fn run(socket: OwnedFd, options: LauncherOptions) -> ! {
         signals,
         ephemeral: options.ephemeral,
         supervisors: BTreeMap::new(),
+        pools: Pools::new(name),
+        farewells: Vec::new(),
+        asked_at: Instant::now(),
         instances: BTreeSet::new(),
     };
     launcher.serve();
+    launcher.end_spares();
     if options.ephemeral {
         launcher.end_all();
         launcher.remove_traces(&options.remove_on_exit);
@@ -49,6 +61,11 @@ struct Serving {
     signals: OwnedFd,
     ephemeral: bool,
     supervisors: BTreeMap<i32, Child>,
+    pools: Pools,
+    /// Spares that were hung up on, and what is to be closed when all of them are gone.
+    farewells: Vec<(Vec<i32>, OwnedFd)>,
+    /// When the daemon last asked for something.
+    asked_at: Instant,
     /// Everyone who ever asked, so that their control groups can be removed.
     instances: BTreeSet<InstanceId>,
 }
@@ -60,25 +77,84 @@ impl Serving {
                 sys::poll_entry(Some(self.socket.as_fd()), libc::POLLIN),
                 sys::poll_entry(Some(self.signals.as_fd()), libc::POLLIN),
             ];
-            if sys::poll(&mut entries, None).is_err() {
+            let pause = self.pause();
+            if sys::poll(&mut entries, pause).is_err() {
                 std::thread::sleep(Duration::from_millis(10));
             }
             self.reap();
-            match wire::receive(&self.socket) {
-                Received::Request(request) => self.launch(request),
+            match wire::receive(self.socket.as_fd()) {
+                Received::Launch(instance, request) => self.launch(&instance, request),
+                Received::WarmUp(instance, layout) => {
+                    self.note(&instance);
+                    self.pools.warm_up(instance, layout);
+                }
+                Received::CoolDown(instance, gone) => {
+                    let spares = self.pools.cool_down(&instance);
+                    self.farewells.push((spares, gone));
+                    self.bid_farewell();
+                }
+                Received::Nothing if self.pause() == Some(Duration::ZERO) => self.make_spare(),
                 Received::Nonsense | Received::Nothing => {}
                 Received::HungUp => return,
             }
         }
     }
 
-    fn launch(&mut self, request: Request) {
-        if self.ephemeral {
-            self.instances.insert(request.instance);
+    /// Tells those who waited for spares to be gone.
+    fn bid_farewell(&mut self) {
+        let supervisors = &self.supervisors;
+        self.farewells.retain(|(spares, _)| spares.iter().any(|pid| supervisors.contains_key(pid)));
+    }
+
+    /// How long to wait before the next spare is made.
+    fn pause(&self) -> Option<Duration> {
+        match self.pools.need() {
+            Need::Nothing => None,
+            Need::Urgent => Some(Duration::ZERO),
+            Need::Some => Some(QUIET.saturating_sub(self.asked_at.elapsed())),
         }
+    }
+
+    fn note(&mut self, instance: &InstanceId) {
+        if self.ephemeral {
+            self.instances.insert(instance.clone());
+        }
+    }
+
+    fn launch(&mut self, instance: &InstanceId, request: Request) {
+        self.note(instance);
+        self.asked_at = Instant::now();
+        while let Some(spare) = self.pools.take(instance) {
+            // Gone meanwhile? The next one, then.
+            if wire::send_to_spare(spare.line.as_fd(), &request).is_ok() {
+                return;
+            }
+        }
+        // Should this fail, the pipe closes without a report, which says enough.
+        self.fork(|| {
+            supervisor::begin(&[request.report.as_raw_fd()]);
+            spare::supervise(request, None)
+        });
+    }
+
+    fn make_spare(&mut self) {
+        let Some(plan) = self.pools.plan() else {
+            return;
+        };
+        let instance = plan.instance.clone();
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let spare = match socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags) {
+            Ok((line, its_end)) => self.fork(|| spare::run(plan, its_end)).map(|pid| IdleSpare { pid, line }),
+            Err(_) => None,
+        };
+        self.pools.add(&instance, spare);
+    }
+
+    /// Runs `life` in a child, and returns its pid. A panic ends it like a crash, and its container with it.
+    fn fork(&mut self, life: impl FnOnce() -> i32) -> Option<i32> {
         let launcher = rustix::process::getpid();
-        match sys::fork_into(0) {
-            Ok(Forked::Child) => {
+        match sys::fork_into(0).ok()? {
+            Forked::Child => {
                 if self.ephemeral {
                     // Should the launcher itself be killed, its containers end all the same.
                     sys::die_with_parent(libc::SIGINT);
@@ -86,14 +162,14 @@ impl Serving {
                         sys::exit_now(1);
                     }
                 }
-                let status = supervise(&request.run_dir, request.report);
-                sys::exit_now(status)
+                let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(life));
+                sys::exit_now(status.unwrap_or(101))
             }
-            Ok(Forked::Parent(child)) => {
-                self.supervisors.insert(child.pid, child);
+            Forked::Parent(child) => {
+                let pid = child.pid;
+                self.supervisors.insert(pid, child);
+                Some(pid)
             }
-            // The pipe closes without a report, which says enough.
-            Err(_) => {}
         }
     }
 
@@ -101,6 +177,24 @@ impl Serving {
         while sys::next_signal(&self.signals).is_some() {}
         while let Some((pid, _)) = sys::reap_any() {
             self.supervisors.remove(&pid);
+            self.pools.forget(pid);
+        }
+        self.bid_farewell();
+    }
+
+    /// Ends the spares and waits for them.
+    fn end_spares(&mut self) {
+        let spares = self.pools.close_all();
+        self.wait_while(|supervisors| spares.iter().any(|pid| supervisors.contains_key(pid)));
+    }
+
+    fn wait_while(&mut self, unfinished: impl Fn(&BTreeMap<i32, Child>) -> bool) {
+        let deadline = Instant::now() + SUPERVISOR_PATIENCE;
+        while unfinished(&self.supervisors) && Instant::now() < deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut entries = [sys::poll_entry(Some(self.signals.as_fd()), libc::POLLIN)];
+            let _ = sys::poll(&mut entries, Some(left));
+            self.reap();
         }
     }
 
@@ -109,13 +203,7 @@ impl Serving {
         for supervisor in self.supervisors.values() {
             let _ = sys::send_signal(supervisor.handle.as_fd(), sys::kill_signal(), 0);
         }
-        let deadline = Instant::now() + SUPERVISOR_PATIENCE;
-        while !self.supervisors.is_empty() && Instant::now() < deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut entries = [sys::poll_entry(Some(self.signals.as_fd()), libc::POLLIN)];
-            let _ = sys::poll(&mut entries, Some(left));
-            self.reap();
-        }
+        self.wait_while(|supervisors| !supervisors.is_empty());
         for supervisor in self.supervisors.values() {
             // Its init, and so its container, dies with it.
             let _ = sys::send_signal(supervisor.handle.as_fd(), libc::SIGKILL, 0);
@@ -139,14 +227,4 @@ impl Serving {
             }
         }
     }
-}
-
-/// The supervisor's status; a panic ends it like a crash, and its container with it.
-fn supervise(run_dir: &std::path::Path, report: OwnedFd) -> i32 {
-    let log = run_dir.join("supervisor.log");
-    std::panic::set_hook(Box::new(move |panic| {
-        let _ = std::fs::write(&log, format!("{panic}\n"));
-    }));
-    let run = std::panic::AssertUnwindSafe(|| crate::supervisor::run(run_dir, report));
-    std::panic::catch_unwind(run).unwrap_or(101)
 }

@@ -1,29 +1,42 @@
-//! One request to the launcher: whose container, its run directory, and a pipe for the report.
+//! What is said on the launcher's socket, and by the launcher to its spares.
+//!
+//! To the launcher: `L`, an instance's name, a NUL byte, a run directory's path, with a pipe for the
+//! report; or `W`, a name, a NUL byte, a layout as JSON; or `C`, a name, a NUL byte, with a pipe that
+//! closes when the spares are gone. To a spare: a run directory's path, with the pipe.
 
 use std::ffi::OsStr;
-use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-use crate::isolation::InstanceId;
+use crate::isolation::{InstanceId, Layout};
+use crate::supervisor::passing;
 
-/// The largest request: an instance's name, a NUL byte, a path.
+/// The largest request, in bytes.
 const LARGEST_REQUEST: usize = 8 * 1024;
 
-/// A request as the launcher sees it.
+const LAUNCH: u8 = b'L';
+const WARM_UP: u8 = b'W';
+const COOL_DOWN: u8 = b'C';
+
+/// A container to supervise.
 pub(super) struct Request {
-    pub(super) instance: InstanceId,
     pub(super) run_dir: PathBuf,
     pub(super) report: OwnedFd,
 }
 
 /// What came over the socket.
 pub(super) enum Received {
-    Request(Request),
+    Launch(InstanceId, Request),
+    /// Launches for this instance are to come.
+    WarmUp(InstanceId, Layout),
+    /// One who announced launches takes that back; the descriptor is closed when the spares that
+    /// nobody else wants are gone.
+    CoolDown(InstanceId, OwnedFd),
     /// Something else; ignored.
     Nonsense,
     /// Nothing now.
@@ -39,62 +52,90 @@ pub(crate) fn send_request(
     run_dir: &Path,
     report: BorrowedFd<'_>,
 ) -> nix::Result<()> {
-    let mut text = instance.as_str().as_bytes().to_vec();
+    let text = request(LAUNCH, instance, run_dir.as_os_str().as_bytes());
+    send(socket, &text, Some(report))
+}
+
+/// Asks for spares. Errors: as for [`send_request`]; without spares, launches just take longer.
+pub(crate) fn send_warm_up(
+    socket: BorrowedFd<'_>,
+    instance: &InstanceId,
+    layout: &Layout,
+) -> nix::Result<()> {
+    let layout = serde_json::to_vec(layout).map_err(|_| Errno::EINVAL)?;
+    send(socket, &request(WARM_UP, instance, &layout), None)
+}
+
+/// Has the spares ended. `gone` is held until they are. Errors: as for [`send_request`].
+pub(crate) fn send_cool_down(
+    socket: BorrowedFd<'_>,
+    instance: &InstanceId,
+    gone: BorrowedFd<'_>,
+) -> nix::Result<()> {
+    send(socket, &request(COOL_DOWN, instance, &[]), Some(gone))
+}
+
+/// Gives a spare its order. Errors: it is gone.
+pub(super) fn send_to_spare(spare: BorrowedFd<'_>, request: &Request) -> nix::Result<()> {
+    send(spare, request.run_dir.as_os_str().as_bytes(), Some(request.report.as_fd()))
+}
+
+fn request(kind: u8, instance: &InstanceId, rest: &[u8]) -> Vec<u8> {
+    let mut text = vec![kind];
+    text.extend(instance.as_str().as_bytes());
     text.push(0);
-    text.extend(run_dir.as_os_str().as_bytes());
+    text.extend(rest);
+    text
+}
+
+fn send(socket: BorrowedFd<'_>, text: &[u8], descriptor: Option<BorrowedFd<'_>>) -> nix::Result<()> {
     if text.len() > LARGEST_REQUEST {
         return Err(Errno::ENAMETOOLONG);
     }
-    let descriptors = [report.as_raw_fd()];
+    let descriptors: Vec<i32> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let rights = if descriptors.is_empty() { &rights[..0] } else { &rights[..] };
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    sendmsg::<()>(
-        socket.as_raw_fd(),
-        &[IoSlice::new(&text)],
-        &[ControlMessage::ScmRights(&descriptors)],
-        flags,
-        None,
-    )
-    .map(|_| ())
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(text)], rights, flags, None).map(|_| ())
 }
 
-/// Takes the next request without waiting.
-#[allow(unsafe_code)]
-pub(super) fn receive(socket: &OwnedFd) -> Received {
+/// Takes the launcher's next request without waiting.
+pub(super) fn receive(socket: BorrowedFd<'_>) -> Received {
     let mut buffer = vec![0_u8; LARGEST_REQUEST];
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 4]);
-    let mut parts = [IoSliceMut::new(&mut buffer)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let socket = socket.as_fd().as_raw_fd();
-    let (length, mut descriptors) = match recvmsg::<()>(socket, &mut parts, Some(&mut space), flags) {
-        Ok(message) => {
-            let mut descriptors = Vec::new();
-            for part in message.cmsgs().into_iter().flatten() {
-                if let ControlMessageOwned::ScmRights(raw) = part {
-                    // SAFETY: the kernel just made these descriptors for us; nobody else owns them.
-                    let owned = raw.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) });
-                    descriptors.extend(owned);
-                }
-            }
-            (message.bytes, descriptors)
-        }
-        Err(Errno::EAGAIN | Errno::EINTR) => return Received::Nothing,
+    let (length, mut descriptors) = match passing::receive(socket, &mut buffer, MsgFlags::MSG_DONTWAIT) {
+        Ok(message) => message,
+        Err(Errno::EAGAIN) => return Received::Nothing,
         // ECONNRESET: the daemon was killed.
         Err(_) => return Received::HungUp,
     };
     if length == 0 {
         return Received::HungUp;
     }
-    let request = parse(buffer.get(..length).unwrap_or_default(), descriptors.pop());
-    request.map_or(Received::Nonsense, Received::Request)
+    let text = buffer.get(..length).unwrap_or_default();
+    parse(text, descriptors.pop()).unwrap_or(Received::Nonsense)
 }
 
-fn parse(text: &[u8], report: Option<OwnedFd>) -> Option<Request> {
+/// Takes a spare's order, without waiting. `None`: there is none.
+pub(super) fn receive_in_spare(line: BorrowedFd<'_>) -> Option<Request> {
+    let mut buffer = vec![0_u8; LARGEST_REQUEST];
+    let (length, mut descriptors) = passing::receive(line, &mut buffer, MsgFlags::MSG_DONTWAIT).ok()?;
+    let run_dir = PathBuf::from(OsStr::from_bytes(buffer.get(..length)?));
+    Some(Request { run_dir, report: descriptors.pop()? })
+}
+
+fn parse(text: &[u8], descriptor: Option<OwnedFd>) -> Option<Received> {
+    let (kind, text) = text.split_first()?;
     let split = text.iter().position(|byte| *byte == 0)?;
-    let (instance, path) = text.split_at(split);
-    let instance = String::from_utf8(instance.to_vec()).ok()?;
-    Some(Request {
-        instance: InstanceId::new(instance).ok()?,
-        run_dir: PathBuf::from(OsStr::from_bytes(path.get(1..)?)),
-        report: report?,
-    })
+    let (instance, rest) = text.split_at(split);
+    let instance = InstanceId::new(String::from_utf8(instance.to_vec()).ok()?).ok()?;
+    let rest = rest.get(1..)?;
+    match *kind {
+        LAUNCH => {
+            let run_dir = PathBuf::from(OsStr::from_bytes(rest));
+            Some(Received::Launch(instance, Request { run_dir, report: descriptor? }))
+        }
+        WARM_UP => Some(Received::WarmUp(instance, serde_json::from_slice(rest).ok()?)),
+        COOL_DOWN => Some(Received::CoolDown(instance, descriptor?)),
+        _ => None,
+    }
 }

@@ -1,17 +1,21 @@
-//! The line from inside a container, its init and its task before exec, to the supervisor outside.
+//! The line between a container's supervisor outside and its init and task inside.
+//!
+//! Outwards go reports; inwards, once each, the errand and the word to go.
 
-use std::io::IoSliceMut;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, setsockopt, socketpair,
-    sockopt,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, sendmsg,
+    setsockopt, socketpair, sockopt,
 };
 
+use super::passing;
 use super::report::Failure;
+use super::task::Logs;
 
-/// What is said on the line.
+/// What is said outwards.
 pub(super) enum Message {
     /// Sent by the task right before exec.
     Task {
@@ -27,6 +31,8 @@ pub(super) enum Message {
 const TASK: u8 = b'T';
 const FAILED: u8 = b'F';
 const ENDED: u8 = b'E';
+const ERRAND: &[u8] = b"R";
+const GO: &[u8] = b"G";
 
 /// The end inside the container.
 pub(super) struct Inside(pub(super) OwnedFd);
@@ -42,6 +48,25 @@ pub(super) fn line() -> nix::Result<(Outside, Inside)> {
 }
 
 impl Inside {
+    /// Waits for the errand's text, as a file, and the task's logs. `None`: the supervisor gave up, or died.
+    pub(super) fn await_errand(&self) -> Option<(OwnedFd, Logs)> {
+        let mut descriptors = self.await_word(ERRAND)?.into_iter();
+        let errand = descriptors.next()?;
+        Some((errand, Logs { stdout: descriptors.next()?, stderr: descriptors.next()? }))
+    }
+
+    /// Waits until limits are set. `false`: the supervisor gave up, or died.
+    pub(super) fn await_go(&self) -> bool {
+        self.await_word(GO).is_some()
+    }
+
+    fn await_word(&self, word: &[u8]) -> Option<Vec<OwnedFd>> {
+        let mut buffer = [0_u8; 1];
+        let received = passing::receive(self.0.as_fd(), &mut buffer, MsgFlags::empty());
+        let (length, descriptors) = received.ok()?;
+        (buffer.get(..length)? == word).then_some(descriptors)
+    }
+
     /// Tells the supervisor which process the task is. The kernel adds the sender's pid.
     pub(super) fn say_task(&self) {
         self.send(&[TASK]);
@@ -67,6 +92,20 @@ impl Inside {
 }
 
 impl Outside {
+    /// Gives init its errand's text and the task's logs.
+    pub(super) fn send_errand(&self, errand: &OwnedFd, logs: &Logs) -> nix::Result<()> {
+        let descriptors = [errand.as_raw_fd(), logs.stdout.as_raw_fd(), logs.stderr.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let text = [IoSlice::new(ERRAND)];
+        sendmsg::<()>(self.0.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).map(|_| ())
+    }
+
+    /// Lets init start the task.
+    pub(super) fn say_go(&self) {
+        // Fails only when init is gone already, which the watch tells better.
+        let _ = send(self.0.as_raw_fd(), GO, MsgFlags::MSG_NOSIGNAL);
+    }
+
     /// The next message, `None` when there is none now.
     pub(super) fn next(&self) -> Option<Message> {
         let mut buffer = vec![0_u8; super::report::LARGEST_REPORT];

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
+use crate::isolation::GroupName;
+
 /// One process, distinguishable from any other before or after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
@@ -66,7 +68,8 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
-fn start_time(process: &str) -> io::Result<u64> {
+/// When this process, a pid or `self`, started, in clock ticks after boot.
+pub(crate) fn start_time(process: &str) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The command name, in parentheses, may itself hold spaces and parentheses.
     let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
@@ -81,11 +84,20 @@ pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
+/// A container's supervisor and where its container is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supervisor {
+    /// The supervisor's process.
+    pub process: ProcessIdentity,
+    /// The container's control group, which need not be named like the container.
+    pub group: GroupName,
+}
+
 /// Who decides what becomes of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Owner {
     /// A supervisor runs it, or ran it.
-    Supervisor(ProcessIdentity),
+    Supervisor(Supervisor),
     /// An agent gave it up before any supervisor claimed it; it never runs.
     Abandoned,
 }
@@ -166,7 +178,10 @@ mod tests {
     #[test]
     fn the_first_owner_stays() {
         let run_dir = tempfile::tempdir().unwrap();
-        let supervisor = Owner::Supervisor(ProcessIdentity::own().unwrap());
+        let supervisor = Owner::Supervisor(Supervisor {
+            process: ProcessIdentity::own().unwrap(),
+            group: GroupName::new("c1").unwrap(),
+        });
 
         assert!(Owner::Abandoned.claim(run_dir.path()).unwrap());
         assert!(!supervisor.claim(run_dir.path()).unwrap());

@@ -1,35 +1,30 @@
 //! A container's first process: pid 1 of its pid namespace.
 //!
-//! It sets the namespaces up, forks the task as pid 2, hands signals on to it, reaps orphans, and ends
+//! It waits for an errand, sets the namespaces up, waits again for the word to go, which comes when its
+//! control groups limit it, forks the task as pid 2, hands signals on to it, reaps orphans, and ends
 //! when the task ends; the kernel then kills whatever is left in the namespace. It ends with its
 //! supervisor too, so that no container is ever without one.
 //!
 //! Source: pid_namespaces(7).
 
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::control::Inside;
 use super::mounts;
 use super::report::{Failure, FailureReason};
-use super::spec::ContainerSpec;
 use super::sys::{self, Forked};
-use super::task::{self, Logs, plain};
-use super::user::TaskUser;
+use super::task::{self, plain};
+use super::waiting::Errand;
 
 /// Signals that go on to the task.
 const FORWARDED: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
-/// What init gets from its supervisor.
-pub(super) struct Inheritance<'a> {
-    pub(super) spec: &'a ContainerSpec,
-    pub(super) user: Option<&'a TaskUser>,
-    pub(super) logs: Logs,
+/// What init gets from its supervisor at birth.
+pub(super) struct Inheritance {
     pub(super) line: Inside,
-    /// A byte comes when init is in its control groups.
-    pub(super) go: OwnedFd,
     /// Closed by the exec of the task.
     pub(super) exec_mark: OwnedFd,
     /// Set when the container has a user namespace: the agent's own ids, to become root inside.
@@ -37,64 +32,77 @@ pub(super) struct Inheritance<'a> {
 }
 
 /// Runs the container and never returns.
-pub(super) fn run(inheritance: Inheritance<'_>) -> ! {
+pub(super) fn run(inheritance: Inheritance) -> ! {
     sys::set_process_name(c"lonja-init");
-    let keep = [
-        inheritance.logs.stdout.as_raw_fd(),
-        inheritance.logs.stderr.as_raw_fd(),
-        inheritance.line.0.as_raw_fd(),
-        inheritance.go.as_raw_fd(),
-        inheritance.exec_mark.as_raw_fd(),
-    ];
-    sys::close_all_except(&keep);
-    if let Err(failure) = set_up(&inheritance) {
-        inheritance.line.say_failed(&failure);
+    let Inheritance { line, exec_mark, map_to_root } = inheritance;
+    sys::close_all_except(&[line.0.as_raw_fd(), exec_mark.as_raw_fd()]);
+    let or_end = |failure: Failure| -> ! {
+        line.say_failed(&failure);
+        sys::exit_now(1)
+    };
+    be_born(map_to_root).unwrap_or_else(|failure| or_end(failure));
+    let Some((errand, logs)) = line.await_errand() else {
+        // Nobody needs this container, or the supervisor died.
         sys::exit_now(1);
-    }
-    let Inheritance { spec, user, logs, line, go, exec_mark, .. } = inheritance;
-    let mut byte = [0_u8; 1];
-    if fs::File::from(go).read_exact(&mut byte).is_err() {
-        // The supervisor gave up, or died.
+    };
+    let errand = read_errand(errand).unwrap_or_else(|failure| or_end(failure));
+    set_up(&errand).unwrap_or_else(|failure| or_end(failure));
+    if !line.await_go() {
         sys::exit_now(1);
     }
     match sys::fork_into(0) {
         Ok(Forked::Child) => {
-            let failure = task::become_task(spec, user, &logs, &line);
+            let failure = task::become_task(&errand.container, errand.user.as_ref(), &logs, &line);
             line.say_failed(&failure);
             sys::exit_now(127)
         }
         Ok(Forked::Parent(child)) => {
-            drop((exec_mark, logs));
+            drop((exec_mark, logs, errand));
+            sys::trim_heap();
             attend(child.pid, &line)
         }
         Err(error) => {
             let message = format!("cannot fork the task: {}", plain(&error));
-            line.say_failed(&Failure::new(FailureReason::Internal, message));
-            sys::exit_now(1)
+            or_end(Failure::new(FailureReason::Internal, message))
         }
     }
 }
 
-fn set_up(inheritance: &Inheritance<'_>) -> Result<(), Failure> {
-    let refuse = |what: &str, error: &dyn std::fmt::Display| {
-        Failure::new(FailureReason::Namespace, format!("{what}: {error}"))
-    };
-    if let Some((uid, gid)) = inheritance.map_to_root {
+fn refuse(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FailureReason::Namespace, format!("{what}: {error}"))
+}
+
+/// All that needs no errand.
+fn be_born(map_to_root: Option<(u32, u32)>) -> Result<(), Failure> {
+    if let Some((uid, gid)) = map_to_root {
         // Without giving up setgroups first an unprivileged process may not map its group.
         fs::write("/proc/self/setgroups", "deny")
             .and_then(|()| fs::write("/proc/self/uid_map", format!("0 {uid} 1")))
             .and_then(|()| fs::write("/proc/self/gid_map", format!("0 {gid} 1")))
             .map_err(|error| refuse("cannot map the agent's user to root inside", &error))?;
     }
-    // After the change of ids, which would clear it. Should the supervisor already be gone, `go` is
-    // closed and init ends there.
+    // After the change of ids, which would clear it. Should the supervisor already be gone, the line is
+    // hung up and init ends there.
     sys::die_with_parent(libc::SIGKILL);
+    Ok(())
+}
+
+fn read_errand(text: OwnedFd) -> Result<Errand, Failure> {
+    serde_json::from_reader(BufReader::new(File::from(text))).map_err(|error| {
+        let message = format!("the container's init cannot read its errand: {error}");
+        Failure::new(FailureReason::Internal, message)
+    })
+}
+
+fn set_up(errand: &Errand) -> Result<(), Failure> {
+    let spec = &errand.container;
+    sys::new_mount_namespace()
+        .map_err(|error: io::Error| refuse("cannot make the container's mount namespace", &plain(&error)))?;
     mounts::prepare()?;
-    if let Some(name) = &inheritance.spec.hostname {
+    if let Some(name) = &spec.hostname {
         nix::unistd::sethostname(name)
             .map_err(|error| refuse(&format!("cannot set the host name '{name}'"), &error))?;
     }
-    let spec = inheritance.spec;
     spec.volumes.iter().try_for_each(|volume| mounts::mount_volume(volume, &spec.sandbox))
 }
 

@@ -1,8 +1,8 @@
 //! The parent of one container.
 //!
 //! A supervisor is a small single-threaded process without anything of the agent's: no runtime, no
-//! sockets, no log. It claims the container, sets its limits, starts its init, watches it, and leaves
-//! an exit record. It outlives the agent, which finds it again by the `owner` file.
+//! sockets, no log. It claims the container, sets its limits, starts its init unless that waits already
+//! (`Spare`), watches it, and leaves an exit record. It outlives the agent, which finds it again by the `owner` file.
 //!
 //! Run directory of a container, all of whose files are written whole:
 //! `spec.json` (by the agent) · `owner` · `started.json` · `exit.json`.
@@ -19,22 +19,24 @@ mod exit_record;
 mod identity;
 mod init;
 mod mounts;
+pub(crate) mod passing;
 mod report;
 mod spec;
 pub(crate) mod sys;
 mod task;
 mod user;
+mod waiting;
 mod watch;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::Write;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
-pub use identity::{Owner, OwnerError, ProcessIdentity, boot_id};
+pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
@@ -42,11 +44,13 @@ pub use sys::kill_signal;
 #[cfg(test)]
 pub(crate) use spec::tests::plain as plain_spec;
 
-use crate::isolation::{Cgroup, IsolationError};
-use init::Inheritance;
-use sys::Forked;
+pub(crate) use identity::start_time;
+pub(crate) use waiting::Spare;
+
+use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
 use task::{Logs, plain};
 use user::TaskUser;
+use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
 
 /// Tells the agent, once, whether the container runs.
@@ -64,24 +68,35 @@ impl ReportPipe {
     }
 }
 
-/// Runs one container to its end. The process must be single-threaded, freshly forked, with all
-/// signals blocked; the status is the one to exit with.
-pub(crate) fn run(run_dir: &Path, report: OwnedFd) -> i32 {
-    sys::close_all_except(&[report.as_raw_fd()]);
+/// Begins a supervisor's life, with these descriptors and nothing else of the launcher's.
+///
+/// The process must be single-threaded, freshly forked, with all signals blocked.
+pub(crate) fn begin(keep: &[RawFd]) {
+    sys::close_all_except(keep);
     sys::new_session();
     sys::become_subreaper();
     sys::set_process_name(c"lonja-supervisor");
+}
+
+/// Runs one container to its end, in the spare if there is one. The process must have begun a
+/// supervisor's life by [`begin`]; the status is the one to exit with.
+pub(crate) fn run(run_dir: &Path, report: OwnedFd, spare: Option<Spare>) -> i32 {
     let mut report = ReportPipe(Some(File::from(report)));
-    let identity = match claim(run_dir) {
+    let identity = match claim(run_dir, spare.as_ref()) {
         Ok(Some(identity)) => identity,
-        // Abandoned by an agent: whoever did that no longer listens.
-        Ok(None) => return 0,
-        Err(failure) => {
+        refused => {
+            if let Some(spare) = spare {
+                spare.dismiss();
+            }
+            // Abandoned by an agent: whoever did that no longer listens.
+            let Err(failure) = refused else {
+                return 0;
+            };
             report.send(&Report::Failed(failure));
             return 1;
         }
     };
-    let outcome = supervise(run_dir, &identity, &mut report);
+    let outcome = supervise(run_dir, &identity, spare, &mut report);
     let record = outcome.record;
     if let Err(error) = record.store(run_dir) {
         let what = "cannot store how the container ended";
@@ -98,13 +113,22 @@ pub(crate) fn run(run_dir: &Path, report: OwnedFd) -> i32 {
     0
 }
 
-fn claim(run_dir: &Path) -> Result<Option<ProcessIdentity>, Failure> {
+fn claim(run_dir: &Path, spare: Option<&Spare>) -> Result<Option<Supervisor>, Failure> {
     let refuse = |error: &dyn std::error::Error| {
         Failure::from_error(FailureReason::Sandbox, "cannot claim the container", error)
     };
-    let identity = ProcessIdentity::own().map_err(|error| refuse(&error))?;
-    let claimed = Owner::Supervisor(identity.clone()).claim(run_dir).map_err(|error| refuse(&error))?;
-    Ok(claimed.then_some(identity))
+    let group = match spare {
+        Some(spare) => spare.group.clone(),
+        // A run directory is named like its container.
+        None => {
+            let name = run_dir.file_name().unwrap_or_default().to_string_lossy();
+            GroupName::from(ContainerId::new(name).map_err(|error| refuse(&error))?)
+        }
+    };
+    let process = ProcessIdentity::own().map_err(|error| refuse(&error))?;
+    let supervisor = Supervisor { process, group };
+    let claimed = Owner::Supervisor(supervisor.clone()).claim(run_dir).map_err(|error| refuse(&error))?;
+    Ok(claimed.then_some(supervisor))
 }
 
 fn read_order(run_dir: &Path) -> Result<Order, Failure> {
@@ -117,17 +141,24 @@ fn read_order(run_dir: &Path) -> Result<Order, Failure> {
     serde_json::from_slice(&text).map_err(|error| refuse(&error))
 }
 
-fn supervise(run_dir: &Path, identity: &ProcessIdentity, report: &mut ReportPipe) -> Outcome {
+fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mut ReportPipe) -> Outcome {
     let order = match read_order(run_dir) {
         Ok(order) => order,
-        Err(failure) => return Outcome::never_ran(failure),
+        Err(failure) => {
+            if let Some(spare) = spare {
+                spare.dismiss();
+            }
+            return Outcome::never_ran(failure);
+        }
     };
-    let container = &order.container.container_id;
-    let cgroup = order.layout.container(&order.instance, container);
-    let outcome = match start(&order, cgroup.as_ref()) {
+    let (cgroup, waiting) = match spare {
+        Some(spare) => (spare.cgroup, Some(spare.waiting)),
+        None => (order.layout.container(&order.instance, &own.group), None),
+    };
+    let outcome = match start(&order.container, cgroup.as_ref(), waiting) {
         Ok(watch) => watch.run(&order, cgroup.as_ref(), |pid| {
             note_started(run_dir, pid);
-            let supervisor = identity.clone();
+            let supervisor = own.clone();
             report.send(&Report::Started { pid, supervisor });
         }),
         Err(failure) => Outcome::never_ran(failure),
@@ -146,82 +177,34 @@ fn note_started(run_dir: &Path, pid: i32) {
     }
 }
 
-/// Makes all that the container needs and starts its init.
-fn start(order: &Order, cgroup: &dyn Cgroup) -> Result<Watch, Failure> {
-    let spec = &order.container;
-    let internal = |what: &str, error: &io::Error| {
-        Failure::new(FailureReason::Internal, format!("{what}: {}", plain(error)))
-    };
+/// Makes all that the container needs and starts it, in the init that waits in the group if there is one.
+fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) -> Result<Watch, Failure> {
     let user = user::resolve(spec.user.as_deref())?;
     let logs = open_logs(&spec.sandbox, user.as_ref())?;
-    let pipes = Pipes::new().map_err(|error| internal("cannot make pipes", &error))?;
-    let Pipes { own, inside } = pipes;
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-    if !uid.is_root() {
-        namespaces |= libc::CLONE_NEWUSER;
-    }
-    // Init first: it mounts while the control groups are made here.
-    let init = match sys::fork_into(namespaces) {
-        Ok(Forked::Child) => init::run(Inheritance {
-            spec,
-            user: user.as_ref(),
-            logs,
-            line: inside.line,
-            go: inside.go,
-            exec_mark: inside.exec_mark,
-            map_to_root: (!uid.is_root()).then_some((uid.as_raw(), gid.as_raw())),
-        }),
-        Ok(Forked::Parent(child)) => child,
-        Err(error) => {
-            let message = format!("cannot make the container's namespaces: {}", plain(&error));
-            return Err(Failure::new(FailureReason::Namespace, message));
-        }
-    };
-    let mut watch = Watch::new(init, own.line, own.exec_mark)
-        .map_err(|error| internal("cannot watch the container", &error))?;
-    if let Err(error) = isolate(spec, cgroup, &mut watch) {
-        // Never told to go, init waits, and nothing of the task has run.
-        watch.abandon();
+    let in_group = waiting.is_some();
+    let mut waiting = waiting.map_or_else(Waiting::start, Ok)?;
+    // The errand first: init mounts while the control groups are prepared here.
+    waiting.send(&Errand { container: spec.clone(), user }, &logs)?;
+    isolate(spec, cgroup, &mut waiting, in_group).map_err(|error| {
+        // Never told to go, init ends, and nothing of the task has run.
         let what = format!("cannot isolate container {}", spec.container_id);
-        return Err(Failure::from_error(FailureReason::Isolation, what, &error));
+        Failure::from_error(FailureReason::Isolation, what, &error)
+    })?;
+    Ok(waiting.go())
+}
+
+fn isolate(
+    spec: &ContainerSpec,
+    cgroup: &dyn Cgroup,
+    waiting: &mut Waiting,
+    in_group: bool,
+) -> Result<(), IsolationError> {
+    if in_group {
+        return waiting.limit(cgroup, &spec.limits);
     }
-    // Fails only when init is gone already, which the watch tells better.
-    let _ = File::from(own.go).write_all(b"g");
-    Ok(watch)
-}
-
-fn isolate(spec: &ContainerSpec, cgroup: &dyn Cgroup, watch: &mut Watch) -> Result<(), IsolationError> {
-    cgroup.create(&spec.limits)?;
-    if spec.limits.memory_bytes.is_some() {
-        watch.watch_memory(cgroup.oom_watch()?);
-    }
-    cgroup.attach(watch.init_pid())
-}
-
-/// The supervisor's ends, or init's.
-struct Ends<Line> {
-    line: Line,
-    go: OwnedFd,
-    exec_mark: OwnedFd,
-}
-
-struct Pipes {
-    own: Ends<control::Outside>,
-    inside: Ends<control::Inside>,
-}
-
-impl Pipes {
-    fn new() -> io::Result<Self> {
-        let flags = rustix::pipe::PipeFlags::CLOEXEC;
-        let (outside, inside) = control::line()?;
-        let (go_read, go_write) = rustix::pipe::pipe_with(flags)?;
-        let (mark_read, mark_write) = rustix::pipe::pipe_with(flags)?;
-        Ok(Self {
-            own: Ends { line: outside, go: go_write, exec_mark: mark_read },
-            inside: Ends { line: inside, go: go_read, exec_mark: mark_write },
-        })
-    }
+    cgroup.create()?;
+    waiting.limit(cgroup, &spec.limits)?;
+    waiting.enter(cgroup)
 }
 
 fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {

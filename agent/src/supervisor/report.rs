@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::ProcessIdentity;
+use super::identity::Supervisor;
 
 /// The longest message, in bytes, so that a report is bounded.
 const LONGEST_MESSAGE: usize = 2_000;
@@ -83,8 +83,8 @@ pub enum Report {
     Started {
         /// The task's process as the host counts.
         pid: i32,
-        /// Who watches it.
-        supervisor: ProcessIdentity,
+        /// Who watches it, and in which control group it is.
+        supervisor: Supervisor,
     },
     /// It was not and never will be.
     Failed(Failure),

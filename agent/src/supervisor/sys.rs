@@ -60,6 +60,12 @@ pub(crate) fn fork_into(flags: i32) -> io::Result<Forked> {
     }
 }
 
+/// Leaves the mount namespace shared with the parent for a copy of it.
+pub(crate) fn new_mount_namespace() -> io::Result<()> {
+    // SAFETY: plain integers; the process has one thread.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })
+}
+
 /// Ends this process at once: no destructors, no exit handlers.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit(2) has no preconditions.

@@ -3,11 +3,12 @@
 use std::ffi::CString;
 
 use nix::unistd::{Gid, Uid, User, getgrouplist};
+use serde::{Deserialize, Serialize};
 
 use super::report::{Failure, FailureReason};
 
 /// A user as the kernel needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TaskUser {
     pub(crate) uid: u32,
     pub(crate) gid: u32,

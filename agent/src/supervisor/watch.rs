@@ -1,7 +1,7 @@
 //! From a started init to the end of its container: one loop that waits for events.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::isolation::{self, Cgroup, OomWatch};
@@ -39,9 +39,37 @@ impl Outcome {
     }
 }
 
-/// A container under watch.
+/// A container's init. Dropped before it has ended, it is killed.
+struct Init {
+    child: Child,
+    reaped: bool,
+}
+
+impl Init {
+    fn reap(&mut self) {
+        if !self.reaped {
+            self.reaped = true;
+            let _ = sys::reap(self.child.pid);
+        }
+    }
+
+    fn kill(&self) {
+        let _ = sys::send_signal(self.child.handle.as_fd(), libc::SIGKILL, 0);
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.kill();
+            self.reap();
+        }
+    }
+}
+
+/// A container under watch. Dropped before its end, it is killed.
 pub(super) struct Watch {
-    init: Child,
+    init: Init,
     line: Outside,
     /// Whether init still holds its end; a line hung up is always ready.
     line_open: bool,
@@ -64,6 +92,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(init: Child, line: Outside, exec_mark: OwnedFd) -> io::Result<Self> {
+        let init = Init { child: init, reaped: false };
         let signals = sys::signal_descriptor(&[libc::SIGTERM, libc::SIGINT, sys::kill_signal()])?;
         Ok(Self {
             init,
@@ -89,13 +118,28 @@ impl Watch {
     }
 
     pub(super) fn init_pid(&self) -> i32 {
-        self.init.pid
+        self.init.child.pid
     }
 
-    /// Ends an init that was never told to go.
-    pub(super) fn abandon(self) {
-        let _ = sys::send_signal(self.init.handle.as_fd(), libc::SIGKILL, 0);
-        let _ = sys::reap(self.init.pid);
+    pub(super) fn line(&self) -> &Outside {
+        &self.line
+    }
+
+    /// Waits until `other` can be read. `false`: init has ended, or a signal asks us to.
+    pub(super) fn wait_unless_over(&self, other: BorrowedFd<'_>) -> bool {
+        loop {
+            let mut entries = [
+                sys::poll_entry(Some(other), libc::POLLIN),
+                sys::poll_entry(Some(self.init.child.handle.as_fd()), libc::POLLIN),
+                sys::poll_entry(Some(self.signals.as_fd()), libc::POLLIN),
+            ];
+            if sys::poll(&mut entries, None).is_err() || entries[1].revents != 0 || entries[2].revents != 0 {
+                return false;
+            }
+            if entries[0].revents != 0 {
+                return true;
+            }
+        }
     }
 
     /// Watches until nothing of the container is left. `on_start` gets the task's pid after its exec.
@@ -129,7 +173,7 @@ impl Watch {
                 break;
             }
         }
-        let _ = sys::reap(self.init.pid);
+        self.init.reap();
         self.take_messages();
         self.conclude(order, cgroup)
     }
@@ -137,7 +181,7 @@ impl Watch {
     fn wait(&self) -> Ready {
         let oom = self.oom.as_ref();
         let mut entries = [
-            sys::poll_entry(Some(self.init.handle.as_fd()), libc::POLLIN),
+            sys::poll_entry(Some(self.init.child.handle.as_fd()), libc::POLLIN),
             sys::poll_entry(Some(self.signals.as_fd()), libc::POLLIN),
             sys::poll_entry(self.exec_mark.as_ref().map(AsFd::as_fd), libc::POLLIN),
             sys::poll_entry(self.line_open.then(|| self.line.0.as_fd()), libc::POLLIN),
@@ -181,7 +225,7 @@ impl Watch {
             if !self.kill_requested {
                 self.kill_requested = true;
                 if !grace.is_zero() {
-                    let _ = sys::send_signal(self.init.handle.as_fd(), libc::SIGTERM, 0);
+                    let _ = sys::send_signal(self.init.child.handle.as_fd(), libc::SIGTERM, 0);
                 }
             }
             // A later request may shorten the grace and never lengthen it.
@@ -220,7 +264,7 @@ impl Watch {
         self.kill_at = None;
         if !self.killed {
             self.killed = true;
-            let _ = sys::send_signal(self.init.handle.as_fd(), libc::SIGKILL, 0);
+            self.init.kill();
             let _ = cgroup.kill_all();
         }
     }

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use lonja_agent::containerizer::{ContainerExit, TaskEnd};
 use lonja_agent::launcher::Launcher;
-use lonja_agent::supervisor::Owner;
 
 use crate::host::{Host, processes_with, read_fifo};
 
@@ -88,12 +87,9 @@ pub async fn daemons_die_with_their_task(launcher: &Launcher) -> Verdict {
 pub async fn a_container_dies_with_its_supervisor(launcher: &Launcher) -> Verdict {
     let host = Host::new(launcher);
     host.start_shell("c1", "sleep 1000 & sleep 1000").await;
-    let run_dir = host.dir.path().join("work/run/c1");
-    let Some(Owner::Supervisor(supervisor)) = Owner::read(&run_dir).unwrap() else {
-        panic!("no owner");
-    };
+    let supervisor = host.owner("c1");
 
-    let pid = nix::unistd::Pid::from_raw(supervisor.pid);
+    let pid = nix::unistd::Pid::from_raw(supervisor.process.pid);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     let exit = host.exit_of("c1").await;
 

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use lonja_agent::containerizer::{Containerizer, Limits};
 use lonja_agent::launcher::{Launcher, LauncherOptions};
-use lonja_agent::supervisor::Owner;
 
 use crate::host::{Host, name};
 
@@ -52,16 +51,12 @@ fn print_quantiles(what: &str, times: &mut [Duration]) {
 
 async fn memory(host: &Host, launcher: &Launcher) {
     let task = host.start_shell("idle", "exec sleep 1000").await;
-    let Some(Owner::Supervisor(supervisor)) = Owner::read(&host.dir.path().join("work/run/idle")).unwrap()
-    else {
-        panic!("no owner");
-    };
     // Init is the task's parent.
     let status = std::fs::read_to_string(format!("/proc/{task}/status")).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
     for (who, pid) in [
         ("launcher", launcher.pid()),
-        ("supervisor", supervisor.pid),
+        ("supervisor", host.owner("idle").process.pid),
         ("init", parent.trim().parse().unwrap()),
     ] {
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();

@@ -20,12 +20,12 @@ pub async fn a_fork_bomb_stays_inside_and_dies_whole(launcher: &Launcher) -> Ver
         Layout::V2 { root } => root.clone(),
         Layout::Unlimited { why } => return Err(why.clone()),
     };
-    let events = pids_of.join(format!("lonja/{}/c1/pids.events", host.instance));
     // A shell that cannot fork ends, so that a mere bomb may fizzle out; what it leaves behind stays.
     let line = "bomb() { sleep 1000 & bomb | bomb; }; (bomb 2>/dev/null) & exec sleep 1000";
     let mut spec = host.spec("c1", line);
     spec.limits.pids_max = Some(32);
     host.start(spec).await;
+    let events = pids_of.join(format!("lonja/{}/{}/pids.events", host.instance, host.owner("c1").group));
     let refused = || !std::fs::read_to_string(&events).unwrap().starts_with("max 0");
     eventually("a fork is refused", refused).await;
 
@@ -85,7 +85,7 @@ pub async fn limits_reach_the_kernel(launcher: &Launcher) -> Verdict {
     };
     host.start(spec).await;
 
-    let below = format!("lonja/{}/c1", host.instance);
+    let below = format!("lonja/{}/{}", host.instance, host.owner("c1").group);
     let read = |root: Option<&std::path::PathBuf>, file: &str| {
         let path = root.unwrap().join(&below).join(file);
         std::fs::read_to_string(path).unwrap().trim().to_owned()

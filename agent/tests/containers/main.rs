@@ -16,6 +16,7 @@ mod host;
 mod limits;
 mod recovery;
 mod running;
+mod spares;
 mod unprivileged;
 
 use std::panic::AssertUnwindSafe;
@@ -77,6 +78,12 @@ fn all_checks() -> Vec<Check> {
         recovery::strays_are_destroyed_and_other_instances_left_alone,
         recovery::a_throw_away_launcher_leaves_nothing_when_its_agent_is_killed,
         recovery::a_throw_away_launcher_that_is_killed_takes_its_containers_along,
+        spares::a_launch_takes_a_spare_and_another_is_made,
+        spares::limits_hold_in_a_spare,
+        spares::a_container_in_a_spare_is_found_again,
+        spares::a_killed_agents_idle_spares_leave_nothing,
+        spares::a_killed_launchers_idle_spares_leave_nothing,
+        spares::many_launches_leave_the_spares_alone,
         unprivileged::without_root_containers_run_and_limits_are_said_to_be_off,
     ]
 }

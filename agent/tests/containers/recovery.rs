@@ -8,7 +8,7 @@ use lonja_agent::containerizer::{
     ContainerExit, Containerizer, FailureReason, LaunchOutcome, Recovered, TaskEnd,
 };
 use lonja_agent::launcher::Launcher;
-use lonja_agent::supervisor::{ExitRecord, Owner, ProcessIdentity};
+use lonja_agent::supervisor::{ExitRecord, Owner, ProcessIdentity, Supervisor};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -73,6 +73,7 @@ pub async fn a_reused_pid_is_neither_adopted_nor_signalled(launcher: &Launcher) 
         start_time: ProcessIdentity::own().unwrap().start_time - 1,
         boot_id: ProcessIdentity::own().unwrap().boot_id,
     };
+    let forged = Supervisor { process: forged, group: name("c1").into() };
     assert!(Owner::Supervisor(forged).claim(&run_dir).unwrap());
 
     let recovery = host.containerizer.recover(&[name("c1")]).await.unwrap();

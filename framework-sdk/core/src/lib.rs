@@ -6,7 +6,7 @@
 //! you want none.
 //!
 //! [`Framework`] is that library as a deterministic state machine. The SDK's driver runs it over gRPC, the
-//! simulator in virtual time; your scheduler cannot tell them apart (`docs/design.md`, section 4).
+//! simulator in virtual time; your scheduler cannot tell them apart (`docs/design.md`, D11).
 //!
 //! Invariants (each a function in [`invariants`])
 //! - An offer is answered at most once, and none is kept that the scheduler does not hold on purpose.

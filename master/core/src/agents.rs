@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - A link belongs to at most one agent, and an agent has at most one link.
-//! - An agent with a link is known to the allocator and active there; without one it gets no offers.
+//! - An agent with a link is known to the allocator, and active there once it is confirmed; without a link it
+//!   is not offered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub struct Agent {
     pub version: String,
     /// Where it is.
     pub presence: Presence,
+    /// It has spoken since it was registered, so it knows its id for good and may be offered.
+    pub confirmed: bool,
     /// When it last said anything, or when the master began to wait for it.
     pub last_heard: Timestamp,
     /// When it was first registered with this master.

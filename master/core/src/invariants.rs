@@ -91,7 +91,7 @@ fn offers_have_owners(state: &State) -> Result<(), String> {
         if state.frameworks.get(&offer.framework).is_none_or(|framework| framework.stream.is_none()) {
             return Err(format!("INV-39: offer {} is to a framework that is not connected", offer.id));
         }
-        if state.agents.get(&offer.agent).is_none_or(|agent| agent.link().is_none()) {
+        if state.agents.get(&offer.agent).is_none_or(|agent| agent.link().is_none() || !agent.confirmed) {
             return Err(format!("INV-24: offer {} is of an agent that is not connected", offer.id));
         }
         if offer.resources == Resources::new() {

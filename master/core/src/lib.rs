@@ -4,8 +4,8 @@
 //! socket, a disk or a clock. The same code runs in the daemon and in the simulator
 //! (`docs/design.md`, D2).
 //!
-//! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], [`operations`]
-//! (what an ACCEPT does), [`tasks`], [`updates`], [`reconcile`]; [`liveness`] watches for silence,
+//! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], `operations`
+//! (what an ACCEPT does), [`tasks`], `updates`, `reconcile`; `liveness` watches for silence,
 //! [`invariants`] holds what is always true.
 
 pub mod agents;

@@ -29,8 +29,8 @@ pub(crate) fn message(
     message: FromAgent,
 ) {
     let known = state.agents.on_link(link).cloned();
-    if let Some(agent) = known.as_ref().and_then(|id| state.agents.get_mut(id)) {
-        agent.last_heard = now;
+    if let Some(id) = &known {
+        heard(state, now, id, &message);
     }
     match (message, known) {
         (FromAgent::Register { .. } | FromAgent::Reregister { .. }, Some(id)) => {
@@ -54,6 +54,18 @@ pub(crate) fn message(
         (FromAgent::Update { .. } | FromAgent::Message { .. } | FromAgent::Pong { .. }, None) => {
             refuse(effects, link, "register before anything else", false);
         }
+    }
+}
+
+/// An agent has spoken. Its first word after its registration says that its id is durable with it: an agent
+/// that dies before would come back as another, and tasks sent to it would be lost for ever.
+fn heard(state: &mut State, now: Timestamp, id: &AgentId, message: &FromAgent) {
+    let Some(agent) = state.agents.get_mut(id) else { return };
+    agent.last_heard = now;
+    let asks_again = matches!(message, FromAgent::Register { .. } | FromAgent::Reregister { .. });
+    if !agent.confirmed && !asks_again {
+        agent.confirmed = true;
+        state.allocator.activate_agent(id);
     }
 }
 
@@ -89,10 +101,12 @@ fn register(
     let info = AgentInfo { id: Some(id.clone()), ..info };
     registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
     state.allocator.add_agent(id.clone(), info.resources.clone(), facts_of(&info));
+    state.allocator.deactivate_agent(&id);
     let agent = Agent {
         info: Arc::new(info),
         version,
         presence: Presence::Connected(link),
+        confirmed: false,
         last_heard: now,
         registered: Some(now),
         reregistered: None,
@@ -195,6 +209,8 @@ fn take_back(
         info: Arc::new(info),
         version,
         presence: Presence::Connected(link),
+        // It came with its id.
+        confirmed: true,
         last_heard: now,
         registered: registered.or(Some(now)),
         reregistered: Some(now),

@@ -1,6 +1,6 @@
 //! The durable truth: recovering from it, changing it, keeping it small.
 //!
-//! Every change goes through [`change`], which applies it here and asks the shell to commit it; the shell
+//! Every change goes through `change`, which applies it here and asks the shell to commit it; the shell
 //! sends nothing before (INV-10).
 
 use std::sync::Arc;
@@ -70,6 +70,7 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
             info: Arc::new(record.info),
             version: String::new(),
             presence,
+            confirmed: false,
             last_heard: now,
             registered: None,
             reregistered: None,

@@ -82,8 +82,8 @@ fn containers(agent_dir: &str) -> anyhow::Result<u64> {
     let give_up = Instant::now() + Duration::from_secs(20);
     loop {
         for run in std::fs::read_dir(Path::new(agent_dir).join("run")).into_iter().flatten().flatten() {
-            if let Ok(Some(Owner::Supervisor(process))) = Owner::read(&run.path()) {
-                return field_kib(&format!("/proc/{}/smaps_rollup", process.pid), "Pss:");
+            if let Ok(Some(Owner::Supervisor(supervisor))) = Owner::read(&run.path()) {
+                return field_kib(&format!("/proc/{}/smaps_rollup", supervisor.process.pid), "Pss:");
             }
         }
         if Instant::now() > give_up {

@@ -169,8 +169,15 @@ impl Cluster {
         self.handle(Event::Agent { link, message });
     }
 
-    /// A new agent; its link and id.
+    /// A new agent that has made its id durable; its link and id.
     pub(super) fn agent(&mut self, resources: &str) -> (LinkId, AgentId) {
+        let (link, id) = self.unconfirmed_agent(resources);
+        self.say(link, FromAgent::Pong { sequence: 0 });
+        (link, id)
+    }
+
+    /// A new agent that has not said yet that its id is durable.
+    pub(super) fn unconfirmed_agent(&mut self, resources: &str) -> (LinkId, AgentId) {
         let link = LinkId(self.number());
         let info = Box::new(agent_info(resources));
         self.say(link, FromAgent::Register { info, version: "0.1.0".into() });

@@ -18,6 +18,19 @@ fn an_agents_resources_are_offered_within_the_allocation_window() {
 }
 
 #[test]
+fn a_new_agent_is_not_offered_before_it_has_made_its_id_durable() {
+    let mut cluster = cluster();
+    let (stream, _) = cluster.framework("web");
+    let (link, _) = cluster.unconfirmed_agent("cpus:4;mem:4096");
+    cluster.settle();
+    assert!(cluster.offers(stream).is_empty());
+
+    cluster.say(link, lonja_model::link::FromAgent::Pong { sequence: 0 });
+
+    cluster.only_offer(stream);
+}
+
+#[test]
 fn a_declined_offer_stays_away_until_its_filter_expires() {
     let mut cluster = cluster();
     cluster.agent("cpus:4;mem:4096");

@@ -1,0 +1,40 @@
+//! Taking a message with the descriptors that were passed along with it.
+//!
+//! Source: unix(7), SCM_RIGHTS.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+
+/// The most descriptors one message may carry.
+const MOST_DESCRIPTORS: usize = 4;
+
+/// The next message's length in `buffer` and its descriptors, in the order sent; length 0 means hung up.
+#[allow(unsafe_code)]
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: MsgFlags,
+) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    loop {
+        let mut space = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+            Ok(message) => message,
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error),
+        };
+        let mut descriptors = Vec::new();
+        for part in message.cmsgs().into_iter().flatten() {
+            if let ControlMessageOwned::ScmRights(raw) = part {
+                // SAFETY: the kernel just made these descriptors for us; nobody else owns them.
+                let owned = raw.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) });
+                descriptors.extend(owned);
+            }
+        }
+        return Ok((message.bytes, descriptors));
+    }
+}

@@ -1,0 +1,147 @@
+//! Containers made before anyone asked for them.
+//!
+//! The first move of a process into a v1 control group waits about 10 ms on a quiet host, for a grace
+//! period of the kernel's. Children are born in their parent's group, so a [`Spare`] pays for that ahead
+//! of time: its init already stands in a group of its own, and needs only an errand and limits.
+//!
+//! Invariants
+//! - Nothing that depends on an errand is done before it is there. The mount namespace is made after it
+//!   as well, so that a container sees the host's mounts as they are when it starts.
+//! - An init that is not told to go ends, and nothing of a task has run.
+//! - A spare that is dismissed leaves neither process nor group.
+//!
+//! Source: Linux `kernel/cgroup/cgroup.c`, `cgroup_threadgroup_rwsem`; docs/design.md, D6.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+use crate::isolation::{Cgroup, GroupName, InstanceId, IsolationError, Layout, Limits};
+
+use super::report::{Failure, FailureReason};
+use super::spec::ContainerSpec;
+use super::sys::{self, Forked};
+use super::task::{Logs, plain};
+use super::user::TaskUser;
+use super::watch::Watch;
+use super::{control, init};
+
+/// What init is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Errand {
+    pub(super) container: ContainerSpec,
+    /// `None`: nothing is to be changed.
+    pub(super) user: Option<TaskUser>,
+}
+
+impl Errand {
+    /// The errand in memory shared with whoever gets the descriptor.
+    fn shared(&self) -> io::Result<OwnedFd> {
+        let flags = rustix::fs::MemfdFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::memfd_create("lonja-errand", flags)?);
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.rewind()?;
+        Ok(file.into())
+    }
+}
+
+/// A container's init, in its namespaces but for the mounts, that was not told to go. Dropped, it ends.
+pub(super) struct Waiting(Watch);
+
+impl Waiting {
+    /// Starts the init.
+    pub(super) fn start() -> Result<Self, Failure> {
+        let internal = |what: &str, error: &io::Error| {
+            Failure::new(FailureReason::Internal, format!("{what}: {}", plain(error)))
+        };
+        let lines = control::line().map_err(|error| internal("cannot make a line", &error.into()))?;
+        let (outside, inside) = lines;
+        let (mark, exec_mark) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|error| internal("cannot make a pipe", &error.into()))?;
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+        if !uid.is_root() {
+            namespaces |= libc::CLONE_NEWUSER;
+        }
+        let init = match sys::fork_into(namespaces) {
+            Ok(Forked::Child) => init::run(init::Inheritance {
+                line: inside,
+                exec_mark,
+                map_to_root: (!uid.is_root()).then_some((uid.as_raw(), gid.as_raw())),
+            }),
+            Ok(Forked::Parent(child)) => child,
+            Err(error) => {
+                let message = format!("cannot make the container's namespaces: {}", plain(&error));
+                return Err(Failure::new(FailureReason::Namespace, message));
+            }
+        };
+        let watch = Watch::new(init, outside, mark);
+        watch.map(Self).map_err(|error| internal("cannot watch the container", &error))
+    }
+
+    /// Lets init set the container up.
+    pub(super) fn send(&self, errand: &Errand, logs: &Logs) -> Result<(), Failure> {
+        let sent = errand.shared().and_then(|text| Ok(self.0.line().send_errand(&text, logs)?));
+        sent.map_err(|error| {
+            let message = format!("cannot tell the container's init what to do: {}", plain(&error));
+            Failure::new(FailureReason::Internal, message)
+        })
+    }
+
+    /// Moves init into the group.
+    pub(super) fn enter(&self, cgroup: &dyn Cgroup) -> Result<(), IsolationError> {
+        cgroup.attach(self.0.init_pid())
+    }
+
+    /// Sets limits. Init is in the group by now, or comes into it next.
+    pub(super) fn limit(&mut self, cgroup: &dyn Cgroup, limits: &Limits) -> Result<(), IsolationError> {
+        cgroup.limit(limits)?;
+        if limits.memory_bytes.is_some() {
+            self.0.watch_memory(cgroup.oom_watch()?);
+        }
+        Ok(())
+    }
+
+    /// Lets init start the task.
+    pub(super) fn go(self) -> Watch {
+        self.0.line().say_go();
+        self.0
+    }
+}
+
+/// A container without an errand: its init waits in a group of its own, without limits yet.
+pub(crate) struct Spare {
+    pub(super) group: GroupName,
+    pub(super) cgroup: Box<dyn Cgroup>,
+    pub(super) waiting: Waiting,
+}
+
+impl Spare {
+    /// Makes a spare. On failure nothing is left, and a container started from scratch tells why.
+    pub(crate) fn make(layout: &Layout, instance: &InstanceId, group: GroupName) -> Option<Self> {
+        let cgroup = layout.container(instance, &group);
+        let waiting = Waiting::start().ok()?;
+        let spare = Self { group, cgroup, waiting };
+        let placed = spare.cgroup.create().and_then(|()| spare.waiting.enter(spare.cgroup.as_ref()));
+        sys::trim_heap();
+        if placed.is_err() {
+            spare.dismiss();
+            return None;
+        }
+        Some(spare)
+    }
+
+    /// Waits until `line` can be read. `false`: something happened that ends a spare first.
+    pub(crate) fn wait(&self, line: BorrowedFd<'_>) -> bool {
+        self.waiting.0.wait_unless_over(line)
+    }
+
+    /// Ends the init and removes the group.
+    pub(crate) fn dismiss(self) {
+        drop(self.waiting);
+        // What cannot be removed now is removed by the next recovery.
+        let _ = self.cgroup.remove();
+    }
+}
