@@ -138,7 +138,12 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         None => detect::share(detect::host(shape.work_dir), number, u64::from(shape.agents))?,
     };
     // With a free port for the master, the agents take free ones too.
-    let port = if shape.listen.port() == 0 { 0 } else { shape.listen.port() + 1 + index };
+    let port = match shape.listen.port() {
+        0 => 0,
+        port => port
+            .checked_add(1 + index)
+            .context("--listen: no port is left for the agents; choose a lower one")?,
+    };
     Ok(AgentConfig {
         listen: SocketAddr::new(shape.listen.ip(), port),
         hostname: None,

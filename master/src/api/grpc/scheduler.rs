@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use lonja_model::scheduler::Call;
+use lonja_model::scheduler::{Call, Event};
 use lonja_proto::convert::call::request_from_wire;
 use lonja_proto::convert::event::{event_response, result_response};
 use lonja_proto::convert::resources::Shape;
 use lonja_proto::lonja::schedulers_server;
 use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
+use lonja_proto::mesos::scheduler::call::Type;
 use tokio::sync::{mpsc, watch};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -78,6 +79,7 @@ async fn read(
                 return;
             }
         };
+        let subscribes = request.call.as_ref().is_some_and(|call| call.r#type() == Type::Subscribe);
         match request_from_wire(request) {
             (id, Ok((framework, call))) => {
                 if let Call::Subscribe { info, .. } = &call {
@@ -90,6 +92,13 @@ async fn read(
             (id, Err(refusal)) => {
                 tracing::debug!(stream = stream.0, %refusal, "call refused at the door");
                 let Some(answers) = answers.upgrade() else { return };
+                if subscribes {
+                    // A refused description ends the stream, whoever refuses it: an ERROR event, then nothing.
+                    let error = Event::Error(refusal.to_string());
+                    let _cut_off = answers.try_send(ToFramework::Answer(id, Err(refusal.into())));
+                    let _cut_off = answers.try_send(ToFramework::Event(error));
+                    return;
+                }
                 // A framework that sends nonsense and does not read the answers is cut off.
                 if answers.try_send(ToFramework::Answer(id, Err(refusal.into()))).is_err() {
                     return;
