@@ -1,1 +1,8 @@
-//! x
+//! Real daemons, end to end: what a user sees, and what survives `kill -9`.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod cli;
+mod failover;
+mod isolation;
+mod recovery;

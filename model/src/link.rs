@@ -70,6 +70,8 @@ pub struct AgentTask {
     pub state: TaskState,
     /// Its container, once there is one.
     pub container: Option<ContainerId>,
+    /// The process id of its program as the agent's host sees it, while it runs.
+    pub pid: Option<u32>,
 }
 
 /// From the master to an agent.

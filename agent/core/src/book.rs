@@ -47,6 +47,14 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// The process id of the program, while it is known to run.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Running { pid, since: _ } => Some(*pid),
+            Self::Waiting(_) | Self::Launching | Self::Ended => None,
+        }
+    }
+
     /// Does a task in this place hold what it needs?
     fn holds(self) -> bool {
         match self {

@@ -134,6 +134,7 @@ fn reregistration(turn: &Turn<'_>, agent: AgentId) -> FromAgent {
             info: record.info.clone(),
             state: record.state,
             container: has_container(record.state).then(|| record.container.clone()),
+            pid: task.place.pid(),
         });
     }
     let info = Box::new(AgentInfo { id: Some(agent.clone()), ..turn.config.info.clone() });

@@ -4,7 +4,7 @@ use lonja_model::framework::FrameworkInfo;
 use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState};
 
 use crate::Agent;
-use crate::book::{Key, Place, Task};
+use crate::book::{Key, Task};
 use crate::ledger::Sum;
 
 /// One task, as its agent sees it.
@@ -42,10 +42,7 @@ impl<'a> TaskView<'a> {
 
     /// The process id of its program, while that runs.
     pub fn pid(&self) -> Option<u32> {
-        match self.task.place {
-            Place::Running { pid, since: _ } => Some(pid),
-            Place::Waiting(_) | Place::Launching | Place::Ended => None,
-        }
+        self.task.place.pid()
     }
 
     /// Is it being killed?

@@ -159,8 +159,9 @@ pub(crate) fn kill(
         });
     }
     if known.state.is_terminal() {
-        let status = updates::last_word(&std::sync::Arc::new(known.clone()), now);
-        updates::deliver(state, effects, framework, status);
+        if let Some(status) = updates::last_word(known, now) {
+            updates::deliver(state, effects, framework, status);
+        }
         return Ok(());
     }
     known.killing = Some(grace);

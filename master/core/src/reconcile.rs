@@ -1,7 +1,8 @@
 //! RECONCILE: where do these tasks stand?
 //!
 //! Silence is an answer too: while an agent that is known from the registry has not come back, nobody
-//! can say what it runs, and the framework asks again (INV-22).
+//! can say what it runs, and the framework asks again (INV-22). So it is while a task's end is known and its
+//! agent's update of it is on the way.
 //!
 //! Source: Mesos v1 scheduler API, RECONCILE.
 
@@ -27,7 +28,9 @@ pub(crate) fn reconcile(
             !task.state.is_terminal() && task.state != TaskState::Unreachable
         };
         for task in state.tasks.of_framework(framework).filter(live) {
-            updates::deliver(state, effects, framework, updates::last_word(task, now));
+            if let Some(status) = updates::last_word(task, now) {
+                updates::deliver(state, effects, framework, status);
+            }
         }
     }
     for (task, agent) in tasks {
@@ -45,7 +48,9 @@ pub(crate) fn explicit(
     agent: Option<&AgentId>,
 ) {
     if let Some(known) = state.tasks.get(framework, task) {
-        updates::deliver(state, effects, framework, updates::last_word(known, now));
+        if let Some(status) = updates::last_word(known, now) {
+            updates::deliver(state, effects, framework, status);
+        }
         return;
     }
     let presence = agent.map(|agent| state.agents.get(agent).map(|agent| agent.presence));

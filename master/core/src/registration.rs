@@ -308,15 +308,17 @@ fn returned(
         }
         let was_unreachable = known.state == TaskState::Unreachable;
         let killing = known.killing;
+        let pid = task.pid;
         if was_unreachable {
             // Its resources left with the agent; they are back with it.
             if !task.state.is_terminal() {
                 let (role, resources) = (known.role.clone(), known.info.resources.clone());
                 charge(state, agent, &framework, &role, &resources);
             }
-            let status = TaskStatus::new(id.clone(), task.state, Source::Master, now)
+            let mut status = TaskStatus::new(id.clone(), task.state, Source::Master, now)
                 .because(Reason::AgentReregistered)
                 .on(agent.clone());
+            (status.container, status.pid) = (task.container, pid);
             updates::returned(state, effects, &framework, status);
         } else if known.state.may_become(task.state) {
             updates::learn_state(state, now, &framework, &id, task.state);
@@ -330,12 +332,16 @@ fn returned(
         charge(state, agent, &framework, &task.role, &task.info.resources);
     }
     state.history.task_returned(&framework, &id);
+    // Where it stood when its agent came back; what ended it comes as an update of its own.
+    let mut status = TaskStatus::new(id, task.state, Source::Agent, now).on(agent.clone());
+    (status.container, status.pid) = (task.container.clone(), task.pid);
+    let statuses = if task.state.is_terminal() { Vec::new() } else { vec![status] };
     let record = Arc::new(Task {
         framework,
         role: task.role,
         info: Arc::new(task.info),
         state: task.state,
-        statuses: Vec::new(),
+        statuses,
         awaiting: None,
         killing: None,
         container: task.container,

@@ -7,7 +7,6 @@
 //! - A task's resources are given back when its state first becomes terminal, once (INV-4).
 //! - A task is forgotten only when its terminal update is acknowledged.
 
-use std::sync::Arc;
 
 use lonja_model::framework::Capability;
 use lonja_model::link::ToAgent;
@@ -230,8 +229,13 @@ pub(crate) fn answer(
     deliver(state, effects, framework, status);
 }
 
-/// The last word on a known task, as an answer to a question.
-pub(crate) fn last_word(task: &Arc<crate::tasks::Task>, now: Timestamp) -> TaskStatus {
+/// The last word on a known task, as an answer to a question. `None` while its end is known and not yet told: the
+/// agent's own update is the answer then, in its place after those before it and with all it has to say (INV-19).
+pub(crate) fn last_word(task: &crate::tasks::Task, now: Timestamp) -> Option<TaskStatus> {
+    let told = task.last_status().is_some_and(|last| last.state == task.state);
+    if task.state.is_terminal() && !told {
+        return None;
+    }
     let mut status = TaskStatus::new(task.id().clone(), task.state, Source::Master, now)
         .because(Reason::Reconciliation)
         .on(task.agent().clone());
@@ -241,6 +245,8 @@ pub(crate) fn last_word(task: &Arc<crate::tasks::Task>, now: Timestamp) -> TaskS
         status.container = last.container.clone();
         status.pid = last.pid;
         status.unreachable_since = last.unreachable_since;
+        status.limitation.clone_from(&last.limitation);
+        status.labels = last.labels.clone();
     }
-    status
+    Some(status)
 }

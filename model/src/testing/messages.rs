@@ -133,13 +133,15 @@ pub fn any_call_result() -> BoxedStrategy<CallResult> {
 
 /// Any task as its agent knows it.
 pub fn any_agent_task() -> BoxedStrategy<AgentTask> {
-    (any_framework_id(), any_role(), any_task_info(), any_task_state(), option::of(any_container_id()))
-        .prop_map(|(framework, role, info, state, container)| AgentTask {
+    let container = (option::of(any_container_id()), option::of(any::<u32>()));
+    (any_framework_id(), any_role(), any_task_info(), any_task_state(), container)
+        .prop_map(|(framework, role, info, state, (container, pid))| AgentTask {
             framework,
             role,
             info,
             state,
             container,
+            pid,
         })
         .boxed()
 }

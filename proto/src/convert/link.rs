@@ -177,6 +177,7 @@ fn agent_task_from_wire(wire: lonja::AgentTask) -> Result<AgentTask, Refusal> {
         info: required(wire.info).and_then(task_info_from_wire).at("info")?,
         state: required(wire.state).and_then(state_from_wire).at("state")?,
         container: optional(wire.container_id, container_id_from_wire).at("container_id")?,
+        pid: wire.pid,
     })
 }
 
@@ -187,6 +188,7 @@ fn agent_task_to_wire(task: &AgentTask) -> lonja::AgentTask {
         info: Some(task_info_to_wire(&task.info)),
         state: Some(state_to_wire(task.state).into()),
         container_id: task.container.as_ref().map(container_id_to_wire),
+        pid: task.pid,
     }
 }
 

@@ -82,7 +82,14 @@ fn any_event() -> BoxedStrategy<Event> {
 
 fn agent_task() -> impl Strategy<Value = AgentTask> {
     (framework_id(), role(), task_info(), state(), option::of(container_id())).prop_map(
-        |(framework, role, info, state, container)| AgentTask { framework, role, info, state, container },
+        |(framework, role, info, state, container)| AgentTask {
+            framework,
+            role,
+            info,
+            state,
+            pid: container.is_some().then_some(7),
+            container,
+        },
     )
 }
 

@@ -377,5 +377,6 @@ pub(super) fn agent_task(
         info: task_info(id, agent, resources),
         state,
         container: None,
+        pid: None,
     }
 }

@@ -1,0 +1,92 @@
+//! `kill -9` of the agent: its tasks run on, and what ended meanwhile is told truly.
+
+use lonja_tests::{Cluster, eventually, needs_root, run, start_time, stderr, stdout};
+
+const RESOURCES: &str = "cpus:4;mem:2048;ports:[31000-31010]";
+
+#[test]
+fn a_task_outlives_its_agent_with_the_same_process_and_its_output_flows_on() {
+    if needs_root() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let gate = cluster.path("gate");
+    let script =
+        format!("echo before; until [ -e {gate} ]; do sleep 0.05; done; echo after; exec sleep 1000");
+    let mut run_child = cluster.spawn_run(&["--", "sh", "-c", &script]);
+    let (pid, started) = cluster.running_process();
+
+    cluster.agent.take().unwrap().kill9();
+    assert_eq!(start_time(pid).as_ref(), Some(&started));
+    cluster.start_agent(RESOURCES);
+    std::fs::write(&gate, "").unwrap();
+
+    assert_eq!(cluster.running_process(), (pid, started));
+    let id = cluster.task_in("TASK_RUNNING")["id"].as_str().unwrap().to_owned();
+    eventually("the output goes on", || {
+        (stdout(&run(&["logs", &id, "--master", cluster.url()])) == "before\nafter\n").then_some(())
+    });
+    run(&["kill", &id, "--master", cluster.url()]);
+    run_child.wait().unwrap();
+}
+
+#[test]
+fn ends_that_came_while_the_agent_was_away_are_told_with_their_true_status() {
+    if needs_root() {
+        return;
+    }
+    for (ending, code) in [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 137)] {
+        let mut cluster = Cluster::start(&[]);
+        let gate = cluster.path("gate");
+        let script = format!("until [ -e {gate} ]; do sleep 0.05; done; {ending}");
+        let run_child = cluster.spawn_run(&["--", "sh", "-c", &script]);
+        let (pid, started) = cluster.running_process();
+
+        cluster.agent.take().unwrap().kill9();
+        std::fs::write(&gate, "").unwrap();
+        eventually("the task ends", || (start_time(pid).as_ref() != Some(&started)).then_some(()));
+        cluster.start_agent(RESOURCES);
+
+        let output = run_child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{ending}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_agent_that_comes_back_with_less_is_refused_and_says_what_changed() {
+    if needs_root() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    cluster.agent.take().unwrap().kill9();
+    let dir = cluster.path("agent");
+    let output = run(&[
+        "agent",
+        "--work-dir",
+        &dir,
+        "--listen",
+        "127.0.0.1:0",
+        "--master",
+        cluster.url(),
+        "--resources",
+        "cpus:1;mem:64",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("resources were cpus:4"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_work_dir_in_use_or_of_something_else_is_refused() {
+    let cluster = Cluster::start(&[]);
+    let dir = cluster.path("master");
+    let output = run(&["master", "--work-dir", &dir, "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    let pid = cluster.master.as_ref().unwrap().pid().to_string();
+    assert!(stderr(&output).contains(&pid), "{}", stderr(&output));
+
+    let other = run(&["master", "--work-dir", &dir, "--listen", &cluster.url()["http://".len()..]]);
+    assert_eq!(other.status.code(), Some(1));
+    let fresh = cluster.path("fresh");
+    let other = run(&["master", "--work-dir", &fresh, "--listen", &cluster.url()["http://".len()..]]);
+    assert!(stderr(&other).contains("choose another with --listen"), "{}", stderr(&other));
+}
