@@ -1,1 +1,473 @@
-fn main() {}
+//! Counts the words of a directory on a cluster: a batch framework in one file, on the SDK alone.
+//!
+//! ```sh
+//! cargo run --release --example batch -- ~/.cargo/registry/src
+//! ```
+//!
+//! The directory is cut into shards. Each shard is a task that counts with ordinary Unix tools; a shard that
+//! fails is tried again; the results are merged. What to look at, in reading order:
+//!
+//! - [`SCRIPT`]: what a task does. It may run twice, on two agents at once, and nothing goes wrong: its
+//!   result has the same bytes whoever makes it, and appears whole or not at all.
+//! - [`Batch`]: the framework. It decides and does nothing itself, so its tests need no cluster.
+//! - [`drive`]: runs it against a master until it is done or Ctrl-C is pressed.
+//!
+//! The agents must find the directory and the one for results at the same paths as this program does: with
+//! `lonja dev` they do, on a fleet both would be on shared storage.
+
+#![allow(clippy::print_stdout, reason = "its report is for people")]
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use lonja_sdk::placement;
+use lonja_sdk::prelude::*;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+#[cfg(test)]
+#[path = "batch/tests.rs"]
+mod tests;
+
+/// How long to wait for a master that does not answer, at the start and when told to stop.
+const WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+
+/// What a task runs, in a folder of its own. `input` and `output` are its volumes.
+///
+/// Every step goes through a file, because a shell only notices if the last program of a pipe fails. The
+/// result is renamed into place, so that nobody ever reads half of one.
+const SCRIPT: &str = r#"
+set -eu
+export LC_ALL=C TMPDIR=.
+(cd input && xargs -0 cat --) <"output/$SHARD.files" >data
+tr A-Z a-z <data >lower
+tr -cs a-z '\n' <lower >words
+sort words >sorted
+uniq -c sorted >counted
+wc -lwc <data >total
+cat total counted >"output/$SHARD.result.$ATTEMPT"
+mv "output/$SHARD.result.$ATTEMPT" "output/$SHARD.result"
+rm data lower words sorted counted total
+"#;
+
+/// Count lines, words and bytes of all files below a directory, and its most frequent words, on a Lonja cluster.
+///
+/// Lines, words and bytes are those of `wc`, the frequent words are runs of the letters a to z, in lower case;
+/// both in the C locale (LC_ALL=C), where a byte is a character. Symbolic links are not followed.
+#[derive(Parser)]
+struct Args {
+    /// The directory to count. Agents see it under the same path.
+    dir: PathBuf,
+    /// The master, as http://host:port.
+    #[arg(long, env = "LONJA_MASTER", default_value = "http://127.0.0.1:5050")]
+    master: String,
+    /// How much one task counts, in MiB; a larger file is a shard of its own.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    shard_mib: u64,
+    /// CPUs of one task.
+    #[arg(long, default_value_t = 0.5)]
+    cpus: f64,
+    /// Memory of one task, in MiB.
+    #[arg(long, default_value_t = 128.0)]
+    mem: f64,
+    /// How often a shard that has failed is tried again.
+    #[arg(long, default_value_t = 3)]
+    retries: u32,
+    /// Where the directory for results is made, and removed at the end; on a fleet, shared storage.
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    output: PathBuf,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("batch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let input = args.dir.canonicalize().with_context(|| format!("cannot find {}", args.dir.display()))?;
+    let Cut { shards, skipped } = cut(&input, args.shard_mib << 20)?;
+    if shards.is_empty() {
+        println!("no files to count in {}", input.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    // From here on Ctrl-C no longer ends the process by itself: what is made has to be removed.
+    let interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
+    let output = Results::create(&args.output)?;
+    output.write_lists(&shards)?;
+    let task = Task::shell(SCRIPT)?
+        .cpus(args.cpus)?
+        .mem_mib(args.mem)?
+        .volume(utf8(&input)?, "input", true)?
+        .volume(utf8(&output.0)?, "output", false)?;
+    // Tasks run as whoever may write there.
+    let options = FrameworkOptions::named("batch").user(fs::metadata(&output.0)?.uid().to_string());
+
+    eprintln!("{} shards; waiting for the master at {}", shards.len(), args.master);
+    let (progress, watched) = watch::channel(Progress::default());
+    let batch = Batch::new(shards.len(), task, args.retries, progress);
+    let driver = Driver::new(&args.master, options).wait_for_master(WAIT.0);
+    let shown = tokio::spawn(show(watched, shards.len()));
+    let Some((batch, outcome)) = drive(driver, batch, interrupt).await? else {
+        return Ok(ExitCode::from(130));
+    };
+    let Batch { failure, watched, .. } = batch;
+    drop(watched);
+    shown.await?;
+    if let Some(Failure { shard, why }) = failure {
+        let tries = args.retries.saturating_add(1);
+        bail!("shard {shard} failed {tries} times, at last with: {why}; {}", shards[shard]);
+    }
+    if let Outcome::EndedByMaster { why } = outcome {
+        bail!("the master ended the framework: {why}");
+    }
+
+    let counted = Count::merge(&output, shards.len())?;
+    report(&input, &shards, skipped, &counted, started.elapsed());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn utf8(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8, and a volume's path has to be", path.display()))
+}
+
+/// What one task counts.
+#[derive(Default)]
+struct Shard {
+    /// Below the directory, each as `./path`.
+    files: Vec<PathBuf>,
+    bytes: u64,
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first: Vec<_> = self.files.iter().take(3).map(|file| file.display().to_string()).collect();
+        let more = if self.files.len() > first.len() { ", ..." } else { "" };
+        write!(f, "its {} files: {}{more}", self.files.len(), first.join(", "))
+    }
+}
+
+/// A directory, cut into shards.
+#[derive(Default)]
+struct Cut {
+    shards: Vec<Shard>,
+    /// Links, special files, and what cannot be read.
+    skipped: u64,
+}
+
+/// Cuts the files below `root` into shards of about `limit` bytes. Errors: `root` cannot be read.
+fn cut(root: &Path, limit: u64) -> anyhow::Result<Cut> {
+    fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
+    let (mut cut, mut shard) = (Cut::default(), Shard::default());
+    let mut folders = vec![PathBuf::from(".")];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(root.join(&folder)) else {
+            cut.skipped += 1;
+            continue;
+        };
+        for entry in entries.flatten() {
+            let path = folder.join(entry.file_name());
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if let Some(bytes) = readable(&entry) {
+                if shard.bytes + bytes > limit && !shard.files.is_empty() {
+                    cut.shards.push(std::mem::take(&mut shard));
+                }
+                shard.bytes += bytes;
+                shard.files.push(path);
+            } else {
+                cut.skipped += 1;
+            }
+        }
+    }
+    cut.shards.extend((!shard.files.is_empty()).then_some(shard));
+    Ok(cut)
+}
+
+/// The size in bytes of a regular file that can be read.
+fn readable(entry: &fs::DirEntry) -> Option<u64> {
+    // Asked before it is opened: to open a named pipe waits for somebody to write to it.
+    let regular = entry.file_type().ok()?.is_file();
+    regular.then(|| File::open(entry.path()).ok()?.metadata().ok()).flatten().map(|metadata| metadata.len())
+}
+
+/// The directory for lists and results, and no longer there when this ends.
+struct Results(PathBuf);
+
+impl Results {
+    fn create(parent: &Path) -> anyhow::Result<Self> {
+        let made = tempfile::Builder::new().prefix("lonja-batch-").tempdir_in(parent);
+        let made = made.with_context(|| format!("cannot make a directory in {}", parent.display()))?;
+        Ok(Self(made.keep().canonicalize()?))
+    }
+
+    /// Writes down which files are whose. A NUL ends each path, since it is what no path can hold.
+    fn write_lists(&self, shards: &[Shard]) -> anyhow::Result<()> {
+        for (shard, Shard { files, .. }) in shards.iter().enumerate() {
+            let list: Vec<u8> = files
+                .iter()
+                .flat_map(|file| [file.as_os_str().as_bytes(), b"\0"])
+                .flatten()
+                .copied()
+                .collect();
+            let path = self.0.join(format!("{shard}.files"));
+            fs::write(&path, list).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        // A task that is being killed may still add a file, and each at most one.
+        let gone = || fs::remove_dir_all(&self.0).is_ok() || !self.0.exists();
+        if !(0..100).any(|_| gone()) {
+            eprintln!("batch: cannot remove {}; please do", self.0.display());
+        }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    done: usize,
+    running: usize,
+    retried: u32,
+    /// Offers came, and none was large enough even for one task.
+    starved: bool,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} running, {} tried again", self.running, self.retried)?;
+        f.write_str(if self.starved { "; no offer is large enough: lower --cpus or --mem" } else { "" })
+    }
+}
+
+/// Why there will be no result.
+struct Failure {
+    shard: usize,
+    why: String,
+}
+
+/// The framework: which shards wait, and which run under what name.
+struct Batch {
+    /// What every task is; each is told its shard by its environment.
+    task: Task,
+    retries: u32,
+    pending: VecDeque<usize>,
+    in_flight: BTreeMap<TaskId, usize>,
+    /// How often each shard was launched.
+    attempts: Vec<u32>,
+    progress: Progress,
+    watched: watch::Sender<Progress>,
+    failure: Option<Failure>,
+}
+
+impl Batch {
+    fn new(shards: usize, task: Task, retries: u32, watched: watch::Sender<Progress>) -> Self {
+        let (pending, attempts) = ((0..shards).collect(), vec![0; shards]);
+        let (in_flight, progress) = (BTreeMap::new(), Progress::default());
+        Self { task, retries, pending, in_flight, attempts, progress, watched, failure: None }
+    }
+
+    /// The next attempt at `shard`. Ids are never used twice, so that news of an old attempt is known for it.
+    fn attempt(&mut self, shard: usize, agent: &AgentId, resources: Resources) -> TaskInfo {
+        self.attempts[shard] += 1;
+        let attempt = self.attempts[shard];
+        let id = TaskId::new(format!("shard-{shard}.{attempt}")).expect("letters, digits and dots");
+        self.in_flight.insert(id.clone(), shard);
+        let task = self.task.clone().env("SHARD", shard.to_string()).env("ATTEMPT", attempt.to_string());
+        task.with_resources(agent, id, resources)
+    }
+
+    /// An attempt came to nothing: the shard waits for another, or all is given up.
+    fn failed(&mut self, shard: usize, status: &TaskStatus) -> Plan {
+        if self.attempts[shard] > self.retries {
+            let why = status.message.clone().unwrap_or_else(|| status.state.to_string());
+            self.failure.get_or_insert(Failure { shard, why });
+            return Plan::new().tear_down();
+        }
+        self.progress.retried += 1;
+        self.pending.push_back(shard);
+        Plan::new()
+    }
+
+    fn tell(&mut self) {
+        self.progress.running = self.in_flight.len();
+        self.watched.send_replace(self.progress);
+    }
+}
+
+impl Scheduler for Batch {
+    /// Fills each offer with as many tasks as fit.
+    fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+        let mut plan = Plan::new();
+        for offer in offers {
+            let mut left = offer.resources.clone();
+            let mut tasks = Vec::new();
+            while let Some(&shard) = self.pending.front() {
+                let Some(needed) = placement::fit(&left, self.task.need()) else { break };
+                let Some(rest) = left.checked_sub(&needed) else { break };
+                left = rest;
+                self.pending.pop_front();
+                tasks.push(self.attempt(shard, &offer.agent, needed));
+            }
+            if !tasks.is_empty() {
+                plan = plan.launch(offer, tasks);
+            }
+        }
+        self.progress.starved = self.in_flight.is_empty();
+        self.tell();
+        plan
+    }
+
+    fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
+        // An agent that is silent, or does not know the task: it may run on, and does no harm if it does.
+        let lost = matches!(status.state, TaskState::Unreachable | TaskState::Unknown);
+        if !status.state.is_terminal() && !lost {
+            return Plan::new();
+        }
+        // News of an attempt that was given up before.
+        let Some(shard) = self.in_flight.remove(&status.task) else { return Plan::new() };
+        let mut plan = Plan::new();
+        if status.state == TaskState::Finished {
+            self.progress.done += 1;
+        } else {
+            plan = self.failed(shard, status);
+        }
+        if self.progress.done == self.attempts.len() {
+            plan = plan.tear_down();
+        }
+        self.tell();
+        plan
+    }
+
+    /// While all shards are placed, offers go to those who need them.
+    fn wants_offers(&self) -> bool {
+        !self.pending.is_empty()
+    }
+}
+
+/// Runs the framework to its end; `None` if Ctrl-C was pressed. Its tasks have then been killed.
+async fn drive(
+    driver: Driver,
+    batch: Batch,
+    mut interrupt: Signal,
+) -> anyhow::Result<Option<(Batch, Outcome)>> {
+    let handle = driver.handle();
+    let mut run = pin!(driver.run(batch));
+    tokio::select! {
+        ended = &mut run => return Ok(Some(ended?)),
+        _ = interrupt.recv() => eprintln!("interrupted: killing the tasks"),
+    }
+    handle.tear_down().await;
+    if tokio::time::timeout(WAIT.1, run).await.is_err() {
+        eprintln!(
+            "the master does not answer; a minute after its last word from here it kills them by itself"
+        );
+    }
+    Ok(None)
+}
+
+/// Shows progress until the framework ends: a bar on a terminal, elsewhere a line for each tenth.
+async fn show(mut watched: watch::Receiver<Progress>, shards: usize) {
+    let style = "{bar:40} {pos} of {len} shards, {msg} [{elapsed}]";
+    let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(shards as u64).with_style(style);
+    let plain = !io::stderr().is_terminal();
+    let mut tenths = 0;
+    while watched.changed().await.is_ok() {
+        let progress = *watched.borrow_and_update();
+        bar.set_message(progress.to_string());
+        bar.set_position(progress.done as u64);
+        if plain && progress.done * 10 / shards > tenths {
+            tenths = progress.done * 10 / shards;
+            eprintln!("{} of {shards} shards, {progress}", progress.done);
+        }
+    }
+    bar.finish_and_clear();
+}
+
+/// What was counted.
+#[derive(Default)]
+struct Count {
+    lines: u64,
+    words: u64,
+    bytes: u64,
+    frequent: HashMap<String, u64>,
+}
+
+impl Count {
+    /// Adds up the results of all shards.
+    fn merge(results: &Results, shards: usize) -> anyhow::Result<Self> {
+        let mut all = Self::default();
+        for shard in 0..shards {
+            let path = results.0.join(format!("{shard}.result"));
+            let file = File::open(&path).with_context(|| {
+                format!("shard {shard} is done, and {} is not here: do agents share it?", path.display())
+            })?;
+            all.add(BufReader::new(file)).with_context(|| format!("cannot use {}", path.display()))?;
+        }
+        Ok(all)
+    }
+
+    /// Adds one result: what `wc` printed, then what `uniq -c` did.
+    fn add(&mut self, result: impl BufRead) -> anyhow::Result<()> {
+        let mut lines = result.lines();
+        let total = lines.next().context("it is empty")??;
+        let total: Vec<u64> = total.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let &[newlines, words, bytes] = total.as_slice() else { bail!("{total:?} are no totals") };
+        self.lines += newlines;
+        self.words += words;
+        self.bytes += bytes;
+        for line in lines {
+            let line = line?;
+            // What is no word before the first word is an empty one.
+            if let Some((times, word)) = line.trim().split_once(' ') {
+                *self.frequent.entry(word.to_owned()).or_default() += times.parse::<u64>()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The `count` most frequent words, those of equal frequency in their order.
+    fn top(&self, count: usize) -> Vec<(&str, u64)> {
+        let mut words: Vec<_> = self.frequent.iter().map(|(word, times)| (word.as_str(), *times)).collect();
+        words.sort_by(|(word, times), (other, others)| others.cmp(times).then(word.cmp(other)));
+        words.truncate(count);
+        words
+    }
+}
+
+fn report(input: &Path, shards: &[Shard], skipped: u64, counted: &Count, elapsed: Duration) {
+    let files: usize = shards.iter().map(|shard| shard.files.len()).sum();
+    println!("{files} files in {} shards, counted in {:.1} s", shards.len(), elapsed.as_secs_f64());
+    if skipped > 0 {
+        println!("{skipped} skipped: links, special files, and what cannot be read");
+    }
+    println!("{:>14} lines\n{:>14} words\n{:>14} bytes", counted.lines, counted.words, counted.bytes);
+    let quoted = input.display().to_string().replace('\'', r"'\''");
+    println!("to check: find '{quoted}' -type f -print0 | xargs -0 cat | LC_ALL=C wc\n");
+    for (place, (word, times)) in counted.top(20).into_iter().enumerate() {
+        println!("{:>4}  {word:<24} {times:>12}", place + 1);
+    }
+}
