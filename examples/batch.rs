@@ -50,10 +50,10 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs
 const SCRIPT: &str = r#"
 set -eu
 export LC_ALL=C TMPDIR=.
-(cd input && xargs -0 cat --) <"output/$SHARD.files" >data
+xargs -0 cat <"output/$SHARD.files" >data
 tr A-Z a-z <data >lower
 tr -cs a-z '\n' <lower >words
-sort words >sorted
+sort -S "$SORT_MIB"M words >sorted
 uniq -c sorted >counted
 wc -lwc <data >total
 cat total counted >"output/$SHARD.result.$ATTEMPT"
@@ -63,8 +63,9 @@ rm data lower words sorted counted total
 
 /// Count lines, words and bytes of all files below a directory, and its most frequent words, on a Lonja cluster.
 ///
-/// Lines, words and bytes are those of `wc`, the frequent words are runs of the letters a to z, in lower case;
-/// both in the C locale (LC_ALL=C), where a byte is a character. Symbolic links are not followed.
+/// Lines, words and bytes are what `wc` says of each file, added up; the frequent words are runs of the letters
+/// a to z, in lower case; both in the C locale (LC_ALL=C), where a byte is a character. Symbolic links are not
+/// followed.
 #[derive(Parser)]
 struct Args {
     /// The directory to count. Agents see it under the same path.
@@ -116,6 +117,7 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let task = Task::shell(SCRIPT)?
         .cpus(args.cpus)?
         .mem_mib(args.mem)?
+        .env("SORT_MIB", format!("{:.0}", (args.mem / 2.0).max(1.0)))
         .volume(utf8(&input)?, "input", true)?
         .volume(utf8(&output.0)?, "output", false)?;
     // Tasks run as whoever may write there.
@@ -140,7 +142,7 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bail!("the master ended the framework: {why}");
     }
 
-    let counted = Count::merge(&output, shards.len())?;
+    let counted = Count::merge(&output, &shards)?;
     report(&input, &shards, skipped, &counted, started.elapsed());
     Ok(ExitCode::SUCCESS)
 }
@@ -152,7 +154,7 @@ fn utf8(path: &Path) -> anyhow::Result<&str> {
 /// What one task counts.
 #[derive(Default)]
 struct Shard {
-    /// Below the directory, each as `./path`.
+    /// Below the directory.
     files: Vec<PathBuf>,
     bytes: u64,
 }
@@ -177,7 +179,7 @@ struct Cut {
 fn cut(root: &Path, limit: u64) -> anyhow::Result<Cut> {
     fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
     let (mut cut, mut shard) = (Cut::default(), Shard::default());
-    let mut folders = vec![PathBuf::from(".")];
+    let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(root.join(&folder)) else {
             cut.skipped += 1;
@@ -219,17 +221,19 @@ impl Results {
         Ok(Self(made.keep().canonicalize()?))
     }
 
-    /// Writes down which files are whose. A NUL ends each path, since it is what no path can hold.
+    /// Writes down which files are whose, as tasks see them; a NUL ends each, since no path can hold one.
+    ///
+    /// After each file comes one with a newline, or its last word could run into the first of the next.
     fn write_lists(&self, shards: &[Shard]) -> anyhow::Result<()> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = self.0.join(name);
+            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+        };
+        write("newline", b"\n")?;
         for (shard, Shard { files, .. }) in shards.iter().enumerate() {
-            let list: Vec<u8> = files
-                .iter()
-                .flat_map(|file| [file.as_os_str().as_bytes(), b"\0"])
-                .flatten()
-                .copied()
-                .collect();
-            let path = self.0.join(format!("{shard}.files"));
-            fs::write(&path, list).with_context(|| format!("cannot write {}", path.display()))?;
+            let paths =
+                files.iter().map(|file| [b"input/", file.as_os_str().as_bytes(), b"\0output/newline\0"]);
+            write(&format!("{shard}.files"), &paths.flatten().collect::<Vec<_>>().concat())?;
         }
         Ok(())
     }
@@ -394,13 +398,14 @@ async fn show(mut watched: watch::Receiver<Progress>, shards: usize) {
     let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(shards as u64).with_style(style);
     let plain = !io::stderr().is_terminal();
-    let mut tenths = 0;
+    let mut said = (0, false);
     while watched.changed().await.is_ok() {
         let progress = *watched.borrow_and_update();
         bar.set_message(progress.to_string());
         bar.set_position(progress.done as u64);
-        if plain && progress.done * 10 / shards > tenths {
-            tenths = progress.done * 10 / shards;
+        let worth_saying = (progress.done * 10 / shards, progress.starved);
+        if plain && worth_saying != said {
+            said = worth_saying;
             eprintln!("{} of {shards} shards, {progress}", progress.done);
         }
     }
@@ -418,27 +423,28 @@ struct Count {
 
 impl Count {
     /// Adds up the results of all shards.
-    fn merge(results: &Results, shards: usize) -> anyhow::Result<Self> {
+    fn merge(results: &Results, shards: &[Shard]) -> anyhow::Result<Self> {
         let mut all = Self::default();
-        for shard in 0..shards {
+        for (shard, Shard { files, .. }) in shards.iter().enumerate() {
             let path = results.0.join(format!("{shard}.result"));
             let file = File::open(&path).with_context(|| {
                 format!("shard {shard} is done, and {} is not here: do agents share it?", path.display())
             })?;
-            all.add(BufReader::new(file)).with_context(|| format!("cannot use {}", path.display()))?;
+            all.add(files.len() as u64, BufReader::new(file))
+                .with_context(|| format!("cannot use {}", path.display()))?;
         }
         Ok(all)
     }
 
-    /// Adds one result: what `wc` printed, then what `uniq -c` did.
-    fn add(&mut self, result: impl BufRead) -> anyhow::Result<()> {
+    /// Adds one result: what `wc` printed, then what `uniq -c` did. Each file had a newline added.
+    fn add(&mut self, files: u64, result: impl BufRead) -> anyhow::Result<()> {
         let mut lines = result.lines();
         let total = lines.next().context("it is empty")??;
         let total: Vec<u64> = total.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let &[newlines, words, bytes] = total.as_slice() else { bail!("{total:?} are no totals") };
-        self.lines += newlines;
+        self.lines += newlines.checked_sub(files).context("fewer lines than files")?;
         self.words += words;
-        self.bytes += bytes;
+        self.bytes += bytes.checked_sub(files).context("fewer bytes than files")?;
         for line in lines {
             let line = line?;
             // What is no word before the first word is an empty one.
@@ -466,7 +472,7 @@ fn report(input: &Path, shards: &[Shard], skipped: u64, counted: &Count, elapsed
     }
     println!("{:>14} lines\n{:>14} words\n{:>14} bytes", counted.lines, counted.words, counted.bytes);
     let quoted = input.display().to_string().replace('\'', r"'\''");
-    println!("to check: find '{quoted}' -type f -print0 | xargs -0 cat | LC_ALL=C wc\n");
+    println!("to check: find '{quoted}' -type f -print0 | LC_ALL=C wc --files0-from=- | tail -n 1\n");
     for (place, (word, times)) in counted.top(20).into_iter().enumerate() {
         println!("{:>4}  {word:<24} {times:>12}", place + 1);
     }

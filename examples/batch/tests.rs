@@ -122,12 +122,12 @@ fn offers_that_are_too_small_are_said_to_be() {
 fn results_are_added_up() {
     let mut all = Count::default();
 
-    all.add("  3  5 40\n      1 \n      2 fish\n      1 sea\n".as_bytes()).unwrap();
-    all.add("  1  2 10\n      2 sea\n".as_bytes()).unwrap();
+    all.add(2, "  3  5 40\n      1 \n      2 fish\n      1 sea\n".as_bytes()).unwrap();
+    all.add(1, "  1  2 10\n      2 sea\n".as_bytes()).unwrap();
 
-    assert_eq!((all.lines, all.words, all.bytes), (4, 7, 50));
+    assert_eq!((all.lines, all.words, all.bytes), (1, 7, 47));
     assert_eq!(all.top(2), [("sea", 3), ("fish", 2)]);
-    assert!(Count::default().add("".as_bytes()).is_err());
+    assert!(Count::default().add(1, "".as_bytes()).is_err());
 }
 
 #[test]
@@ -146,17 +146,20 @@ fn files_are_cut_into_shards_and_what_is_no_file_is_skipped() {
     assert_eq!(cut.skipped, 2);
     let mut files: Vec<_> = cut.shards.iter().flat_map(|shard| shard.files.clone()).collect();
     files.sort();
-    assert_eq!(files, [Path::new("./-"), Path::new("./a b/new\nline"), Path::new("./large")]);
+    assert_eq!(files, [Path::new("-"), Path::new("a b/new\nline"), Path::new("large")]);
     assert!(cut.shards.iter().all(|shard| shard.files.len() == 1 || shard.bytes <= 100));
 }
 
 #[test]
 fn results_are_removed_at_the_end() {
     let parent = tempfile::tempdir().unwrap();
-    let shard = Shard { files: vec!["./a".into(), "./b c".into()], bytes: 2 };
+    let shard = Shard { files: vec!["a".into(), "b c".into()], bytes: 2 };
     let results = Results::create(parent.path()).unwrap();
     results.write_lists(&[shard]).unwrap();
-    assert_eq!(fs::read(results.0.join("0.files")).unwrap(), b"./a\0./b c\0");
+    assert_eq!(
+        fs::read(results.0.join("0.files")).unwrap(),
+        b"input/a\0output/newline\0input/b c\0output/newline\0"
+    );
 
     drop(results);
 
