@@ -1,38 +1,30 @@
 //! The driver: runs a scheduler against a master over gRPC.
+//!
+//! One task owns the framework; what it decides, `Connection` carries. Commands come in by a [`Handle`].
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-use futures::StreamExt;
 use lonja_model::clock::Clock;
-use lonja_model::{TaskId, Timestamp};
-use lonja_proto::convert::call::request_to_wire;
-use lonja_proto::convert::event::{Response, response_from_wire};
-use lonja_proto::lonja::schedulers_client::SchedulersClient;
-use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
+use lonja_model::time::earliest;
+use lonja_model::{FrameworkId, TaskId, Timestamp};
 use lonja_sdk_core::{Command, Effects, Event, Framework, Options, Outcome, Scheduler};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 use crate::FrameworkOptions;
+use crate::connection::{Connection, News, endpoint};
 
-/// Calls that may wait for the master.
-const QUEUE: usize = 16_384;
+/// Commands that may wait for the driver.
+const COMMANDS: usize = 256;
 
-/// The largest message of the master, in bytes: all offers of a large cluster at once.
-const MAX_MESSAGE_BYTES: usize = 256 << 20;
-
-/// How long one try to connect may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A half-open connection is noticed after this long without a word, and given as long to answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long the master may take to confirm a tear-down, unless the driver is told otherwise.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a run ended before its scheduler said so.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DriverError {
     /// The address is none.
     #[error("{master:?} is not the address of a master; write http://host:port")]
@@ -55,6 +47,31 @@ pub enum DriverError {
         /// What the last try came to.
         why: String,
     },
+    /// Somebody answers at the address, and it is no Lonja master.
+    #[error(
+        "what answers at {master} is no Lonja master of this version ({why}); check the address and the port"
+    )]
+    NoMaster {
+        /// The address.
+        master: String,
+        /// What it said.
+        why: String,
+    },
+    /// The framework was to be torn down, and no master has confirmed it in time.
+    #[error(
+        "framework {framework} may not be torn down: no master confirmed it at {master} within {waited:?}; \
+         its tasks end once its failover timeout of {failover_timeout:?} has passed"
+    )]
+    NotTornDown {
+        /// Which.
+        framework: FrameworkId,
+        /// The address.
+        master: String,
+        /// How long it was tried.
+        waited: Duration,
+        /// How long the master keeps it.
+        failover_timeout: Duration,
+    },
 }
 
 /// Runs one scheduler against one master.
@@ -62,6 +79,7 @@ pub struct Driver {
     master: String,
     options: FrameworkOptions,
     wait: Option<Duration>,
+    stop_within: Duration,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
 }
 
@@ -94,9 +112,10 @@ impl Handle {
 }
 
 impl Driver {
-    /// A driver for the master at `master`, as `http://host:port`.
+    /// A driver for the master at `master`, as `http://host:port` or `host:port`.
     pub fn new(master: impl Into<String>, options: FrameworkOptions) -> Self {
-        Self { master: master.into(), options, wait: None, commands: mpsc::channel(256) }
+        let commands = mpsc::channel(COMMANDS);
+        Self { master: master.into(), options, wait: None, stop_within: STOP_WITHIN, commands }
     }
 
     /// Gives up if no master has answered the first subscription within `wait`; without this, never.
@@ -106,31 +125,37 @@ impl Driver {
         self
     }
 
+    /// Gives up if no master has confirmed a tear-down within `time`; without this, 10 seconds.
+    #[must_use]
+    pub fn stop_within(mut self, time: Duration) -> Self {
+        self.stop_within = time;
+        self
+    }
+
     /// A way to this driver while it runs.
     pub fn handle(&self) -> Handle {
         Handle { commands: self.commands.0.clone() }
     }
 
     /// Runs until the scheduler, the master or a [`Handle`] ends it. Returns the scheduler and how it ended.
+    /// Dropping the future drops the connection; the master then gives the framework its failover timeout.
     pub async fn run<S: Scheduler>(self, scheduler: S) -> Result<(S, Outcome), DriverError> {
         let address = |source| DriverError::Address { master: self.master.clone(), source };
-        let endpoint = Endpoint::from_shared(self.master.clone()).map_err(address)?;
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true);
+        let endpoint = endpoint(&self.master).map_err(address)?;
         let clock = Clock::start();
-        let options = Options { info: self.options.info, id: self.options.id, seed: fresh_seed() };
         let now = clock.now();
+        let failover_timeout = self.options.info.failover_timeout;
+        let options = Options { info: self.options.info, id: self.options.id, seed: fresh_seed() };
         let run = Run {
             framework: Framework::new(now, options, scheduler),
             clock,
             endpoint,
             connection: Connection::None,
-            commands: self.commands.1,
-            give_up: self.wait.map(|wait| (now + wait, wait)),
+            commands: self.commands,
+            wait: self.wait.map(|wait| (now + wait, wait)),
+            stop_within: self.stop_within,
+            stop: None,
+            failover_timeout,
             last_failure: "no try has ended yet".to_owned(),
             master: self.master,
         };
@@ -143,23 +168,19 @@ fn fresh_seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// What comes of trying to connect.
-type Connected = Result<(Streaming<SchedulerResponse>, mpsc::Sender<SchedulerRequest>), String>;
-
-/// The connection, such as it is.
-enum Connection {
-    None,
-    Making(tokio::task::JoinHandle<Connected>),
-    Open { incoming: Box<Streaming<SchedulerResponse>>, outgoing: mpsc::Sender<SchedulerRequest> },
-}
-
 struct Run<S> {
     framework: Framework<S>,
     clock: Clock,
     endpoint: Endpoint,
     connection: Connection,
-    commands: mpsc::Receiver<Command>,
-    give_up: Option<(Timestamp, Duration)>,
+    /// The sender is kept so that the receiver never ends.
+    commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
+    /// Until when the first subscription is waited for, and how long that is.
+    wait: Option<(Timestamp, Duration)>,
+    stop_within: Duration,
+    /// Until when the confirmation of a tear-down is waited for.
+    stop: Option<Timestamp>,
+    failover_timeout: Duration,
     last_failure: String,
     master: String,
 }
@@ -167,111 +188,76 @@ struct Run<S> {
 impl<S: Scheduler> Run<S> {
     async fn drive(mut self) -> Result<(S, Outcome), DriverError> {
         loop {
-            let event = self.next_event().await;
-            if self.framework.is_subscribed() {
-                self.give_up = None;
-            }
-            if let Some((_, waited)) = self.give_up.filter(|(at, _)| *at <= self.clock.now()) {
-                return Err(DriverError::Unreachable { master: self.master, waited, why: self.last_failure });
-            }
+            let event = match self.next_news().await {
+                News::Event(event) => event,
+                News::NoMaster(why) => return Err(DriverError::NoMaster { master: self.master, why }),
+            };
+            let now = self.clock.now();
             if let Event::Disconnected { why } = &event {
                 tracing::info!(master = self.master, why, "connection to the master lost");
                 self.last_failure.clone_from(why);
             }
-            let effects = self.framework.handle(self.clock.now(), event);
+            let effects = self.framework.handle(now, event);
             if let Some(outcome) = self.perform(effects).await {
                 return Ok((self.framework.into_scheduler(), outcome));
             }
+            self.give_up(now)?;
         }
     }
 
-    async fn next_event(&mut self) -> Event {
-        let deadline =
-            lonja_model::time::earliest(self.framework.next_deadline(), self.give_up.map(|(at, _)| at));
+    async fn next_news(&mut self) -> News {
+        let own = earliest(self.stop, self.wait.map(|(at, _)| at));
+        let deadline = earliest(self.framework.next_deadline(), own);
         let deadline = deadline.map(|deadline| self.clock.instant(deadline).into());
         tokio::select! {
-            event = next_of(&mut self.connection) => event,
-            command = self.commands.recv() => match command {
-                Some(command) => Event::Command(command),
-                None => Event::Tick,
-            },
-            () = sleep_until(deadline) => Event::Tick,
+            news = self.connection.next() => news,
+            Some(command) = self.commands.1.recv() => News::Event(Event::Command(command)),
+            () = sleep_until(deadline) => News::Event(Event::Tick),
         }
+    }
+
+    /// Ends the run if what it waits for has not come in time.
+    fn give_up(&mut self, now: Timestamp) -> Result<(), DriverError> {
+        if self.framework.is_subscribed() {
+            self.wait = None;
+        }
+        if let Some((_, waited)) = self.wait.filter(|(at, _)| *at <= now) {
+            let (master, why) = (self.master.clone(), self.last_failure.clone());
+            return Err(DriverError::Unreachable { master, waited, why });
+        }
+        if !self.framework.is_stopping() {
+            return Ok(());
+        }
+        let until = *self.stop.get_or_insert(now + self.stop_within);
+        if until > now {
+            return Ok(());
+        }
+        let (master, waited) = (self.master.clone(), self.stop_within);
+        let failover_timeout = self.failover_timeout;
+        Err(match self.framework.id().cloned() {
+            Some(framework) => DriverError::NotTornDown { framework, master, waited, failover_timeout },
+            None => DriverError::Unreachable { master, waited, why: self.last_failure.clone() },
+        })
     }
 
     async fn perform(&mut self, effects: Effects) -> Option<Outcome> {
-        let Effects { connect, send, disconnect, finished } = effects;
+        let Effects { connect, send, disconnect, finished, problems } = effects;
+        for problem in problems {
+            tracing::warn!(master = self.master, %problem, "not done");
+        }
         if connect {
-            self.connection = Connection::Making(tokio::spawn(make(self.endpoint.clone())));
+            self.connection = Connection::make(self.endpoint.clone());
         }
-        let framework = self.framework.id().cloned();
-        for (id, call) in send {
-            if let Connection::Open { outgoing, .. } = &self.connection {
-                // Broken: the incoming half says so.
-                let _broken = outgoing.send(request_to_wire(id, framework.as_ref(), &call)).await;
-            }
+        let framework = self.framework.id();
+        for (id, call) in &send {
+            self.connection.send(*id, framework, call).await;
         }
-        if disconnect {
-            if finished.is_some() {
-                self.flush().await;
-            }
-            self.connection = Connection::None;
+        if disconnect && finished.is_some() {
+            self.connection.flush_and_close().await;
+        } else if disconnect {
+            self.connection.close();
         }
         finished
-    }
-
-    /// Lets what was sent last reach the master before the connection is dropped.
-    async fn flush(&mut self) {
-        let Connection::Open { incoming, outgoing } =
-            std::mem::replace(&mut self.connection, Connection::None)
-        else {
-            return;
-        };
-        drop(outgoing);
-        // The master closes its half once it has read all of ours.
-        let drained = incoming.for_each(|_| std::future::ready(()));
-        let _in_time = tokio::time::timeout(Duration::from_millis(200), drained).await;
-    }
-}
-
-async fn make(endpoint: Endpoint) -> Connected {
-    let channel: Channel = endpoint.connect().await.map_err(|error| chain(&error))?;
-    let mut client = SchedulersClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let (outgoing, queue) = mpsc::channel(QUEUE);
-    let response = client.connect(ReceiverStream::new(queue)).await.map_err(|status| status.to_string())?;
-    Ok((response.into_inner(), outgoing))
-}
-
-/// The next event of the connection; none while there is none.
-async fn next_of(connection: &mut Connection) -> Event {
-    match connection {
-        Connection::None => std::future::pending().await,
-        Connection::Making(making) => {
-            let made = making.await.unwrap_or_else(|error| Err(error.to_string()));
-            match made {
-                Ok((incoming, outgoing)) => {
-                    *connection = Connection::Open { incoming: Box::new(incoming), outgoing };
-                    Event::Connected
-                }
-                Err(why) => {
-                    *connection = Connection::None;
-                    Event::Disconnected { why }
-                }
-            }
-        }
-        Connection::Open { incoming, .. } => {
-            let why = match incoming.message().await {
-                Ok(Some(response)) => match response_from_wire(response) {
-                    Ok(Response::Event(event)) => return Event::Received(event),
-                    Ok(Response::Result { id, result }) => return Event::Answered { id, result },
-                    Err(refusal) => format!("a message of the master cannot be read: {refusal}"),
-                },
-                Ok(None) => "the master closed it".to_owned(),
-                Err(status) => status.to_string(),
-            };
-            *connection = Connection::None;
-            Event::Disconnected { why }
-        }
     }
 }
 
@@ -280,15 +266,4 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

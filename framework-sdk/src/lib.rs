@@ -40,12 +40,15 @@
 //! once within one run; no plan is sent that goes over its offers. What is not: that a task runs exactly
 //! once if you launch it anew under another id while its agent is unreachable.
 
-mod driver;
 mod options;
+
+mod connection;
+mod driver;
 
 pub use driver::{Driver, DriverError, Handle};
 pub use lonja_sdk_core::{
-    InvalidTask, Outcome, Plan, PlanError, Problem, Scheduler, Task, placement, task::Need,
+    InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler, Task, placement,
+    task::Need,
 };
 pub use options::FrameworkOptions;
 

@@ -8,7 +8,7 @@
 //!             └◄────────────────────┴─ connections (bounded; a slow peer is dropped)
 //! ```
 //!
-//! Reading order: [`config`], [`driver`], [`registrar`], then the doors in [`api`].
+//! Reading order: [`config`], `driver`, `registrar`, then the doors in [`api`].
 
 pub mod api;
 pub mod config;

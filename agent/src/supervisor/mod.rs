@@ -2,7 +2,7 @@
 //!
 //! A supervisor is a small single-threaded process without anything of the agent's: no runtime, no
 //! sockets, no log. It claims the container, sets its limits, starts its init unless that waits already
-//! ([`Spare`]), watches it, and leaves an exit record. It outlives the agent, which finds it again by the `owner` file.
+//! (`Spare`), watches it, and leaves an exit record. It outlives the agent, which finds it again by the `owner` file.
 //!
 //! Run directory of a container, all of whose files are written whole:
 //! `spec.json` (by the agent) · `owner` · `started.json` · `exit.json`.

@@ -1,22 +1,25 @@
 //! The library as a state machine: one framework and the scheduler it speaks for.
+//!
+//! This file holds the state, what goes in and out, the connection and the clock; what the master says is in
+//! `received`, what the scheduler wants in `carry_out`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lonja_model::offer::Filters;
-use lonja_model::operation::{LaunchTask, Operation};
-use lonja_model::scheduler::{Call, CallResult, Event as MasterEvent, MasterInfo};
+use lonja_model::scheduler::{Call, CallResult, Event as MasterEvent};
 use lonja_model::time::earliest;
-use lonja_model::{
-    AgentId, FrameworkId, FrameworkInfo, Offer, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp,
-};
+use lonja_model::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, Timestamp};
 
 use crate::acknowledgements::Seen;
+use crate::calls::Calls;
 use crate::offers::Offers;
-use crate::plan::{Action, Plan, PlanError, Stop, check_launch};
+use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
 use crate::{Problem, Scheduler};
+
+/// A scheduler whose deadline stays in the past is called no more often than this.
+const LEAST_BETWEEN_TICKS: Duration = Duration::from_millis(1);
 
 /// What a framework is told at birth.
 #[derive(Clone, Debug)]
@@ -82,6 +85,8 @@ pub struct Effects {
     pub disconnect: bool,
     /// It is over.
     pub finished: Option<Outcome>,
+    /// What was not done, for the log; the scheduler has been told.
+    pub problems: Vec<Problem>,
 }
 
 /// How a framework's run ended.
@@ -96,7 +101,7 @@ pub enum Outcome {
     },
     /// The master ended it: it was removed, another instance has taken over, or its description was refused.
     EndedByMaster {
-        /// In the master's words.
+        /// In the master's words, and what to do about it.
         why: String,
     },
 }
@@ -106,25 +111,37 @@ pub enum Outcome {
 pub(crate) struct Known {
     pub(crate) agent: AgentId,
     pub(crate) state: TaskState,
+    /// It is to be killed, with this grace period; said again to each master until it has ended (INV-23).
+    pub(crate) kill: Option<Option<Duration>>,
+}
+
+impl Known {
+    pub(crate) fn new(agent: AgentId, state: TaskState) -> Self {
+        Self { agent, state, kill: None }
+    }
 }
 
 /// One framework and its scheduler. See the crate.
 pub struct Framework<S> {
-    scheduler: S,
-    info: FrameworkInfo,
-    id: Option<FrameworkId>,
+    pub(crate) scheduler: S,
+    pub(crate) info: FrameworkInfo,
+    pub(crate) id: Option<FrameworkId>,
     pub(crate) subscription: Subscription,
+    pub(crate) calls: Calls,
     pub(crate) offers: Offers,
     pub(crate) tasks: BTreeMap<TaskId, Known>,
-    seen: Seen,
-    reconciliation: Reconciliation,
+    pub(crate) seen: Seen,
+    pub(crate) reconciliation: Reconciliation,
+    /// Tasks of an earlier run may be there, and have not been asked for.
+    pub(crate) earlier_run: bool,
     /// Whether the master has been told that offers are wanted.
     wanting: bool,
-    calls: u64,
-    /// Numbers and names of calls not answered yet; only what needs an answer is numbered.
-    unanswered: BTreeMap<u64, &'static str>,
-    stopping: Option<Stop>,
-    finished: bool,
+    /// When the scheduler's deadline was last served.
+    ticked: Option<Timestamp>,
+    pub(crate) stopping: Option<Stop>,
+    pub(crate) finished: bool,
+    /// When the last event was handled.
+    pub(crate) now: Timestamp,
 }
 
 impl<S: Scheduler> Framework<S> {
@@ -133,26 +150,29 @@ impl<S: Scheduler> Framework<S> {
         Self {
             scheduler,
             info: options.info,
+            earlier_run: options.id.is_some(),
             id: options.id,
             subscription: Subscription::new(now, options.seed),
+            calls: Calls::default(),
             offers: Offers::default(),
             tasks: BTreeMap::new(),
             seen: Seen::default(),
             reconciliation: Reconciliation::default(),
             wanting: true,
-            calls: 0,
-            unanswered: BTreeMap::new(),
+            ticked: None,
             stopping: None,
             finished: false,
+            now,
         }
     }
 
-    /// Takes in one event and says what the shell must do about it.
+    /// Takes in one event and says what the shell must do about it. Once finished, nothing.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Effects {
         let mut effects = Effects::default();
         if self.finished {
             return effects;
         }
+        self.now = now;
         match event {
             Event::Connected => self.connected(now, &mut effects),
             Event::Disconnected { .. } => self.disconnected(now, &mut effects),
@@ -173,8 +193,14 @@ impl<S: Scheduler> Framework<S> {
         if self.finished {
             return None;
         }
-        let own = earliest(self.subscription.next_deadline(), self.reconciliation.next_deadline());
-        earliest(own, self.scheduler.next_deadline())
+        let parts = [
+            self.subscription.next_deadline(),
+            self.reconciliation.next_deadline(),
+            self.calls.next_deadline(),
+            self.offers.next_deadline(),
+            self.scheduler_deadline(),
+        ];
+        parts.into_iter().fold(None, earliest)
     }
 
     /// The scheduler.
@@ -197,34 +223,39 @@ impl<S: Scheduler> Framework<S> {
         self.subscription.is_subscribed()
     }
 
+    /// Has somebody asked for its end, which the master has yet to confirm?
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
     /// Tasks that are alive as far as the library knows.
     pub fn live_tasks(&self) -> impl Iterator<Item = (&TaskId, TaskState)> {
         self.tasks.iter().map(|(id, known)| (id, known.state))
     }
 
-    fn call(&mut self, effects: &mut Effects, name: &'static str, call: Call) -> u64 {
-        self.calls += 1;
-        self.unanswered.insert(self.calls, name);
-        effects.send.push((self.calls, call));
-        self.calls
+    /// Sends a call. Only SUBSCRIBE goes out before the subscription stands.
+    pub(crate) fn call(&mut self, effects: &mut Effects, call: Call) {
+        debug_assert!(self.is_subscribed() || matches!(call, Call::Subscribe { .. }), "{call:?}");
+        effects.send.push((self.calls.number(&call), call));
     }
 
     fn connected(&mut self, now: Timestamp, effects: &mut Effects) {
         self.subscription.connected(now);
-        self.wanting = self.scheduler.wants_offers();
+        self.wanting = self.wants_offers();
         let suppressed = if self.wanting { BTreeSet::new() } else { self.info.roles.clone() };
         let info = Box::new(self.info.clone());
         let framework = self.id.clone();
-        self.call(effects, "SUBSCRIBE", Call::Subscribe { framework, info, suppressed });
+        self.call(effects, Call::Subscribe { framework, info, suppressed });
     }
 
     fn disconnected(&mut self, now: Timestamp, effects: &mut Effects) {
         let stood = self.subscription.is_subscribed();
         self.offers.drop_all();
-        self.unanswered.clear();
+        self.calls.forget();
         self.reconciliation.stop();
-        if self.stopping == Some(Stop::Leave) {
-            return self.finish(effects, Outcome::Left { framework: self.id.clone() });
+        if self.stopping == Some(Stop::TearDown) && self.id.is_none() {
+            // No master ever gave it an id, so there is nothing that could be torn down.
+            return self.finish(effects, Outcome::TornDown);
         }
         self.subscription.lost(now);
         if stood {
@@ -232,108 +263,10 @@ impl<S: Scheduler> Framework<S> {
         }
     }
 
-    fn received(&mut self, now: Timestamp, effects: &mut Effects, event: MasterEvent) {
-        match event {
-            MasterEvent::Subscribed { framework, heartbeat, master } => {
-                self.subscribed(now, effects, framework, heartbeat, &master);
-            }
-            MasterEvent::Heartbeat | MasterEvent::Message { .. } => {}
-            MasterEvent::Offers(offers) => self.offered(now, effects, &offers),
-            MasterEvent::Rescind(offer) => {
-                if self.offers.take(&offer) {
-                    self.scheduler.rescinded(now, &offer);
-                }
-            }
-            MasterEvent::Update(status) => self.updated(now, effects, &status),
-            MasterEvent::Failure { agent, executor, .. } => {
-                if executor.is_none() {
-                    let plan = self.scheduler.agent_lost(now, &agent);
-                    self.carry_out(now, effects, plan);
-                }
-            }
-            MasterEvent::Error(why) => {
-                let torn_down = self.stopping == Some(Stop::TearDown);
-                let outcome = if torn_down { Outcome::TornDown } else { Outcome::EndedByMaster { why } };
-                self.finish(effects, outcome);
-            }
-        }
-    }
-
-    fn subscribed(
-        &mut self,
-        now: Timestamp,
-        effects: &mut Effects,
-        framework: FrameworkId,
-        heartbeat: Duration,
-        master: &MasterInfo,
-    ) {
-        self.id = Some(framework.clone());
-        self.subscription.subscribed(now, heartbeat);
-        self.offers.drop_all();
-        let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());
-        self.ask(effects, tasks);
-        let plan = self.scheduler.subscribed(now, &framework, master);
-        self.carry_out(now, effects, plan);
-        if let Some(stop) = self.stopping {
-            self.stop(effects, stop);
-        }
-    }
-
-    fn offered(&mut self, now: Timestamp, effects: &mut Effects, offers: &[Offer]) {
-        self.offers.put(offers);
-        let plan = self.scheduler.offers(now, offers);
-        let filters = plan.filters();
-        self.carry_out(now, effects, plan);
-        let offers = self.offers.take_rest();
-        if !offers.is_empty() && !self.finished {
-            self.call(effects, "DECLINE", Call::Decline { offers, filters });
-        }
-    }
-
-    fn updated(&mut self, now: Timestamp, effects: &mut Effects, status: &TaskStatus) {
-        // UNREACHABLE settles nothing: a master that never saw the task says so of any task on a silent agent,
-        // and has nothing to tell when that agent returns without it.
-        if status.state != TaskState::Unreachable {
-            self.reconciliation.answered(&status.task);
-        }
-        let new = status.update.is_none_or(|update| self.seen.note(update));
-        if new {
-            self.note_state(status);
-            let plan = self.scheduler.update(now, status);
-            self.carry_out(now, effects, plan);
-        }
-        if let (Some(update), Some(agent), false) = (status.update, status.agent.clone(), self.finished) {
-            self.call(effects, "ACKNOWLEDGE", Call::Acknowledge { agent, task: status.task.clone(), update });
-        }
-    }
-
-    fn note_state(&mut self, status: &TaskStatus) {
-        if status.state.is_terminal() {
-            self.tasks.remove(&status.task);
-        } else if let Some(known) = self.tasks.get_mut(&status.task) {
-            known.state = status.state;
-        } else if let Some(agent) = status.agent.clone() {
-            // Launched by an earlier run of this framework.
-            self.tasks.insert(status.task.clone(), Known { agent, state: status.state });
-        }
-    }
-
-    fn answered(&mut self, now: Timestamp, effects: &mut Effects, id: u64, result: CallResult) {
-        let Some(call) = self.unanswered.remove(&id) else { return };
-        if call == "TEARDOWN" {
-            return self.finish(effects, Outcome::TornDown);
-        }
-        let Err(refusal) = result else { return };
-        if call == "SUBSCRIBE" {
-            // The master also says so in an ERROR event, which ends the run.
-            return;
-        }
-        if call == "ACKNOWLEDGE" {
-            // Acknowledged before; the first time was enough.
-            return;
-        }
-        let plan = self.scheduler.refused(now, &Problem::Refused { call, refusal });
-        self.carry_out(now, effects, plan);
+    /// Gives the connection up and makes another: what was lost on this one is settled by the next.
+    pub(crate) fn reconnect(&mut self, now: Timestamp, effects: &mut Effects) {
+        effects.disconnect = true;
+        self.disconnected(now, effects);
     }
 
     fn command(&mut self, now: Timestamp, effects: &mut Effects, command: Command) {
@@ -352,8 +285,7 @@ impl<S: Scheduler> Framework<S> {
                 effects.connect = true;
             }
             Link::Subscribing(at) | Link::Subscribed { silent_at: at, .. } if at <= now => {
-                effects.disconnect = true;
-                self.disconnected(now, effects);
+                self.reconnect(now, effects);
             }
             Link::Waiting(_)
             | Link::Subscribing(_)
@@ -361,124 +293,38 @@ impl<S: Scheduler> Framework<S> {
             | Link::Connecting
             | Link::Closed => {}
         }
-        if self.subscription.is_subscribed() {
+        if self.is_subscribed() {
+            for call in self.calls.due(now) {
+                self.call(effects, call);
+            }
+            for (offer, filters) in self.offers.take_expired(now) {
+                self.call(effects, Call::Decline { offers: vec![offer], filters });
+            }
             let tasks = self.reconciliation.due(now);
             self.ask(effects, tasks);
         }
-        if self.scheduler.next_deadline().is_some_and(|at| at <= now) {
+        if !self.finished && self.scheduler_deadline().is_some_and(|at| at <= now) {
+            self.ticked = Some(now);
             let plan = self.scheduler.tick(now);
             self.carry_out(now, effects, plan);
         }
     }
 
+    fn scheduler_deadline(&self) -> Option<Timestamp> {
+        let again = self.ticked.map_or(Timestamp::ZERO, |ticked| ticked + LEAST_BETWEEN_TICKS);
+        self.scheduler.next_deadline().map(|at| at.max(again))
+    }
+
     /// Asks where these tasks stand.
-    fn ask(&mut self, effects: &mut Effects, tasks: Vec<TaskId>) {
+    pub(crate) fn ask(&mut self, effects: &mut Effects, tasks: Vec<TaskId>) {
         for tasks in tasks.chunks(PER_CALL) {
             let agent = |task: &TaskId| self.tasks.get(task).map(|known| known.agent.clone());
             let tasks = tasks.iter().map(|task| (task.clone(), agent(task))).collect();
-            self.call(effects, "RECONCILE", Call::Reconcile { tasks });
+            self.call(effects, Call::Reconcile { tasks });
         }
     }
 
-    fn carry_out(&mut self, now: Timestamp, effects: &mut Effects, plan: Plan) {
-        let filters = plan.filters();
-        let stop = plan.stop;
-        for action in plan.actions {
-            if let Err(problem) = self.act(now, effects, action, filters) {
-                // A scheduler that answers a problem with the same plan would never end.
-                let _ignored = self.scheduler.refused(now, &Problem::Plan(problem));
-            }
-        }
-        if let Some(stop) = stop {
-            self.stopping = Some(stop);
-            self.stop(effects, stop);
-        }
-    }
-
-    fn act(
-        &mut self,
-        now: Timestamp,
-        effects: &mut Effects,
-        action: Action,
-        filters: Filters,
-    ) -> Result<(), PlanError> {
-        match action {
-            Action::Launch { offers, tasks } => {
-                let in_use = |id: &TaskId| self.tasks.contains_key(id);
-                check_launch(&self.offers.in_hand, &offers, &tasks, in_use)?;
-                self.launch(effects, offers, tasks, filters);
-            }
-            Action::Decline { offer, refuse } => {
-                if !self.offers.take(&offer) {
-                    return Err(PlanError::OfferGone(offer));
-                }
-                self.call(
-                    effects,
-                    "DECLINE",
-                    Call::Decline { offers: vec![offer], filters: Filters { refuse } },
-                );
-            }
-            Action::Kill { task, grace } => {
-                let known = self.tasks.get(&task).ok_or_else(|| PlanError::UnknownTask(task.clone()))?;
-                let agent = Some(known.agent.clone());
-                if self.subscription.is_subscribed() {
-                    self.call(effects, "KILL", Call::Kill { task, agent, grace });
-                }
-            }
-            Action::Remember { tasks } => {
-                let mut new = Vec::new();
-                for (task, agent) in tasks {
-                    if !self.tasks.contains_key(&task) {
-                        self.tasks.insert(task.clone(), Known { agent, state: TaskState::Staging });
-                        new.push(task);
-                    }
-                }
-                if !new.is_empty() {
-                    self.reconciliation.begin(now, self.tasks.keys().cloned());
-                    self.ask(effects, new);
-                }
-            }
-            Action::Reconcile => {
-                let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());
-                self.ask(effects, tasks);
-            }
-        }
-        Ok(())
-    }
-
-    fn launch(
-        &mut self,
-        effects: &mut Effects,
-        offers: Vec<lonja_model::OfferId>,
-        tasks: Vec<TaskInfo>,
-        filters: Filters,
-    ) {
-        for offer in &offers {
-            self.offers.take(offer);
-        }
-        for task in &tasks {
-            let known = Known { agent: task.agent.clone(), state: TaskState::Staging };
-            self.tasks.insert(task.id.clone(), known);
-        }
-        let tasks = tasks.into_iter().map(|task| LaunchTask::Valid(Box::new(task))).collect();
-        let operations = vec![Operation::Launch(tasks)];
-        self.call(effects, "ACCEPT", Call::Accept { offers, operations, filters });
-    }
-
-    /// Carries a stop out: now if the subscription stands, else as soon as it does.
-    fn stop(&mut self, effects: &mut Effects, stop: Stop) {
-        match stop {
-            Stop::TearDown if self.subscription.is_subscribed() => {
-                self.call(effects, "TEARDOWN", Call::Teardown);
-            }
-            // Never subscribed: there is nothing to tear down.
-            Stop::TearDown if self.id.is_none() => self.finish(effects, Outcome::TornDown),
-            Stop::TearDown => {}
-            Stop::Leave => self.finish(effects, Outcome::Left { framework: self.id.clone() }),
-        }
-    }
-
-    fn finish(&mut self, effects: &mut Effects, outcome: Outcome) {
+    pub(crate) fn finish(&mut self, effects: &mut Effects, outcome: Outcome) {
         self.finished = true;
         self.subscription.link = Link::Closed;
         self.offers.drop_all();
@@ -486,18 +332,19 @@ impl<S: Scheduler> Framework<S> {
         effects.finished = Some(outcome);
     }
 
+    fn wants_offers(&self) -> bool {
+        self.stopping.is_none() && self.scheduler.wants_offers()
+    }
+
     /// Tells the master whether offers are wanted, when that has changed.
     fn adjust(&mut self, effects: &mut Effects) {
-        let wants = self.scheduler.wants_offers() && self.stopping.is_none();
-        if self.finished || !self.subscription.is_subscribed() || wants == self.wanting {
+        let wants = self.wants_offers();
+        // The end is on its way: nothing more is said.
+        if self.finished || self.is_stopping() || !self.is_subscribed() || wants == self.wanting {
             return;
         }
         self.wanting = wants;
         let roles = BTreeSet::new();
-        if wants {
-            self.call(effects, "REVIVE", Call::Revive { roles });
-        } else {
-            self.call(effects, "SUPPRESS", Call::Suppress { roles });
-        }
+        self.call(effects, if wants { Call::Revive { roles } } else { Call::Suppress { roles } });
     }
 }

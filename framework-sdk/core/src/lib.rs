@@ -9,29 +9,40 @@
 //! simulator in virtual time; your scheduler cannot tell them apart (`docs/design.md`, D11).
 //!
 //! Invariants (each a function in [`invariants`])
-//! - An offer is answered at most once, and none is kept that the scheduler has not used.
+//! - An offer is answered at most once, and none is kept that the scheduler does not hold on purpose.
 //! - An update is acknowledged only after the scheduler has seen it, and is shown to it once.
 //! - No plan is sent that goes over its offers, or that launches an id of a task still alive.
 //!
 //! Source: Mesos v1 scheduler API.
 
-mod acknowledgements;
-mod framework;
-pub mod invariants;
-mod offers;
-pub mod placement;
 pub mod plan;
+pub mod task;
+
+pub mod placement;
+
+mod framework;
+mod received;
+
+mod carry_out;
+mod check;
+
+mod acknowledgements;
+mod calls;
+mod offers;
 mod reconciliation;
 mod subscription;
-pub mod task;
+
+pub mod invariants;
 
 #[cfg(test)]
 mod tests;
 
 use lonja_model::scheduler::{MasterInfo, Refusal};
-use lonja_model::{AgentId, FrameworkId, Offer, OfferId, TaskStatus, Timestamp};
+use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskStatus, Timestamp};
 
+pub use check::MAX_TASKS;
 pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
+pub use offers::MAX_HOLD;
 pub use plan::{Plan, PlanError};
 pub use task::{InvalidTask, Task};
 
@@ -61,7 +72,7 @@ pub trait Scheduler: Send {
         let _ = now;
     }
 
-    /// An offer that this scheduler was shown has ended by no doing of its own.
+    /// An offer that this scheduler holds ([`Plan::hold`]) was taken back by the master.
     fn rescinded(&mut self, now: Timestamp, offer: &OfferId) {
         let _ = (now, offer);
     }
@@ -72,8 +83,16 @@ pub trait Scheduler: Send {
         Plan::new()
     }
 
+    /// Bytes from an executor of this framework; they come at most once.
+    fn message(&mut self, now: Timestamp, agent: &AgentId, executor: &ExecutorId, data: &[u8]) -> Plan {
+        let _ = (now, agent, executor, data);
+        Plan::new()
+    }
+
     /// Something this scheduler wanted was not done: its plan was impossible, or the master refused a call.
-    /// Tasks of a refused launch also get an update.
+    /// Tasks of a launch that the master refused also get an update; those of an impossible plan were never
+    /// launched and get none. Should the plan returned here be impossible too, this is called once more and
+    /// what it then returns is dropped.
     fn refused(&mut self, now: Timestamp, problem: &Problem) -> Plan {
         let _ = (now, problem);
         Plan::new()
@@ -93,6 +112,7 @@ pub trait Scheduler: Send {
 
 /// Why something a scheduler wanted was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// The plan could not have been carried out, so it was not sent.
     #[error("impossible plan: {0}")]

@@ -1,6 +1,5 @@
 //! What a scheduler wants done, as data.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lonja_model::offer::Filters;
@@ -20,7 +19,9 @@ pub(crate) enum Action {
     Launch { offers: Vec<OfferId>, tasks: Vec<TaskInfo> },
     Decline { offer: OfferId, refuse: Duration },
     Kill { task: TaskId, grace: Option<Duration> },
+    Hold { offer: OfferId, time: Duration },
     Reconcile,
+    Revive,
     Remember { tasks: Vec<(TaskId, AgentId)> },
 }
 
@@ -64,6 +65,23 @@ impl Plan {
         self
     }
 
+    /// Keep `offer` in hand for `time`, to be used by a later plan; at most [`MAX_HOLD`](crate::MAX_HOLD).
+    /// What is not used by then is declined. A held offer keeps its resources from everybody else, and the
+    /// master may take it back at any time ([`Scheduler::rescinded`](crate::Scheduler::rescinded)).
+    #[must_use]
+    pub fn hold(mut self, offer: &Offer, time: Duration) -> Self {
+        self.actions.push(Action::Hold { offer: offer.id.clone(), time });
+        self
+    }
+
+    /// Forget all refusals, so that what was declined is offered again at once: for work that has just come
+    /// in. Not needed when [`Scheduler::wants_offers`](crate::Scheduler::wants_offers) changes to yes.
+    #[must_use]
+    pub fn revive(mut self) -> Self {
+        self.actions.push(Action::Revive);
+        self
+    }
+
     /// Keep all that this plan does not use away for `refuse`; without this, 5 seconds.
     #[must_use]
     pub fn refuse_rest(mut self, refuse: Duration) -> Self {
@@ -71,7 +89,7 @@ impl Plan {
         self
     }
 
-    /// End a task; `grace` overrides the task's own.
+    /// End a task; `grace` overrides the task's own. Said to each master anew until the task has ended.
     #[must_use]
     pub fn kill(mut self, task: TaskId, grace: Option<Duration>) -> Self {
         self.actions.push(Action::Kill { task, grace });
@@ -134,6 +152,7 @@ impl Plan {
 
 /// Why a plan cannot be carried out. The step is left out, and the rest is done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// No such offer is in hand: it was answered, rescinded, or is of an earlier subscription.
     #[error("offer {0} is not in hand")]
@@ -144,6 +163,22 @@ pub enum PlanError {
     /// A launch needs at least one offer.
     #[error("a launch names no offer")]
     NoOffer,
+    /// A task says it is to run elsewhere.
+    #[error("task {task} is for agent {agent}, the offers are of agent {offered}")]
+    WrongAgent {
+        /// Which task.
+        task: TaskId,
+        /// Where it says it is to run.
+        agent: AgentId,
+        /// Whose resources these are.
+        offered: AgentId,
+    },
+    /// A task that needs nothing cannot be launched.
+    #[error("task {0} asks for no resources")]
+    NoResources(TaskId),
+    /// One launch starts at most [`MAX_TASKS`](crate::MAX_TASKS) tasks; spread them over several offers.
+    #[error("{0} tasks in one launch, of which there can be {max}", max = crate::MAX_TASKS)]
+    TooManyTasks(usize),
     /// The tasks need more than the offers hold.
     #[error("task {task} needs {needed}, the offers hold {left} for it")]
     Exceeds {
@@ -160,40 +195,4 @@ pub enum PlanError {
     /// Nothing is known of this task.
     #[error("task {0} is not known")]
     UnknownTask(TaskId),
-}
-
-/// Checks one launch against the offers in hand: all of one agent and role, and enough for the tasks.
-pub(crate) fn check_launch<'a>(
-    in_hand: &'a BTreeMap<OfferId, Offer>,
-    offers: &[OfferId],
-    tasks: &[TaskInfo],
-    in_use: impl Fn(&TaskId) -> bool,
-) -> Result<Vec<&'a Offer>, PlanError> {
-    let first = offers.first().ok_or(PlanError::NoOffer)?;
-    let mut held: Vec<&Offer> = Vec::with_capacity(offers.len());
-    let mut pool = Resources::new();
-    for id in offers {
-        let offer = in_hand.get(id).ok_or_else(|| PlanError::OfferGone(id.clone()))?;
-        if held.iter().any(|other| other.id == *id) {
-            return Err(PlanError::OfferGone(id.clone()));
-        }
-        if held.first().is_some_and(|other| (&other.agent, &other.role) != (&offer.agent, &offer.role)) {
-            return Err(PlanError::OffersDiffer(first.clone(), id.clone()));
-        }
-        pool = pool
-            .checked_add(&offer.resources)
-            .map_err(|_| PlanError::OffersDiffer(first.clone(), id.clone()))?;
-        held.push(offer);
-    }
-    for (index, task) in tasks.iter().enumerate() {
-        if in_use(&task.id) || tasks[..index].iter().any(|other| other.id == task.id) {
-            return Err(PlanError::TaskIdInUse(task.id.clone()));
-        }
-        pool = pool.checked_sub(&task.resources).ok_or_else(|| PlanError::Exceeds {
-            task: task.id.clone(),
-            needed: task.resources.clone(),
-            left: pool.clone(),
-        })?;
-    }
-    Ok(held)
 }

@@ -11,6 +11,9 @@ use lonja_model::{TaskId, Timestamp};
 /// The first wait before unanswered tasks are asked about again, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
+/// How long before tasks are asked about whose launch was refused: by then most have been told of.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Tasks named in one call, at most.
 pub(crate) const PER_CALL: usize = 500;
 
@@ -27,6 +30,17 @@ impl Reconciliation {
         self.waiting = tasks.into_iter().collect();
         self.again = (!self.waiting.is_empty()).then(|| (now + BACKOFF.0, BACKOFF.0));
         self.waiting.iter().cloned().collect()
+    }
+
+    /// Asks about these too, soon.
+    pub(crate) fn also(&mut self, now: Timestamp, tasks: impl IntoIterator<Item = TaskId>) {
+        let before = self.waiting.len();
+        self.waiting.extend(tasks);
+        if self.waiting.len() > before {
+            let soon = now + SOON;
+            let (at, backoff) = self.again.unwrap_or((soon, BACKOFF.0));
+            self.again = Some((at.min(soon), backoff));
+        }
     }
 
     /// A task was told of.

@@ -10,6 +10,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// Heartbeats that may be missed before the connection counts as dead.
 const MISSED_HEARTBEATS: u32 = 5;
 
+/// A master that promises more heartbeats than this is not held to it.
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
+
 /// How long a SUBSCRIBE may go unanswered.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -45,19 +48,26 @@ impl Subscription {
         matches!(self.link, Link::Subscribed { .. })
     }
 
+    /// Is SUBSCRIBE on its way, or about to be?
+    pub(crate) fn is_subscribing(&self) -> bool {
+        matches!(self.link, Link::Connecting | Link::Subscribing(_))
+    }
+
     pub(crate) fn connected(&mut self, now: Timestamp) {
         self.link = Link::Subscribing(now + SUBSCRIBE_TIMEOUT);
     }
 
     pub(crate) fn subscribed(&mut self, now: Timestamp, heartbeat: Duration) {
-        self.failures = 0;
-        self.link = Link::Subscribed { silent_at: now + heartbeat * MISSED_HEARTBEATS, heartbeat };
+        let heartbeat = heartbeat.max(LEAST_HEARTBEAT);
+        self.link = Link::Subscribed { silent_at: silent_at(now, heartbeat), heartbeat };
     }
 
     /// The master said something.
     pub(crate) fn heard(&mut self, now: Timestamp) {
         if let Link::Subscribed { heartbeat, .. } = self.link {
-            self.link = Link::Subscribed { silent_at: now + heartbeat * MISSED_HEARTBEATS, heartbeat };
+            // A subscription that is heard of has come to stay: one that ends as soon as it stands is a failure.
+            self.failures = 0;
+            self.link = Link::Subscribed { silent_at: silent_at(now, heartbeat), heartbeat };
         }
     }
 
@@ -85,4 +95,8 @@ impl Subscription {
             Link::Connecting | Link::Closed => None,
         }
     }
+}
+
+fn silent_at(now: Timestamp, heartbeat: Duration) -> Timestamp {
+    now + heartbeat.saturating_mul(MISSED_HEARTBEATS)
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
-use lonja_model::ids::InvalidId;
 use lonja_model::labels::Labels;
 use lonja_model::resources::{InvalidScalar, Scalar};
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
@@ -43,6 +42,7 @@ pub struct Task {
 
 /// Why a task cannot be described so.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidTask {
     /// An amount that is none.
     #[error("{what}: {why}")]
@@ -58,12 +58,6 @@ pub enum InvalidTask {
     /// A path of a volume that is not absolute.
     #[error("the host path of volume {0:?} is not absolute")]
     Volume(String),
-    /// An id that is none.
-    #[error("{0}")]
-    Id(#[from] InvalidId),
-    /// Asks for nothing.
-    #[error("a task needs at least some cpus or mem")]
-    NoResources,
 }
 
 impl Task {

@@ -1,0 +1,136 @@
+//! Calls on their way: which number is which, and what becomes of one that is refused.
+//!
+//! A call that came too fast is sent again after a pause. An ACCEPT is not: its offers are given back and
+//! its tasks asked about, since by then the scheduler may have decided otherwise.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use lonja_model::offer::Filters;
+use lonja_model::operation::{LaunchTask, Operation};
+use lonja_model::scheduler::Call;
+use lonja_model::{OfferId, TaskId, Timestamp};
+
+/// How long a call that came too fast is held back.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Calls held back at once, at most. Beyond that the connection is made anew, which settles everything.
+pub(crate) const HELD_BACK: usize = 10_000;
+
+/// What is kept of a call until it is answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Sent {
+    /// SUBSCRIBE.
+    Subscribe,
+    /// ACCEPT: its tasks may be many and large, so only their ids are kept.
+    Accept { offers: Vec<OfferId>, tasks: Vec<TaskId> },
+    /// Any other.
+    Other(Call),
+}
+
+impl Sent {
+    fn of(call: &Call) -> Self {
+        match call {
+            Call::Subscribe { .. } => Self::Subscribe,
+            Call::Accept { offers, operations, .. } => {
+                Self::Accept { offers: offers.clone(), tasks: launched(operations) }
+            }
+            Call::Teardown
+            | Call::Decline { .. }
+            | Call::Revive { .. }
+            | Call::Suppress { .. }
+            | Call::Kill { .. }
+            | Call::Acknowledge { .. }
+            | Call::Reconcile { .. }
+            | Call::Message { .. }
+            | Call::Unsupported(_) => Self::Other(call.clone()),
+        }
+    }
+
+    /// The call's name on the wire.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Subscribe | Self::Other(Call::Subscribe { .. }) => "SUBSCRIBE",
+            Self::Accept { .. } | Self::Other(Call::Accept { .. }) => "ACCEPT",
+            Self::Other(Call::Teardown) => "TEARDOWN",
+            Self::Other(Call::Decline { .. }) => "DECLINE",
+            Self::Other(Call::Revive { .. }) => "REVIVE",
+            Self::Other(Call::Suppress { .. }) => "SUPPRESS",
+            Self::Other(Call::Kill { .. }) => "KILL",
+            Self::Other(Call::Acknowledge { .. }) => "ACKNOWLEDGE",
+            Self::Other(Call::Reconcile { .. }) => "RECONCILE",
+            Self::Other(Call::Message { .. }) => "MESSAGE",
+            Self::Other(Call::Unsupported(_)) => "UNKNOWN",
+        }
+    }
+}
+
+fn launched(operations: &[Operation]) -> Vec<TaskId> {
+    let mut ids = Vec::new();
+    for operation in operations {
+        if let Operation::Launch(tasks) = operation {
+            ids.extend(tasks.iter().map(|task| match task {
+                LaunchTask::Valid(info) => info.id.clone(),
+                LaunchTask::Invalid { task, .. } => task.clone(),
+            }));
+        }
+    }
+    ids
+}
+
+/// The calls of one connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls {
+    last: u64,
+    unanswered: BTreeMap<u64, Sent>,
+    held_back: VecDeque<Call>,
+    again: Option<Timestamp>,
+}
+
+impl Calls {
+    /// The number under which `call` is sent.
+    pub(crate) fn number(&mut self, call: &Call) -> u64 {
+        self.last += 1;
+        self.unanswered.insert(self.last, Sent::of(call));
+        self.last
+    }
+
+    /// The call of this number, which has been answered.
+    pub(crate) fn take(&mut self, id: u64) -> Option<Sent> {
+        self.unanswered.remove(&id)
+    }
+
+    /// Keeps a call that came too fast; `false` if too many are kept already.
+    pub(crate) fn hold_back(&mut self, now: Timestamp, call: Call) -> bool {
+        if self.held_back.len() >= HELD_BACK {
+            return false;
+        }
+        self.held_back.push_back(call);
+        self.again.get_or_insert(now + PAUSE);
+        true
+    }
+
+    /// Gives `offers` back after the ACCEPT that named them was refused.
+    pub(crate) fn give_back(&mut self, now: Timestamp, offers: Vec<OfferId>) -> bool {
+        self.hold_back(now, Call::Decline { offers, filters: Filters::DEFAULT })
+    }
+
+    /// What was held back long enough.
+    pub(crate) fn due(&mut self, now: Timestamp) -> VecDeque<Call> {
+        if self.again.is_none_or(|at| at > now) {
+            return VecDeque::new();
+        }
+        self.again = None;
+        std::mem::take(&mut self.held_back)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        self.again
+    }
+
+    /// The connection is lost, and with it whatever was on its way. Numbers go on: an answer to an earlier
+    /// connection's call finds nothing.
+    pub(crate) fn forget(&mut self) {
+        *self = Self { last: self.last, ..Self::default() };
+    }
+}

@@ -1,0 +1,148 @@
+//! Doing what a scheduler's plan says, as far as it can be done.
+
+use lonja_model::offer::Filters;
+use lonja_model::operation::{LaunchTask, Operation};
+use lonja_model::scheduler::Call;
+use lonja_model::{AgentId, OfferId, TaskId, TaskInfo, TaskState, Timestamp};
+use std::collections::BTreeSet;
+
+use crate::check::check_launch;
+use crate::framework::Known;
+use crate::offers::MAX_HOLD;
+use crate::plan::{Action, Plan, PlanError, Stop};
+use crate::{Effects, Framework, Outcome, Problem, Scheduler};
+
+impl<S: Scheduler> Framework<S> {
+    /// Takes the plan's steps in order. A step that cannot be taken is left out and the scheduler told.
+    pub(crate) fn carry_out(&mut self, now: Timestamp, effects: &mut Effects, plan: Plan) {
+        for problem in self.try_out(now, effects, plan) {
+            self.tell(now, effects, Problem::Plan(problem));
+        }
+    }
+
+    /// Tells the scheduler what was not done, and does what it wants then. Problems of that plan are told
+    /// too, but the answer to them is not carried out: one that repeats its mistake would never end.
+    pub(crate) fn tell(&mut self, now: Timestamp, effects: &mut Effects, problem: Problem) {
+        let plan = self.scheduler.refused(now, &problem);
+        effects.problems.push(problem);
+        for problem in self.try_out(now, effects, plan) {
+            let problem = Problem::Plan(problem);
+            let _repeated = self.scheduler.refused(now, &problem);
+            effects.problems.push(problem);
+        }
+    }
+
+    fn try_out(&mut self, now: Timestamp, effects: &mut Effects, plan: Plan) -> Vec<PlanError> {
+        let filters = plan.filters();
+        let mut problems = Vec::new();
+        if self.finished {
+            return problems;
+        }
+        for action in plan.actions {
+            problems.extend(self.act(now, effects, action, filters).err());
+        }
+        if let Some(stop) = plan.stop {
+            self.stop(effects, stop);
+        }
+        problems
+    }
+
+    fn act(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Effects,
+        action: Action,
+        filters: Filters,
+    ) -> Result<(), PlanError> {
+        match action {
+            Action::Launch { offers, tasks } => {
+                let in_use = |id: &TaskId| self.tasks.contains_key(id);
+                check_launch(|id| self.offers.get(id), &offers, &tasks, in_use)?;
+                self.launch(effects, offers, tasks, filters);
+            }
+            Action::Decline { offer, refuse } => {
+                if !self.offers.take(&offer) {
+                    return Err(PlanError::OfferGone(offer));
+                }
+                self.call(effects, Call::Decline { offers: vec![offer], filters: Filters { refuse } });
+            }
+            Action::Hold { offer, time } => {
+                if !self.offers.hold(&offer, now + time.min(MAX_HOLD), filters) {
+                    return Err(PlanError::OfferGone(offer));
+                }
+            }
+            Action::Kill { task, grace } => {
+                let known = self.tasks.get_mut(&task).ok_or_else(|| PlanError::UnknownTask(task.clone()))?;
+                known.kill = Some(grace);
+                let agent = Some(known.agent.clone());
+                if self.is_subscribed() {
+                    self.call(effects, Call::Kill { task, agent, grace });
+                }
+            }
+            Action::Remember { tasks } => self.remember(now, effects, tasks),
+            Action::Reconcile => {
+                // Without a subscription the next one begins with just this.
+                if self.is_subscribed() {
+                    let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());
+                    self.ask(effects, tasks);
+                }
+            }
+            Action::Revive => {
+                if self.is_subscribed() && self.scheduler.wants_offers() {
+                    self.call(effects, Call::Revive { roles: BTreeSet::new() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(
+        &mut self,
+        effects: &mut Effects,
+        offers: Vec<OfferId>,
+        tasks: Vec<TaskInfo>,
+        filters: Filters,
+    ) {
+        for offer in &offers {
+            self.offers.take(offer);
+        }
+        for task in &tasks {
+            self.tasks.insert(task.id.clone(), Known::new(task.agent.clone(), TaskState::Staging));
+        }
+        let tasks = tasks.into_iter().map(|task| LaunchTask::Valid(Box::new(task))).collect();
+        let operations = vec![Operation::Launch(tasks)];
+        self.call(effects, Call::Accept { offers, operations, filters });
+    }
+
+    fn remember(&mut self, now: Timestamp, effects: &mut Effects, tasks: Vec<(TaskId, AgentId)>) {
+        let mut new = Vec::new();
+        for (task, agent) in tasks {
+            if !self.tasks.contains_key(&task) {
+                self.tasks.insert(task.clone(), Known::new(agent, TaskState::Staging));
+                new.push(task);
+            }
+        }
+        if !new.is_empty() && self.is_subscribed() {
+            self.reconciliation.begin(now, self.tasks.keys().cloned());
+            self.ask(effects, new);
+        }
+    }
+
+    /// Carries a stop out: now if it can be, else as soon as the subscription stands.
+    fn stop(&mut self, effects: &mut Effects, stop: Stop) {
+        if self.stopping == Some(Stop::TearDown) {
+            // Said already; who tears down does not leave instead.
+            return;
+        }
+        self.stopping = Some(stop);
+        match stop {
+            Stop::TearDown if self.is_subscribed() => self.call(effects, Call::Teardown),
+            // A master may just be giving it an id; then there is something to tear down.
+            Stop::TearDown if self.id.is_none() && !self.subscription.is_subscribing() => {
+                self.finish(effects, Outcome::TornDown);
+            }
+            Stop::TearDown => {}
+            Stop::Leave => self.finish(effects, Outcome::Left { framework: self.id.clone() }),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What the master says, and how it answers.
+
+use std::time::Duration;
+
+use lonja_model::scheduler::{Call, CallResult, Event as MasterEvent, MasterInfo, Refusal, RefusalCode};
+use lonja_model::{FrameworkId, Offer, TaskState, TaskStatus, Timestamp};
+
+use crate::calls::Sent;
+use crate::framework::Known;
+use crate::plan::Stop;
+use crate::{Effects, Framework, Outcome, Problem, Scheduler};
+
+impl<S: Scheduler> Framework<S> {
+    pub(crate) fn received(&mut self, now: Timestamp, effects: &mut Effects, event: MasterEvent) {
+        match event {
+            MasterEvent::Subscribed { framework, heartbeat, master } => {
+                self.subscribed(now, effects, framework, heartbeat, &master);
+            }
+            MasterEvent::Error(why) => self.ended(effects, why),
+            // The connection was given up meanwhile: what still comes by it no longer counts.
+            _ if !self.is_subscribed() => {}
+            MasterEvent::Heartbeat => {}
+            MasterEvent::Offers(offers) => self.offered(now, effects, &offers),
+            MasterEvent::Rescind(offer) => {
+                if self.offers.take(&offer) {
+                    self.scheduler.rescinded(now, &offer);
+                }
+            }
+            MasterEvent::Update(status) => self.updated(now, effects, &status),
+            MasterEvent::Message { agent, executor, data } => {
+                let plan = self.scheduler.message(now, &agent, &executor, &data);
+                self.carry_out(now, effects, plan);
+            }
+            MasterEvent::Failure { agent, executor, .. } => {
+                if executor.is_none() {
+                    let plan = self.scheduler.agent_lost(now, &agent);
+                    self.carry_out(now, effects, plan);
+                }
+            }
+        }
+    }
+
+    fn subscribed(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Effects,
+        framework: FrameworkId,
+        heartbeat: Duration,
+        master: &MasterInfo,
+    ) {
+        self.id = Some(framework.clone());
+        self.subscription.subscribed(now, heartbeat);
+        self.offers.drop_all();
+        if self.stopping == Some(Stop::TearDown) {
+            return self.call(effects, Call::Teardown);
+        }
+        if std::mem::take(&mut self.earlier_run) {
+            self.call(effects, Call::Reconcile { tasks: Vec::new() });
+        }
+        let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());
+        self.ask(effects, tasks);
+        let kills = self.tasks.iter().filter_map(|(task, known)| {
+            Some(Call::Kill { task: task.clone(), agent: Some(known.agent.clone()), grace: known.kill? })
+        });
+        for kill in kills.collect::<Vec<_>>() {
+            self.call(effects, kill);
+        }
+        let plan = self.scheduler.subscribed(now, &framework, master);
+        self.carry_out(now, effects, plan);
+    }
+
+    fn offered(&mut self, now: Timestamp, effects: &mut Effects, offers: &[Offer]) {
+        if self.is_stopping() {
+            // They go back with the framework.
+            return;
+        }
+        self.offers.put(offers);
+        let plan = self.scheduler.offers(now, offers);
+        let filters = plan.filters();
+        self.carry_out(now, effects, plan);
+        if self.finished {
+            return;
+        }
+        let offers = self.offers.take_rest();
+        if !offers.is_empty() {
+            self.call(effects, Call::Decline { offers, filters });
+        }
+    }
+
+    fn updated(&mut self, now: Timestamp, effects: &mut Effects, status: &TaskStatus) {
+        // UNREACHABLE settles nothing: a master that never saw the task says so of any task on a silent agent,
+        // and has nothing to tell when that agent returns without it.
+        if status.state != TaskState::Unreachable {
+            self.reconciliation.answered(&status.task);
+        }
+        let mut plan = None;
+        if status.update.is_none_or(|update| self.seen.note(update)) {
+            self.note_state(status);
+            plan = Some(self.scheduler.update(now, status));
+        }
+        // Before the plan: an id may be launched anew only after its end is acknowledged, and a plan may end
+        // the framework.
+        if let (Some(update), Some(agent)) = (status.update, status.agent.clone()) {
+            self.call(effects, Call::Acknowledge { agent, task: status.task.clone(), update });
+        }
+        if let Some(plan) = plan {
+            self.carry_out(now, effects, plan);
+        }
+    }
+
+    fn note_state(&mut self, status: &TaskStatus) {
+        if status.state.is_terminal() {
+            self.tasks.remove(&status.task);
+        } else if let Some(known) = self.tasks.get_mut(&status.task) {
+            known.state = status.state;
+        } else if let Some(agent) = status.agent.clone() {
+            // Launched by an earlier run of this framework.
+            self.tasks.insert(status.task.clone(), Known::new(agent, status.state));
+        }
+    }
+
+    pub(crate) fn answered(&mut self, now: Timestamp, effects: &mut Effects, id: u64, result: CallResult) {
+        let Some(sent) = self.calls.take(id) else { return };
+        match (sent, result) {
+            (Sent::Other(Call::Teardown), Ok(())) => self.finish(effects, Outcome::TornDown),
+            (_, Ok(())) => {}
+            (Sent::Subscribe, Err(refusal)) => self.not_subscribed(now, effects, refusal),
+            (sent, Err(refusal)) => self.refused(now, effects, sent, refusal),
+        }
+    }
+
+    fn not_subscribed(&mut self, now: Timestamp, effects: &mut Effects, refusal: Refusal) {
+        match refusal.code {
+            RefusalCode::NotLeader | RefusalCode::RateLimited => self.reconnect(now, effects),
+            RefusalCode::InvalidArgument
+            | RefusalCode::NotSubscribed
+            | RefusalCode::NotFound
+            | RefusalCode::Conflict
+            | RefusalCode::Unsupported => self.ended(effects, refusal.message),
+        }
+    }
+
+    /// A call was refused. One that came too fast is sent again; a lost ACCEPT is cleared away.
+    fn refused(&mut self, now: Timestamp, effects: &mut Effects, sent: Sent, refusal: Refusal) {
+        let call = sent.name();
+        let too_fast = refusal.code == RefusalCode::RateLimited;
+        match sent {
+            Sent::Accept { offers, tasks } => {
+                if !self.calls.give_back(now, offers) {
+                    return self.reconnect(now, effects);
+                }
+                // Told already of most; of the others nobody tells unless asked.
+                let open = tasks.into_iter().filter(|task| self.tasks.contains_key(task));
+                self.reconciliation.also(now, open);
+            }
+            Sent::Other(call) if too_fast => {
+                if !self.calls.hold_back(now, call) {
+                    self.reconnect(now, effects);
+                }
+                return;
+            }
+            // The update was acknowledged before, or its agent is away and will send it again.
+            Sent::Other(Call::Acknowledge { .. }) => return,
+            Sent::Other(Call::Teardown) => return self.reconnect(now, effects),
+            Sent::Other(_) | Sent::Subscribe => {}
+        }
+        self.tell(now, effects, Problem::Refused { call, refusal });
+    }
+
+    fn ended(&mut self, effects: &mut Effects, why: String) {
+        if self.stopping == Some(Stop::TearDown) {
+            return self.finish(effects, Outcome::TornDown);
+        }
+        let why = match why.as_str() {
+            "Framework failed over" => {
+                format!("{why}: another instance has subscribed with this framework's id; run one at a time")
+            }
+            _ => why,
+        };
+        self.finish(effects, Outcome::EndedByMaster { why });
+    }
+}

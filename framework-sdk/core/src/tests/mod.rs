@@ -1,0 +1,10 @@
+//! The library seen from both of its sides.
+
+pub(crate) mod fixture;
+
+mod launches;
+mod offers;
+mod properties;
+mod subscription;
+mod tasks;
+mod updates;
