@@ -8,6 +8,7 @@ use std::time::Duration;
 use lonja_agent_core as core;
 use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
 use lonja_model::container::Program;
+use lonja_model::resources::Scalar;
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 
@@ -22,6 +23,12 @@ use crate::sandbox::Sandboxes;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const MIB: u64 = 1 << 20;
+
+/// What a task may use that asks for less memory, or for none. Source: Mesos, the least of its memory limits.
+const LEAST_MEMORY: Scalar = match Scalar::from_units(32) {
+    Some(mib) => mib,
+    None => Scalar::ZERO,
+};
 
 /// Launches, ends and finds containers for the driver.
 pub(crate) struct Containers {
@@ -69,10 +76,13 @@ impl Containers {
         let failed = |message: String| Launched::Failed { reason: LaunchFailure::Container, message };
         let path = self.sandboxes.path(&order.framework, &order.task.id, &order.container);
         self.paths().insert(order.container.clone(), path.clone());
-        if let Err(error) = self.sandboxes.create(&path, order.user.as_deref()) {
-            return failed(format!("cannot make the sandbox: {error}"));
-        }
-        let spec = match self.spec(order, path, agent, endpoint) {
+        // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
+        let prepared = tokio::task::block_in_place(|| {
+            let made = self.sandboxes.create(&path, order.user.as_deref());
+            made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
+            self.spec(order, path, agent, endpoint)
+        });
+        let spec = match prepared {
             Ok(spec) => spec,
             Err(message) => return failed(message),
         };
@@ -116,7 +126,7 @@ impl Containers {
         let memory = match task.limits.get("mem") {
             Some(Limit::Amount(mib)) => Some(*mib),
             Some(Limit::Infinite) => None,
-            None => Some(task.resources.scalar("mem")).filter(|mib| mib.thousandths() > 0),
+            None => Some(task.resources.scalar("mem").max(LEAST_MEMORY)),
         };
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
@@ -168,7 +178,7 @@ impl Containers {
         }
         let path = self.paths().remove(container);
         if let Some(path) = path {
-            self.sandboxes.ended(path);
+            tokio::task::block_in_place(|| self.sandboxes.ended(path));
         }
     }
 

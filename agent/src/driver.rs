@@ -32,6 +32,8 @@ pub(crate) struct Driver {
     link: MasterLink,
     /// Where messages for the master go, and the number of the link.
     master: Option<(u64, mpsc::Sender<FromAgent>)>,
+    /// The number of a link that was found broken while sending.
+    broken: Option<u64>,
     /// For each container in use, whether it has ended.
     ended: BTreeMap<ContainerId, watch::Sender<bool>>,
 }
@@ -56,6 +58,7 @@ impl Driver {
             handle: handle.clone(),
             link,
             master: None,
+            broken: None,
             ended: BTreeMap::new(),
         };
         (handle, driver)
@@ -93,6 +96,13 @@ impl Driver {
                 effects.append(self.agent.handle(self.clock.now(), Event::Tick));
             }
             self.perform(effects).await?;
+            if let Some(number) = self.broken.take()
+                && let Some(event) = self.event_of(Input::LinkDown(number))
+            {
+                let effects = self.agent.handle(self.clock.now(), event);
+                self.perform(effects).await?;
+                self.link.connect();
+            }
         }
     }
 
@@ -203,11 +213,11 @@ impl Driver {
 
     /// A master that does not keep up is left, and found again with everything told anew.
     fn send(&mut self, messages: Vec<FromAgent>) {
-        let Some((_, sender)) = &self.master else { return };
+        let Some((number, sender)) = &self.master else { return };
         for message in messages {
             if sender.try_send(message).is_err() {
-                tracing::warn!("the master does not keep up, connecting anew");
-                self.link.connect();
+                tracing::warn!("the master does not keep up, or the link broke: connecting anew");
+                self.broken = Some(*number);
                 return;
             }
         }

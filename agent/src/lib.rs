@@ -84,8 +84,8 @@ pub enum AgentError {
     /// Containers cannot be found again.
     #[error("cannot recover the containers of this agent")]
     Recover(#[from] ContainerizerError),
-    /// The master will not have this agent.
-    #[error("the master refused this agent for good: {0}")]
+    /// The agent cannot go on with this master.
+    #[error("{0}")]
     Refused(String),
     /// The server stopped by itself.
     #[error("the server stopped")]
@@ -104,8 +104,8 @@ pub struct Running {
     server: JoinHandle<Result<(), AgentError>>,
 }
 
-/// Starts an agent: opens its checkpoints, finds its containers again, listens, and connects to the master
-/// in the background. When this returns, the agent serves its own API.
+/// Starts an agent: opens its checkpoints and listens. When this returns, the agent serves its own API; it
+/// finds its containers again and connects to the master in the background.
 ///
 /// `launcher` is borrowed: dropping it does not end tasks unless it is ephemeral.
 pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, AgentError> {
@@ -123,7 +123,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let listener =
         TcpListener::bind(address).await.map_err(|source| AgentError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| AgentError::Listen { address, source })?;
-    let hostname = config.hostname.clone().unwrap_or_else(|| address.ip().to_string());
+    let hostname = config.hostname.clone().unwrap_or_else(|| own_name(address));
     let info = lonja_model::AgentInfo { hostname, port: address.port(), ..config.info.clone() };
     if let Some(identity) = &checkpoint.identity {
         lonja_agent_core::compatible(&identity.info, &info, config.reconfiguration)?;
@@ -147,6 +147,15 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
     let server = tokio::spawn(api::serve(listener, handle.clone(), layout.what_is_enforced(), stopped));
     Ok(Running { address, handle, stop, driver, server })
+}
+
+/// What others may reach an address by: itself, or this host's name if it stands for all of the host's addresses.
+fn own_name(address: SocketAddr) -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    match name {
+        Some(name) if address.ip().is_unspecified() => name,
+        _ => address.ip().to_string(),
+    }
 }
 
 /// Says once what this host does not enforce, or refuses to start.
@@ -215,8 +224,8 @@ impl Running {
     /// Waits until it has stopped, by request or by failure.
     pub async fn stopped(mut self) -> Result<(), AgentError> {
         let result = tokio::select! {
-            result = &mut self.driver => result?,
-            result = &mut self.server => result?,
+            result = &mut self.driver => result.map_err(Into::into).flatten(),
+            result = &mut self.server => result.map_err(Into::into).flatten(),
         };
         self.stop.send_replace(true);
         for part in [&mut self.driver, &mut self.server] {

@@ -16,8 +16,8 @@ use tonic::transport::{Channel, Endpoint};
 use crate::containers::chain;
 use crate::handle::{Handle, Input};
 
-/// Messages that may wait for the master.
-const QUEUE: usize = 4_096;
+/// Messages that may wait for the master: one for each task that an agent takes at most, and room.
+const QUEUE: usize = 16_384;
 
 /// The largest message either way, in bytes: an agent that comes back tells of all its tasks at once.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;

@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! - Only the innermost folder belongs to the task's user; those above are the agent's.
-//! - Ended sandboxes are kept for a week, at most a thousand of them, the oldest going first.
+//! - Ended sandboxes are kept for a week, at most a thousand of them, the oldest going first; they are looked at
+//!   when the agent starts and whenever a task ends.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;

@@ -328,7 +328,7 @@ pub(crate) enum SimCommand {
         /// How many seeds.
         #[arg(long, default_value_t = 100)]
         seeds: u64,
-        /// The first seed; without --seeds, the only one.
+        /// The first seed; the others follow.
         #[arg(long)]
         seed: Option<u64>,
     },

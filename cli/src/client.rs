@@ -39,6 +39,8 @@ impl Client {
 
     /// Connects to the master at `url`, trying for `wait`; says so if it takes longer than a moment.
     pub(crate) async fn connect_within(url: &str, wait: Duration) -> anyhow::Result<Self> {
+        Endpoint::from_shared(url.to_owned())
+            .with_context(|| format!("{url:?} is not the address of a master; write http://host:port"))?;
         let started = Instant::now();
         let mut said = false;
         loop {
@@ -90,7 +92,7 @@ impl Client {
         Ok(())
     }
 
-    /// The task of this id: of `framework`, or the only one, or the newest one alive.
+    /// The task of this id: of `framework`, or the only one alive, or the only one that has ended.
     pub(crate) async fn find_task(
         &mut self,
         task: &str,
@@ -130,7 +132,8 @@ impl Client {
 
 /// A connection to the agent at this address.
 pub(crate) async fn connect_agent(hostname: &str, port: i32) -> anyhow::Result<AgentApiClient<Channel>> {
-    let address = format!("http://{hostname}:{port}");
+    let host = if hostname.contains(':') { format!("[{hostname}]") } else { hostname.to_owned() };
+    let address = format!("http://{host}:{port}");
     let endpoint = Endpoint::from_shared(address.clone())?.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
     let channel = endpoint.connect().await.with_context(|| format!("cannot reach the agent at {address}"))?;
     Ok(AgentApiClient::new(channel))

@@ -13,6 +13,7 @@ use lonja_agent::{Config as AgentConfig, HostPaths, detect};
 use lonja_master::{Config as MasterConfig, StoreKind};
 use lonja_model::attributes::Attributes;
 use lonja_model::{AgentInfo, Resources};
+use tokio::task::JoinSet;
 
 use crate::args::{BenchCommand, Command, Lonja};
 
@@ -77,8 +78,12 @@ pub(crate) struct Shape<'a> {
 
 /// A master and its agents in this process.
 pub(crate) struct Cluster {
-    pub(crate) master: lonja_master::Running,
-    pub(crate) agents: Vec<lonja_agent::Running>,
+    url: String,
+    agents: Vec<SocketAddr>,
+    stop_agents: Vec<lonja_agent::Stopper>,
+    stop_master: lonja_master::Stopper,
+    /// The daemons, each until it has stopped.
+    running: JoinSet<anyhow::Result<()>>,
 }
 
 impl Cluster {
@@ -88,47 +93,70 @@ impl Cluster {
             if shape.durable { StoreKind::WorkDir(shape.work_dir.join("master")) } else { StoreKind::Memory };
         let config = MasterConfig { listen: shape.listen, hostname: None, store, core: Default::default() };
         let master = lonja_master::start(config).await.context("the master cannot start")?;
-        let mut agents = Vec::with_capacity(usize::from(shape.agents));
+        let handle = master.handle().clone();
+        let address = master.address();
+        let mut cluster = Self {
+            url: format!("http://{address}"),
+            agents: Vec::new(),
+            stop_agents: Vec::new(),
+            stop_master: master.stopper(),
+            running: JoinSet::new(),
+        };
+        cluster.running.spawn(async move { master.stopped().await.context("the master stopped") });
         for index in 0..shape.agents {
-            let config = agent_config(&shape, index, master.address())?;
+            let config = agent_config(&shape, index, address)?;
             let agent = lonja_agent::start(config, launcher).await;
-            agents.push(agent.with_context(|| format!("agent {} cannot start", index + 1))?);
+            let agent = agent.with_context(|| format!("agent {} cannot start", index + 1))?;
+            cluster.agents.push(agent.address());
+            cluster.stop_agents.push(agent.stopper());
+            let name = index + 1;
+            cluster
+                .running
+                .spawn(async move { agent.stopped().await.with_context(|| format!("agent {name} stopped")) });
         }
-        let cluster = Self { master, agents };
-        tokio::time::timeout(READY, cluster.registered()).await.context("the agents do not register")??;
+        let registered = registered(&handle, cluster.agents.len());
+        tokio::time::timeout(READY, registered).await.context("the agents do not register")??;
         Ok(cluster)
     }
 
-    /// Resolves when every agent is in the cluster.
-    async fn registered(&self) -> anyhow::Result<()> {
-        let (mut snapshot, mut changes) = self.master.handle().watch().await?;
-        loop {
-            let connected = snapshot.agents.iter().filter(|agent| agent.is_connected()).count();
-            if connected >= self.agents.len() {
-                return Ok(());
-            }
-            changes.recv().await?;
-            snapshot = self.master.handle().snapshot().await?;
-        }
-    }
-
     /// The master's address as a URL.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.master.address())
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
-    /// Stops agents, then the master, and waits for both.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        for agent in &self.agents {
-            agent.stop();
+    /// The agents' addresses.
+    pub(crate) fn agents(&self) -> &[SocketAddr] {
+        &self.agents
+    }
+
+    /// Resolves when one of the daemons has stopped by itself, with why.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        match self.running.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => anyhow::Error::new(error).context("a daemon ended unexpectedly"),
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a daemon of the cluster stopped"),
         }
-        for agent in self.agents {
-            agent.stopped().await?;
+    }
+
+    /// Stops agents and master, and waits for all of them.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop_agents.iter().for_each(lonja_agent::Stopper::stop);
+        self.stop_master.stop();
+        while let Some(stopped) = self.running.join_next().await {
+            stopped.context("a daemon ended unexpectedly")??;
         }
-        self.master.stop();
-        self.master.stopped().await?;
         Ok(())
     }
+}
+
+/// Resolves when so many agents are connected.
+async fn registered(master: &lonja_master::Handle, agents: usize) -> anyhow::Result<()> {
+    let (mut snapshot, mut changes) = master.watch().await?;
+    while snapshot.agents.iter().filter(|agent| agent.is_connected()).count() < agents {
+        changes.recv().await?;
+        snapshot = master.snapshot().await?;
+    }
+    Ok(())
 }
 
 fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Result<AgentConfig> {
@@ -138,7 +166,12 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         None => detect::share(detect::host(shape.work_dir), number, u64::from(shape.agents))?,
     };
     // With a free port for the master, the agents take free ones too.
-    let port = if shape.listen.port() == 0 { 0 } else { shape.listen.port() + 1 + index };
+    let port = match shape.listen.port() {
+        0 => 0,
+        port => port
+            .checked_add(1 + index)
+            .context("--listen: no port is left for the agents; choose a lower one")?,
+    };
     Ok(AgentConfig {
         listen: SocketAddr::new(shape.listen.ip(), port),
         hostname: None,

@@ -1,5 +1,7 @@
 //! The driver against a master made of a few lines, over real sockets on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

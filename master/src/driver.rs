@@ -92,6 +92,18 @@ impl Driver {
                 effects.append(self.master.handle(self.clock.now(), Event::Tick));
             }
             self.perform(effects).await?;
+            // To tell of one that was cut off may cut off another.
+            loop {
+                let cut = self.connections.take_cut();
+                if cut.is_empty() {
+                    break;
+                }
+                let mut effects = Effects::default();
+                for event in cut {
+                    effects.append(self.master.handle(self.clock.now(), event));
+                }
+                self.perform(effects).await?;
+            }
             self.show(waiting);
         }
     }

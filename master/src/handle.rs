@@ -9,7 +9,7 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, ToFramework};
+use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, ToFramework};
 
 /// What waits for the driver, at most.
 pub(crate) const INBOX: usize = 16_384;
@@ -19,9 +19,9 @@ pub(crate) enum Input {
     /// For the core.
     Core(Event),
     /// A framework's stream opens.
-    StreamOpened(StreamId, mpsc::Sender<ToFramework>),
+    StreamOpened(StreamId, Peer<ToFramework>),
     /// An agent's link opens.
-    LinkOpened(LinkId, mpsc::Sender<ToAgent>),
+    LinkOpened(LinkId, Peer<ToAgent>),
     /// An operator's command, and where its answer goes.
     Command(RequestId, OperatorCommand, oneshot::Sender<CallResult>),
     /// Is anybody there?
@@ -47,6 +47,18 @@ pub struct FrameworkStream {
     pub queue: mpsc::Receiver<ToFramework>,
     /// For answers that the door itself gives, to calls that cannot be read; it does not keep the stream open.
     pub answers: mpsc::WeakSender<ToFramework>,
+    /// Resolves when the master has closed it.
+    pub closed: oneshot::Receiver<()>,
+}
+
+/// An agent's link as its door has it.
+pub struct AgentLink {
+    /// Its name.
+    pub id: LinkId,
+    /// What goes out on it.
+    pub queue: mpsc::Receiver<ToAgent>,
+    /// Resolves when the master has closed it.
+    pub closed: oneshot::Receiver<()>,
 }
 
 /// The master has stopped.
@@ -72,8 +84,9 @@ impl Handle {
         let id = StreamId(self.next());
         let (sender, queue) = mpsc::channel(FRAMEWORK_QUEUE);
         let answers = sender.downgrade();
-        self.put(Input::StreamOpened(id, sender)).await?;
-        Ok(FrameworkStream { id, queue, answers })
+        let (open, closed) = oneshot::channel();
+        self.put(Input::StreamOpened(id, Peer { queue: sender, _open: open })).await?;
+        Ok(FrameworkStream { id, queue, answers, closed })
     }
 
     /// Makes a call on a stream. Its answer comes on the stream.
@@ -92,12 +105,13 @@ impl Handle {
         self.put(Input::Core(Event::StreamClosed { stream })).await
     }
 
-    /// Opens an agent's link. When the receiver ends, the master has closed it.
-    pub async fn open_link(&self) -> Result<(LinkId, mpsc::Receiver<ToAgent>), Stopped> {
-        let link = LinkId(self.next());
-        let (sender, receiver) = mpsc::channel(AGENT_QUEUE);
-        self.put(Input::LinkOpened(link, sender)).await?;
-        Ok((link, receiver))
+    /// Opens an agent's link. When its queue ends, the master has closed it.
+    pub async fn open_link(&self) -> Result<AgentLink, Stopped> {
+        let id = LinkId(self.next());
+        let (sender, queue) = mpsc::channel(AGENT_QUEUE);
+        let (open, closed) = oneshot::channel();
+        self.put(Input::LinkOpened(id, Peer { queue: sender, _open: open })).await?;
+        Ok(AgentLink { id, queue, closed })
     }
 
     /// Hands on what an agent says.

@@ -133,7 +133,7 @@ impl Running {
     /// Waits until it has stopped, by request or by failure.
     pub async fn stopped(mut self) -> Result<(), MasterError> {
         let result = tokio::select! {
-            result = &mut self.driver => result?,
+            result = &mut self.driver => result.map_err(Into::into).flatten(),
             result = &mut self.server => {
                 result?.and(match tokio::time::timeout(config::STOP_TIMEOUT, &mut self.driver).await {
                     Ok(driver) => driver?,

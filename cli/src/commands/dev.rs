@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::asked_to_stop;
+use super::Signals;
 use crate::args::Dev;
 use crate::dev::{Cluster, Prepared, Shape};
 use crate::output;
@@ -24,18 +24,25 @@ pub(crate) async fn run(dev: Dev, prepared: &Prepared) -> anyhow::Result<ExitCod
         durable: true,
     };
     let launcher = prepared.launcher.as_ref().context("a dev cluster needs a launcher")?;
-    let cluster = Cluster::start(shape, launcher).await?;
-    let url = cluster.url();
+    let mut signals = Signals::new()?;
+    let mut cluster = Cluster::start(shape, launcher).await?;
+    let url = cluster.url().to_owned();
     let mut lines = vec![format!("lonja dev: master at {url}")];
-    for (index, agent) in cluster.agents.iter().enumerate() {
-        lines.push(format!("           agent {} at http://{}", index + 1, agent.address()));
+    for (index, address) in cluster.agents().iter().enumerate() {
+        lines.push(format!("           agent {} at http://{address}", index + 1));
     }
     let elsewhere =
         if url == crate::args::DEFAULT_MASTER { String::new() } else { format!(" --master {url}") };
     lines.push(format!("try elsewhere: lonja agents{elsewhere}; lonja run{elsewhere} -- hostname"));
     lines.push("Ctrl-C ends the cluster and its tasks".to_owned());
     output::print_lines(&lines);
-    asked_to_stop().await?;
-    cluster.stop().await?;
-    Ok(ExitCode::SUCCESS)
+    let failure = tokio::select! {
+        () = signals.asked() => None,
+        error = cluster.failed() => Some(error),
+    };
+    let stopped = cluster.stop().await;
+    match failure {
+        Some(error) => Err(error),
+        None => stopped.map(|()| ExitCode::SUCCESS),
+    }
 }

@@ -59,7 +59,8 @@ async fn copy(
     let response = agent.logs(request).await.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
     let mut chunks = response.into_inner();
     while let Some(LogChunk { data, end, .. }) = chunks.message().await.context("the log broke off")? {
-        if let Err(error) = to.write_all(&data).and_then(|()| to.flush()) {
+        // Whoever reads may be slow: the other tasks of this process go on.
+        if let Err(error) = tokio::task::block_in_place(|| to.write_all(&data).and_then(|()| to.flush())) {
             // Nobody reads any more.
             return if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) };
         }

@@ -13,6 +13,7 @@ mod sim;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Command, Lonja};
 use crate::dev::Prepared;
@@ -52,11 +53,11 @@ pub(crate) async fn until_stopped<E: Into<anyhow::Error>>(
     stop: impl FnOnce(),
     stopped: impl Future<Output = Result<(), E>>,
 ) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new()?;
     let mut stopped = std::pin::pin!(stopped);
     tokio::select! {
         result = &mut stopped => result.map_err(Into::into)?,
-        asked = asked_to_stop() => {
-            asked?;
+        () = signals.asked() => {
             stop();
             stopped.await.map_err(Into::into)?;
         }
@@ -64,14 +65,23 @@ pub(crate) async fn until_stopped<E: Into<anyhow::Error>>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Resolves when somebody asks the process to end: SIGTERM or Ctrl-C.
-pub(crate) async fn asked_to_stop() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Those who ask this process to end: SIGTERM or Ctrl-C. Made once, so that none is missed.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over from now on.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Resolves when somebody asks.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

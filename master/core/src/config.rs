@@ -17,6 +17,9 @@ pub struct Config {
     pub max_missed_pings: u32,
     /// How long the master waits after its start for agents it knows. Mesos: 10 min.
     pub agent_reregister_timeout: Duration,
+    /// After its start the master gives a framework that was connected at least this long to come back, be its
+    /// failover timeout ever so short: the framework did not go, the master did.
+    pub framework_return: Duration,
     /// How often each framework hears from the master. Mesos: 15 s.
     pub heartbeat_interval: Duration,
     /// Changes within this time are allocated together.
@@ -65,6 +68,7 @@ impl Default for Config {
             ping_interval: Duration::from_secs(15),
             max_missed_pings: 5,
             agent_reregister_timeout: Duration::from_secs(600),
+            framework_return: Duration::from_secs(60),
             heartbeat_interval: Duration::from_secs(15),
             allocation_window: Duration::from_millis(5),
             offer_timeout: Some(Duration::from_secs(60)),

@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Heartbeat(FrameworkId),
     /// A framework's failover timeout passes.
     FrameworkRemoval(FrameworkId),
+    /// What is left of an absent framework's failover timeout is stored anew.
+    StoreTimeLeft(FrameworkId),
     /// An offer has not been answered.
     OfferExpiry(OfferId),
     /// The allocation window closes.

@@ -206,6 +206,9 @@ impl Master {
                 Timer::FrameworkRemoval(framework) => {
                     subscription::remove(state, effects, now, &framework, "its failover timeout has passed");
                 }
+                Timer::StoreTimeLeft(framework) => {
+                    subscription::store_time_left(state, effects, now, &framework)
+                }
                 Timer::OfferExpiry(offer) => offers::expire(state, effects, now, &offer),
                 Timer::Allocate => allocation::allocate(state, effects, now),
                 Timer::RegistryGc => registry::collect(state, effects, now),

@@ -121,8 +121,8 @@ fn unreachable(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Ag
     }
     state.allocator.remove_agent(id);
     state.counters.agents_unreachable += 1;
-    let streams: BTreeSet<_> =
-        state.frameworks.iter().filter_map(|(_, framework)| framework.stream).collect();
+    let owners: BTreeSet<_> = state.tasks.on_agent(id).into_iter().map(|(framework, _)| framework).collect();
+    let streams = owners.iter().filter_map(|owner| state.frameworks.get(owner)?.stream);
     for stream in streams {
         effects.framework(stream, Event::Failure { agent: id.clone(), executor: None, status: None });
     }

@@ -212,7 +212,6 @@ fn launch(
         container: None,
         since: now,
     });
-    state.history.task_returned(framework, &info.id);
     state.tasks.insert(record.clone());
     state.counters.tasks_launched += 1;
     effects.publish.push(ClusterEvent::TaskAdded(record));

@@ -18,7 +18,7 @@ use crate::agents::{Agent, Presence};
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, LinkId, Outbound};
 use crate::tasks::Task;
-use crate::{State, liveness, offers, registry, snapshot, updates, validate};
+use crate::{State, liveness, offers, registry, snapshot, subscription, updates, validate};
 
 /// Everything that an agent says comes through here.
 pub(crate) fn message(
@@ -91,9 +91,7 @@ fn register(
     if let Err(reason) = validate::agent(&info) {
         return refuse(effects, link, reason, true);
     }
-    if state.agents.len() >= state.config.max_agents {
-        let reason =
-            format!("this master knows {} agents and takes no more; see --max-agents", state.agents.len());
+    if let Some(reason) = full(state) {
         return refuse(effects, link, reason, false);
     }
     let number = state.agents.next_number();
@@ -132,8 +130,11 @@ fn reregister(
     frameworks: Vec<(FrameworkId, FrameworkInfo)>,
 ) {
     let info = AgentInfo { id: Some(id.clone()), ..info };
-    if let Err(reason) = validate::agent(&info) {
+    if let Err(reason) = validate::agent(&info).and_then(|()| validate::reported(&id, &reported)) {
         return refuse(effects, link, reason, true);
+    }
+    if let Some(reason) = unheard_of(state, &id) {
+        return refuse(effects, link, reason, false);
     }
     let before = state.agents.get(&id).map(|agent| (agent.presence, agent.info.clone()));
     match &before {
@@ -154,7 +155,8 @@ fn reregister(
         Some(_) | None => {}
     }
     registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
-    return_to_allocator(state, &id, before.as_ref().map(|(presence, _)| *presence), &info);
+    // Known or not: what it holds stays charged, what it says of itself is new.
+    state.allocator.add_agent(id.clone(), info.resources.clone(), facts_of(&info));
     take_back(state, now, link, &id, info, version);
     if let Some((Presence::Connected(old), _)) = before {
         offers::rescind_on(state, effects, now, &id);
@@ -170,6 +172,26 @@ fn reregister(
     publish_added(state, effects, &id);
 }
 
+/// An id that this master does not know may come from an older registry; why not, if it cannot.
+fn unheard_of(state: &State, id: &AgentId) -> Option<String> {
+    if state.agents.get(id).is_some() {
+        return None;
+    }
+    if id.as_str().starts_with(&format!("{}-", state.me.id)) {
+        return Some(format!(
+            "this master has never given the id {id}; remove the work dir to register anew"
+        ));
+    }
+    full(state)
+}
+
+/// Why no more agents are taken, if none are.
+fn full(state: &State) -> Option<String> {
+    let known = state.agents.len();
+    (known >= state.config.max_agents)
+        .then(|| format!("this master knows {known} agents and takes no more; see --max-agents"))
+}
+
 fn facts_of(info: &AgentInfo) -> lonja_allocator::AgentFacts {
     lonja_allocator::AgentFacts { attributes: info.attributes.clone(), domain: info.domain.clone() }
 }
@@ -178,20 +200,6 @@ fn facts_of(info: &AgentInfo) -> lonja_allocator::AgentFacts {
 fn charge(state: &mut State, agent: &AgentId, framework: &FrameworkId, role: &Role, resources: &Resources) {
     let charged = state.allocator.charge(agent, framework, role, resources);
     charged.expect("an agent that comes back is known to the allocator");
-}
-
-/// The allocator knows an agent from its registration on, until it is unreachable.
-fn return_to_allocator(state: &mut State, id: &AgentId, before: Option<Presence>, info: &AgentInfo) {
-    match before {
-        Some(Presence::Connected(_) | Presence::Disconnected) => {
-            state.allocator.update_agent_total(id, info.resources.clone());
-            state.allocator.activate_agent(id);
-        }
-        None | Some(Presence::Recovered | Presence::Unreachable { .. } | Presence::Gone { .. }) => {
-            let facts = facts_of(info);
-            state.allocator.add_agent(id.clone(), info.resources.clone(), facts);
-        }
-    }
 }
 
 fn take_back(
@@ -231,10 +239,17 @@ fn learn_framework(
     if state.registry.frameworks.contains_key(id) {
         return;
     }
-    let left = info.failover_timeout.min(state.config.max_failover_timeout);
+    if state.frameworks.len() >= state.config.max_frameworks
+        || validate::framework(&info, &Default::default()).is_err()
+    {
+        // Its tasks are then nobody's, and end.
+        return;
+    }
+    let left =
+        info.failover_timeout.min(state.config.max_failover_timeout).max(state.config.framework_return);
     registry::put_framework(state, effects, id, &info, FrameworkStanding::Disconnected { left });
+    subscription::await_return(state, now, id, &info, left);
     registry::expect_back(state, now, id, info);
-    state.deadlines.set(Timer::FrameworkRemoval(id.clone()), now + left);
 }
 
 /// Brings what the master knows of an agent's tasks and what the agent reports together.

@@ -80,11 +80,11 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
     }
     for (id, record) in state.registry.frameworks.clone() {
         let left = match record.standing {
-            FrameworkStanding::Connected => record.info.failover_timeout,
+            FrameworkStanding::Connected => record.info.failover_timeout.max(state.config.framework_return),
             FrameworkStanding::Disconnected { left } => left,
             FrameworkStanding::Removed => continue,
         };
-        state.deadlines.set(Timer::FrameworkRemoval(id.clone()), now + left);
+        crate::subscription::await_return(state, now, &id, &record.info, left);
         expect_back(state, now, &id, record.info);
     }
     state.deadlines.set(Timer::RegistryGc, now + GC_INTERVAL);
@@ -148,6 +148,9 @@ pub(crate) fn collect(state: &mut State, effects: &mut Effects, now: Timestamp) 
         .filter(|(_, record)| record.standing == FrameworkStanding::Removed)
         .map(|(id, _)| id.clone())
         .collect();
+    // Ids of one cluster grow longer before they grow in order: the oldest are the shortest, then the lowest.
+    let mut removed = removed;
+    removed.sort_by(|a, b| a.as_str().len().cmp(&b.as_str().len()).then_with(|| a.cmp(b)));
     let surplus = removed.len().saturating_sub(state.config.removed_framework_ids);
     for id in removed.into_iter().take(surplus) {
         change(state, effects, RegistryOp::Framework(id, None));

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lonja_model::link::ToAgent;
 use lonja_model::registry::FrameworkStanding;
@@ -84,6 +85,10 @@ fn admissible(
         if record.info.principal != info.principal {
             return conflict("a framework cannot change its principal; subscribe as before".to_owned());
         }
+    } else if id.is_some_and(|id| id.as_str().starts_with(&format!("{}-", state.me.id))) {
+        return conflict(
+            "this master has never given that id; subscribe without an id to get one".to_owned(),
+        );
     } else if state.frameworks.len() >= state.config.max_frameworks {
         return conflict(format!("this master has {} frameworks and takes no more", state.frameworks.len()));
     }
@@ -140,6 +145,7 @@ fn come_back(
     known.reregistered = Some(now);
     registry::put_framework(state, effects, id, &info, FrameworkStanding::Connected);
     state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
+    state.deadlines.cancel(Timer::StoreTimeLeft(id.clone()));
     // Down and up again, so that the filters of the old conversation go.
     state.allocator.deactivate_framework(id);
     state.allocator.update_framework(id, facts(&info, &suppressed));
@@ -177,8 +183,37 @@ pub(crate) fn stream_closed(state: &mut State, effects: &mut Effects, now: Times
     }
     let left = info.failover_timeout;
     registry::put_framework(state, effects, &id, &info, FrameworkStanding::Disconnected { left });
-    state.deadlines.set(Timer::FrameworkRemoval(id.clone()), now + left);
+    await_return(state, now, &id, &info, left);
     publish(state, effects, &id, ClusterEvent::FrameworkUpdated);
+}
+
+/// So often is the time left of an absent framework stored over the whole of its failover timeout: that much at
+/// most does a restart of the master add.
+const STORED_TIMES: u32 = 8;
+
+/// Sets the deadline of an absent framework, and has the time left stored now and then on the way there.
+pub(crate) fn await_return(
+    state: &mut State,
+    now: Timestamp,
+    id: &FrameworkId,
+    info: &FrameworkInfo,
+    left: Duration,
+) {
+    state.deadlines.set(Timer::FrameworkRemoval(id.clone()), now + left);
+    let step = info.failover_timeout / STORED_TIMES;
+    if step > Duration::ZERO {
+        state.deadlines.set(Timer::StoreTimeLeft(id.clone()), now + step);
+    }
+}
+
+/// Stores what is left of an absent framework's failover timeout, so that restarts of the master do not begin
+/// it anew again and again.
+pub(crate) fn store_time_left(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId) {
+    let Some(at) = state.deadlines.get(&Timer::FrameworkRemoval(id.clone())) else { return };
+    let Some(info) = state.frameworks.get(id).map(|framework| framework.info.clone()) else { return };
+    let left = at.since(now);
+    registry::put_framework(state, effects, id, &info, FrameworkStanding::Disconnected { left });
+    await_return(state, now, id, &info, left);
 }
 
 /// Removes a framework for good and has its tasks killed.
@@ -201,6 +236,7 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
     let Some(framework) = state.frameworks.remove(id) else { return };
     registry::put_framework(state, effects, id, &framework.info, FrameworkStanding::Removed);
     state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
+    state.deadlines.cancel(Timer::StoreTimeLeft(id.clone()));
     state.deadlines.cancel(Timer::Heartbeat(id.clone()));
     state.allocator.remove_framework(id);
     if let Some(stream) = framework.stream {

@@ -16,7 +16,7 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus, Timestamp, UpdateId};
 
 use crate::effects::{ClusterEvent, Effects, LinkId};
-use crate::{State, offers};
+use crate::{State, offers, validate};
 
 /// An agent tells of a task.
 #[expect(clippy::too_many_arguments, reason = "the message, taken apart, and where it came from")]
@@ -30,6 +30,10 @@ pub(crate) fn from_agent(
     mut status: TaskStatus,
     latest: TaskState,
 ) {
+    if !validate::an_agent_may_say(status.state) || !validate::an_agent_may_say(latest) {
+        // The master's own words for silence are not an agent's to say; it is not followed into nonsense.
+        return;
+    }
     status.agent = Some(agent.clone());
     let task = status.task.clone();
     if state.tasks.get(framework, &task).is_none_or(|known| known.agent() != agent) {

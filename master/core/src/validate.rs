@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use lonja_model::container::Program;
+use lonja_model::link::AgentTask;
 use lonja_model::resources::Scalar;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::task::Limit;
-use lonja_model::{AgentId, AgentInfo, FrameworkInfo, Role, TaskInfo};
+use lonja_model::{AgentId, AgentInfo, FrameworkInfo, Role, TaskInfo, TaskState};
 
 /// May an agent of this description register? Errors: why not, and what to do.
 pub(crate) fn agent(info: &AgentInfo) -> Result<(), String> {
@@ -20,6 +21,41 @@ pub(crate) fn agent(info: &AgentInfo) -> Result<(), String> {
         return Err("an agent's own resources cannot be revocable".to_owned());
     }
     Ok(())
+}
+
+/// May an agent come back with these tasks? They must be its own, in states that an agent can know.
+/// Errors: which is not.
+pub(crate) fn reported(agent: &AgentId, tasks: &[AgentTask]) -> Result<(), String> {
+    for task in tasks {
+        let id = &task.info.id;
+        if task.info.agent != *agent {
+            return Err(format!("agent {agent} reports task {id}, which is on agent {}", task.info.agent));
+        }
+        if !an_agent_may_say(task.state) {
+            return Err(format!(
+                "agent {agent} reports task {id} as {}, which is the master's to say",
+                task.state
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Is this a state that an agent can know its task to be in? The others are the master's word for silence.
+pub(crate) fn an_agent_may_say(state: TaskState) -> bool {
+    match state {
+        TaskState::Staging
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Killing
+        | TaskState::Finished
+        | TaskState::Failed
+        | TaskState::Killed
+        | TaskState::Error
+        | TaskState::Dropped
+        | TaskState::Gone => true,
+        TaskState::Unreachable | TaskState::Lost | TaskState::GoneByOperator | TaskState::Unknown => false,
+    }
 }
 
 /// May a framework of this description subscribe?
@@ -55,8 +91,8 @@ pub(crate) fn task(info: &TaskInfo, agent: &AgentId) -> Result<(), String> {
         return Err(format!("task {id} has no command to run"));
     }
     for (name, limit) in &info.limits {
-        if name != "cpus" && name != "mem" {
-            return Err(format!("task {id} limits {name}; only cpus and mem can have limits"));
+        if name != "mem" {
+            return Err(format!("task {id} limits {name}; only mem can have a limit of its own so far"));
         }
         let need: Scalar = info.resources.scalar(name);
         match limit {

@@ -52,7 +52,8 @@ async fn metrics_text(State(door): State<Door>) -> Response {
 
 async fn state(State(door): State<Door>) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return unavailable() };
-    Json(state_json::state(&snapshot)).into_response()
+    // Long for a large cluster: others go on meanwhile.
+    tokio::task::block_in_place(|| Json(state_json::state(&snapshot)).into_response())
 }
 
 fn unavailable() -> Response {

@@ -9,15 +9,17 @@ use lonja_master_core::snapshot::{AgentView, FrameworkView};
 use lonja_master_core::tasks::Task;
 use lonja_model::attributes::AttributeValue;
 use lonja_model::resources::{Quantities, Value as Amount};
-use lonja_model::{Offer, Resources, TaskState, TaskStatus, Timestamp};
+use lonja_model::{FrameworkId, Offer, Resources, TaskState, TaskStatus, Timestamp};
 use lonja_proto::convert::ids::time_to_seconds;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Everything.
 pub(crate) fn state(snapshot: &Snapshot) -> Value {
     let count =
         |wanted: fn(&Presence) -> bool| snapshot.agents.iter().filter(|view| wanted(&view.presence)).count();
     let leader = format!("master@{}:{}", snapshot.master.hostname, snapshot.master.port);
+    let parts = Parts::of(snapshot);
     let listed = |view: &&AgentView| matches!(view.presence, Presence::Connected(_) | Presence::Disconnected);
     json!({
         "version": snapshot.master.version,
@@ -33,9 +35,9 @@ pub(crate) fn state(snapshot: &Snapshot) -> Value {
         "slaves": snapshot.agents.iter().filter(listed).map(agent).collect::<Vec<_>>(),
         "recovered_slaves":
             snapshot.agents.iter().filter(|view| view.presence == Presence::Recovered).map(agent).collect::<Vec<_>>(),
-        "frameworks": snapshot.frameworks.iter().map(|view| framework(snapshot, view)).collect::<Vec<_>>(),
+        "frameworks": snapshot.frameworks.iter().map(|view| framework(&parts, view)).collect::<Vec<_>>(),
         "completed_frameworks":
-            snapshot.completed_frameworks.iter().map(|view| framework(snapshot, view)).collect::<Vec<_>>(),
+            snapshot.completed_frameworks.iter().map(|view| framework(&parts, view)).collect::<Vec<_>>(),
         "orphan_tasks": [],
         "unregistered_frameworks": [],
     })
@@ -70,11 +72,42 @@ fn agent(view: &AgentView) -> Value {
     })
 }
 
-fn framework(snapshot: &Snapshot, view: &FrameworkView) -> Value {
-    let live =
-        |task: &&std::sync::Arc<Task>| task.framework == view.id && task.state != TaskState::Unreachable;
-    let lost =
-        |task: &&std::sync::Arc<Task>| task.framework == view.id && task.state == TaskState::Unreachable;
+/// What belongs to each framework, sorted out once.
+#[derive(Default)]
+struct Parts<'a> {
+    tasks: BTreeMap<&'a FrameworkId, Vec<&'a Task>>,
+    completed: BTreeMap<&'a FrameworkId, Vec<&'a Task>>,
+    offers: BTreeMap<&'a FrameworkId, Vec<&'a Offer>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let mut parts = Self::default();
+        for task in &snapshot.tasks {
+            parts.tasks.entry(&task.framework).or_default().push(task);
+        }
+        for task in &snapshot.completed_tasks {
+            parts.completed.entry(&task.framework).or_default().push(task);
+        }
+        for offer in &snapshot.offers {
+            parts.offers.entry(&offer.framework).or_default().push(offer);
+        }
+        parts
+    }
+}
+
+fn framework(parts: &Parts<'_>, view: &FrameworkView) -> Value {
+    let tasks = |unreachable: bool| -> Vec<Value> {
+        let known = parts.tasks.get(&view.id).into_iter().flatten();
+        known
+            .filter(|known| (known.state == TaskState::Unreachable) == unreachable)
+            .map(|known| task(known))
+            .collect()
+    };
+    let completed =
+        parts.completed.get(&view.id).into_iter().flatten().map(|known| task(known)).collect::<Vec<_>>();
+    let offers =
+        parts.offers.get(&view.id).into_iter().flatten().map(|known| offer(known)).collect::<Vec<_>>();
     let connected = view.stream.is_some();
     json!({
         "id": view.id.as_str(),
@@ -93,15 +126,10 @@ fn framework(snapshot: &Snapshot, view: &FrameworkView) -> Value {
         "unregistered_time": seconds(view.unregistered),
         "used_resources": quantities(&view.allocated),
         "offered_resources": quantities(&view.offered),
-        "tasks": snapshot.tasks.iter().filter(live).map(|known| task(known)).collect::<Vec<_>>(),
-        "unreachable_tasks": snapshot.tasks.iter().filter(lost).map(|known| task(known)).collect::<Vec<_>>(),
-        "completed_tasks": snapshot
-            .completed_tasks
-            .iter()
-            .filter(|task| task.framework == view.id)
-            .map(|known| task(known))
-            .collect::<Vec<_>>(),
-        "offers": snapshot.offers.iter().filter(|offer| offer.framework == view.id).map(|o| offer(o)).collect::<Vec<_>>(),
+        "tasks": tasks(false),
+        "unreachable_tasks": tasks(true),
+        "completed_tasks": completed,
+        "offers": offers,
         "executors": [],
     })
 }

@@ -26,7 +26,7 @@ pub(crate) async fn run(bench: &Bench, prepared: &Prepared) -> anyhow::Result<Ex
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: true };
     let cluster = Cluster::start(shape, launcher).await?;
-    let mut measured = latency::measure(&cluster.url(), tasks).await?;
+    let mut measured = latency::measure(cluster.url(), tasks).await?;
     cluster.stop().await?;
     report("ACCEPT sent -> TASK_RUNNING received", "p50 6 ms, p99 40 ms", &mut measured.running);
     report("resources freed -> next OFFERS received", "p50 10 ms", &mut measured.offers);

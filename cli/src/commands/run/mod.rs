@@ -18,7 +18,7 @@ use lonja_sdk::{Driver, FrameworkOptions, Handle, Outcome, Task};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{asked_to_stop, logs};
+use super::{Signals, logs};
 use crate::args::Run;
 use crate::client::{Client, connect_agent};
 use crate::dev::{Cluster, Prepared, Shape};
@@ -33,6 +33,9 @@ const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the last of a task's output may take after its end.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the master may take to hear that the run is over.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Runs the command; returns what it exited with.
 pub(crate) async fn run(run: Run, prepared: &Prepared) -> anyhow::Result<ExitCode> {
     let task = task_of(&run)?;
@@ -44,10 +47,16 @@ pub(crate) async fn run(run: Run, prepared: &Prepared) -> anyhow::Result<ExitCod
     let work_dir = prepared.temporary.as_deref().context("a cluster of one's own needs a folder")?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: false };
-    let cluster = Cluster::start(shape, launcher).await?;
-    let result = on_cluster(&run, &cluster.url(), task).await;
-    cluster.stop().await?;
-    result
+    let mut cluster = Cluster::start(shape, launcher).await?;
+    let url = cluster.url().to_owned();
+    let result = tokio::select! {
+        result = on_cluster(&run, &url, task) => result,
+        error = cluster.failed() => Err(error),
+    };
+    let stopped = cluster.stop().await;
+    let code = result?;
+    stopped?;
+    Ok(code)
 }
 
 /// The task as the command line describes it. Errors: which flag, and what to do.
@@ -94,9 +103,18 @@ async fn on_cluster(run: &Run, url: &str, task: Task) -> anyhow::Result<ExitCode
     let (news, inbox) = mpsc::unbounded_channel();
     let cancelled = Arc::new(AtomicBool::new(false));
     let scheduler = RunScheduler::new(task, run.instances, cancelled.clone(), news);
+    let mut signals = Signals::new()?;
     let driven = tokio::spawn(driver.run(scheduler));
-    let ending = follow(run, handle, &cancelled, inbox).await?;
-    let (_, outcome) = driven.await.context("the driver ended unexpectedly")??;
+    let ending = follow(run, handle, &cancelled, &mut signals, inbox).await?;
+    let driven = tokio::select! {
+        driven = driven => driven,
+        // The tasks have ended, or the master is away: its failover timeout sees to the rest.
+        () = signals.asked() => return Ok(ending.unwrap_or_else(Ending::interrupted).report(run)),
+        () = tokio::time::sleep(GOODBYE_TIMEOUT), if ending.is_some() => {
+            return Ok(ending.unwrap_or_else(Ending::interrupted).report(run));
+        }
+    };
+    let (_, outcome) = driven.context("the driver ended unexpectedly")??;
     match (ending, outcome) {
         (Some(ending), _) => Ok(ending.report(run)),
         (None, Outcome::EndedByMaster { why }) => Err(anyhow!("the master ended this framework: {why}")),
@@ -109,6 +127,7 @@ async fn follow(
     run: &Run,
     handle: Handle,
     cancelled: &AtomicBool,
+    signals: &mut Signals,
     mut inbox: mpsc::UnboundedReceiver<News>,
 ) -> anyhow::Result<Option<Ending>> {
     let mut outputs: JoinSet<()> = JoinSet::new();
@@ -119,7 +138,8 @@ async fn follow(
     loop {
         tokio::select! {
             news = inbox.recv() => match news {
-                None => return Ok(worst),
+                // Not all have ended, and no more will be heard of them.
+                None => return Ok(None),
                 Some(News::Waiting { why }) => waiting.say(&why),
                 Some(News::Running { framework, task, host, port }) => {
                     waiting.clear();
@@ -138,8 +158,7 @@ async fn follow(
                 }
                 Some(News::Refused { why }) => output::warn(&why),
             },
-            asked = asked_to_stop() => {
-                asked?;
+            () = signals.asked() => {
                 waiting.clear();
                 if interrupted || running == ended {
                     handle.tear_down().await;

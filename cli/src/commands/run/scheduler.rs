@@ -53,6 +53,8 @@ pub(crate) struct RunScheduler {
     /// Where each instance was placed.
     places: BTreeMap<TaskId, (String, u16)>,
     running: BTreeSet<TaskId>,
+    /// Ends that were told: an end may come twice, as the master's answer and as the agent's update.
+    ended: BTreeSet<TaskId>,
     /// Somebody has asked that nothing more be launched.
     cancelled: Arc<AtomicBool>,
     said_waiting: bool,
@@ -73,6 +75,7 @@ impl RunScheduler {
             framework: String::new(),
             places: BTreeMap::new(),
             running: BTreeSet::new(),
+            ended: BTreeSet::new(),
             cancelled,
             said_waiting: false,
             wait_until: None,
@@ -88,7 +91,9 @@ impl RunScheduler {
 impl Scheduler for RunScheduler {
     fn subscribed(&mut self, now: Timestamp, framework: &FrameworkId, _master: &MasterInfo) -> Plan {
         self.framework = framework.to_string();
-        self.wait_until = Some(now + Duration::from_secs(1));
+        if self.wants_offers() && !self.said_waiting {
+            self.wait_until = Some(now + Duration::from_secs(1));
+        }
         Plan::new()
     }
 
@@ -125,7 +130,7 @@ impl Scheduler for RunScheduler {
                 let (framework, task) = (self.framework.clone(), status.task.to_string());
                 self.tell(News::Running { framework, task, host, port });
             }
-        } else if status.state.is_terminal() {
+        } else if status.state.is_terminal() && self.ended.insert(status.task.clone()) {
             let streamed = self.running.contains(&status.task);
             let (host, port) = place.unzip();
             let (status, framework) = (Box::new(status.clone()), self.framework.clone());
@@ -147,11 +152,12 @@ impl Scheduler for RunScheduler {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.wait_until.filter(|_| !self.said_waiting)
+        self.wait_until
     }
 
     fn tick(&mut self, _now: Timestamp) -> Plan {
-        if !self.said_waiting && !self.pending.is_empty() {
+        self.wait_until = None;
+        if !self.said_waiting && self.wants_offers() {
             self.said_waiting = true;
             let need = self.task.need();
             let why = format!(

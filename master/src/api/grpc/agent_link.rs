@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Outgoing, stopped};
 use crate::Handle;
+use crate::handle::AgentLink;
 
 /// The largest message of an agent, in bytes: one that comes back tells of all its tasks at once.
 pub(crate) const MAX_AGENT_MESSAGE_BYTES: usize = 64 << 20;
@@ -33,13 +34,14 @@ impl agent_link_server::AgentLink for AgentLinks {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
-        let (link, queue) = self.handle.open_link().await.map_err(stopped)?;
+        let AgentLink { id: link, queue, closed } = self.handle.open_link().await.map_err(stopped)?;
         let (outgoing, gone) = Outgoing::new(queue, |message: ToAgent| master_message_to_wire(&message));
         let (handle, mut stop) = (self.handle.clone(), self.stop.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = read(&handle, link, request.into_inner()) => {}
                 _ = gone => {}
+                _ = closed => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             // The master has stopped, or is told now.

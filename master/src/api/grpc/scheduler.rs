@@ -1,13 +1,14 @@
 //! `lonja.v1.Schedulers`: frameworks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use lonja_model::scheduler::Call;
+use lonja_model::scheduler::{Call, Event};
 use lonja_proto::convert::call::request_from_wire;
 use lonja_proto::convert::event::{event_response, result_response};
 use lonja_proto::convert::resources::Shape;
 use lonja_proto::lonja::schedulers_server;
 use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
+use lonja_proto::mesos::scheduler::call::Type;
 use tokio::sync::{mpsc, watch};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -36,13 +37,13 @@ impl schedulers_server::Schedulers for Schedulers {
         &self,
         request: Request<Streaming<SchedulerRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
-        let FrameworkStream { id, queue, answers } = self.handle.open_stream().await.map_err(stopped)?;
-        let shape = Arc::new(Mutex::new(Shape::FULL));
+        let FrameworkStream { id, queue, answers, closed } =
+            self.handle.open_stream().await.map_err(stopped)?;
+        // Set by the first SUBSCRIBE, and for good: a refused second one changes nothing.
+        let shape = Arc::new(OnceLock::new());
         let shown = shape.clone();
         let (outgoing, gone) = Outgoing::new(queue, move |message| match message {
-            ToFramework::Event(event) => {
-                event_response(&event, *shown.lock().unwrap_or_else(PoisonError::into_inner))
-            }
+            ToFramework::Event(event) => event_response(&event, shown.get().copied().unwrap_or(Shape::FULL)),
             ToFramework::Answer(id, result) => result_response(id, &result),
         });
         let (handle, mut stop) = (self.handle.clone(), self.stop.clone());
@@ -51,6 +52,7 @@ impl schedulers_server::Schedulers for Schedulers {
             tokio::select! {
                 () = read(&handle, id, incoming, &answers, &shape) => {}
                 _ = gone => {}
+                _ = closed => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             // The master has stopped, or is told now.
@@ -66,7 +68,7 @@ async fn read(
     stream: lonja_master_core::StreamId,
     mut incoming: Streaming<SchedulerRequest>,
     answers: &mpsc::WeakSender<ToFramework>,
-    shape: &Mutex<Shape>,
+    shape: &OnceLock<Shape>,
 ) {
     loop {
         let request = match incoming.message().await {
@@ -77,10 +79,11 @@ async fn read(
                 return;
             }
         };
+        let subscribes = request.call.as_ref().is_some_and(|call| call.r#type() == Type::Subscribe);
         match request_from_wire(request) {
             (id, Ok((framework, call))) => {
                 if let Call::Subscribe { info, .. } = &call {
-                    *shape.lock().unwrap_or_else(PoisonError::into_inner) = Shape::of(info);
+                    let _first = shape.get_or_init(|| Shape::of(info));
                 }
                 if handle.call(stream, id, framework, call).await.is_err() {
                     return;
@@ -89,6 +92,13 @@ async fn read(
             (id, Err(refusal)) => {
                 tracing::debug!(stream = stream.0, %refusal, "call refused at the door");
                 let Some(answers) = answers.upgrade() else { return };
+                if subscribes {
+                    // A refused description ends the stream, whoever refuses it: an ERROR event, then nothing.
+                    let error = Event::Error(refusal.to_string());
+                    let _cut_off = answers.try_send(ToFramework::Answer(id, Err(refusal.into())));
+                    let _cut_off = answers.try_send(ToFramework::Event(error));
+                    return;
+                }
                 // A framework that sends nonsense and does not read the answers is cut off.
                 if answers.try_send(ToFramework::Answer(id, Err(refusal.into()))).is_err() {
                     return;
