@@ -126,7 +126,7 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     eprintln!("{} shards; waiting for the master at {}", shards.len(), args.master);
     let (progress, watched) = watch::channel(Progress::default());
     let batch = Batch::new(shards.len(), task, args.retries, progress);
-    let driver = Driver::new(&args.master, options).wait_for_master(WAIT.0);
+    let driver = Driver::new(&args.master, options).wait_for_master(WAIT.0).stop_within(WAIT.1);
     let shown = tokio::spawn(show(watched, shards.len()));
     let Some((batch, outcome)) = drive(driver, batch, interrupt).await? else {
         return Ok(ExitCode::from(130));
@@ -250,18 +250,23 @@ impl Drop for Results {
 }
 
 /// How far it is.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Progress {
     done: usize,
     running: usize,
     retried: u32,
+    /// Why one was tried again, of late.
+    trouble: String,
     /// Offers came, and none was large enough even for one task.
     starved: bool,
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} running, {} tried again", self.running, self.retried)?;
+        write!(f, "{} running", self.running)?;
+        if self.retried > 0 {
+            write!(f, ", {} tried again ({})", self.retried, self.trouble)?;
+        }
         f.write_str(if self.starved { "; no offer is large enough: lower --cpus or --mem" } else { "" })
     }
 }
@@ -305,19 +310,20 @@ impl Batch {
 
     /// An attempt came to nothing: the shard waits for another, or all is given up.
     fn failed(&mut self, shard: usize, status: &TaskStatus) -> Plan {
+        let why = status.message.clone().unwrap_or_else(|| status.state.to_string());
         if self.attempts[shard] > self.retries {
-            let why = status.message.clone().unwrap_or_else(|| status.state.to_string());
             self.failure.get_or_insert(Failure { shard, why });
             return Plan::new().tear_down();
         }
         self.progress.retried += 1;
+        self.progress.trouble = format!("shard {shard}: {why}");
         self.pending.push_back(shard);
         Plan::new()
     }
 
     fn tell(&mut self) {
         self.progress.running = self.in_flight.len();
-        self.watched.send_replace(self.progress);
+        self.watched.send_replace(self.progress.clone());
     }
 }
 
@@ -384,10 +390,9 @@ async fn drive(
         _ = interrupt.recv() => eprintln!("interrupted: killing the tasks"),
     }
     handle.tear_down().await;
-    if tokio::time::timeout(WAIT.1, run).await.is_err() {
-        eprintln!(
-            "the master does not answer; a minute after its last word from here it kills them by itself"
-        );
+    // If no master confirms it in time, this says when the tasks will end by themselves.
+    if let Err(error) = run.await {
+        eprintln!("{error}");
     }
     Ok(None)
 }
@@ -400,7 +405,7 @@ async fn show(mut watched: watch::Receiver<Progress>, shards: usize) {
     let plain = !io::stderr().is_terminal();
     let mut said = (0, false);
     while watched.changed().await.is_ok() {
-        let progress = *watched.borrow_and_update();
+        let progress = watched.borrow_and_update().clone();
         bar.set_message(progress.to_string());
         bar.set_position(progress.done as u64);
         let worth_saying = (progress.done * 10 / shards, progress.starved);
