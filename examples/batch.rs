@@ -40,8 +40,11 @@ use tokio::sync::watch;
 #[path = "batch/tests.rs"]
 mod tests;
 
-/// How long to wait for a master that does not answer, at the start and when told to stop.
-const WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// How long a master may take to be there at the start.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a master may take to confirm the end.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a task runs, in a folder of its own. `input` and `output` are its volumes.
 ///
@@ -126,7 +129,7 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     eprintln!("{} shards; waiting for the master at {}", shards.len(), args.master);
     let (progress, watched) = watch::channel(Progress::default());
     let batch = Batch::new(shards.len(), task, args.retries, progress);
-    let driver = Driver::new(&args.master, options).wait_for_master(WAIT.0).stop_within(WAIT.1);
+    let driver = Driver::new(&args.master, options).wait_for_master(START_WITHIN).stop_within(STOP_WITHIN);
     let shown = tokio::spawn(show(watched, shards.len()));
     let Some((batch, outcome)) = drive(driver, batch, interrupt).await? else {
         return Ok(ExitCode::from(130));
@@ -161,7 +164,7 @@ struct Shard {
 
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first: Vec<_> = self.files.iter().take(3).map(|file| file.display().to_string()).collect();
+        let first: Vec<_> = self.files.iter().take(3).map(|file| format!("{file:?}")).collect();
         let more = if self.files.len() > first.len() { ", ..." } else { "" };
         write!(f, "its {} files: {}{more}", self.files.len(), first.join(", "))
     }
