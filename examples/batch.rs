@@ -1,59 +1,83 @@
-//! Counts the words of all files below a folder, on a Lonja cluster.
+//! Counts the words of a directory on a cluster: a batch framework in one file, on the SDK alone.
 //!
-//! ```text
-//! lonja dev --agents 3
+//! ```sh
 //! cargo run --release --example batch -- ~/.cargo/registry/src
 //! ```
 //!
-//! The files are cut into shards; each shard is a task that counts with `cat`, `wc`, `tr`, `sort` and `uniq`; the results
-//! are merged here. A failed shard is tried again. The totals are those of `wc`, and the last line says how to
-//! check them.
+//! The directory is cut into shards. Each shard is a task that counts with ordinary Unix tools; a shard that
+//! fails is tried again; the results are merged. What to look at, in reading order:
 //!
-//! A task reads its input through a read-only volume, and writes its result into a folder of the host: on one
-//! machine that is enough, on a fleet both would lie on shared storage.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+//! - [`SCRIPT`]: what a task does. It may run twice, on two agents at once, and nothing goes wrong: its
+//!   result has the same bytes whoever makes it, and appears whole or not at all.
+//! - [`Batch`]: the framework. It decides and does nothing itself, so its tests need no cluster.
+//! - [`drive`]: runs it against a master until it is done or Ctrl-C is pressed.
+//!
+//! The agents must find the directory and the one for results at the same paths as this program does: with
+//! `lonja dev` they do, on a fleet both would be on shared storage.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ffi::OsStr;
-use std::fs;
-use std::io::{IsTerminal, Write};
+#![allow(clippy::print_stdout, reason = "its report is for people")]
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use lonja_sdk::placement;
 use lonja_sdk::prelude::*;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
-/// What each task runs: the totals of all files of its list, and how often each word occurs in them. Written under
-/// another name and then renamed, so that a half-written result is never read.
-const COUNT: &str = r#"
-    set -e
-    list="$PWD/out/$SHARD.list"
-    (cd input && wc --files0-from=- < "$list") > "out/$TRY.all"
-    tail -n 1 "out/$TRY.all" > "out/$TRY.wc"
-    (cd input && xargs -0 cat -- < "$list") |
-        tr 'A-Z' 'a-z' | tr -cs 'a-z' '\n' | sort | uniq -c | sed 's/^ *//' > "out/$TRY.words"
-    mv "out/$TRY.wc" "out/$SHARD.wc"
-    mv "out/$TRY.words" "out/$SHARD.words"
+#[cfg(test)]
+#[path = "batch/tests.rs"]
+mod tests;
+
+/// How long a master may take to be there at the start.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a master may take to confirm the end.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a task runs, in a folder of its own. `input` and `output` are its volumes.
+///
+/// Every step goes through a file, because a shell only notices if the last program of a pipe fails. The
+/// result is renamed into place, so that nobody ever reads half of one.
+const SCRIPT: &str = r#"
+set -eu
+export LC_ALL=C TMPDIR=.
+xargs -0 cat <"output/$SHARD.files" >data
+tr A-Z a-z <data >lower
+tr -cs a-z '\n' <lower >words
+sort -S "$SORT_MIB"M words >sorted
+uniq -c sorted >counted
+wc -lwc <data >total
+cat total counted >"output/$SHARD.result.$ATTEMPT"
+mv "output/$SHARD.result.$ATTEMPT" "output/$SHARD.result"
+rm data lower words sorted counted total
 "#;
 
-/// Count the words of all files below a folder, on a Lonja cluster.
+/// Count lines, words and bytes of all files below a directory, and its most frequent words, on a Lonja cluster.
 ///
-/// Words are counted as `wc` counts them in the C locale; the list of the most frequent ones takes runs of the
-/// letters a to z, in lower case. Symbolic links are not followed.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// The folder.
+/// Lines, words and bytes are what `wc` says of each file, added up; the frequent words are runs of the letters
+/// a to z, in lower case; both in the C locale (LC_ALL=C), where a byte is a character. Symbolic links are not
+/// followed.
+#[derive(Parser)]
+struct Args {
+    /// The directory to count. Agents see it under the same path.
     dir: PathBuf,
-    /// The master.
-    #[arg(long, default_value = "http://127.0.0.1:5050", env = "LONJA_MASTER")]
+    /// The master, as http://host:port.
+    #[arg(long, env = "LONJA_MASTER", default_value = "http://127.0.0.1:5050")]
     master: String,
-    /// How many MiB of files make a shard.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    /// How much one task counts, in MiB; a larger file is a shard of its own.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     shard_mib: u64,
     /// CPUs of one task.
     #[arg(long, default_value_t = 0.5)]
@@ -61,383 +85,403 @@ struct Arguments {
     /// Memory of one task, in MiB.
     #[arg(long, default_value_t = 128.0)]
     mem: f64,
-    /// How often a shard is tried before the whole is given up.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    tries: u32,
-}
-
-/// One part of the work.
-#[derive(Clone, Debug)]
-struct Shard {
-    number: usize,
-    tries: u32,
-}
-
-/// What the scheduler tells those who watch.
-#[derive(Debug)]
-enum Progress {
-    Done,
-    Failed { shard: usize, tries: u32, why: String },
-    GivenUp,
-}
-
-/// Places shards wherever they fit, and again when they fail. Knows no file and no clock: it is tested below
-/// without a cluster.
-struct Batch {
-    task: Task,
-    waiting: VecDeque<Shard>,
-    running: BTreeMap<TaskId, Shard>,
-    most_tries: u32,
-    progress: mpsc::Sender<Progress>,
-}
-
-impl Batch {
-    fn new(task: Task, shards: usize, most_tries: u32, progress: mpsc::Sender<Progress>) -> Self {
-        let waiting = (0..shards).map(|number| Shard { number, tries: 0 }).collect();
-        Self { task, waiting, running: BTreeMap::new(), most_tries, progress }
-    }
-
-    fn tell(&self, progress: Progress) {
-        // Nobody watches any more: the program is ending.
-        let _ending = self.progress.send(progress);
-    }
-
-    /// The next shard as a task on `offer`, if it fits into what is left of it.
-    fn place(&mut self, offer: &Offer, left: &mut Resources) -> Option<TaskInfo> {
-        let shard = self.waiting.front()?.clone();
-        let taken = lonja_sdk::placement::fit(left, self.task.need())?;
-        *left = left.checked_sub(&taken)?;
-        self.waiting.pop_front();
-        let id = TaskId::new(format!("shard-{}.{}", shard.number, shard.tries)).expect("a plain name");
-        let task = self.task.clone().env("SHARD", shard.number.to_string()).env("TRY", id.as_str());
-        self.running.insert(id.clone(), shard);
-        Some(task.with_resources(&offer.agent, id, taken))
-    }
-}
-
-impl Scheduler for Batch {
-    fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
-        let mut plan = Plan::new();
-        for offer in offers {
-            let mut left = offer.resources.clone();
-            let tasks: Vec<TaskInfo> = std::iter::from_fn(|| self.place(offer, &mut left)).collect();
-            if !tasks.is_empty() {
-                plan = plan.launch(offer, tasks);
-            }
-        }
-        plan
-    }
-
-    fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
-        if !status.state.is_terminal() {
-            return Plan::new();
-        }
-        let Some(mut shard) = self.running.remove(&status.task) else { return Plan::new() };
-        if status.state == TaskState::Finished {
-            self.tell(Progress::Done);
-        } else {
-            shard.tries += 1;
-            let why = format!("{} {}", status.state, status.message.clone().unwrap_or_default());
-            self.tell(Progress::Failed { shard: shard.number, tries: shard.tries, why });
-            if shard.tries >= self.most_tries {
-                self.tell(Progress::GivenUp);
-                return Plan::new().tear_down();
-            }
-            self.waiting.push_back(shard);
-        }
-        if self.waiting.is_empty() && self.running.is_empty() { Plan::new().tear_down() } else { Plan::new() }
-    }
-
-    fn wants_offers(&self) -> bool {
-        !self.waiting.is_empty()
-    }
+    /// How often a shard that has failed is tried again.
+    #[arg(long, default_value_t = 3)]
+    retries: u32,
+    /// Where the directory for results is made, and removed at the end; on a fleet, shared storage.
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    output: PathBuf,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    match run(&Args::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("batch: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let dir = fs::canonicalize(&arguments.dir).with_context(|| arguments.dir.display().to_string())?;
-    let found = find_files(&dir)?;
-    if found.files.is_empty() {
-        println!("no files below {}", dir.display());
+    let input = args.dir.canonicalize().with_context(|| format!("cannot find {}", args.dir.display()))?;
+    let Cut { shards, skipped } = cut(&input, args.shard_mib << 20)?;
+    if shards.is_empty() {
+        println!("no files to count in {}", input.display());
         return Ok(ExitCode::SUCCESS);
     }
-    let scratch = Scratch::new()?;
-    let shards = write_lists(&found.files, arguments.shard_mib << 20, &scratch.0)?;
-    let task = Task::shell(COUNT)?
-        .name("batch")
-        .cpus(arguments.cpus)?
-        .mem_mib(arguments.mem)?
-        .env("LC_ALL", "C")
-        .volume(text(&dir)?, "input", true)?
-        .volume(text(&scratch.0)?, "out", false)?;
-    let (progress, watched) = mpsc::channel();
-    let batch = Batch::new(task, shards, arguments.tries, progress);
-    let driver = Driver::new(&arguments.master, FrameworkOptions::named("batch"));
-    let driver = driver.wait_for_master(Duration::from_secs(10));
-    let handle = driver.handle();
-    println!("{} files in {shards} shards on {}", found.files.len(), arguments.master);
-    let watching = std::thread::spawn(move || watch(shards, &watched));
-    let mut driven = std::pin::pin!(driver.run(batch));
-    let outcome = tokio::select! {
-        outcome = &mut driven => Some(outcome),
-        _ = tokio::signal::ctrl_c() => None,
-    };
-    let Some(outcome) = outcome else {
-        // The tasks are killed with the framework; a moment for the word to arrive.
-        handle.tear_down().await;
-        let _ended = tokio::time::timeout(Duration::from_secs(5), driven).await;
-        eprintln!("interrupted");
+
+    // From here on Ctrl-C no longer ends the process by itself: what is made has to be removed.
+    let interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
+    let output = Results::create(&args.output)?;
+    output.write_lists(&shards)?;
+    let task = Task::shell(SCRIPT)?
+        .cpus(args.cpus)?
+        .mem_mib(args.mem)?
+        .env("SORT_MIB", format!("{:.0}", (args.mem / 2.0).max(1.0)))
+        .volume(utf8(&input)?, "input", true)?
+        .volume(utf8(&output.0)?, "output", false)?;
+    // Tasks run as whoever may write there.
+    let options = FrameworkOptions::named("batch").user(fs::metadata(&output.0)?.uid().to_string());
+
+    eprintln!("{} shards; waiting for the master at {}", shards.len(), args.master);
+    let (progress, watched) = watch::channel(Progress::default());
+    let batch = Batch::new(shards.len(), task, args.retries, progress);
+    let driver = Driver::new(&args.master, options).wait_for_master(START_WITHIN).stop_within(STOP_WITHIN);
+    let shown = tokio::spawn(show(watched, shards.len()));
+    let Some((batch, outcome)) = drive(driver, batch, interrupt).await? else {
         return Ok(ExitCode::from(130));
     };
-    let (batch, outcome) = outcome?;
-    // The scheduler holds the other end of the channel; without it the watching ends.
-    drop(batch);
-    let done = watching.join().map_err(|_| anyhow::anyhow!("the progress bar failed"))?;
-    if done < shards {
-        bail!("{} of {shards} shards were not counted ({outcome:?}); see above", shards - done);
+    let Batch { failure, watched, .. } = batch;
+    drop(watched);
+    shown.await?;
+    if let Some(Failure { shard, why }) = failure {
+        let tries = args.retries.saturating_add(1);
+        bail!("shard {shard} failed {tries} times, at last with: {why}; {}", shards[shard]);
     }
-    report(&merge(shards, &scratch.0)?, &found, &dir, started.elapsed());
+    if let Outcome::EndedByMaster { why } = outcome {
+        bail!("the master ended the framework: {why}");
+    }
+
+    let counted = Count::merge(&output, &shards)?;
+    report(&input, &shards, skipped, &counted, started.elapsed());
     Ok(ExitCode::SUCCESS)
 }
 
-/// A folder for lists and results, removed with its handle.
-struct Scratch(PathBuf);
+fn utf8(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8, and a volume's path has to be", path.display()))
+}
 
-impl Scratch {
-    fn new() -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("lonja-batch-{}", std::process::id()));
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
+/// What one task counts.
+#[derive(Default)]
+struct Shard {
+    /// Below the directory.
+    files: Vec<PathBuf>,
+    bytes: u64,
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first: Vec<_> = self.files.iter().take(3).map(|file| format!("{file:?}")).collect();
+        let more = if self.files.len() > first.len() { ", ..." } else { "" };
+        write!(f, "its {} files: {}{more}", self.files.len(), first.join(", "))
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("{} stays behind: {error}", self.0.display());
-        }
-    }
+/// A directory, cut into shards.
+#[derive(Default)]
+struct Cut {
+    shards: Vec<Shard>,
+    /// Links, special files, and what cannot be read.
+    skipped: u64,
 }
 
-/// Plain files below a folder, relative to it, with their sizes.
-struct Found {
-    files: Vec<(PathBuf, u64)>,
-    skipped: usize,
-}
-
-fn find_files(dir: &Path) -> anyhow::Result<Found> {
-    let mut found = Found { files: Vec::new(), skipped: 0 };
+/// Cuts the files below `root` into shards of about `limit` bytes. Errors: `root` cannot be read.
+fn cut(root: &Path, limit: u64) -> anyhow::Result<Cut> {
+    fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
+    let (mut cut, mut shard) = (Cut::default(), Shard::default());
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(dir.join(&folder)) {
-            Ok(entries) => entries,
-            Err(error) if folder.as_os_str().is_empty() => {
-                return Err(error).context(dir.display().to_string());
-            }
-            Err(_) => {
-                found.skipped += 1;
-                continue;
-            }
+        let Ok(entries) = fs::read_dir(root.join(&folder)) else {
+            cut.skipped += 1;
+            continue;
         };
         for entry in entries.flatten() {
             let path = folder.join(entry.file_name());
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
-            } else if metadata.is_file() && fs::File::open(dir.join(&path)).is_ok() {
-                found.files.push((path, metadata.len()));
-            } else {
-                found.skipped += 1;
-            }
-        }
-    }
-    found.files.sort();
-    Ok(found)
-}
-
-/// Writes the list of each shard, names ended by a zero byte, and says how many there are.
-fn write_lists(files: &[(PathBuf, u64)], shard_bytes: u64, scratch: &Path) -> anyhow::Result<usize> {
-    let mut shards = 0;
-    let mut rest = files;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let full = rest.iter().position(|(_, size)| {
-            bytes += size;
-            bytes > shard_bytes
-        });
-        let (shard, later) = rest.split_at(full.unwrap_or(rest.len()).max(1));
-        let mut list = std::io::BufWriter::new(fs::File::create(scratch.join(format!("{shards}.list")))?);
-        for (path, _) in shard {
-            // `./` keeps a name that begins with a dash from being taken for an option.
-            list.write_all(&[b"./", path.as_os_str().as_bytes(), b"\0"].concat())?;
-        }
-        list.flush()?;
-        rest = later;
-        shards += 1;
-    }
-    Ok(shards)
-}
-
-fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().with_context(|| format!("{} is not valid UTF-8, which a volume needs", path.display()))
-}
-
-/// Shows progress until the scheduler is gone; returns how many shards are done.
-fn watch(shards: usize, progress: &mpsc::Receiver<Progress>) -> usize {
-    let bar = ProgressBar::new(shards as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} shards, {elapsed}") {
-        bar.set_style(style);
-    }
-    let plain = !std::io::stderr().is_terminal();
-    let mut done = 0;
-    for news in progress {
-        match news {
-            Progress::Done => {
-                done += 1;
-                bar.inc(1);
-                if plain && (done * 10 / shards) != ((done - 1) * 10 / shards) {
-                    eprintln!("{done} of {shards} shards");
+            } else if let Some(bytes) = readable(&entry) {
+                if shard.bytes + bytes > limit && !shard.files.is_empty() {
+                    cut.shards.push(std::mem::take(&mut shard));
                 }
+                shard.bytes += bytes;
+                shard.files.push(path);
+            } else {
+                cut.skipped += 1;
             }
-            Progress::Failed { shard, tries, why } => {
-                bar.suspend(|| eprintln!("shard {shard}, try {tries}: {why}"))
+        }
+    }
+    cut.shards.extend((!shard.files.is_empty()).then_some(shard));
+    Ok(cut)
+}
+
+/// The size in bytes of a regular file that can be read.
+fn readable(entry: &fs::DirEntry) -> Option<u64> {
+    // Asked before it is opened: to open a named pipe waits for somebody to write to it.
+    let regular = entry.file_type().ok()?.is_file();
+    regular.then(|| File::open(entry.path()).ok()?.metadata().ok()).flatten().map(|metadata| metadata.len())
+}
+
+/// The directory for lists and results, and no longer there when this ends.
+struct Results(PathBuf);
+
+impl Results {
+    fn create(parent: &Path) -> anyhow::Result<Self> {
+        let made = tempfile::Builder::new().prefix("lonja-batch-").tempdir_in(parent);
+        let made = made.with_context(|| format!("cannot make a directory in {}", parent.display()))?;
+        Ok(Self(made.keep().canonicalize()?))
+    }
+
+    /// Writes down which files are whose, as tasks see them; a NUL ends each, since no path can hold one.
+    ///
+    /// After each file comes one with a newline, or its last word could run into the first of the next.
+    fn write_lists(&self, shards: &[Shard]) -> anyhow::Result<()> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = self.0.join(name);
+            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+        };
+        write("newline", b"\n")?;
+        for (shard, Shard { files, .. }) in shards.iter().enumerate() {
+            let paths =
+                files.iter().map(|file| [b"input/", file.as_os_str().as_bytes(), b"\0output/newline\0"]);
+            write(&format!("{shard}.files"), &paths.flatten().collect::<Vec<_>>().concat())?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        // A task that is being killed may still add a file, and each at most one.
+        let gone = || fs::remove_dir_all(&self.0).is_ok() || !self.0.exists();
+        if !(0..100).any(|_| gone()) {
+            eprintln!("batch: cannot remove {}; please do", self.0.display());
+        }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Default)]
+struct Progress {
+    done: usize,
+    running: usize,
+    retried: u32,
+    /// Why one was tried again, of late.
+    trouble: String,
+    /// Offers came, and none was large enough even for one task.
+    starved: bool,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} running", self.running)?;
+        if self.retried > 0 {
+            write!(f, ", {} tried again ({})", self.retried, self.trouble)?;
+        }
+        f.write_str(if self.starved { "; no offer is large enough: lower --cpus or --mem" } else { "" })
+    }
+}
+
+/// Why there will be no result.
+struct Failure {
+    shard: usize,
+    why: String,
+}
+
+/// The framework: which shards wait, and which run under what name.
+struct Batch {
+    /// What every task is; each is told its shard by its environment.
+    task: Task,
+    retries: u32,
+    pending: VecDeque<usize>,
+    in_flight: BTreeMap<TaskId, usize>,
+    /// How often each shard was launched.
+    attempts: Vec<u32>,
+    progress: Progress,
+    watched: watch::Sender<Progress>,
+    failure: Option<Failure>,
+}
+
+impl Batch {
+    fn new(shards: usize, task: Task, retries: u32, watched: watch::Sender<Progress>) -> Self {
+        let (pending, attempts) = ((0..shards).collect(), vec![0; shards]);
+        let (in_flight, progress) = (BTreeMap::new(), Progress::default());
+        Self { task, retries, pending, in_flight, attempts, progress, watched, failure: None }
+    }
+
+    /// The next attempt at `shard`. Ids are never used twice, so that news of an old attempt is known for it.
+    fn attempt(&mut self, shard: usize, agent: &AgentId, resources: Resources) -> TaskInfo {
+        self.attempts[shard] += 1;
+        let attempt = self.attempts[shard];
+        let id = TaskId::new(format!("shard-{shard}.{attempt}")).expect("letters, digits and dots");
+        self.in_flight.insert(id.clone(), shard);
+        let task = self.task.clone().env("SHARD", shard.to_string()).env("ATTEMPT", attempt.to_string());
+        task.with_resources(agent, id, resources)
+    }
+
+    /// An attempt came to nothing: the shard waits for another, or all is given up.
+    fn failed(&mut self, shard: usize, status: &TaskStatus) -> Plan {
+        let why = status.message.clone().unwrap_or_else(|| status.state.to_string());
+        if self.attempts[shard] > self.retries {
+            self.failure.get_or_insert(Failure { shard, why });
+            return Plan::new().tear_down();
+        }
+        self.progress.retried += 1;
+        self.progress.trouble = format!("shard {shard}: {why}");
+        self.pending.push_back(shard);
+        Plan::new()
+    }
+
+    fn tell(&mut self) {
+        self.progress.running = self.in_flight.len();
+        self.watched.send_replace(self.progress.clone());
+    }
+}
+
+impl Scheduler for Batch {
+    /// Fills each offer with as many tasks as fit.
+    fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+        let mut plan = Plan::new();
+        for offer in offers {
+            let mut left = offer.resources.clone();
+            let mut tasks = Vec::new();
+            while let Some(&shard) = self.pending.front() {
+                let Some(needed) = placement::fit(&left, self.task.need()) else { break };
+                let Some(rest) = left.checked_sub(&needed) else { break };
+                left = rest;
+                self.pending.pop_front();
+                tasks.push(self.attempt(shard, &offer.agent, needed));
             }
-            Progress::GivenUp => bar.suspend(|| eprintln!("given up")),
+            if !tasks.is_empty() {
+                plan = plan.launch(offer, tasks);
+            }
+        }
+        self.progress.starved = self.in_flight.is_empty();
+        self.tell();
+        plan
+    }
+
+    fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
+        // An agent that is silent, or does not know the task: it may run on, and does no harm if it does.
+        let lost = matches!(status.state, TaskState::Unreachable | TaskState::Unknown);
+        if !status.state.is_terminal() && !lost {
+            return Plan::new();
+        }
+        // News of an attempt that was given up before.
+        let Some(shard) = self.in_flight.remove(&status.task) else { return Plan::new() };
+        let mut plan = Plan::new();
+        if status.state == TaskState::Finished {
+            self.progress.done += 1;
+        } else {
+            plan = self.failed(shard, status);
+        }
+        if self.progress.done == self.attempts.len() {
+            plan = plan.tear_down();
+        }
+        self.tell();
+        plan
+    }
+
+    /// While all shards are placed, offers go to those who need them.
+    fn wants_offers(&self) -> bool {
+        !self.pending.is_empty()
+    }
+}
+
+/// Runs the framework to its end; `None` if Ctrl-C was pressed. Its tasks have then been killed.
+async fn drive(
+    driver: Driver,
+    batch: Batch,
+    mut interrupt: Signal,
+) -> anyhow::Result<Option<(Batch, Outcome)>> {
+    let handle = driver.handle();
+    let mut run = pin!(driver.run(batch));
+    tokio::select! {
+        ended = &mut run => return Ok(Some(ended?)),
+        _ = interrupt.recv() => eprintln!("interrupted: killing the tasks"),
+    }
+    handle.tear_down().await;
+    // If no master confirms it in time, this says when the tasks will end by themselves.
+    if let Err(error) = run.await {
+        eprintln!("{error}");
+    }
+    Ok(None)
+}
+
+/// Shows progress until the framework ends: a bar on a terminal, elsewhere a line for each tenth.
+async fn show(mut watched: watch::Receiver<Progress>, shards: usize) {
+    let style = "{bar:40} {pos} of {len} shards, {msg} [{elapsed}]";
+    let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(shards as u64).with_style(style);
+    let plain = !io::stderr().is_terminal();
+    let mut said = (0, false);
+    while watched.changed().await.is_ok() {
+        let progress = watched.borrow_and_update().clone();
+        bar.set_message(progress.to_string());
+        bar.set_position(progress.done as u64);
+        let worth_saying = (progress.done * 10 / shards, progress.starved);
+        if plain && worth_saying != said {
+            said = worth_saying;
+            eprintln!("{} of {shards} shards, {progress}", progress.done);
         }
     }
     bar.finish_and_clear();
-    done
 }
 
 /// What was counted.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Counts {
+#[derive(Default)]
+struct Count {
     lines: u64,
     words: u64,
     bytes: u64,
-    frequency: BTreeMap<String, u64>,
+    frequent: HashMap<String, u64>,
 }
 
-fn merge(shards: usize, scratch: &Path) -> anyhow::Result<Counts> {
-    let mut sum = Counts::default();
-    for shard in 0..shards {
-        let totals = fs::read_to_string(scratch.join(format!("{shard}.wc")))?;
-        // Three numbers, then `total` or the name of the only file.
-        let numbers: Vec<u64> =
-            totals.split_whitespace().take(3).filter_map(|word| word.parse().ok()).collect();
-        let [lines, words, bytes] = numbers[..] else { bail!("shard {shard} counted {totals:?}") };
-        sum.lines += lines;
-        sum.words += words;
-        sum.bytes += bytes;
-        let frequency = fs::read(scratch.join(format!("{shard}.words")))?;
-        for line in frequency.split(|byte| *byte == b'\n') {
-            let line = OsStr::from_bytes(line).to_string_lossy();
-            if let Some((count, word)) = line.split_once(' ')
-                && !word.is_empty()
-            {
-                *sum.frequency.entry(word.to_owned()).or_default() += count.parse::<u64>().unwrap_or(0);
+impl Count {
+    /// Adds up the results of all shards.
+    fn merge(results: &Results, shards: &[Shard]) -> anyhow::Result<Self> {
+        let mut all = Self::default();
+        for (shard, Shard { files, .. }) in shards.iter().enumerate() {
+            let path = results.0.join(format!("{shard}.result"));
+            let file = File::open(&path).with_context(|| {
+                format!("shard {shard} is done, and {} is not here: do agents share it?", path.display())
+            })?;
+            all.add(files.len() as u64, BufReader::new(file))
+                .with_context(|| format!("cannot use {}", path.display()))?;
+        }
+        Ok(all)
+    }
+
+    /// Adds one result: what `wc` printed, then what `uniq -c` did. Each file had a newline added.
+    fn add(&mut self, files: u64, result: impl BufRead) -> anyhow::Result<()> {
+        let mut lines = result.lines();
+        let total = lines.next().context("it is empty")??;
+        let total: Vec<u64> = total.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let &[newlines, words, bytes] = total.as_slice() else { bail!("{total:?} are no totals") };
+        self.lines += newlines.checked_sub(files).context("fewer lines than files")?;
+        self.words += words;
+        self.bytes += bytes.checked_sub(files).context("fewer bytes than files")?;
+        for line in lines {
+            let line = line?;
+            // What is no word before the first word is an empty one.
+            if let Some((times, word)) = line.trim().split_once(' ') {
+                *self.frequent.entry(word.to_owned()).or_default() += times.parse::<u64>()?;
             }
         }
+        Ok(())
     }
-    Ok(sum)
+
+    /// The `count` most frequent words, those of equal frequency in their order.
+    fn top(&self, count: usize) -> Vec<(&str, u64)> {
+        let mut words: Vec<_> = self.frequent.iter().map(|(word, times)| (word.as_str(), *times)).collect();
+        words.sort_by(|(word, times), (other, others)| others.cmp(times).then(word.cmp(other)));
+        words.truncate(count);
+        words
+    }
 }
 
-fn report(counts: &Counts, found: &Found, dir: &Path, took: Duration) {
-    let mut top: Vec<(&String, &u64)> = counts.frequency.iter().collect();
-    top.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    for (word, count) in top.into_iter().take(20) {
-        println!("{count:>12}  {word}");
+fn report(input: &Path, shards: &[Shard], skipped: u64, counted: &Count, elapsed: Duration) {
+    let files: usize = shards.iter().map(|shard| shard.files.len()).sum();
+    println!("{files} files in {} shards, counted in {:.1} s", shards.len(), elapsed.as_secs_f64());
+    if skipped > 0 {
+        println!("{skipped} skipped: links, special files, and what cannot be read");
     }
-    println!(
-        "{} files, {} lines, {} words, {} bytes",
-        found.files.len(),
-        counts.lines,
-        counts.words,
-        counts.bytes
-    );
-    if found.skipped > 0 {
-        println!("{} others are no plain files, or cannot be read", found.skipped);
-    }
-    println!("in {:.1} s; check with:", took.as_secs_f64());
-    println!("find '{}' -type f -print0 | LC_ALL=C wc --files0-from=- | tail -n 1", dir.display());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lonja_sdk::model::attributes::Attributes;
-    use lonja_sdk::model::task::Source;
-    use lonja_sdk::model::{Offer, Role};
-
-    fn offer(resources: &str) -> Offer {
-        Offer {
-            id: OfferId::new("o1").unwrap(),
-            framework: FrameworkId::new("f1").unwrap(),
-            agent: AgentId::new("a1").unwrap(),
-            role: Role::default_role(),
-            hostname: "localhost".to_owned(),
-            port: 5051,
-            resources: resources.parse().unwrap(),
-            attributes: Attributes::default(),
-            domain: None,
-            executors: Vec::new(),
-        }
-    }
-
-    fn batch(shards: usize) -> (Batch, mpsc::Receiver<Progress>) {
-        let (progress, watched) = mpsc::channel();
-        let task = Task::shell("true").unwrap().cpus(0.5).unwrap().mem_mib(64.0).unwrap();
-        (Batch::new(task, shards, 2, progress), watched)
-    }
-
-    fn ended(batch: &mut Batch, task: &str, state: TaskState) -> Plan {
-        let status = TaskStatus::new(TaskId::new(task).unwrap(), state, Source::Executor, Timestamp::ZERO);
-        batch.update(Timestamp::ZERO, &status)
-    }
-
-    #[test]
-    fn an_offer_is_filled_with_as_many_shards_as_fit() {
-        let (mut batch, _watched) = batch(3);
-        batch.offers(Timestamp::ZERO, &[offer("cpus:1.2;mem:1024")]);
-        assert_eq!((batch.running.len(), batch.waiting.len(), batch.wants_offers()), (2, 1, true));
-    }
-
-    #[test]
-    fn when_the_last_shard_is_done_the_framework_ends() {
-        let (mut batch, _watched) = batch(2);
-        batch.offers(Timestamp::ZERO, &[offer("cpus:4;mem:1024")]);
-        assert_eq!(ended(&mut batch, "shard-0.0", TaskState::Finished), Plan::new());
-        assert_eq!(ended(&mut batch, "shard-1.0", TaskState::Finished), Plan::new().tear_down());
-    }
-
-    #[test]
-    fn a_failed_shard_is_tried_again_under_another_id_and_given_up_in_the_end() {
-        let (mut batch, watched) = batch(1);
-        batch.offers(Timestamp::ZERO, &[offer("cpus:4;mem:1024")]);
-        assert_eq!(ended(&mut batch, "shard-0.0", TaskState::Failed), Plan::new());
-        assert!(batch.wants_offers());
-        batch.offers(Timestamp::ZERO, &[offer("cpus:4;mem:1024")]);
-        assert_eq!(ended(&mut batch, "shard-0.1", TaskState::Failed), Plan::new().tear_down());
-        drop(batch);
-        assert!(matches!(watched.iter().last(), Some(Progress::GivenUp)));
-    }
-
-    #[test]
-    fn files_are_cut_into_shards_of_about_the_size_asked_for() {
-        let scratch = Scratch::new().unwrap();
-        let files: Vec<(PathBuf, u64)> = (0..5).map(|n| (PathBuf::from(format!("f {n}\n")), 40)).collect();
-        assert_eq!(write_lists(&files, 100, &scratch.0).unwrap(), 3);
-        assert_eq!(fs::read(scratch.0.join("2.list")).unwrap(), b"./f 4\n\0");
+    println!("{:>14} lines\n{:>14} words\n{:>14} bytes", counted.lines, counted.words, counted.bytes);
+    let quoted = input.display().to_string().replace('\'', r"'\''");
+    println!("to check: find '{quoted}' -type f -print0 | LC_ALL=C wc --files0-from=- | tail -n 1\n");
+    for (place, (word, times)) in counted.top(20).into_iter().enumerate() {
+        println!("{:>4}  {word:<24} {times:>12}", place + 1);
     }
 }

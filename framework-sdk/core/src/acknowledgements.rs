@@ -33,3 +33,33 @@ impl Seen {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(number: usize) -> UpdateId {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        UpdateId(bytes)
+    }
+
+    #[test]
+    fn an_update_is_new_once() {
+        let mut seen = Seen::default();
+        assert!(seen.note(update(1)));
+        assert!(!seen.note(update(1)));
+        assert!(seen.note(update(2)));
+    }
+
+    #[test]
+    fn only_the_latest_updates_are_remembered() {
+        let mut seen = Seen::default();
+        for number in 0..=REMEMBERED {
+            assert!(seen.note(update(number)));
+        }
+        assert_eq!((seen.ids.len(), seen.order.len()), (REMEMBERED, REMEMBERED));
+        assert!(!seen.note(update(1)));
+        assert!(seen.note(update(0)), "what was forgotten is shown again rather than lost");
+    }
+}

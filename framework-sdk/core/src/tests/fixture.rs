@@ -102,7 +102,14 @@ pub(crate) fn world() -> World {
 
 pub(crate) fn world_with(id: Option<&str>) -> World {
     let id = id.map(|id| FrameworkId::new(id).unwrap());
-    let options = Options { info: info(), id, seed: 7 };
+    world_of(Options { info: info(), id, seed: 7 })
+}
+
+pub(crate) fn world_of_seed(seed: u64) -> World {
+    world_of(Options { info: info(), id: None, seed })
+}
+
+fn world_of(options: Options) -> World {
     let now = Timestamp::ZERO + secs(1_000);
     World { framework: Framework::new(now, options, Obedient::default()), now, last: Effects::default() }
 }

@@ -6,6 +6,7 @@ use lonja_model::scheduler::{Call, Event as MasterEvent, MasterInfo, RefusalCode
 use super::fixture::*;
 use crate::{Command, Event, Outcome, Plan};
 use lonja_model::FrameworkId;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 #[test]
@@ -37,6 +38,19 @@ fn tries_to_connect_grow_rarer_and_never_stop() {
     assert_eq!(waits[0], Duration::ZERO);
     assert!(waits[1] <= Duration::from_millis(100), "{waits:?}");
     assert!(waits[15..].iter().all(|wait| *wait >= secs(5) && *wait <= secs(10)), "{waits:?}");
+}
+
+#[test]
+fn frameworks_that_lose_one_master_do_not_come_back_all_at_once() {
+    let returns = (0..100).map(|seed| {
+        let mut world = world_of_seed(seed);
+        world.connects();
+        world.loses_connection();
+        world.framework.next_deadline().expect("it comes back").since(world.now)
+    });
+    let returns: BTreeSet<Duration> = returns.collect();
+    assert!(returns.len() > 50, "{returns:?}");
+    assert!(returns.iter().all(|wait| *wait >= Duration::from_millis(50)), "{returns:?}");
 }
 
 #[test]
