@@ -7,7 +7,6 @@
 //! - A task's resources are given back when its state first becomes terminal, once (INV-4).
 //! - A task is forgotten only when its terminal update is acknowledged.
 
-
 use lonja_model::framework::Capability;
 use lonja_model::link::ToAgent;
 use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
