@@ -66,6 +66,15 @@ pub(crate) fn roles(snapshot: &Snapshot) -> Response {
     Response { get_roles: Some(response::GetRoles { roles }), ..answer(Type::GetRoles) }
 }
 
+pub(crate) fn weights(snapshot: &Snapshot) -> Response {
+    let weight = |view: &RoleView| mesos::WeightInfo {
+        weight: view.weight.to_f64(),
+        role: Some(view.role.to_string()),
+    };
+    let weight_infos = snapshot.roles.iter().map(weight).collect();
+    Response { get_weights: Some(response::GetWeights { weight_infos }), ..answer(Type::GetWeights) }
+}
+
 pub(crate) fn state(snapshot: &Snapshot) -> Response {
     Response { get_state: Some(get_state(snapshot)), ..answer(Type::GetState) }
 }

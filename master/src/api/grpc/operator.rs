@@ -31,6 +31,28 @@ impl Operators {
     }
 }
 
+impl Operators {
+    /// Sets weights, all of which must make sense before the first is set.
+    async fn update_weights(&self, weights: Vec<lonja_proto::mesos::WeightInfo>) -> Result<(), Status> {
+        let mut commands = Vec::with_capacity(weights.len());
+        for (index, info) in weights.into_iter().enumerate() {
+            let at = |what: &str| format!("update_weights.weight_infos[{index}].{what}");
+            let role = lonja_proto::convert::ids::role_from_wire(info.role())
+                .map_err(|refusal| status(Refusal::from(refusal), &at("role")))?;
+            let weight = lonja_model::resources::Scalar::from_f64(info.weight)
+                .map_err(|error| Status::invalid_argument(format!("{}: {error}", at("weight"))))?;
+            if weight == lonja_model::resources::Scalar::ZERO {
+                return Err(Status::invalid_argument(format!("{}: must be at least 0.001", at("weight"))));
+            }
+            commands.push(OperatorCommand::SetWeight { role, weight });
+        }
+        for command in commands {
+            self.handle.command(command).await.map_err(|refusal| status(refusal, "update_weights"))?;
+        }
+        Ok(())
+    }
+}
+
 type Events = std::pin::Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -58,6 +80,11 @@ impl operator_server::Operator for Operators {
                     .command(OperatorCommand::Teardown { framework })
                     .await
                     .map_err(|refusal| status(refusal, "teardown.framework_id"))?;
+                Answer::default()
+            }
+            Type::GetWeights => views::weights(&*snapshot().await?),
+            Type::UpdateWeights => {
+                self.update_weights(call.update_weights.unwrap_or_default().weight_infos).await?;
                 Answer::default()
             }
             Type::Unknown => {
