@@ -20,7 +20,7 @@ const AMOUNTS: [&str; 8] = [
     "cpus:2;cpus(eng):2;mem:64;mem(ops):64",
     "cpus:1;ports:[5-20]",
     "cpus:1;gpus:{0:1000,1:1000}",
-    "cpus(eng/web):3;disks:{a,b};mem:9007199254740",
+    "cpus(eng/web):3;disks:{a,b};mem:2251799813685",
     "mem:40;gpus:{0:300}",
 ];
 

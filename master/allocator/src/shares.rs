@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use lonja_model::resources::{Quantities, Scalar};
 
-/// Totals by name that never saturate: 2^53 thousandths on each of 2^64 agents fit.
+/// Totals by name that never saturate: 2^51 thousandths on each of 2^64 agents fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sums(BTreeMap<Arc<str>, u128>);
 

@@ -5,7 +5,7 @@
 //! round trip.
 //!
 //! Rules
-//! - Amounts are rounded to thousandths; what is negative, not finite or over 2^53 - 1 thousandths is
+//! - Amounts are rounded to thousandths; what is negative, not finite or over 2^51 - 1 thousandths is
 //!   refused. A range that begins after its end is refused.
 //! - A number that is none of its enum's is refused with the number.
 //! - What Lonja does not serve yet is refused by name, never passed over.

@@ -93,7 +93,7 @@ fn an_amount_that_is_none_is_refused_with_its_path() {
             resources::resources_from_wire(vec![scalar("mem", 1.0), scalar("cpus", bad)]).unwrap_err();
         assert_eq!(refusal.field, "[1].scalar.value", "{bad}");
     }
-    let largest = ((1_u64 << 53) - 1) as f64 / 1000.0;
+    let largest = ((1_u64 << 51) - 1) as f64 / 1000.0;
     assert!(resources::resources_from_wire(vec![scalar("cpus", largest)]).is_ok());
 }
 
