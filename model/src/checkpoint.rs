@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::agent::AgentInfo;
 use crate::framework::FrameworkInfo;
-use crate::ids::{AgentId, ContainerId, FrameworkId, TaskId};
+use crate::ids::{AgentId, ContainerId, FrameworkId, OperationUuid, TaskId};
+use crate::operation::OperationRecord;
+use crate::resources::Resources;
 use crate::role::Role;
 use crate::task::{TaskInfo, TaskState, TaskStatus};
 
@@ -18,6 +20,10 @@ pub struct Checkpoint {
     pub frameworks: BTreeMap<FrameworkId, FrameworkInfo>,
     /// Every task it has taken on and not yet been allowed to forget.
     pub tasks: BTreeMap<(FrameworkId, TaskId), TaskRecord>,
+    /// All the agent has, with the reservations and volumes made since it registered; `None`: none were made.
+    pub total: Option<Resources>,
+    /// Every operation whose outcome is not acknowledged.
+    pub operations: BTreeMap<OperationUuid, OperationRecord>,
 }
 
 /// Who an agent is.
@@ -57,6 +63,10 @@ pub enum CheckpointOp {
     Framework(FrameworkId, Option<Box<FrameworkInfo>>),
     /// A task; `None`: forgotten.
     Task(FrameworkId, TaskId, Option<Box<TaskRecord>>),
+    /// All the agent has from now on.
+    Total(Resources),
+    /// An operation; `None`: forgotten.
+    Operation(OperationUuid, Option<Box<OperationRecord>>),
 }
 
 impl Checkpoint {
@@ -75,6 +85,13 @@ impl Checkpoint {
             }
             CheckpointOp::Task(framework, task, None) => {
                 self.tasks.remove(&(framework, task));
+            }
+            CheckpointOp::Total(total) => self.total = Some(total),
+            CheckpointOp::Operation(uuid, Some(record)) => {
+                self.operations.insert(uuid, *record);
+            }
+            CheckpointOp::Operation(uuid, None) => {
+                self.operations.remove(&uuid);
             }
         }
     }

@@ -118,6 +118,27 @@ id! {
     ResourceProviderId
 }
 
+id! {
+    /// One operation on resources, chosen by its framework, which asks for news of it by giving an id.
+    OperationId
+}
+
+/// One operation on resources, over all its deliveries: 16 bytes drawn by the master.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationUuid(pub [u8; 16]);
+
+impl fmt::Display for OperationUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for OperationUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OperationUuid({self})")
+    }
+}
+
 /// One status update, over all its deliveries: 16 bytes drawn by whoever made the update.
 /// A framework acknowledges an update by repeating it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

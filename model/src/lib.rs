@@ -20,9 +20,11 @@ pub mod role;
 
 pub mod agent;
 pub mod attributes;
+pub mod constraints;
 pub mod container;
 pub mod framework;
 pub mod labels;
+pub mod maintenance;
 pub mod offer;
 pub mod operation;
 pub mod task;
@@ -39,7 +41,8 @@ pub mod testing;
 pub use agent::AgentInfo;
 pub use framework::FrameworkInfo;
 pub use ids::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, InvalidId, OfferId, ResourceProviderId, TaskId, UpdateId,
+    AgentId, ContainerId, ExecutorId, FrameworkId, InvalidId, OfferId, OperationId, OperationUuid,
+    ResourceProviderId, TaskId, UpdateId,
 };
 pub use offer::Offer;
 pub use resources::Resources;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::agent::AgentInfo;
 use crate::framework::FrameworkInfo;
-use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, UpdateId};
+use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, TaskId, UpdateId};
+use crate::operation::{AgentOperation, OperationRecord};
+use crate::resources::Resources;
 use crate::role::Role;
 use crate::task::{TaskInfo, TaskState, TaskStatus};
 
@@ -30,6 +32,17 @@ pub enum FromAgent {
         tasks: Vec<AgentTask>,
         /// The frameworks of those tasks.
         frameworks: Vec<(FrameworkId, FrameworkInfo)>,
+        /// All it has as it stands: what `info` has, with the reservations and volumes made since.
+        total: Resources,
+        /// Every operation whose outcome is not acknowledged.
+        operations: Vec<OperationRecord>,
+    },
+    /// An operation is done, or could not be; sent again until acknowledged.
+    OperationUpdate {
+        /// Which, and how it went.
+        record: Box<OperationRecord>,
+        /// All the agent has as it stands.
+        total: Resources,
     },
     /// News of a task; sent again until acknowledged.
     Update {
@@ -122,6 +135,17 @@ pub enum ToAgent {
         task: TaskId,
         /// Which update.
         update: UpdateId,
+    },
+    /// Make resources into others. Answered by [`FromAgent::OperationUpdate`], once it is durable. One that the agent
+    /// has a record of is only answered again.
+    Apply {
+        /// Which.
+        operation: Box<AgentOperation>,
+    },
+    /// The outcome of an operation is known to whom it concerns: forget it.
+    AcknowledgeOperation {
+        /// Which.
+        operation: OperationUuid,
     },
     /// The framework is back: send its unacknowledged updates now rather than after the back-off.
     ResendUpdates {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::agent::Domain;
 use crate::attributes::Attributes;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId};
-use crate::resources::Resources;
+use crate::maintenance::Unavailability;
+use crate::resources::{Quantities, Resources};
 use crate::role::Role;
 
 /// A lease on part of one agent, made to one framework for one role. It ends exactly once: accepted,
@@ -35,6 +36,33 @@ pub struct Offer {
     pub domain: Option<Domain>,
     /// Executors of this framework that already run there.
     pub executors: Vec<ExecutorId>,
+    /// When the agent will not be usable, if its machine is to be maintained.
+    pub unavailability: Option<Unavailability>,
+}
+
+/// Asks a framework to leave an agent, all of it, before it becomes unavailable. Nothing is forced by it. There is
+/// at most one for each framework and agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InverseOffer {
+    /// Never used again; of one kind with the ids of offers.
+    pub id: OfferId,
+    /// Who is asked.
+    pub framework: FrameworkId,
+    /// What is to be left.
+    pub agent: AgentId,
+    /// When.
+    pub unavailability: Unavailability,
+}
+
+/// What a framework would like to be offered: a meaning that the allocator takes to heart (Mesos ignores it).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceRequest {
+    /// On this agent only; `None`: anywhere.
+    pub agent: Option<AgentId>,
+    /// For which of its roles; `None`: all.
+    pub role: Option<Role>,
+    /// An offer is of use if it holds at least this much.
+    pub needs: Quantities,
 }
 
 /// How long what was refused stays away.

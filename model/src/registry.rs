@@ -1,6 +1,6 @@
 //! What the master remembers across a restart, as values; `proto` gives them a form on disk.
 //!
-//! Agents, frameworks, weights and the epoch are durable; tasks are not: agents tell of them when they
+//! Agents, frameworks, weights, quotas, the maintenance schedule and the epoch are durable; tasks are not: agents tell of them when they
 //! come back (`docs/design.md`, D3).
 
 use std::collections::BTreeMap;
@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::agent::AgentInfo;
 use crate::framework::FrameworkInfo;
 use crate::ids::{AgentId, FrameworkId};
+use crate::maintenance::{Duty, Machine, MachineId, Machines};
+use crate::quota::Quota;
 use crate::resources::Scalar;
 use crate::role::Role;
 use crate::time::Timestamp;
@@ -24,6 +26,10 @@ pub struct Registry {
     pub frameworks: BTreeMap<FrameworkId, FrameworkRecord>,
     /// Weights other than 1, in thousandths.
     pub weights: BTreeMap<Role, Scalar>,
+    /// Quotas of those roles that have one.
+    pub quotas: BTreeMap<Role, Quota>,
+    /// Machines in the maintenance schedule, and those that are down.
+    pub machines: Machines,
 }
 
 /// One start of a master. Ids that the master gives carry it, so that none is ever given twice.
@@ -42,6 +48,8 @@ pub struct AgentRecord {
     pub info: AgentInfo,
     /// Where it stands.
     pub standing: AgentStanding,
+    /// Whether it takes on work.
+    pub duty: Duty,
 }
 
 /// Where an agent stands with the registry.
@@ -96,6 +104,10 @@ pub enum RegistryOp {
     Framework(FrameworkId, Option<Box<FrameworkRecord>>),
     /// A role's weight in thousandths; `None`: 1.
     Weight(Role, Option<Scalar>),
+    /// A role's quota; `None`: none.
+    Quota(Role, Option<Quota>),
+    /// A machine's place in the maintenance schedule; `None`: it is up.
+    Machine(MachineId, Option<Machine>),
 }
 
 impl Registry {
@@ -106,6 +118,8 @@ impl Registry {
             RegistryOp::Agent(id, record) => put(&mut self.agents, id, record.map(|record| *record)),
             RegistryOp::Framework(id, record) => put(&mut self.frameworks, id, record.map(|record| *record)),
             RegistryOp::Weight(role, weight) => put(&mut self.weights, role, weight),
+            RegistryOp::Quota(role, quota) => put(&mut self.quotas, role, quota),
+            RegistryOp::Machine(id, machine) => put(&mut self.machines, id, machine),
         }
     }
 }

@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::constraints::OfferConstraints;
 use crate::framework::FrameworkInfo;
-use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId, UpdateId};
-use crate::offer::{Filters, Offer};
-use crate::operation::Operation;
+use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, TaskId, UpdateId};
+use crate::offer::{Filters, InverseOffer, Offer, ResourceRequest};
+use crate::operation::{Operation, OperationStatus};
 use crate::role::Role;
 use crate::task::TaskStatus;
 
@@ -25,6 +26,17 @@ pub enum Call {
         info: Box<FrameworkInfo>,
         /// Roles it wants no offers for as yet; replaces what was suppressed before.
         suppressed: BTreeSet<Role>,
+        /// Of which agents it wants offers; replaces what was asked before.
+        constraints: OfferConstraints,
+    },
+    /// It is another from now on; all or nothing.
+    UpdateFramework {
+        /// What it is.
+        info: Box<FrameworkInfo>,
+        /// Replaces what was suppressed before.
+        suppressed: BTreeSet<Role>,
+        /// Replaces what was asked before.
+        constraints: OfferConstraints,
     },
     /// Kill all its tasks and forget it.
     Teardown,
@@ -43,6 +55,25 @@ pub enum Call {
         offers: Vec<OfferId>,
         /// How long they stay away.
         filters: Filters,
+    },
+    /// Promise to leave the agents of these inverse offers.
+    AcceptInverseOffers {
+        /// Ids that are no longer outstanding are ignored.
+        offers: Vec<OfferId>,
+        /// How long until it is asked again.
+        filters: Filters,
+    },
+    /// Say that it will not leave in time.
+    DeclineInverseOffers {
+        /// Ids that are no longer outstanding are ignored.
+        offers: Vec<OfferId>,
+        /// How long until it is asked again.
+        filters: Filters,
+    },
+    /// Say what offers are of use: replaces what was asked before; none: any offer is.
+    Request {
+        /// Alternatives.
+        requests: Vec<ResourceRequest>,
     },
     /// Drop all filters of these roles and lift their suppression; no roles: all of them.
     Revive {
@@ -77,6 +108,20 @@ pub enum Call {
         /// Each with the agent it is thought to run on.
         tasks: Vec<(TaskId, Option<AgentId>)>,
     },
+    /// The status of an operation has been dealt with and need not be sent again.
+    AcknowledgeOperation {
+        /// Where it was carried out, if it was.
+        agent: Option<AgentId>,
+        /// The framework's name for it.
+        operation: OperationId,
+        /// Which update.
+        update: UpdateId,
+    },
+    /// Say where these operations stand; none: all that are known and have an id.
+    ReconcileOperations {
+        /// Each with the agent it is thought to concern.
+        operations: Vec<(OperationId, Option<AgentId>)>,
+    },
     /// Bytes for an executor, delivered at most once.
     Message {
         /// Where the executor runs.
@@ -108,6 +153,12 @@ pub enum Event {
     Offers(Vec<Offer>),
     /// An offer has ended by no doing of the framework.
     Rescind(OfferId),
+    /// Agents to leave.
+    InverseOffers(Vec<InverseOffer>),
+    /// An inverse offer has lost its ground.
+    RescindInverse(OfferId),
+    /// An operation stands elsewhere than before, or the answer to a question about it.
+    OperationUpdate(Box<OperationStatus>),
     /// A task stands elsewhere than before, or the answer to a question about it.
     Update(Box<TaskStatus>),
     /// Bytes from an executor.
