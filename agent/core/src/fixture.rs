@@ -278,6 +278,7 @@ pub(crate) fn updates(effects: &Effects) -> Vec<TaskStatus> {
         FromAgent::Register { .. }
         | FromAgent::Reregister { .. }
         | FromAgent::Pong { .. }
+        | FromAgent::OperationUpdate { .. }
         | FromAgent::Message { .. } => None,
     })
     .collect()

@@ -186,6 +186,9 @@ fn receive(turn: &mut Turn<'_>, message: ToAgent) {
         ToAgent::Acknowledge { framework, task, update } => {
             status_updates::acknowledge(turn, (framework, task), update);
         }
+        ToAgent::Apply { .. } | ToAgent::AcknowledgeOperation { .. } => {
+            turn.effects.notes.push(Note::Unexpected { message: name_of(&message) });
+        }
         ToAgent::ResendUpdates { framework } => status_updates::resend_all_of(turn, &framework),
         // Lonja's tasks have no executors of their own yet: there is nobody to hand the bytes to.
         ToAgent::Message { framework, executor, data: _ } => {
@@ -218,5 +221,7 @@ fn name_of(message: &ToAgent) -> &'static str {
         ToAgent::ShutdownFramework { .. } => "ShutdownFramework",
         ToAgent::Message { .. } => "Message",
         ToAgent::Ping { .. } => "Ping",
+        ToAgent::Apply { .. } => "Apply",
+        ToAgent::AcknowledgeOperation { .. } => "AcknowledgeOperation",
     }
 }

@@ -29,7 +29,7 @@ use crate::turn::Turn;
 
 /// Takes in what the agent remembers and what the shell found.
 pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: Vec<(ContainerId, Recovery)>) {
-    let Checkpoint { identity, frameworks, tasks } = checkpoint;
+    let Checkpoint { identity, frameworks, tasks, total: _, operations: _ } = checkpoint;
     *turn.identity = identity;
     let mut found: BTreeMap<ContainerId, Recovery> = containers.into_iter().collect();
     let mut fates = Vec::with_capacity(tasks.len());

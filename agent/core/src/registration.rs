@@ -138,7 +138,9 @@ fn reregistration(turn: &Turn<'_>, agent: AgentId) -> FromAgent {
         });
     }
     let info = Box::new(AgentInfo { id: Some(agent.clone()), ..turn.config.info.clone() });
-    FromAgent::Reregister { agent, info, version: turn.config.version.clone(), tasks, frameworks }
+    let (total, operations) = (info.resources.clone(), Vec::new());
+    let version = turn.config.version.clone();
+    FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations }
 }
 
 /// May a task in `state` have, or have had, a container?

@@ -36,6 +36,12 @@ impl Sent {
                 Self::Accept { offers: offers.clone(), tasks: launched(operations) }
             }
             Call::Teardown
+            | Call::UpdateFramework { .. }
+            | Call::AcceptInverseOffers { .. }
+            | Call::DeclineInverseOffers { .. }
+            | Call::Request { .. }
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations { .. }
             | Call::Decline { .. }
             | Call::Revive { .. }
             | Call::Suppress { .. }
@@ -60,6 +66,12 @@ impl Sent {
             Self::Other(Call::Acknowledge { .. }) => "ACKNOWLEDGE",
             Self::Other(Call::Reconcile { .. }) => "RECONCILE",
             Self::Other(Call::Message { .. }) => "MESSAGE",
+            Self::Other(Call::UpdateFramework { .. }) => "UPDATE_FRAMEWORK",
+            Self::Other(Call::AcceptInverseOffers { .. }) => "ACCEPT_INVERSE_OFFERS",
+            Self::Other(Call::DeclineInverseOffers { .. }) => "DECLINE_INVERSE_OFFERS",
+            Self::Other(Call::Request { .. }) => "REQUEST",
+            Self::Other(Call::AcknowledgeOperation { .. }) => "ACKNOWLEDGE_OPERATION_STATUS",
+            Self::Other(Call::ReconcileOperations { .. }) => "RECONCILE_OPERATIONS",
             Self::Other(Call::Unsupported(_)) => "UNKNOWN",
         }
     }

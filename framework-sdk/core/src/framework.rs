@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lonja_model::constraints::OfferConstraints;
 use lonja_model::scheduler::{Call, CallResult, Event as MasterEvent};
 use lonja_model::time::earliest;
 use lonja_model::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, Timestamp};
@@ -245,7 +246,10 @@ impl<S: Scheduler> Framework<S> {
         let suppressed = if self.wanting { BTreeSet::new() } else { self.info.roles.clone() };
         let info = Box::new(self.info.clone());
         let framework = self.id.clone();
-        self.call(effects, Call::Subscribe { framework, info, suppressed });
+        self.call(
+            effects,
+            Call::Subscribe { framework, info, suppressed, constraints: OfferConstraints::default() },
+        );
     }
 
     fn disconnected(&mut self, now: Timestamp, effects: &mut Effects) {

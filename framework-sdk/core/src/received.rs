@@ -26,6 +26,10 @@ impl<S: Scheduler> Framework<S> {
                     self.scheduler.rescinded(now, &offer);
                 }
             }
+            // Operations and inverse offers reach the scheduler with the next step of the SDK.
+            MasterEvent::InverseOffers(_)
+            | MasterEvent::RescindInverse(_)
+            | MasterEvent::OperationUpdate(_) => {}
             MasterEvent::Update(status) => self.updated(now, effects, &status),
             MasterEvent::Message { agent, executor, data } => {
                 let plan = self.scheduler.message(now, &agent, &executor, &data);

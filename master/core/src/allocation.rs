@@ -40,6 +40,7 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
             attributes: info.attributes.clone(),
             domain: info.domain.clone(),
             executors: Vec::new(),
+            unavailability: None,
         };
         if let Some(timeout) = state.config.offer_timeout {
             state.deadlines.set(Timer::OfferExpiry(offer.id.clone()), now + timeout);

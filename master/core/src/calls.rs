@@ -20,7 +20,7 @@ pub(crate) fn call(
     call: Call,
 ) {
     state.counters.calls += 1;
-    let result = if let Call::Subscribe { framework, info, suppressed } = call {
+    let result = if let Call::Subscribe { framework, info, suppressed, constraints: _ } = call {
         subscription::subscribe(state, effects, now, stream, framework, *info, suppressed)
     } else {
         admitted(state, now, stream, framework)
@@ -117,10 +117,18 @@ fn subscribed(
             effects.agent(link, ToAgent::Message { framework: framework.clone(), executor, data });
             Ok(())
         }
-        Call::Unsupported(name) => {
-            Err(Refusal::new(RefusalCode::Unsupported, format!("this master does not serve {name} yet")))
-        }
+        Call::UpdateFramework { .. } => unsupported("UPDATE_FRAMEWORK"),
+        Call::AcceptInverseOffers { .. } => unsupported("ACCEPT_INVERSE_OFFERS"),
+        Call::DeclineInverseOffers { .. } => unsupported("DECLINE_INVERSE_OFFERS"),
+        Call::Request { .. } => unsupported("REQUEST"),
+        Call::AcknowledgeOperation { .. } => unsupported("ACKNOWLEDGE_OPERATION_STATUS"),
+        Call::ReconcileOperations { .. } => unsupported("RECONCILE_OPERATIONS"),
+        Call::Unsupported(name) => unsupported(&name),
     }
+}
+
+fn unsupported(name: &str) -> CallResult {
+    Err(Refusal::new(RefusalCode::Unsupported, format!("this master does not serve {name} yet")))
 }
 
 fn own_roles(state: &State, framework: &FrameworkId, roles: &BTreeSet<Role>) -> CallResult {

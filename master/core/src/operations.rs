@@ -58,6 +58,8 @@ pub(crate) fn accept(
                     launched.extend(launch(state, effects, now, framework, &mut pool, task));
                 }
             }
+            Operation::Convert { conversion, .. } => unsupported = Some(conversion.name().to_owned()),
+            Operation::Invalid { name, .. } => unsupported = Some(name),
             Operation::Unsupported(name) => unsupported = Some(name),
         }
     }

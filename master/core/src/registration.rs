@@ -38,7 +38,10 @@ pub(crate) fn message(
             welcome(state, effects, link, &id);
         }
         (FromAgent::Register { info, version }, None) => register(state, effects, now, link, *info, version),
-        (FromAgent::Reregister { agent, info, version, tasks, frameworks }, None) => {
+        (
+            FromAgent::Reregister { agent, info, version, tasks, frameworks, total: _, operations: _ },
+            None,
+        ) => {
             reregister(state, effects, now, link, agent, *info, version, tasks, frameworks);
         }
         (FromAgent::Update { framework, status, latest }, Some(id)) => {
@@ -50,8 +53,14 @@ pub(crate) fn message(
                 effects.framework(stream, event);
             }
         }
-        (FromAgent::Pong { .. }, Some(_)) => {}
-        (FromAgent::Update { .. } | FromAgent::Message { .. } | FromAgent::Pong { .. }, None) => {
+        (FromAgent::Pong { .. } | FromAgent::OperationUpdate { .. }, Some(_)) => {}
+        (
+            FromAgent::Update { .. }
+            | FromAgent::OperationUpdate { .. }
+            | FromAgent::Message { .. }
+            | FromAgent::Pong { .. },
+            None,
+        ) => {
             refuse(effects, link, "register before anything else", false);
         }
     }

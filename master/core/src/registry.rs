@@ -32,7 +32,8 @@ pub(crate) fn put_agent(
     info: &AgentInfo,
     standing: AgentStanding,
 ) {
-    let record = AgentRecord { info: info.clone(), standing };
+    let duty = state.registry.agents.get(id).map(|known| known.duty.clone()).unwrap_or_default();
+    let record = AgentRecord { info: info.clone(), standing, duty };
     if state.registry.agents.get(id) != Some(&record) {
         change(state, effects, RegistryOp::Agent(id.clone(), Some(Box::new(record))));
     }

@@ -224,6 +224,7 @@ pub(crate) fn offer_on(id: &str, agent: &str, resources: &str) -> Offer {
         attributes: Attributes::default(),
         domain: None,
         executors: Vec::new(),
+        unavailability: None,
     }
 }
 

@@ -298,6 +298,12 @@ impl Onlooker {
             | Call::Kill { .. }
             | Call::Acknowledge { .. }
             | Call::Reconcile { .. }
+            | Call::UpdateFramework { .. }
+            | Call::AcceptInverseOffers { .. }
+            | Call::DeclineInverseOffers { .. }
+            | Call::Request { .. }
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations { .. }
             | Call::Message { .. }
             | Call::Unsupported(_) => {}
         }

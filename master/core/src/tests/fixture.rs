@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lonja_model::attributes::Attributes;
+use lonja_model::constraints::OfferConstraints;
 use lonja_model::container::{Command, ContainerInfo, Program};
 use lonja_model::framework::Capability;
 use lonja_model::labels::Labels;
@@ -200,7 +201,9 @@ impl Cluster {
             .map(|task| (task.framework.clone(), framework_info(task.role.as_str(), secs(60))))
             .collect();
         let agent = agent.clone();
-        self.say(link, FromAgent::Reregister { agent, info, version: "0.1.0".into(), tasks, frameworks });
+        let (total, version) = (info.resources.clone(), "0.1.0".into());
+        let operations = vec![];
+        self.say(link, FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations });
         link
     }
 
@@ -229,8 +232,12 @@ impl Cluster {
 
     pub(super) fn subscribe(&mut self, id: Option<&FrameworkId>, info: FrameworkInfo) -> StreamId {
         let stream = StreamId(self.number());
-        let call =
-            Call::Subscribe { framework: id.cloned(), info: Box::new(info), suppressed: BTreeSet::new() };
+        let call = Call::Subscribe {
+            framework: id.cloned(),
+            info: Box::new(info),
+            suppressed: BTreeSet::new(),
+            constraints: OfferConstraints::default(),
+        };
         // A refusal shows in the events.
         let _answered = self.call(stream, call);
         stream

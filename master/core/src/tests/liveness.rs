@@ -112,10 +112,12 @@ fn a_copy_of_a_connected_agents_work_dir_is_refused() {
     let info = lonja_model::AgentInfo { hostname: "elsewhere".into(), ..agent_info("cpus:4;mem:4096") };
     let message = lonja_model::link::FromAgent::Reregister {
         agent: agent.clone(),
+        total: info.resources.clone(),
         info: Box::new(info),
         version: "0.1.0".into(),
         tasks: vec![],
         frameworks: vec![],
+        operations: vec![],
     };
 
     cluster.say(link, message);
