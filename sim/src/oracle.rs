@@ -115,6 +115,9 @@ impl Oracle {
             }
             Event::Heartbeat
             | Event::Rescind(_)
+            | Event::InverseOffers(_)
+            | Event::RescindInverse(_)
+            | Event::OperationUpdate(_)
             | Event::Update(_)
             | Event::Message { .. }
             | Event::Failure { .. }

@@ -36,6 +36,8 @@ fn to_agent(message: &ToAgent) -> String {
         ToAgent::ShutdownFramework { framework } => format!("ShutdownFramework {framework}"),
         ToAgent::Message { framework, .. } => format!("Message of {framework}"),
         ToAgent::Ping { sequence } => format!("Ping {sequence}"),
+        ToAgent::Apply { operation } => format!("Apply {} {}", operation.conversion.name(), operation.uuid),
+        ToAgent::AcknowledgeOperation { operation } => format!("AcknowledgeOperation {operation}"),
     }
 }
 
@@ -50,6 +52,9 @@ fn from_agent(message: &FromAgent) -> String {
             format!("Update of {framework}: {}, by now {latest}", status(said))
         }
         FromAgent::Pong { sequence } => format!("Pong {sequence}"),
+        FromAgent::OperationUpdate { record, .. } => {
+            format!("OperationUpdate {}: {:?}", record.operation.uuid, record.status.state)
+        }
         FromAgent::Message { framework, .. } => format!("Message to {framework}"),
     }
 }
@@ -68,6 +73,13 @@ fn to_framework(event: &Event) -> String {
         Event::Message { .. } => "Message".to_owned(),
         Event::Failure { agent, .. } => format!("Failure of {agent}"),
         Event::Error(reason) => format!("Error: {reason}"),
+        Event::InverseOffers(offers) => {
+            format!("InverseOffers {}", list(offers.iter().map(|offer| &offer.id)))
+        }
+        Event::RescindInverse(offer) => format!("RescindInverse {offer}"),
+        Event::OperationUpdate(status) => {
+            format!("OperationUpdate {:?}: {:?}", status.operation, status.state)
+        }
     }
 }
 
@@ -81,7 +93,7 @@ fn call(call: &Call) -> String {
         Call::Accept { offers, operations, .. } => {
             let tasks = operations.iter().flat_map(|operation| match operation {
                 Operation::Launch(tasks) => tasks.as_slice(),
-                Operation::Unsupported(_) => &[],
+                Operation::Convert { .. } | Operation::Invalid { .. } | Operation::Unsupported(_) => &[],
             });
             let tasks = tasks.map(|task| match task {
                 LaunchTask::Valid(info) => &info.id,
@@ -98,6 +110,12 @@ fn call(call: &Call) -> String {
             format!("Reconcile {}", list(tasks.iter().map(|(task, _): &(TaskId, _)| task)))
         }
         Call::Message { .. } => "Message".to_owned(),
+        Call::UpdateFramework { .. } => "UpdateFramework".to_owned(),
+        Call::AcceptInverseOffers { offers, .. } => format!("AcceptInverseOffers {}", list(offers)),
+        Call::DeclineInverseOffers { offers, .. } => format!("DeclineInverseOffers {}", list(offers)),
+        Call::Request { .. } => "Request".to_owned(),
+        Call::AcknowledgeOperation { operation, .. } => format!("AcknowledgeOperation {operation}"),
+        Call::ReconcileOperations { .. } => "ReconcileOperations".to_owned(),
         Call::Unsupported(name) => name.clone(),
     }
 }

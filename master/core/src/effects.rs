@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use lonja_model::link::ToAgent;
+use lonja_model::maintenance::{Machine, MachineId};
+use lonja_model::operation::OperationRecord;
+use lonja_model::quota::Quota;
 use lonja_model::registry::RegistryOp;
+use lonja_model::resources::Scalar;
 use lonja_model::scheduler::{CallResult, Event};
-use lonja_model::{AgentId, FrameworkId, TaskState, TaskStatus};
+use lonja_model::{AgentId, FrameworkId, Role, TaskState, TaskStatus};
 
 use crate::snapshot::{AgentView, FrameworkView};
 use crate::tasks::Task;
@@ -75,6 +79,16 @@ pub enum ClusterEvent {
         /// What is said of it.
         status: Box<TaskStatus>,
     },
+    /// What an agent has, or whether it takes on work, has changed.
+    AgentUpdated(Arc<AgentView>),
+    /// A role's weight is another.
+    WeightUpdated(Role, Scalar),
+    /// A role's quota is another; `None`: it has none.
+    QuotaUpdated(Role, Option<Quota>),
+    /// A machine's place in the maintenance schedule is another; `None`: it is up.
+    MachineUpdated(MachineId, Option<Machine>),
+    /// An operation stands elsewhere than before.
+    OperationUpdated(Arc<OperationRecord>),
     /// Something an operator should look at. Rare.
     Alert(String),
 }

@@ -42,7 +42,7 @@ use lonja_model::{FrameworkId, Timestamp};
 
 pub use config::Config;
 pub use effects::{ClusterEvent, Effects, LinkId, Outbound, RequestId, StreamId};
-pub use operator::OperatorCommand;
+pub use operator::{MaintenanceCommand, OperatorCommand};
 pub use snapshot::Snapshot;
 
 use agents::Agents;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use lonja_model::maintenance::{Drain, MachineId, Window};
+use lonja_model::operation::Conversion;
+use lonja_model::quota::Quota;
 use lonja_model::registry::RegistryOp;
 use lonja_model::resources::Scalar;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
-use lonja_model::{FrameworkId, Role, TaskId, Timestamp};
+use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 
 use crate::effects::{Effects, Outbound, RequestId};
 use crate::{State, calls, registry, subscription};
@@ -34,6 +37,64 @@ pub enum OperatorCommand {
         /// In thousandths; above zero.
         weight: Scalar,
     },
+    /// Set quotas, all of them or none; `None`: the role has none from now on.
+    UpdateQuotas {
+        /// Each role once.
+        quotas: Vec<(Role, Option<Quota>)>,
+        /// Even if a limit is below what the role holds, or guarantees are above what the cluster has.
+        force: bool,
+    },
+    /// Make an agent's resources into others; answered once the agent has made that durable.
+    Convert {
+        /// Whose.
+        agent: AgentId,
+        /// What is asked.
+        conversion: Conversion,
+    },
+    /// A command about agents that are to be left, or taken back.
+    Maintenance(MaintenanceCommand),
+}
+
+/// A command about agents that are to be left, or taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MaintenanceCommand {
+    /// Offer the agent no more, and kill its tasks. Said again, it replaces how.
+    Drain {
+        /// Which.
+        agent: AgentId,
+        /// How.
+        drain: Drain,
+    },
+    /// Offer the agent no more.
+    Deactivate {
+        /// Which.
+        agent: AgentId,
+    },
+    /// Offer the agent again: the way back from deactivation and from draining.
+    Reactivate {
+        /// Which.
+        agent: AgentId,
+    },
+    /// The agent will never return.
+    MarkGone {
+        /// Which.
+        agent: AgentId,
+    },
+    /// Replace the whole schedule.
+    Schedule {
+        /// Each machine in one window.
+        windows: Vec<Window>,
+    },
+    /// Machines of the schedule go down.
+    Start {
+        /// Each once.
+        machines: Vec<MachineId>,
+    },
+    /// Machines that are down come up again.
+    Stop {
+        /// Each once.
+        machines: Vec<MachineId>,
+    },
 }
 
 /// Carries out a command and answers it.
@@ -57,6 +118,11 @@ pub(crate) fn command(
             }
         }
         OperatorCommand::SetWeight { role, weight } => set_weight(state, effects, role, weight),
+        OperatorCommand::UpdateQuotas { .. }
+        | OperatorCommand::Convert { .. }
+        | OperatorCommand::Maintenance(_) => {
+            Err(Refusal::new(RefusalCode::Unsupported, "this master does not serve this command yet"))
+        }
     };
     effects.send.push(Outbound::Operator(request, result));
 }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lonja_model::maintenance::{Duty, Machines};
+use lonja_model::quota::Quota;
 use lonja_model::resources::{Quantities, Scalar};
 use lonja_model::scheduler::MasterInfo;
 use lonja_model::{
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub offers: Vec<Arc<Offer>>,
     /// Roles that somebody uses or that have a weight.
     pub roles: Vec<RoleView>,
+    /// Machines in the maintenance schedule, and those that are down.
+    pub machines: Machines,
     /// What has happened so far.
     pub counters: Counters,
 }
@@ -62,6 +66,10 @@ pub struct AgentView {
     pub offered: Resources,
     /// What is free.
     pub free: Resources,
+    /// All it has, reservations and volumes included.
+    pub total: Resources,
+    /// Whether it takes on work.
+    pub duty: Duty,
 }
 
 impl AgentView {
@@ -103,6 +111,10 @@ pub struct RoleView {
     pub role: Role,
     /// Its weight in thousandths.
     pub weight: Scalar,
+    /// What it is sure of and what it may never exceed, if that was set.
+    pub quota: Option<Quota>,
+    /// What counts against its quota: all reservations of it and of roles below it, and what these hold beyond.
+    pub consumed: Quantities,
     /// The frameworks that subscribe with it.
     pub frameworks: Vec<FrameworkId>,
     /// What its frameworks' tasks hold.
@@ -154,6 +166,7 @@ pub(crate) fn take(state: &State) -> Snapshot {
         tasks: state.tasks.iter().cloned().collect(),
         completed_tasks: state.history.tasks().cloned().collect(),
         offers: state.offers.iter().cloned().collect(),
+        machines: state.registry.machines.clone(),
         counters: state.counters.clone(),
     }
 }
@@ -185,6 +198,8 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         allocated,
         offered,
         free: state.allocator.agent_free(id).cloned().unwrap_or_default(),
+        total: state.allocator.agent_total(id).cloned().unwrap_or_default(),
+        duty: state.registry.agents.get(id).map(|record| record.duty.clone()).unwrap_or_default(),
     })
 }
 
@@ -220,11 +235,13 @@ fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
     let empty = |role: &Role| RoleView {
         role: role.clone(),
         weight: weights.get(role).copied().or(Scalar::from_units(1)).unwrap_or_default(),
+        quota: state.registry.quotas.get(role).cloned(),
+        consumed: Quantities::default(),
         frameworks: Vec::new(),
         allocated: Quantities::default(),
         offered: Quantities::default(),
     };
-    for role in weights.keys() {
+    for role in weights.keys().chain(state.registry.quotas.keys()) {
         roles.entry(role.clone()).or_insert_with(|| empty(role));
     }
     for framework in frameworks {

@@ -251,6 +251,11 @@ pub(crate) fn event(change: ClusterEvent) -> Option<Event> {
             }),
             ..event(event::Type::TaskUpdated)
         },
-        ClusterEvent::Alert(_) => return None,
+        ClusterEvent::AgentUpdated(_)
+        | ClusterEvent::WeightUpdated(..)
+        | ClusterEvent::QuotaUpdated(..)
+        | ClusterEvent::MachineUpdated(..)
+        | ClusterEvent::OperationUpdated(_)
+        | ClusterEvent::Alert(_) => return None,
     })
 }

@@ -140,6 +140,9 @@ impl World {
             scheduler::Event::Offers(_)
             | scheduler::Event::Heartbeat
             | scheduler::Event::Rescind(_)
+            | scheduler::Event::InverseOffers(_)
+            | scheduler::Event::RescindInverse(_)
+            | scheduler::Event::OperationUpdate(_)
             | scheduler::Event::Message { .. }
             | scheduler::Event::Failure { .. }
             | scheduler::Event::Error(_) => {}
