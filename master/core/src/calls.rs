@@ -6,8 +6,9 @@ use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::descriptions::Claims;
 use crate::effects::{Effects, Outbound, StreamId};
-use crate::{State, offers, operations, reconcile, subscription, updates};
+use crate::{State, descriptions, offers, operations, reconcile, subscription, updates};
 
 /// Takes one call and answers it.
 pub(crate) fn call(
@@ -20,8 +21,9 @@ pub(crate) fn call(
     call: Call,
 ) {
     state.counters.calls += 1;
-    let result = if let Call::Subscribe { framework, info, suppressed, constraints: _ } = call {
-        subscription::subscribe(state, effects, now, stream, framework, *info, suppressed)
+    let result = if let Call::Subscribe { framework, info, suppressed, constraints } = call {
+        let claims = Claims { info: *info, suppressed, constraints };
+        subscription::subscribe(state, effects, now, stream, framework, claims)
     } else {
         admitted(state, now, stream, framework)
             .and_then(|framework| subscribed(state, effects, now, &framework, call))
@@ -117,7 +119,10 @@ fn subscribed(
             effects.agent(link, ToAgent::Message { framework: framework.clone(), executor, data });
             Ok(())
         }
-        Call::UpdateFramework { .. } => unsupported("UPDATE_FRAMEWORK"),
+        Call::UpdateFramework { info, suppressed, constraints } => {
+            let claims = Claims { info: *info, suppressed, constraints };
+            descriptions::update(state, effects, now, framework, claims)
+        }
         Call::AcceptInverseOffers { .. } => unsupported("ACCEPT_INVERSE_OFFERS"),
         Call::DeclineInverseOffers { .. } => unsupported("DECLINE_INVERSE_OFFERS"),
         Call::Request { .. } => unsupported("REQUEST"),

@@ -14,6 +14,7 @@ pub mod budget;
 mod calls;
 pub mod config;
 mod deadlines;
+mod descriptions;
 pub mod effects;
 pub mod frameworks;
 pub mod history;
@@ -136,8 +137,10 @@ impl Master {
             port: config.port,
             version: config.version.clone(),
         };
+        let allocator =
+            lonja_allocator::Options { domain: config.domain.clone(), ..config.allocator.clone() };
         let mut state = State {
-            allocator: Allocator::new(config.allocator.clone()),
+            allocator: Allocator::new(allocator),
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),

@@ -100,6 +100,9 @@ fn register(
     if let Err(reason) = validate::agent(&info) {
         return refuse(effects, link, reason, true);
     }
+    if let Err(reason) = validate::place(&state.config, None, &info) {
+        return refuse(effects, link, reason, false);
+    }
     if let Some(reason) = full(state) {
         return refuse(effects, link, reason, false);
     }
@@ -163,6 +166,10 @@ fn reregister(
         }
         Some(_) | None => {}
     }
+    let known = before.as_ref().map(|(_, known)| &**known);
+    if let Err(reason) = validate::place(&state.config, known, &info) {
+        return refuse(effects, link, reason, false);
+    }
     registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
     // Known or not: what it holds stays charged, what it says of itself is new.
     state.allocator.add_agent(id.clone(), info.resources.clone(), facts_of(&info));
@@ -202,7 +209,11 @@ fn full(state: &State) -> Option<String> {
 }
 
 fn facts_of(info: &AgentInfo) -> lonja_allocator::AgentFacts {
-    lonja_allocator::AgentFacts { attributes: info.attributes.clone(), domain: info.domain.clone() }
+    lonja_allocator::AgentFacts {
+        hostname: info.hostname.clone(),
+        attributes: info.attributes.clone(),
+        domain: info.domain.clone(),
+    }
 }
 
 /// Counts what a returning agent's task holds; what the agent no longer has becomes its debt.
@@ -249,7 +260,7 @@ fn learn_framework(
         return;
     }
     if state.frameworks.len() >= state.config.max_frameworks
-        || validate::framework(&info, &Default::default()).is_err()
+        || validate::framework("framework", &info, &Default::default()).is_err()
     {
         // Its tasks are then nobody's, and end.
         return;
