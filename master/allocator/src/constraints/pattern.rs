@@ -60,16 +60,13 @@ fn build(text: &str) -> Result<Regex, String> {
         .dfa_size_limit(MAX_CACHE_BYTES)
         .nest_limit(MAX_NESTING)
         .build();
-    built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(limit) => {
-            format!("its program would have more than {limit} bytes; ask for fewer repetitions")
+    built.map_err(|error| {
+        if let regex::Error::CompiledTooBig(limit) = error {
+            return format!("its program would have more than {limit} bytes; ask for fewer repetitions");
         }
         // Several lines that draw the place; the last one says what is wrong.
-        error => {
-            let drawn = error.to_string();
-            let last = drawn.lines().last().unwrap_or_default();
-            last.trim_start_matches("error: ").to_owned()
-        }
+        let drawn = error.to_string();
+        drawn.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
     })
 }
 
