@@ -32,7 +32,7 @@ use lonja_model::{AgentId, FrameworkId, TaskState, TaskStatus, Timestamp};
 use crate::agents::Presence;
 use crate::effects::{ClusterEvent, Effects};
 use crate::tasks::Task;
-use crate::{State, departures, maintenance, offers, registry, snapshot};
+use crate::{State, departures, inverse_offers, maintenance, offers, registry, snapshot};
 
 /// What is remembered of drains beside the registry.
 #[derive(Debug, Default)]
@@ -162,7 +162,7 @@ pub(crate) fn set_duty(
     if !registry::duty(state, agent).is_active() {
         offers::rescind_on(state, effects, now, agent);
     }
-    crate::inverse_offers::touch(state, agent);
+    inverse_offers::touch(state, agent);
     publish(state, effects, agent);
 }
 
@@ -212,6 +212,7 @@ pub(crate) fn returned(state: &mut State, effects: &mut Effects, now: Timestamp,
         Duty::Active | Duty::Deactivated | Duty::Drained(_) => {}
     }
     allow_offers(state, agent);
+    inverse_offers::touch(state, agent);
 }
 
 /// Something has ended on the agent, or the agent itself: it may have become drained. Cheap for agents that are not
