@@ -1,5 +1,5 @@
 use lonja_model::link::ToAgent;
-use lonja_model::maintenance::{Drain, Duty};
+use lonja_model::maintenance::{Drain, Duty, MachineId, Unavailability, Window};
 use lonja_model::registry::AgentStanding;
 use lonja_model::scheduler::{Call, CallResult, Event, RefusalCode};
 use lonja_model::task::Reason;
@@ -256,6 +256,27 @@ fn a_drain_can_be_called_off_and_what_was_asked_to_end_ends_all_the_same() {
 }
 
 #[test]
+fn an_end_told_in_a_drain_is_told_again_in_the_same_words_when_the_drain_is_another_or_none() {
+    for (mark_gone, told) in [(true, TaskState::GoneByOperator), (false, TaskState::Killed)] {
+        let mut cluster = cluster();
+        let (link, agent, stream, framework) = cluster.running();
+        drain(&mut cluster, &agent, None, mark_gone);
+        cluster.report(link, &framework, "t1", TaskState::Killed, 2);
+        drain(&mut cluster, &agent, None, !mark_gone);
+        cluster.report(link, &framework, "t1", TaskState::Killed, 2);
+        reactivate(&mut cluster, &agent).unwrap();
+
+        cluster.report(link, &framework, "t1", TaskState::Killed, 2);
+
+        let updates = cluster.updates(stream);
+        let ends: Vec<_> = updates[1..].iter().map(|status| (status.state, status.reason)).collect();
+        assert_eq!(ends, [(told, Some(Reason::AgentDraining)); 3]);
+        assert_eq!(cluster.master.snapshot().tasks[0].state, told);
+        cluster.acknowledge(stream, &agent, "t1", 2).unwrap();
+    }
+}
+
+#[test]
 fn the_removal_of_the_last_framework_completes_a_drain() {
     let mut cluster = cluster();
     let (_, agent, stream, _) = cluster.running();
@@ -340,6 +361,22 @@ fn an_agent_that_is_gone_is_told_to_stop_and_refused_for_ever() {
     assert_eq!(cluster.registered(link), None);
     cluster.restart();
     let link = cluster.back(&agent, "cpus:4;mem:4096", vec![]);
+    assert!(matches!(cluster.sent(link), [ToAgent::Refused { permanent: true, .. }]));
+}
+
+#[test]
+fn a_gone_agent_of_a_machine_that_is_down_hears_that_it_is_gone() {
+    let mut cluster = cluster();
+    let (_, agent) = cluster.agent("cpus:4;mem:4096");
+    let machines = vec![MachineId::named("host")];
+    let unavailability = Unavailability { start: cluster.now, duration: None };
+    let windows = vec![Window { machines: machines.clone(), unavailability }];
+    say(&mut cluster, MaintenanceCommand::Schedule { windows }).unwrap();
+    say(&mut cluster, MaintenanceCommand::Start { machines }).unwrap();
+    say(&mut cluster, MaintenanceCommand::MarkGone { agent: agent.clone() }).unwrap();
+
+    let link = cluster.back(&agent, "cpus:4;mem:4096", vec![]);
+
     assert!(matches!(cluster.sent(link), [ToAgent::Refused { permanent: true, .. }]));
 }
 
