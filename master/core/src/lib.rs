@@ -4,32 +4,40 @@
 //! socket, a disk or a clock. The same code runs in the daemon and in the simulator
 //! (`docs/design.md`, D2).
 //!
-//! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], `operations`
-//! (what an ACCEPT does), [`tasks`], `updates`, `reconcile`; `liveness` watches for silence,
+//! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], [`operations`]
+//! (what is on its way to agents), `accept` (what an ACCEPT does: `launches`, `conversions`), [`tasks`], `updates`,
+//! `feedback` (how operations went), `reconcile`; `liveness` watches for silence,
 //! [`invariants`] holds what is always true.
 
+mod accept;
 pub mod agents;
 mod allocation;
 pub mod budget;
 mod calls;
 pub mod config;
+mod conversions;
 mod deadlines;
 pub mod effects;
+mod feedback;
 pub mod frameworks;
 pub mod history;
 pub mod invariants;
+mod launches;
 mod liveness;
 pub mod offers;
-mod operations;
+pub mod operations;
 mod operator;
+mod operator_conversions;
 mod reconcile;
 mod registration;
 pub mod registry;
 pub mod snapshot;
 mod subscription;
 pub mod tasks;
+mod totals;
 mod updates;
 mod validate;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +58,7 @@ use deadlines::{Deadlines, Timer};
 use frameworks::Frameworks;
 use history::History;
 use offers::Offers;
+use operations::Operations;
 use snapshot::Counters;
 use tasks::Tasks;
 
@@ -70,6 +79,7 @@ pub(crate) struct State {
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
     pub(crate) tasks: Tasks,
+    pub(crate) operations: Operations,
     pub(crate) history: History,
     pub(crate) deadlines: Deadlines,
     pub(crate) brake: liveness::Brake,
@@ -142,6 +152,7 @@ impl Master {
             frameworks: Frameworks::default(),
             offers: Offers::default(),
             tasks: Tasks::default(),
+            operations: Operations::default(),
             history: History::new(config.completed_frameworks, config.completed_tasks),
             deadlines: Deadlines::default(),
             brake: liveness::Brake::new(now, &config),

@@ -17,7 +17,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, Outbound};
-use crate::{State, offers, registry, updates};
+use crate::{State, feedback, offers, registry, updates};
 
 /// What holds removals back.
 #[derive(Debug)]
@@ -120,6 +120,7 @@ fn unreachable(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Ag
         updates::from_master(state, effects, now, &framework, status);
     }
     state.allocator.remove_agent(id);
+    feedback::agent_unreachable(state, effects, now, id);
     state.counters.agents_unreachable += 1;
     let owners: BTreeSet<_> = state.tasks.on_agent(id).into_iter().map(|(framework, _)| framework).collect();
     let streams = owners.iter().filter_map(|owner| state.frameworks.get(owner)?.stream);

@@ -11,7 +11,7 @@ use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 
 use crate::effects::{Effects, Outbound, RequestId};
-use crate::{State, calls, registry, subscription};
+use crate::{State, calls, operator_conversions, registry, subscription};
 
 /// A command of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,9 +118,11 @@ pub(crate) fn command(
             }
         }
         OperatorCommand::SetWeight { role, weight } => set_weight(state, effects, role, weight),
-        OperatorCommand::UpdateQuotas { .. }
-        | OperatorCommand::Convert { .. }
-        | OperatorCommand::Maintenance(_) => {
+        OperatorCommand::Convert { agent, conversion } => {
+            // Answered when its agent has answered.
+            return operator_conversions::convert(state, effects, now, request, &agent, conversion);
+        }
+        OperatorCommand::UpdateQuotas { .. } | OperatorCommand::Maintenance(_) => {
             Err(Refusal::new(RefusalCode::Unsupported, "this master does not serve this command yet"))
         }
     };

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lonja_model::maintenance::{Duty, Machines};
+use lonja_model::operation::OperationState;
 use lonja_model::quota::Quota;
 use lonja_model::resources::{Quantities, Scalar};
 use lonja_model::scheduler::MasterInfo;
@@ -16,6 +17,7 @@ use lonja_model::{
 use crate::State;
 use crate::agents::Presence;
 use crate::effects::StreamId;
+use crate::operations::KnownOperation;
 use crate::tasks::Task;
 
 /// All that an API may show.
@@ -35,6 +37,8 @@ pub struct Snapshot {
     pub tasks: Vec<Arc<Task>>,
     /// Ended tasks.
     pub completed_tasks: Vec<Arc<Task>>,
+    /// Operations that wait for their outcome or its acknowledgement.
+    pub operations: Vec<Arc<KnownOperation>>,
     /// Outstanding offers.
     pub offers: Vec<Arc<Offer>>,
     /// Roles that somebody uses or that have a weight.
@@ -66,7 +70,7 @@ pub struct AgentView {
     pub offered: Resources,
     /// What is free.
     pub free: Resources,
-    /// All it has, reservations and volumes included.
+    /// All it has as it said last, reservations and volumes included; empty while it is not part of the cluster.
     pub total: Resources,
     /// Whether it takes on work.
     pub duty: Duty,
@@ -143,11 +147,17 @@ pub struct Counters {
     pub tasks_launched: u64,
     /// Status updates by the state they tell of, repeats not counted.
     pub updates: BTreeMap<TaskState, u64>,
+    /// Operations on resources by where they stood, each time that changed.
+    pub operations: BTreeMap<OperationState, u64>,
 }
 
 impl Counters {
     pub(crate) fn count_update(&mut self, state: TaskState) {
         *self.updates.entry(state).or_default() += 1;
+    }
+
+    pub(crate) fn count_operation(&mut self, state: OperationState) {
+        *self.operations.entry(state).or_default() += 1;
     }
 }
 
@@ -165,6 +175,7 @@ pub(crate) fn take(state: &State) -> Snapshot {
         completed_frameworks: state.history.frameworks().cloned().collect(),
         tasks: state.tasks.iter().cloned().collect(),
         completed_tasks: state.history.tasks().cloned().collect(),
+        operations: state.operations.iter().cloned().collect(),
         offers: state.offers.iter().cloned().collect(),
         machines: state.registry.machines.clone(),
         counters: state.counters.clone(),
@@ -198,7 +209,7 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         allocated,
         offered,
         free: state.allocator.agent_free(id).cloned().unwrap_or_default(),
-        total: state.allocator.agent_total(id).cloned().unwrap_or_default(),
+        total: state.allocator.agent_total(id).map(|_| agent.total.clone()).unwrap_or_default(),
         duty: state.registry.agents.get(id).map(|record| record.duty.clone()).unwrap_or_default(),
     })
 }
