@@ -3,6 +3,8 @@
 //! Each promise is a plain function over the whole state, shared by the property tests and the
 //! simulator, and shown by a test to catch its violation.
 
+mod duties;
+
 use lonja_model::{Resources, TaskState};
 
 use crate::State;
@@ -16,7 +18,8 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     one_stream(state)?;
     timers(state)?;
     offers_have_owners(state)?;
-    durable(state)
+    durable(state)?;
+    duties::check(state)
 }
 
 /// INV-1: on every agent that the allocator knows, offered + held by tasks + free = total, exactly; only a

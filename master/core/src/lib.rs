@@ -5,8 +5,8 @@
 //! (`docs/design.md`, D2).
 //!
 //! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], `operations`
-//! (what an ACCEPT does), [`tasks`], `updates`, `reconcile`; `liveness` watches for silence,
-//! [`invariants`] holds what is always true.
+//! (what an ACCEPT does), [`tasks`], `updates`, `reconcile`; `liveness` watches for silence; `maintenance`,
+//! [`inverse_offers`], `draining` and `departures` take agents out of use; [`invariants`] holds what is always true.
 
 pub mod agents;
 mod allocation;
@@ -14,11 +14,15 @@ pub mod budget;
 mod calls;
 pub mod config;
 mod deadlines;
+mod departures;
+mod draining;
 pub mod effects;
 pub mod frameworks;
 pub mod history;
 pub mod invariants;
+pub mod inverse_offers;
 mod liveness;
+mod maintenance;
 pub mod offers;
 mod operations;
 mod operator;
@@ -49,6 +53,7 @@ use agents::Agents;
 use deadlines::{Deadlines, Timer};
 use frameworks::Frameworks;
 use history::History;
+use inverse_offers::InverseOffers;
 use offers::Offers;
 use snapshot::Counters;
 use tasks::Tasks;
@@ -69,7 +74,9 @@ pub(crate) struct State {
     pub(crate) agents: Agents,
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
+    pub(crate) inverse_offers: InverseOffers,
     pub(crate) tasks: Tasks,
+    pub(crate) drains: draining::Drains,
     pub(crate) history: History,
     pub(crate) deadlines: Deadlines,
     pub(crate) brake: liveness::Brake,
@@ -141,7 +148,9 @@ impl Master {
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),
+            inverse_offers: InverseOffers::default(),
             tasks: Tasks::default(),
+            drains: draining::Drains::default(),
             history: History::new(config.completed_frameworks, config.completed_tasks),
             deadlines: Deadlines::default(),
             brake: liveness::Brake::new(now, &config),
@@ -171,6 +180,8 @@ impl Master {
             }
             Event::Tick => self.tick(now, &mut effects),
         }
+        draining::settle(&mut self.state, &mut effects, now);
+        inverse_offers::settle(&mut self.state, &mut effects, now);
         allocation::arm(&mut self.state, now);
         effects
     }
@@ -210,6 +221,7 @@ impl Master {
                     subscription::store_time_left(state, effects, now, &framework)
                 }
                 Timer::OfferExpiry(offer) => offers::expire(state, effects, now, &offer),
+                Timer::AskAgain(_, agent) => inverse_offers::touch(state, &agent),
                 Timer::Allocate => allocation::allocate(state, effects, now),
                 Timer::RegistryGc => registry::collect(state, effects, now),
             }

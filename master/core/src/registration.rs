@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
+use lonja_model::maintenance::Duty;
 use lonja_model::registry::{AgentStanding, FrameworkStanding};
 use lonja_model::task::{Reason, Source};
 use lonja_model::{
@@ -18,7 +19,10 @@ use crate::agents::{Agent, Presence};
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, LinkId, Outbound};
 use crate::tasks::Task;
-use crate::{State, liveness, offers, registry, snapshot, subscription, updates, validate};
+use crate::{
+    State, draining, inverse_offers, liveness, maintenance, offers, registry, snapshot, subscription,
+    updates, validate,
+};
 
 /// Everything that an agent says comes through here.
 pub(crate) fn message(
@@ -74,7 +78,7 @@ fn heard(state: &mut State, now: Timestamp, id: &AgentId, message: &FromAgent) {
     let asks_again = matches!(message, FromAgent::Register { .. } | FromAgent::Reregister { .. });
     if !agent.confirmed && !asks_again {
         agent.confirmed = true;
-        state.allocator.activate_agent(id);
+        draining::allow_offers(state, id);
     }
 }
 
@@ -100,7 +104,7 @@ fn register(
     if let Err(reason) = validate::agent(&info) {
         return refuse(effects, link, reason, true);
     }
-    if let Some(reason) = full(state) {
+    if let Some(reason) = full(state).or_else(|| maintenance::keeps_out(state, &info.hostname)) {
         return refuse(effects, link, reason, false);
     }
     let number = state.agents.next_number();
@@ -142,7 +146,7 @@ fn reregister(
     if let Err(reason) = validate::agent(&info).and_then(|()| validate::reported(&id, &reported)) {
         return refuse(effects, link, reason, true);
     }
-    if let Some(reason) = unheard_of(state, &id) {
+    if let Some(reason) = unheard_of(state, &id).or_else(|| kept_out(state, &id, &info, &reported)) {
         return refuse(effects, link, reason, false);
     }
     let before = state.agents.get(&id).map(|agent| (agent.presence, agent.info.clone()));
@@ -178,6 +182,7 @@ fn reregister(
         learn_framework(state, effects, now, &framework, info);
     }
     reconcile(state, effects, now, link, &id, reported);
+    draining::returned(state, effects, now, &id);
     publish_added(state, effects, &id);
 }
 
@@ -192,6 +197,13 @@ fn unheard_of(state: &State, id: &AgentId) -> Option<String> {
         ));
     }
     full(state)
+}
+
+/// Why an agent is not let in from a machine that is down. One with tasks is: they are to be ended.
+fn kept_out(state: &State, id: &AgentId, info: &AgentInfo, reported: &[AgentTask]) -> Option<String> {
+    let is_draining = matches!(registry::duty(state, id), Duty::Draining(_));
+    let keeps_out = || maintenance::keeps_out(state, &info.hostname);
+    (reported.is_empty() && !is_draining).then(keeps_out).flatten()
 }
 
 /// Why no more agents are taken, if none are.
@@ -209,6 +221,7 @@ fn facts_of(info: &AgentInfo) -> lonja_allocator::AgentFacts {
 fn charge(state: &mut State, agent: &AgentId, framework: &FrameworkId, role: &Role, resources: &Resources) {
     let charged = state.allocator.charge(agent, framework, role, resources);
     charged.expect("an agent that comes back is known to the allocator");
+    inverse_offers::touch(state, agent);
 }
 
 fn take_back(
@@ -329,7 +342,7 @@ fn returned(
                 .on(agent.clone());
             (status.container, status.pid) = (task.container, pid);
             updates::returned(state, effects, &framework, status);
-        } else if known.state.may_become(task.state) {
+        } else if known.state.may_become(task.state) && !known.state.is_terminal() {
             updates::learn_state(state, now, &framework, &id, task.state);
         }
         if let (Some(grace), false) = (killing, task.state.is_terminal()) {

@@ -19,7 +19,9 @@ use lonja_model::{
     TaskStatus, Timestamp, UpdateId,
 };
 
-use crate::{Config, Effects, Event, LinkId, Master, Outbound, StreamId};
+use crate::{
+    ClusterEvent, Config, Effects, Event, LinkId, Master, OperatorCommand, Outbound, RequestId, StreamId,
+};
 
 pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -84,6 +86,11 @@ pub(super) struct Cluster {
     pub(super) closed_links: BTreeSet<LinkId>,
     pub(super) closed_streams: BTreeSet<StreamId>,
     pub(super) alerts: Vec<String>,
+    /// What was published since this was last emptied.
+    pub(super) published: Vec<ClusterEvent>,
+    pub(super) operator_answers: BTreeMap<RequestId, CallResult>,
+    /// Where agents are that are not on `host`.
+    pub(super) hostnames: BTreeMap<AgentId, String>,
     next: u64,
 }
 
@@ -105,6 +112,9 @@ pub(super) fn cluster_with(config: Config) -> Cluster {
         closed_links: BTreeSet::new(),
         closed_streams: BTreeSet::new(),
         alerts: Vec::new(),
+        published: Vec::new(),
+        operator_answers: BTreeMap::new(),
+        hostnames: BTreeMap::new(),
         next: 0,
     };
     cluster.take(effects);
@@ -129,13 +139,16 @@ impl Cluster {
                 Outbound::CloseStream(stream) => {
                     self.closed_streams.insert(stream);
                 }
-                Outbound::Operator(..) => {}
+                Outbound::Operator(request, result) => {
+                    self.operator_answers.insert(request, result);
+                }
             }
         }
         for event in effects.publish {
-            if let crate::ClusterEvent::Alert(alert) = event {
-                self.alerts.push(alert);
+            if let ClusterEvent::Alert(alert) = &event {
+                self.alerts.push(alert.clone());
             }
+            self.published.push(event);
         }
         self.master.check_invariants().unwrap();
     }
@@ -177,6 +190,30 @@ impl Cluster {
         (link, id)
     }
 
+    /// A new agent on this host that has made its id durable; its link and id.
+    pub(super) fn agent_on(&mut self, hostname: &str, resources: &str) -> (LinkId, AgentId) {
+        let link = self.ask_in(hostname, resources);
+        let id = self.registered(link).expect("admitted");
+        self.hostnames.insert(id.clone(), hostname.to_owned());
+        self.say(link, FromAgent::Pong { sequence: 0 });
+        (link, id)
+    }
+
+    /// A new agent on this host asks to be admitted.
+    pub(super) fn ask_in(&mut self, hostname: &str, resources: &str) -> LinkId {
+        let link = LinkId(self.number());
+        let info = Box::new(AgentInfo { hostname: hostname.to_owned(), ..agent_info(resources) });
+        self.say(link, FromAgent::Register { info, version: "0.1.0".into() });
+        link
+    }
+
+    /// Gives the operator's command and returns its answer.
+    pub(super) fn operator(&mut self, command: OperatorCommand) -> CallResult {
+        let request = RequestId(self.number());
+        self.handle(Event::Operator { request, command });
+        self.operator_answers.remove(&request).expect("answered at once")
+    }
+
     /// A new agent that has not said yet that its id is durable.
     pub(super) fn unconfirmed_agent(&mut self, resources: &str) -> (LinkId, AgentId) {
         let link = LinkId(self.number());
@@ -195,7 +232,8 @@ impl Cluster {
     /// An agent comes back on a new link with these tasks.
     pub(super) fn back(&mut self, agent: &AgentId, resources: &str, tasks: Vec<AgentTask>) -> LinkId {
         let link = LinkId(self.number());
-        let info = Box::new(agent_info(resources));
+        let hostname = self.hostnames.get(agent).cloned().unwrap_or_else(|| "host".to_owned());
+        let info = Box::new(AgentInfo { hostname, ..agent_info(resources) });
         let frameworks = tasks
             .iter()
             .map(|task| (task.framework.clone(), framework_info(task.role.as_str(), secs(60))))
