@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use crate::descriptions::Claims;
 use crate::effects::{Effects, Outbound, StreamId};
-use crate::{State, descriptions, offers, operations, reconcile, subscription, updates};
+use crate::inverse_offers::Willingness;
+use crate::{
+    State, accept, descriptions, feedback, inverse_offers, offers, reconcile, subscription, updates,
+};
 
 /// Takes one call and answers it.
 pub(crate) fn call(
@@ -78,7 +81,7 @@ fn subscribed(
             Ok(())
         }
         Call::Accept { offers, operations, filters } => {
-            operations::accept(state, effects, now, framework, &offers, operations, filters)
+            accept::accept(state, effects, now, framework, &offers, operations, filters)
         }
         Call::Decline { offers, filters } => {
             offers::decline(state, now, framework, &offers, filters);
@@ -87,6 +90,7 @@ fn subscribed(
         Call::Revive { roles } => {
             own_roles(state, framework, &roles)?;
             state.allocator.revive(framework, &roles);
+            inverse_offers::revive(state, framework);
             if let Some(known) = state.frameworks.get_mut(framework) {
                 known.suppressed.retain(|role| !roles.is_empty() && !roles.contains(role));
             }
@@ -123,11 +127,22 @@ fn subscribed(
             let claims = Claims { info: *info, suppressed, constraints };
             descriptions::update(state, effects, now, framework, claims)
         }
-        Call::AcceptInverseOffers { .. } => unsupported("ACCEPT_INVERSE_OFFERS"),
-        Call::DeclineInverseOffers { .. } => unsupported("DECLINE_INVERSE_OFFERS"),
+        Call::AcceptInverseOffers { offers, filters } => {
+            inverse_offers::answer(state, now, framework, &offers, Willingness::Accepted, filters);
+            Ok(())
+        }
+        Call::DeclineInverseOffers { offers, filters } => {
+            inverse_offers::answer(state, now, framework, &offers, Willingness::Declined, filters);
+            Ok(())
+        }
         Call::Request { .. } => unsupported("REQUEST"),
-        Call::AcknowledgeOperation { .. } => unsupported("ACKNOWLEDGE_OPERATION_STATUS"),
-        Call::ReconcileOperations { .. } => unsupported("RECONCILE_OPERATIONS"),
+        Call::AcknowledgeOperation { agent, operation, update } => {
+            feedback::acknowledge(state, effects, framework, agent.as_ref(), &operation, update)
+        }
+        Call::ReconcileOperations { operations } => {
+            reconcile::operations(state, effects, framework, operations);
+            Ok(())
+        }
         Call::Unsupported(name) => unsupported(&name),
     }
 }

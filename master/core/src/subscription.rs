@@ -19,7 +19,7 @@ use crate::deadlines::Timer;
 use crate::descriptions::{Claims, Description};
 use crate::effects::{ClusterEvent, Effects, Outbound, StreamId};
 use crate::frameworks::Framework;
-use crate::{State, offers, registry, snapshot, updates};
+use crate::{State, feedback, inverse_offers, offers, registry, snapshot, updates};
 
 /// SUBSCRIBE. A refusal also comes as an ERROR event, and the stream is closed.
 pub(crate) fn subscribe(
@@ -61,6 +61,7 @@ pub(crate) fn subscribe(
                 effects.agent(link, ToAgent::ResendUpdates { framework: id.clone() });
             }
         }
+        feedback::framework_returned(state, effects, &id);
     }
     Ok(())
 }
@@ -150,6 +151,7 @@ fn come_back(
     state.allocator.deactivate_framework(id);
     state.allocator.update_framework(id, description.facts());
     state.allocator.activate_framework(id);
+    inverse_offers::touch_all_of(state, id);
     state.counters.frameworks_resubscribed += 1;
     publish(state, effects, id, ClusterEvent::FrameworkUpdated);
 }
@@ -224,12 +226,14 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
         updates::learn_state(state, now, id, &task, TaskState::Killed);
         updates::forget(state, id, &task);
     }
+    feedback::framework_removed(state, effects, id);
     let Some(framework) = state.frameworks.remove(id) else { return };
     registry::put_framework(state, effects, id, &framework.info, FrameworkStanding::Removed);
     state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
     state.deadlines.cancel(Timer::StoreTimeLeft(id.clone()));
     state.deadlines.cancel(Timer::Heartbeat(id.clone()));
     state.allocator.remove_framework(id);
+    inverse_offers::forget_framework(state, id);
     if let Some(stream) = framework.stream {
         effects.framework(stream, Event::Error(format!("Framework has been removed: {why}")));
         effects.send.push(Outbound::CloseStream(stream));
