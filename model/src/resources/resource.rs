@@ -152,6 +152,13 @@ impl Resource {
         self.copies
     }
 
+    /// The same, held so often; any but a shared resource stays as it is.
+    #[must_use]
+    pub fn with_copies(&self, copies: u32) -> Self {
+        let copies = if self.metadata().shared { copies.max(1) } else { self.copies };
+        Self { copies, ..self.clone() }
+    }
+
     /// For whom it is reserved, by the innermost reservation; `None`: for anyone.
     pub fn reserved_for(&self) -> Option<&Role> {
         self.metadata().reservations.last().map(|reservation| &reservation.role)
