@@ -360,8 +360,6 @@ impl Agents {
             result.holds_more = known.held_by(client).is_some();
         });
         if recovered.missing != *resources {
-            let known = self.get_mut(agent)?;
-            known.refused_by.clear();
             self.mark_dirty(agent);
         }
         Some(recovered)
@@ -422,7 +420,7 @@ impl Agents {
         let before = known.free.clone();
         change(known, kinds);
         known.free_has_changed(kinds);
-        if known.free != before {
+        if !before.contains(&known.free) {
             known.refused_by.clear();
         }
         let (open_now, size_now, active) = (known.open.clone(), known.size.clone(), known.active);
@@ -471,6 +469,15 @@ impl Agents {
         }
     }
 
+    /// The filters on the agent have ended: it is to be looked at again.
+    pub(crate) fn forget_refusals(&mut self, agent: u32) {
+        if let Some(known) = self.get_mut(agent) {
+            known.refused_by.clear();
+            known.passed.clear();
+        }
+        self.mark_dirty(agent);
+    }
+
     /// Somebody wants more: every agent with something free is to be looked at again. O(1) here.
     pub(crate) fn all_are_dirty(&mut self) {
         self.all_dirty = true;
@@ -501,8 +508,15 @@ impl Agents {
     }
 
     #[cfg(test)]
-    pub(crate) fn forge_held(&mut self, agent: u32, client: u32, resources: &Resources) {
-        self.get_mut(agent).unwrap().holdings(client).add(resources);
+    pub(crate) fn forge_free_and_debt(&mut self, agent: u32, resources: &Resources) {
+        let known = self.get_mut(agent).unwrap();
+        known.free = known.free.checked_add(resources).unwrap();
+        known.debt.add(resources);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn forge_holder(&mut self, agent: u32, client: u32) {
+        self.get_mut(agent).unwrap().held.push((client, Holdings::default()));
     }
 
     #[cfg(test)]

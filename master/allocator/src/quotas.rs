@@ -236,7 +236,7 @@ impl RoleTree {
             let own = books.guarantees.get(kind).saturating_sub(books.consumed.get(kind));
             let need = own.max(books.below.get(kind));
             books.need.set(kind, need);
-            if entry == ROOT || need == before {
+            if entry == ROOT {
                 return;
             }
             entry = self.above(entry);

@@ -73,8 +73,8 @@ fn a_change_of_weight_offers_nothing_that_nobody_wanted() {
     let mut cluster = cluster().agent("a1", "cpus:4").framework("f1", "web");
     let told = cluster.allocate().remove(0);
     cluster.give_back(&told, Some(5)).allocate();
-    let cluster = cluster.weight("web", "3");
-    assert!(!cluster.allocator.needs_allocation());
+    let mut cluster = cluster.weight("web", "3");
+    assert_eq!(cluster.allocate(), NOTHING);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn an_inactive_framework_leaves_no_filter() {
 
 #[test]
 fn filters_end_with_their_agent_its_attributes_and_the_subscription() {
-    let facts_now = AgentFacts { attributes: Attributes::parse("rack:r2").unwrap(), domain: None };
+    let facts_now = AgentFacts { attributes: Attributes::parse("rack:r2").unwrap(), ..AgentFacts::default() };
     for end in 0..3 {
         let mut cluster = cluster().agent("a1", "cpus:4").framework("f1", "web");
         let told = cluster.allocate().remove(0);

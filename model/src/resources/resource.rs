@@ -173,6 +173,11 @@ impl Resource {
         })
     }
 
+    /// Is it an amount of zero, or an empty list?
+    pub fn is_empty(&self) -> bool {
+        self.is_nothing()
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         match &self.value {
             Value::Scalar(scalar) => *scalar == Scalar::ZERO,
