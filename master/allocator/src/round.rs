@@ -247,21 +247,27 @@ impl Allocator {
         if round.quotas {
             usable = self.within_quota(&usable, asks.entry);
         }
-        let slice = self.slice(round, known, asks, &usable);
-        let parts = parts_of(&self.kinds, &slice);
-        let everything_before = given.contains(&client);
         // What only adds to an offer that is large enough already may be small.
-        let enough = everything_before
-            || (reaches_one(&parts, &asks.minimum) && reaches_one(&parts, &asks.needs));
-        if slice.is_empty() || !enough || self.filters.refuse(agent, client, &slice) {
-            return None;
+        let adds = given.contains(&client);
+        let mut pieces = round.slices.div_ceil(asks.appetite.max(1));
+        loop {
+            let slice = self.slice(pieces, known, asks, &usable);
+            let parts = parts_of(&self.kinds, &slice);
+            let enough = adds || (reaches_one(&parts, &asks.minimum) && reaches_one(&parts, &asks.needs));
+            if !slice.is_empty() && enough && !self.filters.refuse(agent, client, &slice) {
+                return Some(Offer::Part(slice));
+            }
+            // Of a slice that is too small for it, or that it has refused, it may have the double, up to all.
+            if pieces <= 1 {
+                return None;
+            }
+            pieces /= 2;
         }
-        Some(Offer::Part(slice))
     }
 
-    /// One slice for the client, or all that it may use where that leaves no offer's worth behind.
-    fn slice(&self, round: &Round, known: &Agent, asks: &Client, usable: &Resources) -> Resources {
-        let pieces = round.slices.div_ceil(asks.appetite.max(1));
+    /// One of so many pieces of the agent for the client, or all that it may use where that leaves no offer's worth
+    /// behind.
+    fn slice(&self, pieces: u32, known: &Agent, asks: &Client, usable: &Resources) -> Resources {
         if pieces <= 1 {
             return usable.clone();
         }

@@ -126,6 +126,8 @@ impl Allocator {
         for (_, agent) in self.agents.iter_mut() {
             let fits = eligibility::is_eligible(options, facts, &role, &agent.facts, agent.has_gpus());
             agent.hidden_from.set(client, !fits);
+            // What it refused rests on what it was shown, and that may be more by now.
+            agent.refused_by.set(client, false);
         }
     }
 

@@ -130,7 +130,7 @@ pub(crate) fn what_is_owed_stays_covered(before: &Ledger, after: &Ledger) -> Res
 }
 
 /// Nobody to whom nothing is owed gets what somebody could have had on the same agent to whom it is owed, before the
-/// round and still after it.
+/// round and still after it. Whoever gave something of that agent back may have been passed over for once.
 pub(crate) fn owed_comes_first(before: &Ledger, after: &Ledger, round: &[Allocation]) -> Result<(), Breach> {
     if before.quotas.values().all(|quota| quota.guarantees.is_empty()) {
         return Ok(());
@@ -142,8 +142,8 @@ pub(crate) fn owed_comes_first(before: &Ledger, after: &Ledger, round: &[Allocat
                 continue;
             }
             for (framework, role) in before.in_line() {
-                let filtered = before.filters.iter().any(|filter| filter.agent == allocation.agent);
-                let open = !filtered && before.may_see(framework, &allocation.agent);
+                let place = (allocation.agent.clone(), framework.clone(), role.clone());
+                let open = !before.gave_back.contains(&place) && before.may_see(framework, &allocation.agent);
                 if !open || !had.is_owed(role, &name) || !has.is_owed(role, &name) {
                     continue;
                 }

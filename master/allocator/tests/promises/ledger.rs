@@ -46,6 +46,8 @@ pub(crate) struct Ledger {
     pub(crate) held: BTreeMap<Holder, Resources>,
     pub(crate) filters: Vec<Filter>,
     pub(crate) quotas: BTreeMap<Role, Quota>,
+    /// Who ever gave something of an agent back: others may come first there for once.
+    pub(crate) gave_back: BTreeSet<Holder>,
 }
 
 /// A role and all above it, the role itself first.
@@ -107,6 +109,7 @@ impl Ledger {
             held: BTreeMap::new(),
             filters: Vec::new(),
             quotas: BTreeMap::new(),
+            gave_back: BTreeSet::new(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Ledger {
     }
 
     pub(crate) fn take_back(&mut self, holder: &Holder, resources: &Resources) {
+        self.gave_back.insert(holder.clone());
         let held = self.held.get_mut(holder).unwrap();
         *held = held.checked_sub(resources).unwrap();
         self.held.retain(|_, held| !held.is_empty());
@@ -220,10 +224,5 @@ impl Ledger {
             add(&mut all, &amounts(&self.free(agent), is_limited), 1);
         }
         all
-    }
-
-    /// All roles that have a quota, and those above them.
-    pub(crate) fn roles_with_quotas(&self) -> BTreeSet<Role> {
-        self.quotas.keys().flat_map(chain).collect()
     }
 }
