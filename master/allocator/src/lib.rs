@@ -584,7 +584,8 @@ impl Allocator {
         let mut shares: BTreeMap<Role, RoleShare> = BTreeMap::new();
         for (role, entry) in self.tree.roles() {
             let place = self.tree.place(entry);
-            let share = Share::dominant(&place.allocated, role_tree::DEFAULT_WEIGHT, &self.agents.totals().counted);
+            let share =
+                Share::dominant(&place.allocated, role_tree::DEFAULT_WEIGHT, &self.agents.totals().counted);
             let share = RoleShare {
                 weight: place.weight,
                 allocated: self.kinds.quantities(&place.allocated),

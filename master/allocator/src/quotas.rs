@@ -249,11 +249,12 @@ impl RoleTree {
     fn mark(&mut self, role: Entry, marks: &mut QuotaMarks, minimum: &[Parts]) {
         let books = &self.place(role).books;
         let cannot = |least: &Parts| {
-            least.iter().any(|(kind, amount)| books.room(*kind).is_some_and(|room| room < u128::from(*amount)))
+            least
+                .iter()
+                .any(|(kind, amount)| books.room(*kind).is_some_and(|room| room < u128::from(*amount)))
         };
         let limited = books.limits.iter().any(Option::is_some);
-        let exhausted =
-            limited && !minimum.is_empty() && minimum.iter().all(cannot);
+        let exhausted = limited && !minimum.is_empty() && minimum.iter().all(cannot);
         let needy = books.need.iter().any(|(kind, _)| books.own_need(kind) > 0);
         if (exhausted, needy) == (books.exhausted, books.needy) {
             return;
