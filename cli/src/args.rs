@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lonja_model::agent::Domain;
 
 /// The master that is asked unless told otherwise.
 pub(crate) const DEFAULT_MASTER: &str = "http://127.0.0.1:5050";
@@ -111,6 +112,13 @@ pub(crate) struct Master {
     /// At most so many agents a minute are declared unreachable.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), env = "LONJA_MASTER_REMOVAL_RATE")]
     pub(crate) removal_rate: u32,
+    /// Where the master is, such as eu-west/a. Agents say where they are only if it does; those of other regions are
+    /// offered only to frameworks that care for regions.
+    #[arg(long, value_name = "REGION/ZONE", env = "LONJA_MASTER_DOMAIN")]
+    pub(crate) domain: Option<Domain>,
+    /// Refuse agents that do not say where they are.
+    #[arg(long, requires = "domain", env = "LONJA_MASTER_REQUIRE_AGENT_DOMAIN")]
+    pub(crate) require_agent_domain: bool,
     /// Calls a second that one framework may make in the long run; twice as many at once.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LONJA_MASTER_CALLS_PER_SECOND")]
     pub(crate) calls_per_second: u32,
@@ -153,6 +161,9 @@ pub(crate) struct Agent {
     /// What it says of itself, such as 'rack:r1;ssd:true'.
     #[arg(long, default_value = "", env = "LONJA_AGENT_ATTRIBUTES")]
     pub(crate) attributes: String,
+    /// Where it is, such as eu-west/a; the master must say where it is, too.
+    #[arg(long, value_name = "REGION/ZONE", env = "LONJA_AGENT_DOMAIN")]
+    pub(crate) domain: Option<Domain>,
     /// What may change over a restart: nothing, or only more of it.
     #[arg(long, value_enum, default_value_t = Reconfiguration::Equal, env = "LONJA_AGENT_RECONFIGURATION_POLICY")]
     pub(crate) reconfiguration_policy: Reconfiguration,

@@ -36,6 +36,7 @@ mod operator_conversions;
 mod reconcile;
 mod registration;
 pub mod registry;
+mod requests;
 pub mod snapshot;
 mod subscription;
 pub mod tasks;

@@ -13,3 +13,4 @@ mod maintenance;
 mod maintenance_steps;
 mod offers;
 mod properties;
+mod requests;
