@@ -323,6 +323,13 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     if said != said_of {
         return Err(format!("{said} answers by framework, {said_of} by agent"));
     }
+    let is_there = |agent: &AgentId| state.agents.get(agent).is_some_and(|agent| agent.is_present());
+    if let Some(agent) = all.said_of.keys().find(|agent| !is_there(agent)) {
+        return Err(format!("answers are kept about agent {agent}, which is not there"));
+    }
+    if let Some(framework) = all.said.keys().find(|framework| state.frameworks.get(framework).is_none()) {
+        return Err(format!("answers are kept of framework {framework}, which is no more"));
+    }
     if asked != all.len() || listed != all.len() {
         return Err(format!("{} inverse offers, {asked} by agent, {listed} by framework", all.len()));
     }

@@ -30,9 +30,9 @@ fn duty(cluster: &Cluster, agent: &AgentId) -> Duty {
 fn kills(cluster: &Cluster, link: LinkId) -> Vec<(String, Option<Duration>)> {
     let messages = cluster.sent(link).iter();
     messages
-        .filter_map(|message| match message {
-            ToAgent::Kill { task, grace, .. } => Some((task.to_string(), *grace)),
-            _ => None,
+        .filter_map(|message| {
+            let ToAgent::Kill { task, grace, .. } = message else { return None };
+            Some((task.to_string(), *grace))
         })
         .collect()
 }
@@ -113,9 +113,9 @@ fn an_agent_without_tasks_is_drained_at_once() {
     let told: Vec<_> = cluster
         .published
         .iter()
-        .filter_map(|event| match event {
-            ClusterEvent::AgentUpdated(view) => Some(view.duty.clone()),
-            _ => None,
+        .filter_map(|event| {
+            let ClusterEvent::AgentUpdated(view) = event else { return None };
+            Some(view.duty.clone())
         })
         .collect();
     assert!(matches!(told[..], [Duty::Draining(_), Duty::Drained(_)]), "{told:?}");
@@ -339,6 +339,20 @@ fn drained_agents_that_are_switched_off_do_not_look_like_a_cut_cable() {
     let unreachable =
         |id: &AgentId| matches!(cluster.registry.agents[id].standing, AgentStanding::Unreachable { .. });
     assert_eq!(agents.iter().filter(|(_, id)| unreachable(id)).count(), 4);
+}
+
+#[test]
+fn drained_agents_that_answer_do_not_hide_a_cut_cable() {
+    let mut cluster = cluster();
+    let agents: Vec<_> = (0..9).map(|_| cluster.agent("cpus:1;mem:1024")).collect();
+    for (_, agent) in &agents[..4] {
+        drain(&mut cluster, agent, None, false);
+    }
+    let talking: Vec<_> = agents[..6].iter().map(|(link, _)| *link).collect();
+
+    cluster.advance_with_pongs(&talking, secs(120));
+
+    assert!(cluster.alerts[0].contains("3 of 5"), "{:?}", cluster.alerts);
 }
 
 #[test]

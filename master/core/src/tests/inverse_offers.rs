@@ -200,6 +200,18 @@ fn an_inverse_offer_is_rescinded_when_the_machine_goes_down_and_when_the_agent_i
 }
 
 #[test]
+fn what_was_said_of_an_agent_is_void_once_it_is_unreachable() {
+    let mut cluster = cluster();
+    let (_, agent, stream, offer) = asked(&mut cluster);
+    accept(&mut cluster, stream, &offer);
+    cluster.advance(secs(80));
+    assert_eq!(said(&cluster), None);
+    let task = agent_task(&offer.framework, "t1", &agent, "cpus:1;mem:64", TaskState::Running);
+    cluster.back(&agent, "cpus:4;mem:4096", vec![task]);
+    only(&mut cluster, stream);
+}
+
+#[test]
 fn inverse_offers_belong_to_the_conversation_they_were_made_in_and_answers_do_not() {
     let mut cluster = cluster();
     let (_, _, stream, first) = asked(&mut cluster);
