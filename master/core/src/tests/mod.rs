@@ -1,5 +1,6 @@
 //! The master's rules, each by name; and properties over any sequence of steps.
 
+mod departures;
 mod draining;
 mod failover;
 mod fixture;
@@ -12,3 +13,4 @@ mod maintenance;
 mod maintenance_steps;
 mod offers;
 mod properties;
+mod rescinds;
