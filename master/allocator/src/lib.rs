@@ -23,6 +23,7 @@ mod filters;
 mod frameworks;
 mod holdings;
 mod invariants;
+mod quotas;
 mod role_tree;
 mod round;
 mod shares;
@@ -43,8 +44,9 @@ use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
 
 pub use agents::AgentFacts;
 pub use frameworks::FrameworkFacts;
-pub use holdings::Holdings;
+pub use holdings::{Holdings, overlap};
 pub use invariants::Violation;
+pub use quotas::QuotaRefusal;
 pub use role_tree::RoleShare;
 
 use agents::Agents;
@@ -120,6 +122,23 @@ impl fmt::Display for NotHeld {
 
 impl std::error::Error for NotHeld {}
 
+/// [`Allocator::convert_held`] named what is not held, or what cannot be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvertError {
+    /// What was to be converted.
+    pub before: Resources,
+    /// Into what.
+    pub after: Resources,
+}
+
+impl fmt::Display for ConvertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not held, or {} cannot be in its place", self.before, self.after)
+    }
+}
+
+impl std::error::Error for ConvertError {}
+
 /// A weight of zero: it would leave a role without a share. Weights begin at 0.001.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZeroWeight;
@@ -140,6 +159,7 @@ pub struct Allocator {
     frameworks: Frameworks,
     roles: RoleTree,
     filters: Filters,
+    quotas: quotas::Quotas,
 }
 
 impl Allocator {
@@ -151,6 +171,7 @@ impl Allocator {
             frameworks: Frameworks::default(),
             roles: RoleTree::default(),
             filters: Filters::default(),
+            quotas: quotas::Quotas::default(),
         }
     }
 
@@ -293,6 +314,10 @@ impl Allocator {
         refuse: Option<Duration>,
     ) -> Result<(), NotHeld> {
         let Some(recovered) = self.agents.recover(agent, framework, role, resources) else { return Ok(()) };
+        if self.quotas.values().any(|quota| !quota.limits.is_empty()) {
+            // There may be room under a limit again, for what is free elsewhere.
+            self.agents.all_are_dirty();
+        }
         self.roles.account(role, framework, &recovered.before, &recovered.after, self.agents.totals());
         let may_filter = self.frameworks.get(framework).is_some_and(|known| known.is_served_in(role));
         if let Some(refuse) = refuse.filter(|_| may_filter) {
@@ -303,6 +328,24 @@ impl Allocator {
         }
         let (agent, framework, role) = (agent.clone(), framework.clone(), role.clone());
         Err(NotHeld { agent, framework, role, missing: recovered.missing })
+    }
+
+    /// What the framework holds of `before` is `after` from now on; the agent's total changes along.
+    /// Errors: [`ConvertError`]; nothing is changed.
+    pub fn convert_held(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        role: &Role,
+        before: &Resources,
+        after: &Resources,
+    ) -> Result<(), ConvertError> {
+        let change = self.agents.convert_held(agent, (framework, role), before, after);
+        let Some((held_before, held_after)) = change else {
+            return Err(ConvertError { before: before.clone(), after: after.clone() });
+        };
+        self.roles.account(role, framework, &held_before, &held_after, self.agents.totals());
+        Ok(())
     }
 
     /// Decides about all that changed since the last call. Every allocation is charged already.

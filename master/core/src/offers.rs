@@ -202,7 +202,14 @@ pub(crate) fn expire(state: &mut State, effects: &mut Effects, now: Timestamp, i
     rescind(state, effects, now, id, Some(Filters::DEFAULT.refuse));
 }
 
-fn rescind(state: &mut State, effects: &mut Effects, now: Timestamp, id: &OfferId, filter: Option<Duration>) {
+/// Ends an offer by no doing of its framework, and tells it.
+pub(crate) fn rescind(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    id: &OfferId,
+    filter: Option<Duration>,
+) {
     let Some(offer) = give_back(state, now, id, filter) else { return };
     state.counters.offers_rescinded += 1;
     if let Some(stream) = state.frameworks.get(&offer.framework).and_then(|framework| framework.stream) {

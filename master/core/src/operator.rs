@@ -11,7 +11,7 @@ use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 
 use crate::effects::{Effects, Outbound, RequestId};
-use crate::{State, calls, maintenance, registry, subscription};
+use crate::{State, calls, maintenance, operator_conversions, registry, subscription};
 
 /// A command of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +120,11 @@ pub(crate) fn command(
         }
         OperatorCommand::SetWeight { role, weight } => set_weight(state, effects, role, weight),
         OperatorCommand::Maintenance(command) => maintenance::command(state, effects, now, command),
-        OperatorCommand::UpdateQuotas { .. } | OperatorCommand::Convert { .. } => {
+        OperatorCommand::Convert { agent, conversion } => {
+            // Answered when its agent has answered.
+            return operator_conversions::convert(state, effects, now, request, &agent, conversion);
+        }
+        OperatorCommand::UpdateQuotas { .. } => {
             Err(Refusal::new(RefusalCode::Unsupported, "this master does not serve this command yet"))
         }
     };
