@@ -1,6 +1,7 @@
 //! The master's rules, each by name; and properties over any sequence of steps.
 
 mod departures;
+mod descriptions;
 mod draining;
 mod failover;
 mod fixture;
