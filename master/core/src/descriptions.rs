@@ -20,7 +20,7 @@ use lonja_allocator::{CompiledConstraints, FrameworkFacts};
 use lonja_model::constraints::{OfferConstraints, Predicate};
 use lonja_model::registry::FrameworkStanding;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
-use lonja_model::{FrameworkId, FrameworkInfo, OfferId, Role, Timestamp};
+use lonja_model::{FrameworkId, FrameworkInfo, Role, Timestamp};
 
 use crate::effects::{ClusterEvent, Effects};
 use crate::frameworks::Framework;
@@ -93,9 +93,7 @@ pub(crate) fn update(
     known.suppressed.clone_from(&new.suppressed);
     known.constraints.clone_from(&new.constraints);
     registry::put_framework(state, effects, id, &new.info, FrameworkStanding::Connected);
-    for offer in of_roles_left(state, id, &new.info) {
-        offers::rescind(state, effects, now, &offer, None);
-    }
+    offers::rescind_of_left_roles(state, effects, now, id, &new.info.roles);
     state.allocator.update_framework(id, new.facts());
     subscription::publish(state, effects, id, ClusterEvent::FrameworkUpdated);
     Ok(())
@@ -116,12 +114,6 @@ fn pay_for_patterns(known: &mut Framework, now: Timestamp, constraints: &OfferCo
     }
     let message = "new regular expressions come faster than calls may; wait and send them again";
     Err(Refusal::new(RefusalCode::RateLimited, message))
-}
-
-fn of_roles_left(state: &State, id: &FrameworkId, info: &FrameworkInfo) -> Vec<OfferId> {
-    let is_left =
-        |offer: &OfferId| state.offers.get(offer).is_some_and(|one| !info.roles.contains(&one.role));
-    state.offers.of_framework(id).into_iter().filter(is_left).collect()
 }
 
 /// Refuses to change what is the framework's for life, and names all of it.

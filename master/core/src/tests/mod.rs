@@ -1,5 +1,6 @@
 //! The master's rules, each by name; and properties over any sequence of steps.
 
+mod departures;
 mod descriptions;
 mod draining;
 mod failover;
@@ -14,3 +15,4 @@ mod maintenance_steps;
 mod offers;
 mod properties;
 mod requests;
+mod rescinds;
