@@ -19,7 +19,7 @@ use lonja_model::{
     TaskStatus, Timestamp, UpdateId,
 };
 
-use crate::{Config, Effects, Event, LinkId, Master, Outbound, StreamId};
+use crate::{ClusterEvent, Config, Effects, Event, LinkId, Master, Outbound, RequestId, StreamId};
 
 pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -84,6 +84,8 @@ pub(super) struct Cluster {
     pub(super) closed_links: BTreeSet<LinkId>,
     pub(super) closed_streams: BTreeSet<StreamId>,
     pub(super) alerts: Vec<String>,
+    pub(super) operator_answers: Vec<(RequestId, CallResult)>,
+    pub(super) published: Vec<ClusterEvent>,
     next: u64,
 }
 
@@ -105,6 +107,8 @@ pub(super) fn cluster_with(config: Config) -> Cluster {
         closed_links: BTreeSet::new(),
         closed_streams: BTreeSet::new(),
         alerts: Vec::new(),
+        operator_answers: Vec::new(),
+        published: Vec::new(),
         next: 0,
     };
     cluster.take(effects);
@@ -129,13 +133,14 @@ impl Cluster {
                 Outbound::CloseStream(stream) => {
                     self.closed_streams.insert(stream);
                 }
-                Outbound::Operator(..) => {}
+                Outbound::Operator(request, result) => self.operator_answers.push((request, result)),
             }
         }
         for event in effects.publish {
-            if let crate::ClusterEvent::Alert(alert) = event {
-                self.alerts.push(alert);
+            if let crate::ClusterEvent::Alert(alert) = &event {
+                self.alerts.push(alert.clone());
             }
+            self.published.push(event);
         }
         self.master.check_invariants().unwrap();
     }
@@ -161,7 +166,7 @@ impl Cluster {
         self.advance(Duration::from_millis(6))
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }

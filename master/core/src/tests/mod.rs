@@ -1,9 +1,15 @@
 //! The master's rules, each by name; and properties over any sequence of steps.
 
+mod conversion_fixture;
+mod conversion_properties;
+mod conversions;
 mod failover;
+mod feedback;
 mod fixture;
 mod frameworks;
 mod launches;
 mod liveness;
 mod offers;
+mod operator_conversions;
 mod properties;
+mod shared_volumes;
