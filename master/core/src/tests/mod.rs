@@ -6,6 +6,7 @@ mod conversions;
 mod failover;
 mod feedback;
 mod fixture;
+mod forged_faults;
 mod frameworks;
 mod launches;
 mod liveness;
