@@ -23,6 +23,7 @@ mod filters;
 mod frameworks;
 mod holdings;
 mod invariants;
+mod quotas;
 mod role_tree;
 mod round;
 mod shares;
@@ -45,6 +46,7 @@ pub use agents::AgentFacts;
 pub use frameworks::FrameworkFacts;
 pub use holdings::{Holdings, overlap};
 pub use invariants::Violation;
+pub use quotas::QuotaRefusal;
 pub use role_tree::RoleShare;
 
 use agents::Agents;
@@ -157,6 +159,7 @@ pub struct Allocator {
     frameworks: Frameworks,
     roles: RoleTree,
     filters: Filters,
+    quotas: quotas::Quotas,
 }
 
 impl Allocator {
@@ -168,6 +171,7 @@ impl Allocator {
             frameworks: Frameworks::default(),
             roles: RoleTree::default(),
             filters: Filters::default(),
+            quotas: quotas::Quotas::default(),
         }
     }
 
@@ -310,6 +314,10 @@ impl Allocator {
         refuse: Option<Duration>,
     ) -> Result<(), NotHeld> {
         let Some(recovered) = self.agents.recover(agent, framework, role, resources) else { return Ok(()) };
+        if self.quotas.values().any(|quota| !quota.limits.is_empty()) {
+            // There may be room under a limit again, for what is free elsewhere.
+            self.agents.all_are_dirty();
+        }
         self.roles.account(role, framework, &recovered.before, &recovered.after, self.agents.totals());
         let may_filter = self.frameworks.get(framework).is_some_and(|known| known.is_served_in(role));
         if let Some(refuse) = refuse.filter(|_| may_filter) {

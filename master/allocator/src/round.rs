@@ -17,6 +17,7 @@ use lonja_model::resources::Quantities;
 use lonja_model::{AgentId, FrameworkId, Resources, Role};
 
 use crate::agents::Agent;
+use crate::quotas::within_limits;
 use crate::{Allocation, Allocator, eligibility};
 
 impl Allocator {
@@ -35,10 +36,14 @@ impl Allocator {
     /// Who comes next for what is free on the agent, and what it gets.
     fn next_allocation(&mut self, id: &AgentId) -> Option<Allocation> {
         let agent = self.agents.get(id).filter(|agent| agent.is_active() && !agent.free().is_empty())?;
+        let (quotas, agents) = (&self.quotas, &self.agents);
         let everything = Usable::new(agent.free().clone());
         let nothing_reserved = agent.free().iter().all(|resource| resource.reserved_for().is_none());
         let usable_by = |role: &Role| {
-            let usable = if nothing_reserved {
+            let usable = if !quotas.is_empty() {
+                let usable = agent.free().usable_by(role);
+                Cow::Owned(Usable::new(within_limits(quotas, agents, role, usable)))
+            } else if nothing_reserved {
                 Cow::Borrowed(&everything)
             } else {
                 Cow::Owned(Usable::new(agent.free().usable_by(role)))

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::effects::{Effects, Outbound, StreamId};
-use crate::{State, accept, feedback, offers, reconcile, subscription, updates};
+use crate::inverse_offers::Willingness;
+use crate::{State, accept, feedback, inverse_offers, offers, reconcile, subscription, updates};
 
 /// Takes one call and answers it.
 pub(crate) fn call(
@@ -85,6 +86,7 @@ fn subscribed(
         Call::Revive { roles } => {
             own_roles(state, framework, &roles)?;
             state.allocator.revive(framework, &roles);
+            inverse_offers::revive(state, framework);
             if let Some(known) = state.frameworks.get_mut(framework) {
                 known.suppressed.retain(|role| !roles.is_empty() && !roles.contains(role));
             }
@@ -118,8 +120,14 @@ fn subscribed(
             Ok(())
         }
         Call::UpdateFramework { .. } => unsupported("UPDATE_FRAMEWORK"),
-        Call::AcceptInverseOffers { .. } => unsupported("ACCEPT_INVERSE_OFFERS"),
-        Call::DeclineInverseOffers { .. } => unsupported("DECLINE_INVERSE_OFFERS"),
+        Call::AcceptInverseOffers { offers, filters } => {
+            inverse_offers::answer(state, now, framework, &offers, Willingness::Accepted, filters);
+            Ok(())
+        }
+        Call::DeclineInverseOffers { offers, filters } => {
+            inverse_offers::answer(state, now, framework, &offers, Willingness::Declined, filters);
+            Ok(())
+        }
         Call::Request { .. } => unsupported("REQUEST"),
         Call::AcknowledgeOperation { agent, operation, update } => {
             feedback::acknowledge(state, effects, framework, agent.as_ref(), &operation, update)

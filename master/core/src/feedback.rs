@@ -20,7 +20,7 @@ use lonja_model::{AgentId, FrameworkId, OperationId, OperationUuid, Resources, T
 
 use crate::effects::{ClusterEvent, Effects, LinkId, Outbound, RequestId};
 use crate::operations::KnownOperation;
-use crate::{State, offers, registration, snapshot, totals};
+use crate::{State, draining, offers, registration, snapshot, totals};
 
 /// An agent tells how an operation went.
 pub(crate) fn from_agent(
@@ -158,6 +158,7 @@ fn tell_all(state: &mut State, effects: &mut Effects, now: Timestamp, uuid: &Ope
     if let Some(request) = waiting {
         answer_operator(effects, request, &agent, &status);
     }
+    draining::look(state, &agent);
     state.counters.count_operation(status.state);
     effects.publish.push(ClusterEvent::OperationUpdated(record));
 }

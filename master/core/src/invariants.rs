@@ -3,6 +3,7 @@
 //! Each promise is a plain function over the whole state, shared by the property tests and the
 //! simulator, and shown by a test to catch its violation.
 
+mod duties;
 mod operations;
 mod resources;
 
@@ -25,7 +26,8 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     one_stream(state)?;
     timers(state)?;
     offers_have_owners(state)?;
-    durable(state)
+    durable(state)?;
+    duties::check(state)
 }
 
 /// INV-14 and the same for agents: no stream and no link is shared.

@@ -6,8 +6,8 @@
 //!
 //! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], [`operations`]
 //! (what is on its way to agents), `accept` (what an ACCEPT does: `launches`, `conversions`), [`tasks`], `updates`,
-//! `feedback` (how operations went), `reconcile`; `liveness` watches for silence,
-//! [`invariants`] holds what is always true.
+//! `feedback` (how operations went), `reconcile`; `liveness` watches for silence; `maintenance`,
+//! [`inverse_offers`], `draining` and `departures` take agents out of use; [`invariants`] holds what is always true.
 
 mod accept;
 pub mod agents;
@@ -17,13 +17,17 @@ mod calls;
 pub mod config;
 mod conversions;
 mod deadlines;
+mod departures;
+mod draining;
 pub mod effects;
 mod feedback;
 pub mod frameworks;
 pub mod history;
 pub mod invariants;
+pub mod inverse_offers;
 mod launches;
 mod liveness;
+mod maintenance;
 pub mod offers;
 pub mod operations;
 mod operator;
@@ -57,6 +61,7 @@ use agents::Agents;
 use deadlines::{Deadlines, Timer};
 use frameworks::Frameworks;
 use history::History;
+use inverse_offers::InverseOffers;
 use offers::Offers;
 use operations::Operations;
 use snapshot::Counters;
@@ -78,7 +83,9 @@ pub(crate) struct State {
     pub(crate) agents: Agents,
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
+    pub(crate) inverse_offers: InverseOffers,
     pub(crate) tasks: Tasks,
+    pub(crate) drains: draining::Drains,
     pub(crate) operations: Operations,
     pub(crate) history: History,
     pub(crate) deadlines: Deadlines,
@@ -151,7 +158,9 @@ impl Master {
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),
+            inverse_offers: InverseOffers::default(),
             tasks: Tasks::default(),
+            drains: draining::Drains::default(),
             operations: Operations::default(),
             history: History::new(config.completed_frameworks, config.completed_tasks),
             deadlines: Deadlines::default(),
@@ -182,6 +191,8 @@ impl Master {
             }
             Event::Tick => self.tick(now, &mut effects),
         }
+        draining::settle(&mut self.state, &mut effects, now);
+        inverse_offers::settle(&mut self.state, &mut effects, now);
         allocation::arm(&mut self.state, now);
         effects
     }
@@ -221,6 +232,7 @@ impl Master {
                     subscription::store_time_left(state, effects, now, &framework)
                 }
                 Timer::OfferExpiry(offer) => offers::expire(state, effects, now, &offer),
+                Timer::AskAgain(_, agent) => inverse_offers::touch(state, &agent),
                 Timer::Allocate => allocation::allocate(state, effects, now),
                 Timer::RegistryGc => registry::collect(state, effects, now),
             }

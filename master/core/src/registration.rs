@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
+use lonja_model::maintenance::Duty;
 use lonja_model::operation::OperationRecord;
 use lonja_model::registry::{AgentStanding, FrameworkStanding};
 use lonja_model::task::{Reason, Source};
@@ -19,7 +20,10 @@ use crate::agents::{Agent, Presence};
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, LinkId, Outbound};
 use crate::tasks::Task;
-use crate::{State, feedback, liveness, offers, registry, snapshot, subscription, totals, updates, validate};
+use crate::{
+    State, draining, feedback, inverse_offers, liveness, maintenance, offers, registry, snapshot,
+    subscription, totals, updates, validate,
+};
 
 /// Everything that an agent says comes through here.
 pub(crate) fn message(
@@ -76,7 +80,7 @@ fn heard(state: &mut State, now: Timestamp, id: &AgentId, message: &FromAgent) {
     let asks_again = matches!(message, FromAgent::Register { .. } | FromAgent::Reregister { .. });
     if !agent.confirmed && !asks_again {
         agent.confirmed = true;
-        state.allocator.activate_agent(id);
+        draining::allow_offers(state, id);
     }
 }
 
@@ -103,7 +107,7 @@ fn register(
     if let Err(reason) = validate::agent(&info) {
         return refuse(effects, link, reason, true);
     }
-    if let Some(reason) = full(state) {
+    if let Some(reason) = full(state).or_else(|| maintenance::keeps_out(state, &info.hostname)) {
         return refuse(effects, link, reason, false);
     }
     let number = state.agents.next_number();
@@ -169,7 +173,7 @@ fn reregister(
     }
     let Returning { info, version, total, tasks, frameworks, operations } = back;
     let info = AgentInfo { id: Some(id.clone()), ..info };
-    if let Some(reason) = unheard_of(state, &id) {
+    if let Some(reason) = unheard_of(state, &id).or_else(|| kept_out(state, &id, &info, &tasks)) {
         return refuse(effects, link, reason, false);
     }
     let before = state.agents.get(&id).map(|agent| (agent.presence, agent.info.clone()));
@@ -206,6 +210,7 @@ fn reregister(
     }
     feedback::returned(state, effects, now, link, &id, operations);
     reconcile(state, effects, now, link, &id, tasks);
+    draining::returned(state, effects, now, &id);
     publish_added(state, effects, &id);
 }
 
@@ -220,6 +225,17 @@ fn unheard_of(state: &State, id: &AgentId) -> Option<String> {
         ));
     }
     full(state)
+}
+
+/// Why an agent is not let in from a machine that is down. One with tasks is: they are to be ended.
+fn kept_out(state: &State, id: &AgentId, info: &AgentInfo, reported: &[AgentTask]) -> Option<String> {
+    let is_draining = matches!(registry::duty(state, id), Duty::Draining(_));
+    if state.agents.get(id).is_some_and(|agent| matches!(agent.presence, Presence::Gone { .. })) {
+        // There is a better reason.
+        return None;
+    }
+    let keeps_out = || maintenance::keeps_out(state, &info.hostname);
+    (reported.is_empty() && !is_draining).then(keeps_out).flatten()
 }
 
 /// Why no more agents are taken, if none are.
@@ -237,6 +253,7 @@ fn facts_of(info: &AgentInfo) -> lonja_allocator::AgentFacts {
 fn charge(state: &mut State, agent: &AgentId, framework: &FrameworkId, role: &Role, resources: &Resources) {
     let charged = state.allocator.charge(agent, framework, role, resources);
     charged.expect("an agent that comes back is known to the allocator");
+    inverse_offers::touch(state, agent);
 }
 
 fn take_back(
@@ -359,7 +376,7 @@ fn returned(
                 .on(agent.clone());
             (status.container, status.pid) = (task.container, pid);
             updates::returned(state, effects, &framework, status);
-        } else if known.state.may_become(task.state) {
+        } else if known.state.may_become(task.state) && !known.state.is_terminal() {
             updates::learn_state(state, now, &framework, &id, task.state);
         }
         if let (Some(grace), false) = (killing, task.state.is_terminal()) {

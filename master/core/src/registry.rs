@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use lonja_model::maintenance::Duty;
 use lonja_model::registry::{AgentRecord, AgentStanding, FrameworkRecord, FrameworkStanding, RegistryOp};
 use lonja_model::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Timestamp};
 
@@ -32,11 +33,16 @@ pub(crate) fn put_agent(
     info: &AgentInfo,
     standing: AgentStanding,
 ) {
-    let duty = state.registry.agents.get(id).map(|known| known.duty.clone()).unwrap_or_default();
+    let duty = duty(state, id).clone();
     let record = AgentRecord { info: info.clone(), standing, duty };
     if state.registry.agents.get(id) != Some(&record) {
         change(state, effects, RegistryOp::Agent(id.clone(), Some(Box::new(record))));
     }
+}
+
+/// Whether an agent takes on work. One that nobody knows is active.
+pub(crate) fn duty<'s>(state: &'s State, id: &AgentId) -> &'s Duty {
+    state.registry.agents.get(id).map_or(&Duty::Active, |record| &record.duty)
 }
 
 /// Records a framework as it is now.
@@ -89,6 +95,7 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
         crate::subscription::await_return(state, now, &id, &record.info, left);
         expect_back(state, now, &id, record.info);
     }
+    crate::draining::recover(state, now);
     state.deadlines.set(Timer::RegistryGc, now + GC_INTERVAL);
 }
 
@@ -141,6 +148,7 @@ pub(crate) fn collect(state: &mut State, effects: &mut Effects, now: Timestamp) 
         {
             change(state, effects, RegistryOp::Agent(id.clone(), None));
             state.agents.forget(&id);
+            crate::draining::forget(state, &id);
             crate::feedback::agent_forgotten(state, &id);
         }
     }

@@ -19,7 +19,7 @@ use lonja_model::{FrameworkId, FrameworkInfo, Role, TaskState, Timestamp};
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, Outbound, StreamId};
 use crate::frameworks::Framework;
-use crate::{State, feedback, offers, registry, snapshot, updates, validate};
+use crate::{State, feedback, inverse_offers, offers, registry, snapshot, updates, validate};
 
 /// SUBSCRIBE. A refusal also comes as an ERROR event, and the stream is closed.
 pub(crate) fn subscribe(
@@ -151,6 +151,7 @@ fn come_back(
     state.allocator.deactivate_framework(id);
     state.allocator.update_framework(id, facts(&info, &suppressed));
     state.allocator.activate_framework(id);
+    inverse_offers::touch_all_of(state, id);
     state.counters.frameworks_resubscribed += 1;
     publish(state, effects, id, ClusterEvent::FrameworkUpdated);
 }
@@ -241,6 +242,7 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
     state.deadlines.cancel(Timer::StoreTimeLeft(id.clone()));
     state.deadlines.cancel(Timer::Heartbeat(id.clone()));
     state.allocator.remove_framework(id);
+    inverse_offers::forget_framework(state, id);
     if let Some(stream) = framework.stream {
         effects.framework(stream, Event::Error(format!("Framework has been removed: {why}")));
         effects.send.push(Outbound::CloseStream(stream));

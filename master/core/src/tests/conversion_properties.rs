@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use lonja_model::framework::Capability;
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
+use lonja_model::maintenance::Drain;
 use lonja_model::operation::{AgentOperation, Conversion, Operation, OperationRecord, OperationState};
 use lonja_model::resources::Resource;
 use lonja_model::scheduler::{Call, Event as FrameworkEvent};
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 
 use super::conversion_fixture::*;
 use super::fixture::*;
-use crate::{Config, LinkId, StreamId};
+use crate::{Config, LinkId, MaintenanceCommand, OperatorCommand, StreamId};
 
 const CONFIGURED: &str = "cpus:4;mem:4096;disk:40;disk(web):8";
 
@@ -47,6 +48,8 @@ enum Step {
     StreamBreaks(usize),
     FrameworkReturns(usize),
     Teardown(usize),
+    Drain(usize),
+    Reactivate(usize),
     Pass(u64),
     MasterRestarts,
 }
@@ -85,6 +88,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (0..4usize).prop_map(Step::StreamBreaks),
         2 => (0..4usize).prop_map(Step::FrameworkReturns),
         1 => (0..4usize).prop_map(Step::Teardown),
+        1 => (0..3usize).prop_map(Step::Drain),
+        2 => (0..3usize).prop_map(Step::Reactivate),
         3 => (0..90u64).prop_map(Step::Pass),
         1 => Just(Step::MasterRestarts),
     ]
@@ -184,6 +189,18 @@ impl World {
                     self.cluster.call(stream, Call::Teardown).unwrap();
                     self.cluster.lose_stream(stream);
                 }
+            }
+            Step::Drain(agent) => {
+                let (agent, drain) = (self.agents[agent].id.clone(), Drain::default());
+                let _ = self
+                    .cluster
+                    .operator(OperatorCommand::Maintenance(MaintenanceCommand::Drain { agent, drain }));
+            }
+            Step::Reactivate(agent) => {
+                let agent = self.agents[agent].id.clone();
+                let _ = self
+                    .cluster
+                    .operator(OperatorCommand::Maintenance(MaintenanceCommand::Reactivate { agent }));
             }
             Step::Pass(seconds) => self.pass(seconds),
             Step::MasterRestarts => {

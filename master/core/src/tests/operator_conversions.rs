@@ -1,12 +1,13 @@
 //! Reservations and volumes that operators ask for.
 
+use lonja_model::maintenance::{Drain, Duty};
 use lonja_model::operation::{Conversion, OperationState};
 use lonja_model::scheduler::{Event as FrameworkEvent, Refusal, RefusalCode};
 use lonja_model::{AgentId, TaskState};
 
 use super::conversion_fixture::*;
 use super::fixture::*;
-use crate::{ClusterEvent, RequestId};
+use crate::{ClusterEvent, MaintenanceCommand, OperatorCommand, RequestId};
 
 const ALL: &str = "cpus:4;mem:4096;disk:100";
 
@@ -116,6 +117,25 @@ fn an_agent_that_is_not_there_is_named() {
     cluster.restart();
     let request = cluster.convert(&agent, one);
     assert!(refusal(&cluster, request).message.contains("is not back yet"));
+}
+
+#[test]
+fn a_drained_agent_is_left_as_it_is_and_a_drain_waits_for_what_is_on_its_way() {
+    let mut cluster = cluster();
+    let (link, agent) = cluster.agent(ALL);
+    let one = reserve(&reserved("cpus:1", &["eng"]));
+    let request = cluster.convert(&agent, one.clone());
+    let drain = MaintenanceCommand::Drain { agent: agent.clone(), drain: Drain::default() };
+    cluster.operator(OperatorCommand::Maintenance(drain)).unwrap();
+    let duty = |cluster: &Cluster| cluster.master.snapshot().agents[0].duty.clone();
+    assert!(matches!(duty(&cluster), Duty::Draining(_)));
+
+    let refused = cluster.convert(&agent, one);
+    assert!(refusal(&cluster, refused).message.contains("is drained or about to be"));
+    cluster.finish_all(link);
+
+    assert_eq!(cluster.answer_to(request), Some(Ok(())));
+    assert!(matches!(duty(&cluster), Duty::Drained(_)));
 }
 
 #[test]
