@@ -73,6 +73,17 @@ fn check(state: &State, pool: &Pool, info: TaskInfo) -> Result<TaskInfo, String>
         return Err(format!("task id {} is in use by a task that has not ended; choose another", info.id));
     }
     validate::task(&info, &pool.agent)?;
+    let mixed = info.resources.iter().find(|one| {
+        let other = |other: &&Resource| other.name() == one.name() && !other.metadata().revocable;
+        one.metadata().revocable && info.resources.iter().any(|resource| other(&resource))
+    });
+    if let Some(mixed) = mixed {
+        return Err(format!(
+            "task {} asks for {} both revocable and not; ask for one kind of it",
+            info.id,
+            mixed.name()
+        ));
+    }
     Ok(info)
 }
 

@@ -81,6 +81,27 @@ pub(super) fn totals_are_confirmed(state: &State) -> Result<(), String> {
     Ok(())
 }
 
+/// INV-10: nothing is free or offered that its agent has not said it has: what conversions make is not, before they
+/// are durable. (A shared volume may be used by many at once, so that none of them can hold it back.)
+pub(super) fn nothing_unconfirmed_is_offered(state: &State) -> Result<(), String> {
+    for (id, agent) in state.agents.iter() {
+        let Some(free) = state.allocator.agent_free(id) else { continue };
+        if state.allocator.debt(id).is_some_and(|debt| !debt.is_empty()) {
+            continue;
+        }
+        let offers = state.offers.on_agent(id);
+        let mut open = unshared(free);
+        for offer in offers.iter().filter_map(|offer| state.offers.get(offer)) {
+            let sum = open.checked_add(&unshared(&offer.resources));
+            open = sum.map_err(|error| format!("INV-1: agent {id}: {error}"))?;
+        }
+        if !agent.total.contains(&open) {
+            return Err(format!("INV-10: agent {id} said {}, and {open} is free or offered", agent.total));
+        }
+    }
+    Ok(())
+}
+
 /// INV-8: what is reserved is offered only for its role and those below it.
 pub(super) fn offers_stay_in_their_roles(state: &State) -> Result<(), String> {
     for offer in state.offers.iter() {

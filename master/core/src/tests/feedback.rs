@@ -126,6 +126,22 @@ fn what_a_removed_framework_had_on_its_way_is_finished_without_it() {
 }
 
 #[test]
+fn what_a_removed_frameworks_tasks_were_to_use_is_not_free_before_it_is_durable() {
+    let mut cluster = cluster();
+    let (link, agent) = cluster.agent(ALL);
+    let (stream, _) = cluster.framework("web");
+    let offer = cluster.only_offer(stream);
+    let task = task_on("t1", &agent, &both(&two(), &res("mem:64")));
+    cluster.accept(stream, &offer, vec![named("r", reserve(&two())), launch_of(vec![task])]).unwrap();
+
+    cluster.call(stream, Call::Teardown).unwrap();
+
+    assert_eq!(cluster.free(&agent), res("cpus:2;mem:4096"));
+    cluster.finish_all(link);
+    assert_eq!(cluster.free(&agent), converted());
+}
+
+#[test]
 fn an_operation_that_its_agent_never_got_is_dropped_and_undone() {
     let mut cluster = cluster();
     let (link, agent, stream, _) = asked(&mut cluster);

@@ -70,6 +70,18 @@ fn a_conversion_that_is_counted_and_not_on_its_way() {
 }
 
 #[test]
+fn what_is_not_durable_and_free() {
+    let (mut cluster, _, agent, _, operation) = on_its_way();
+    let now = cluster.now;
+    is_caught(&mut cluster, "INV-10", |state| {
+        let hold = state.operations.get_mut(&operation.uuid).unwrap().hold.as_mut().unwrap();
+        let held = std::mem::take(&mut hold.resources);
+        let (framework, role) = (hold.framework.clone(), hold.role.clone());
+        state.allocator.recover(now, &agent, &framework, &role, &held, None).unwrap();
+    });
+}
+
+#[test]
 fn an_offer_outside_the_role_of_its_reservation() {
     let mut cluster = cluster();
     cluster.agent(ALL);
