@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lonja_allocator::overlap;
 use lonja_model::resources::Quantities;
 use lonja_model::{AgentId, Resources};
 
@@ -97,6 +98,17 @@ pub(super) fn nothing_unconfirmed_is_offered(state: &State) -> Result<(), String
         }
         if !agent.total.contains(&open) {
             return Err(format!("INV-10: agent {id} said {}, and {open} is free or offered", agent.total));
+        }
+    }
+    Ok(())
+}
+
+/// INV-2: nothing is offered that its agent does not have any more.
+pub(super) fn no_debt_is_offered(state: &State) -> Result<(), String> {
+    for offer in state.offers.iter() {
+        let Some(debt) = state.allocator.debt(&offer.agent) else { continue };
+        if let Some(layer) = debt.layers().find(|layer| !overlap(layer, &offer.resources).is_empty()) {
+            return Err(format!("INV-2: offer {} is of what its agent does not have: {layer}", offer.id));
         }
     }
     Ok(())

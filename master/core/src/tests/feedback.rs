@@ -2,7 +2,7 @@
 
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::operation::{AgentOperation, OperationState};
-use lonja_model::scheduler::{Call, CallResult, RefusalCode};
+use lonja_model::scheduler::{Call, CallResult, Event as FrameworkEvent, RefusalCode};
 use lonja_model::{AgentId, UpdateId};
 
 use super::conversion_fixture::*;
@@ -270,6 +270,30 @@ fn an_agent_with_a_total_that_does_not_come_of_its_resources_is_refused() {
     let link = cluster.back_with(&agent, ALL, &converted(), vec![], vec![]);
     assert_eq!(cluster.registered(link), Some(agent.clone()));
     assert_eq!(cluster.total(&agent), converted());
+}
+
+#[test]
+fn what_an_agent_has_turned_into_something_else_is_taken_out_of_offers() {
+    let mut cluster = cluster();
+    let (link, _, stream, operation) = asked(&mut cluster);
+    let (rest, _) = cluster.framework("ops");
+    let offer = cluster.only_offer(rest);
+    let foreign = AgentOperation {
+        uuid: lonja_model::OperationUuid([7; 16]),
+        framework: None,
+        id: None,
+        conversion: reserve(&reserved("cpus:1", &["eng"])),
+    };
+
+    let total = both(&reserved("cpus:1", &["eng"]), &res("cpus:3;mem:4096"));
+    let record = Box::new(record_of(&foreign, OperationState::Finished));
+    cluster.say(link, FromAgent::OperationUpdate { record, total });
+
+    let gone = |event: &FrameworkEvent| matches!(event, FrameworkEvent::Rescind(id) if *id == offer.id);
+    assert!(cluster.events(rest).iter().any(gone));
+    assert!(cluster.acknowledged_to(link).contains(&foreign.uuid));
+    cluster.outcome(link, &operation, OperationState::Finished);
+    assert_eq!(cluster.last_news(stream), ("r".into(), OperationState::Finished));
 }
 
 #[test]

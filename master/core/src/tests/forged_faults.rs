@@ -82,6 +82,19 @@ fn what_is_not_durable_and_free() {
 }
 
 #[test]
+fn an_offer_of_what_its_agent_does_not_have() {
+    let mut cluster = cluster();
+    let (_, agent) = cluster.agent(ALL);
+    let (stream, _) = cluster.framework("web");
+    let _ = cluster.only_offer(stream);
+    is_caught(&mut cluster, "INV-2", |state| {
+        let smaller = res("cpus:3;mem:4096;disk(web):40");
+        state.allocator.update_agent_total(&agent, smaller.clone());
+        state.agents.get_mut(&agent).unwrap().total = smaller;
+    });
+}
+
+#[test]
 fn an_offer_outside_the_role_of_its_reservation() {
     let mut cluster = cluster();
     cluster.agent(ALL);
