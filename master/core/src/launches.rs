@@ -173,7 +173,7 @@ fn devices_like<'a>(pool: &'a Resources, resource: &Resource) -> Option<&'a Devi
 
 fn whole_devices(info: &TaskInfo, amount: Scalar, devices: &Devices) -> Result<Devices, String> {
     let whole = u64::from(Devices::WHOLE);
-    if amount.thousandths() % whole != 0 {
+    if !amount.thousandths().is_multiple_of(whole) {
         return Err(format!(
             "task {} asks for {amount} gpus; ask for a whole number, or for a share of one as gpus:{{ID:THOUSANDTHS}}",
             info.id

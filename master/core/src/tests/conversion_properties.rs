@@ -248,7 +248,7 @@ impl World {
                 operations.push(launch_of(tasks.to_vec()));
             } else if let Some(conversion) = conversion(&left, *wish) {
                 left = conversion.apply(&left).unwrap_or(left);
-                let id = (self.named % 2 == 0).then(|| operation_id(&format!("o{}", self.named)));
+                let id = self.named.is_multiple_of(2).then(|| operation_id(&format!("o{}", self.named)));
                 operations.push(Operation::Convert { id, conversion });
             }
         }
