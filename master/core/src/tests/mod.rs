@@ -3,6 +3,7 @@
 mod conversion_fixture;
 mod conversion_properties;
 mod conversions;
+mod departures;
 mod draining;
 mod failover;
 mod feedback;
@@ -18,4 +19,5 @@ mod maintenance_steps;
 mod offers;
 mod operator_conversions;
 mod properties;
+mod rescinds;
 mod shared_volumes;
