@@ -121,6 +121,10 @@ fn learn(
     match state.operations.get(&uuid) {
         Some(known) if known.agent != *agent => return,
         Some(_) => {}
+        None if state.operations.count_on_agent(agent) >= state.config.max_operations => {
+            // Its agent tells it again, and there may be room by then (INV-45).
+            return;
+        }
         None => {
             let status = OperationStatus { state: OperationState::Unknown, ..status.clone() };
             let agent = agent.clone();

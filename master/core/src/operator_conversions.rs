@@ -76,6 +76,9 @@ fn begin(
         offers::rescind(state, effects, now, &offer, None);
     }
     conversions::rescind_shared(state, effects, now, agent, conversion);
+    if let Some(free) = state.allocator.agent_free(agent).filter(|free| !free.contains(before)) {
+        return Err(Refused::not_there(before, free));
+    }
     let (framework, role) = holder(state, conversion);
     let charged = state.allocator.charge(agent, &framework, &role, before);
     charged.expect("a connected agent is known to the allocator");

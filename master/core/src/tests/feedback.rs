@@ -7,7 +7,7 @@ use lonja_model::{AgentId, UpdateId};
 
 use super::conversion_fixture::*;
 use super::fixture::*;
-use crate::{ClusterEvent, LinkId, StreamId, feedback};
+use crate::{ClusterEvent, Config, LinkId, StreamId, feedback};
 
 const ALL: &str = "cpus:4;mem:4096";
 
@@ -294,6 +294,26 @@ fn what_an_agent_has_turned_into_something_else_is_taken_out_of_offers() {
     assert!(cluster.acknowledged_to(link).contains(&foreign.uuid));
     cluster.outcome(link, &operation, OperationState::Finished);
     assert_eq!(cluster.last_news(stream), ("r".into(), OperationState::Finished));
+}
+
+#[test]
+fn an_agent_makes_the_master_remember_no_more_than_it_may() {
+    let mut cluster = cluster_with(Config { max_operations: 3, ..Config::default() });
+    let (link, agent) = cluster.agent(ALL);
+    let (stream, framework) = cluster.framework("web");
+    for number in 0..5 {
+        let foreign = AgentOperation {
+            uuid: lonja_model::OperationUuid([number; 16]),
+            framework: Some(framework.clone()),
+            id: Some(operation_id(&format!("o{number}"))),
+            conversion: reserve(&two()),
+        };
+        let record = Box::new(record_of(&foreign, OperationState::Failed));
+        cluster.say(link, FromAgent::OperationUpdate { record, total: res(ALL) });
+    }
+    assert_eq!((cluster.known_operations(), cluster.news(stream).len()), (3, 3));
+    assert!(cluster.acknowledged_to(link).is_empty(), "the others are told again");
+    assert_eq!(cluster.total(&agent), res(ALL));
 }
 
 #[test]

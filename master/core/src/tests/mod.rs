@@ -4,6 +4,7 @@ mod conversion_fixture;
 mod conversion_properties;
 mod conversions;
 mod departures;
+mod descriptions;
 mod draining;
 mod failover;
 mod feedback;
