@@ -205,6 +205,9 @@ fn check_offers(state: &State, framework: &FrameworkId, ids: &[OfferId]) -> Resu
 /// gets it from the allocator.
 fn keep_one_copy(state: &mut State, now: Timestamp, pool: &mut Pool) {
     pool.shared = one_copy_each(&pool.left);
+    if pool.shared.is_empty() {
+        return;
+    }
     let unshared = pool.left.filter(|resource| !resource.metadata().shared);
     let kept = unshared.checked_add(&pool.shared).expect("a part of what was held");
     let surplus = pool.left.checked_sub(&kept).expect("one copy of each was held");
