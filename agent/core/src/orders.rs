@@ -213,7 +213,7 @@ mod tests {
         let mut stage = making();
         let effects = stage.run_for("eng", "t1", needs_volume());
         assert!(effects.launch.is_empty() && effects.send.is_empty() && effects.persist.is_empty());
-        let effects = stage.made(2);
+        let effects = stage.made(1);
         assert_eq!(effects.launch.len(), 1);
         assert_eq!(states(&effects), [TaskState::Starting]);
     }
@@ -224,7 +224,7 @@ mod tests {
         let _ = stage.run_for("eng", "t1", needs_volume());
         let _ = stage.run_for("eng", "t2", resources("cpus:1"));
         let result = Err("No space left on device".to_owned());
-        let effects = stage.handle(Event::VolumesMade { operation: OperationUuid([2; 16]), result });
+        let effects = stage.handle(Event::VolumesMade { number: 1, result });
         let [dropped, starting] = &updates(&effects)[..] else { panic!("{effects:?}") };
         assert_eq!((dropped.state, starting.state), (TaskState::Dropped, TaskState::Starting));
         let said = dropped.message.as_deref().unwrap();
@@ -252,10 +252,10 @@ mod tests {
         let effects = stage.apply(3, create("disk:10", "eng", "v2", false));
         assert!(effects.volumes.is_empty());
         assert!(outcomes(&stage.apply(4, reserve("cpus:1", "eng"))).is_empty());
-        let effects = stage.made(2);
+        let effects = stage.made(1);
         assert_eq!(effects.volumes.len(), 1, "the next folder");
         assert_eq!(outcomes(&effects).len(), 1);
-        let effects = stage.made(3);
+        let effects = stage.made(2);
         let done: Vec<_> = outcomes(&effects).iter().map(|(n, status)| (*n, status.state)).collect();
         assert_eq!(done, [(3, OperationState::Finished), (4, OperationState::Finished)]);
     }
@@ -268,7 +268,7 @@ mod tests {
         let status = only_update(&stage.kill("f1", "t1", None));
         assert_eq!((status.state, status.update), (TaskState::Killed, None));
         assert!(matches!(stage.kill("f1", "t1", None).notes[..], [Note::KillOfUnknownTask { .. }]));
-        assert_eq!(stage.made(2).launch.len(), 1, "the other one");
+        assert_eq!(stage.made(1).launch.len(), 1, "the other one");
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
         let mut stage = making();
         let _ = stage.run_for("eng", "t1", needs_volume());
         let _ = stage.shutdown_framework("f1");
-        assert!(stage.made(2).launch.is_empty());
+        assert!(stage.made(1).launch.is_empty());
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
         let _ = stage.run_for("eng", "t1", needs_volume());
         let effects = stage.link_down();
         assert!(effects.notes.contains(&Note::OrdersDropped { orders: 1 }));
-        let effects = stage.made(2);
+        let effects = stage.made(1);
         assert!(effects.launch.is_empty() && effects.persist.is_empty());
         assert_eq!(stage.agent.tasks().count(), 0);
     }
@@ -306,7 +306,7 @@ mod tests {
         let mut stage = making();
         let _ = stage.run_for("eng", "t1", needs_volume());
         assert!(matches!(stage.run_for("eng", "t1", needs_volume()).notes[..], [Note::DuplicateTask { .. }]));
-        assert_eq!(stage.made(2).launch.len(), 1);
+        assert_eq!(stage.made(1).launch.len(), 1);
     }
 
     #[test]
