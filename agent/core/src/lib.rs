@@ -190,7 +190,7 @@ fn receive(turn: &mut Turn<'_>, message: ToAgent) {
         }
         ToAgent::Refused { reason, permanent } => registration::refused(turn, reason, permanent),
         ToAgent::Ping { sequence } => registration::ping(turn, sequence),
-        ToAgent::Run { framework, info, role, tasks } => orders::run(turn, framework, *info, role, tasks),
+        ToAgent::Run { framework, info, role, tasks } => orders::run(turn, framework, info, role, tasks),
         ToAgent::Kill { framework, task, grace } => kills::kill(turn, (framework, task), grace),
         ToAgent::ShutdownFramework { framework } => kills::shutdown_framework(turn, &framework),
         ToAgent::Acknowledge { framework, task, update } => {

@@ -27,7 +27,7 @@ use crate::turn::Turn;
 /// One order that waits.
 #[derive(Debug)]
 enum Order {
-    Run { framework: FrameworkId, info: FrameworkInfo, role: Role, tasks: Vec<TaskInfo> },
+    Run { framework: FrameworkId, info: Box<FrameworkInfo>, role: Role, tasks: Vec<TaskInfo> },
     Apply(Box<AgentOperation>),
 }
 
@@ -47,7 +47,13 @@ impl Orders {
         self.waiting.len()
     }
 
-    fn push_tasks(&mut self, framework: FrameworkId, info: FrameworkInfo, role: Role, tasks: Vec<TaskInfo>) {
+    fn push_tasks(
+        &mut self,
+        framework: FrameworkId,
+        info: Box<FrameworkInfo>,
+        role: Role,
+        tasks: Vec<TaskInfo>,
+    ) {
         self.tasks.extend(tasks.iter().map(|task| (framework.clone(), task.id.clone())));
         self.waiting.push_back(Order::Run { framework, info, role, tasks });
     }
@@ -101,12 +107,12 @@ impl Order {
 pub(crate) fn run(
     turn: &mut Turn<'_>,
     framework: FrameworkId,
-    info: FrameworkInfo,
+    info: Box<FrameworkInfo>,
     role: Role,
     tasks: Vec<TaskInfo>,
 ) {
     if turn.operations.making().is_none() {
-        launches::run(turn, &framework, info, &role, tasks);
+        launches::run(turn, &framework, *info, &role, tasks);
         return;
     }
     let mut waiting = Vec::with_capacity(tasks.len());
@@ -170,7 +176,7 @@ pub(crate) fn proceed(turn: &mut Turn<'_>) {
     while turn.operations.making().is_none() {
         match turn.operations.orders.pop() {
             Some(Order::Run { framework, info, role, tasks }) => {
-                launches::run(turn, &framework, info, &role, tasks);
+                launches::run(turn, &framework, *info, &role, tasks);
             }
             Some(Order::Apply(operation)) => operations::apply(turn, *operation),
             None => return,
