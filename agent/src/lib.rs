@@ -3,7 +3,7 @@
 //! [`start`] brings an agent up in the calling process, with a [`launcher::Launcher`] that was forked before
 //! any thread existed; the binary, tests and `lonja dev` all use it.
 //!
-//! Control side: [`config`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
+//! Control side: [`config`], [`configured`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
 //! in the core's words, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
@@ -12,6 +12,7 @@
 pub mod api;
 mod checkpoints;
 pub mod config;
+pub mod configured;
 pub mod containerizer;
 mod containers;
 pub mod detect;
