@@ -145,7 +145,8 @@ impl Driver {
         let clock = Clock::start();
         let now = clock.now();
         let failover_timeout = self.options.info.failover_timeout;
-        let options = Options { info: self.options.info, id: self.options.id, seed: fresh_seed() };
+        let FrameworkOptions { info, id, constraints } = self.options;
+        let options = Options { info, id, constraints, seed: fresh_seed() };
         let run = Run {
             framework: Framework::new(now, options, scheduler),
             clock,

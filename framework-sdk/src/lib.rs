@@ -47,7 +47,7 @@ mod driver;
 
 pub use driver::{Driver, DriverError, Handle};
 pub use lonja_sdk_core::{
-    InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler, Task, placement,
+    InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler, Step, Task, placement,
     task::Need,
 };
 pub use options::FrameworkOptions;
@@ -63,5 +63,5 @@ pub mod prelude {
     pub use crate::model::{
         AgentId, FrameworkId, Offer, OfferId, Resources, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp,
     };
-    pub use crate::{Driver, FrameworkOptions, Handle, Need, Outcome, Plan, Problem, Scheduler, Task};
+    pub use crate::{Driver, FrameworkOptions, Handle, Need, Outcome, Plan, Problem, Scheduler, Step, Task};
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lonja_model::constraints::OfferConstraints;
 use lonja_model::framework::Capability;
 use lonja_model::labels::Labels;
 use lonja_model::role::InvalidRole;
@@ -13,6 +14,7 @@ use lonja_model::{FrameworkId, FrameworkInfo, Role};
 pub struct FrameworkOptions {
     pub(crate) info: FrameworkInfo,
     pub(crate) id: Option<FrameworkId>,
+    pub(crate) constraints: OfferConstraints,
 }
 
 impl FrameworkOptions {
@@ -37,7 +39,7 @@ impl FrameworkOptions {
             roles: BTreeSet::from([Role::default_role()]),
             minimum_offers: BTreeMap::new(),
         };
-        Self { info, id: None }
+        Self { info, id: None, constraints: OfferConstraints::default() }
     }
 
     /// Runs tasks as `user` unless they name another.
@@ -51,6 +53,13 @@ impl FrameworkOptions {
     pub fn role(mut self, role: &str) -> Result<Self, InvalidRole> {
         self.info.roles = BTreeSet::from([Role::new(role)?]);
         Ok(self)
+    }
+
+    /// Wants offers only of agents that satisfy these; the master makes no others.
+    #[must_use]
+    pub fn constraints(mut self, constraints: OfferConstraints) -> Self {
+        self.constraints = constraints;
+        self
     }
 
     /// How long tasks outlive a lost connection; zero: not at all.

@@ -5,18 +5,53 @@
 //!
 //! Source: Mesos v1 `maintenance.Schedule`, `MachineInfo`, `DrainInfo`.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
 /// One machine, which may run several agents. An agent is on the machine whose hostname it gives.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub struct MachineId {
     /// As its agents give it, in lower case.
     pub hostname: String,
     /// For people, and for Mesos clients; not compared.
     pub ip: Option<String>,
+}
+
+impl MachineId {
+    /// The machine of that name, whichever case it is written in.
+    pub fn named(hostname: &str) -> Self {
+        Self { hostname: hostname.to_lowercase(), ip: None }
+    }
+}
+
+impl PartialEq for MachineId {
+    fn eq(&self, other: &Self) -> bool {
+        self.hostname == other.hostname
+    }
+}
+
+impl Eq for MachineId {}
+
+impl PartialOrd for MachineId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for MachineId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.hostname.cmp(&other.hostname)
+    }
+}
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hostname)
+    }
 }
 
 /// From when and for how long something cannot be used.
@@ -60,6 +95,13 @@ pub struct Window {
 }
 
 /// Whether an agent takes on work. Tells nothing of whether it is there.
+///
+/// ```text
+/// Active ──► Deactivated ──► Draining ──► Drained
+///    └──────────────────────────▲  ▲─────────┘  (drained anew: other parameters, or tasks came back)
+/// ```
+///
+/// From each of them there is one step back to Active.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Duty {
     /// It is offered.
@@ -76,7 +118,8 @@ pub enum Duty {
 /// How an agent is drained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drain {
-    /// The longest grace period a task gets, whatever its own; `None`: its own.
+    /// The longest grace period a task gets, whatever its own; `None`: its own. A task that names none gets this
+    /// one: what its agent would give it is the agent's to know.
     pub max_grace: Option<Duration>,
     /// Whether the agent is called gone once it has no tasks left, or at once if it is unreachable.
     pub mark_gone: bool,
@@ -86,5 +129,25 @@ impl Duty {
     /// Is the agent offered?
     pub fn is_active(&self) -> bool {
         matches!(self, Self::Active)
+    }
+
+    /// How the agent is drained, while it is or once it has been.
+    pub fn drain(&self) -> Option<Drain> {
+        match self {
+            Self::Active | Self::Deactivated => None,
+            Self::Draining(drain) | Self::Drained(drain) => Some(*drain),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_known_by_its_name_in_any_case_and_with_any_address() {
+        let with_address = MachineId { hostname: "rack1-host7".into(), ip: Some("10.0.0.7".into()) };
+        assert_eq!(MachineId::named("Rack1-Host7"), with_address);
+        assert_ne!(MachineId::named("rack1-host8"), with_address);
     }
 }

@@ -119,7 +119,11 @@ impl Registry {
             RegistryOp::Framework(id, record) => put(&mut self.frameworks, id, record.map(|record| *record)),
             RegistryOp::Weight(role, weight) => put(&mut self.weights, role, weight),
             RegistryOp::Quota(role, quota) => put(&mut self.quotas, role, quota),
-            RegistryOp::Machine(id, machine) => put(&mut self.machines, id, machine),
+            RegistryOp::Machine(id, machine) => {
+                // An equal name may come with another address: that of the latest change is kept.
+                self.machines.remove(&id);
+                put(&mut self.machines, id, machine);
+            }
         }
     }
 }

@@ -138,7 +138,8 @@ impl Client {
         notes: Notebook,
         seed: u64,
     ) -> Self {
-        let options = Options { info: describe(&plan), id: notes.id.clone(), seed };
+        let options =
+            Options { info: describe(&plan), id: notes.id.clone(), constraints: Default::default(), seed };
         let durable = notes.version;
         Self { framework: Framework::new(now, options, Batch::new(now, born, plan, notes)), durable }
     }

@@ -3,13 +3,13 @@
 use lonja_model::offer::Filters;
 use lonja_model::operation::{LaunchTask, Operation};
 use lonja_model::scheduler::Call;
-use lonja_model::{AgentId, OfferId, TaskId, TaskInfo, TaskState, Timestamp};
+use lonja_model::{AgentId, OfferId, OperationId, TaskId, TaskState, Timestamp};
 use std::collections::BTreeSet;
 
-use crate::check::check_launch;
+use crate::check::{InUse, check_steps};
 use crate::framework::Known;
 use crate::offers::MAX_HOLD;
-use crate::plan::{Action, Plan, PlanError, Stop};
+use crate::plan::{Action, Plan, PlanError, Step, Stop};
 use crate::{Effects, Framework, Outcome, Problem, Scheduler};
 
 impl<S: Scheduler> Framework<S> {
@@ -55,10 +55,17 @@ impl<S: Scheduler> Framework<S> {
         filters: Filters,
     ) -> Result<(), PlanError> {
         match action {
-            Action::Launch { offers, tasks } => {
-                let in_use = |id: &TaskId| self.tasks.contains_key(id);
-                check_launch(|id| self.offers.get(id), &offers, &tasks, in_use)?;
-                self.launch(effects, offers, tasks, filters);
+            Action::Accept { offers, steps } => {
+                check_steps(|id| self.offers.get(id), &offers, &steps, self)?;
+                self.accept(effects, offers, steps, filters);
+            }
+            Action::AnswerInverse { offer, accept, filters } => {
+                if self.is_subscribed() {
+                    let offers = vec![offer];
+                    let accepted = |offers| Call::AcceptInverseOffers { offers, filters };
+                    let declined = |offers| Call::DeclineInverseOffers { offers, filters };
+                    self.call(effects, if accept { accepted(offers) } else { declined(offers) });
+                }
             }
             Action::Decline { offer, refuse } => {
                 if !self.offers.take(&offer) {
@@ -96,21 +103,29 @@ impl<S: Scheduler> Framework<S> {
         Ok(())
     }
 
-    fn launch(
-        &mut self,
-        effects: &mut Effects,
-        offers: Vec<OfferId>,
-        tasks: Vec<TaskInfo>,
-        filters: Filters,
-    ) {
+    fn accept(&mut self, effects: &mut Effects, offers: Vec<OfferId>, steps: Vec<Step>, filters: Filters) {
+        let agent = offers.first().and_then(|offer| self.offers.get(offer)).map(|offer| offer.agent.clone());
+        let agent = agent.expect("checked just now: the offers are in hand");
         for offer in &offers {
             self.offers.take(offer);
         }
-        for task in &tasks {
-            self.tasks.insert(task.id.clone(), Known::new(task.agent.clone(), TaskState::Staging));
+        let mut operations = Vec::with_capacity(steps.len());
+        for step in steps {
+            operations.push(match step {
+                Step::Launch(tasks) => {
+                    for task in &tasks {
+                        self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
+                    }
+                    Operation::Launch(
+                        tasks.into_iter().map(|task| LaunchTask::Valid(Box::new(task))).collect(),
+                    )
+                }
+                Step::Convert { id, conversion } => {
+                    self.operations.extend(id.clone().map(|id| (id, agent.clone())));
+                    Operation::Convert { id, conversion }
+                }
+            });
         }
-        let tasks = tasks.into_iter().map(|task| LaunchTask::Valid(Box::new(task))).collect();
-        let operations = vec![Operation::Launch(tasks)];
         self.call(effects, Call::Accept { offers, operations, filters });
     }
 
@@ -144,5 +159,15 @@ impl<S: Scheduler> Framework<S> {
             Stop::TearDown => {}
             Stop::Leave => self.finish(effects, Outcome::Left { framework: self.id.clone() }),
         }
+    }
+}
+
+impl<S> InUse for Framework<S> {
+    fn task(&self, id: &TaskId) -> bool {
+        self.tasks.contains_key(id)
+    }
+
+    fn operation(&self, id: &OperationId) -> bool {
+        self.operations.contains_key(id)
     }
 }

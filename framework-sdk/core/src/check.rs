@@ -1,43 +1,96 @@
-//! Checking a launch before it is sent: the scheduler's mistakes are named here, not guessed from what the
-//! master makes of them.
+//! Checking what is to be done with offers before it is sent: the scheduler's mistakes are named here, not guessed
+//! from what the master makes of them.
 
-use lonja_model::{Offer, OfferId, Resources, TaskId, TaskInfo};
+use std::collections::BTreeSet;
 
-use crate::plan::PlanError;
+use lonja_model::operation::Conversion;
+use lonja_model::{AgentId, Offer, OfferId, OperationId, Resources, TaskId, TaskInfo};
+
+use crate::plan::{PlanError, Step};
 
 /// Tasks in one launch, at most: what a master takes in one call.
 pub const MAX_TASKS: usize = 1_000;
 
-/// Checks one launch against the offers in hand: all of one agent and role, and enough for the tasks.
-pub(crate) fn check_launch<'a>(
+/// What is in use already, and so cannot be named again.
+pub(crate) trait InUse {
+    /// Is a task of that id alive?
+    fn task(&self, id: &TaskId) -> bool;
+    /// Has an operation of that id not ended?
+    fn operation(&self, id: &OperationId) -> bool;
+}
+
+/// Checks the steps of one ACCEPT against the offers in hand: all of one agent and role, and enough for each step
+/// after those before it.
+pub(crate) fn check_steps<'a>(
     in_hand: impl Fn(&OfferId) -> Option<&'a Offer>,
     offers: &[OfferId],
-    tasks: &[TaskInfo],
-    in_use: impl Fn(&TaskId) -> bool,
+    steps: &[Step],
+    in_use: &impl InUse,
 ) -> Result<(), PlanError> {
     let (first, pool) = together(in_hand, offers)?;
-    if tasks.len() > MAX_TASKS {
-        return Err(PlanError::TooManyTasks(tasks.len()));
+    let tasks = steps.iter().map(|step| match step {
+        Step::Launch(tasks) => tasks.len(),
+        Step::Convert { .. } => 0,
+    });
+    let tasks = tasks.sum();
+    if tasks > MAX_TASKS {
+        return Err(PlanError::TooManyTasks(tasks));
     }
-    let mut left = pool;
-    for (index, task) in tasks.iter().enumerate() {
-        if in_use(&task.id) || tasks[..index].iter().any(|other| other.id == task.id) {
+    let mut check =
+        Check { agent: &first.agent, left: pool, tasks: BTreeSet::new(), operations: BTreeSet::new() };
+    steps.iter().try_for_each(|step| match step {
+        Step::Launch(tasks) => tasks.iter().try_for_each(|task| check.task(task, in_use)),
+        Step::Convert { id, conversion } => check.conversion(id.as_ref(), conversion, in_use),
+    })
+}
+
+/// What is left of the offers, and what was named, as the steps are gone through.
+struct Check<'a> {
+    agent: &'a AgentId,
+    left: Resources,
+    tasks: BTreeSet<&'a TaskId>,
+    operations: BTreeSet<&'a OperationId>,
+}
+
+impl<'a> Check<'a> {
+    fn task(&mut self, task: &'a TaskInfo, in_use: &impl InUse) -> Result<(), PlanError> {
+        if in_use.task(&task.id) || !self.tasks.insert(&task.id) {
             return Err(PlanError::TaskIdInUse(task.id.clone()));
         }
-        if task.agent != first.agent {
+        if task.agent != *self.agent {
             let (task, agent) = (task.id.clone(), task.agent.clone());
-            return Err(PlanError::WrongAgent { task, agent, offered: first.agent.clone() });
+            return Err(PlanError::WrongAgent { task, agent, offered: self.agent.clone() });
         }
         if task.resources.is_empty() {
             return Err(PlanError::NoResources(task.id.clone()));
         }
-        left = left.checked_sub(&task.resources).ok_or_else(|| PlanError::Exceeds {
+        // A shared volume can be used as often as one likes: it stays.
+        let once = task.resources.filter(|resource| !resource.metadata().shared);
+        let left = self.left.checked_sub(&once).filter(|_| self.left.contains(&task.resources));
+        self.left = left.ok_or_else(|| PlanError::Exceeds {
             task: task.id.clone(),
             needed: task.resources.clone(),
-            left: left.clone(),
+            left: self.left.clone(),
         })?;
+        Ok(())
     }
-    Ok(())
+
+    fn conversion(
+        &mut self,
+        id: Option<&'a OperationId>,
+        conversion: &Conversion,
+        in_use: &impl InUse,
+    ) -> Result<(), PlanError> {
+        if let Some(id) = id.filter(|id| in_use.operation(id) || !self.operations.insert(id)) {
+            return Err(PlanError::OperationIdInUse(id.clone()));
+        }
+        self.left = conversion.apply(&self.left).ok_or_else(|| PlanError::NothingToConvert {
+            conversion: conversion.name(),
+            needed: conversion.before().clone(),
+            left: self.left.clone(),
+        })?;
+        Ok(())
+    }
 }
 
 /// The first of the offers, and what all of them hold together.

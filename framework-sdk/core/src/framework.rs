@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lonja_model::constraints::OfferConstraints;
+use lonja_model::offer::ResourceRequest;
+use lonja_model::resources::Quantities;
 use lonja_model::scheduler::{Call, CallResult, Event as MasterEvent};
 use lonja_model::time::earliest;
-use lonja_model::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, Timestamp};
+use lonja_model::{AgentId, FrameworkId, FrameworkInfo, OperationId, TaskId, TaskState, Timestamp};
 
 use crate::acknowledgements::Seen;
 use crate::calls::Calls;
@@ -22,6 +24,9 @@ use crate::{Problem, Scheduler};
 /// A scheduler whose deadline stays in the past is called no more often than this.
 const LEAST_BETWEEN_TICKS: Duration = Duration::from_millis(1);
 
+/// Alternatives of what offers are of use, at most; what a scheduler says beyond is not told.
+const MAX_NEEDS: usize = 16;
+
 /// What a framework is told at birth.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -29,6 +34,8 @@ pub struct Options {
     pub info: FrameworkInfo,
     /// Its id, if it has subscribed before.
     pub id: Option<FrameworkId>,
+    /// Of which agents it wants offers; the master makes it no others.
+    pub constraints: OfferConstraints,
     /// Randomness: back-off is drawn from it.
     pub seed: u64,
 }
@@ -131,12 +138,17 @@ pub struct Framework<S> {
     pub(crate) calls: Calls,
     pub(crate) offers: Offers,
     pub(crate) tasks: BTreeMap<TaskId, Known>,
+    /// Named operations whose end is not yet seen, each with the agent that it concerns.
+    pub(crate) operations: BTreeMap<OperationId, AgentId>,
     pub(crate) seen: Seen,
     pub(crate) reconciliation: Reconciliation,
     /// Tasks of an earlier run may be there, and have not been asked for.
     pub(crate) earlier_run: bool,
     /// Whether the master has been told that offers are wanted.
     wanting: bool,
+    /// What the master has been told of the offers that are of use.
+    pub(crate) requested: Vec<Quantities>,
+    constraints: OfferConstraints,
     /// When the scheduler's deadline was last served.
     ticked: Option<Timestamp>,
     pub(crate) stopping: Option<Stop>,
@@ -157,9 +169,12 @@ impl<S: Scheduler> Framework<S> {
             calls: Calls::default(),
             offers: Offers::default(),
             tasks: BTreeMap::new(),
+            operations: BTreeMap::new(),
             seen: Seen::default(),
             reconciliation: Reconciliation::default(),
             wanting: true,
+            requested: Vec::new(),
+            constraints: options.constraints,
             ticked: None,
             stopping: None,
             finished: false,
@@ -186,6 +201,7 @@ impl<S: Scheduler> Framework<S> {
             Event::Tick => self.tick(now, &mut effects),
         }
         self.adjust(&mut effects);
+        self.request(&mut effects);
         effects
     }
 
@@ -248,7 +264,7 @@ impl<S: Scheduler> Framework<S> {
         let framework = self.id.clone();
         self.call(
             effects,
-            Call::Subscribe { framework, info, suppressed, constraints: OfferConstraints::default() },
+            Call::Subscribe { framework, info, suppressed, constraints: self.constraints.clone() },
         );
     }
 
@@ -350,5 +366,21 @@ impl<S: Scheduler> Framework<S> {
         self.wanting = wants;
         let roles = BTreeSet::new();
         self.call(effects, if wants { Call::Revive { roles } } else { Call::Suppress { roles } });
+    }
+
+    /// Tells the master what offers are of use, when that has changed.
+    fn request(&mut self, effects: &mut Effects) {
+        if self.finished || self.is_stopping() || !self.is_subscribed() {
+            return;
+        }
+        let mut needs = self.scheduler.needs();
+        needs.truncate(MAX_NEEDS);
+        if needs == self.requested {
+            return;
+        }
+        let request = |needs: &Quantities| ResourceRequest { agent: None, role: None, needs: needs.clone() };
+        let requests = needs.iter().map(request).collect();
+        self.requested = needs;
+        self.call(effects, Call::Request { requests });
     }
 }

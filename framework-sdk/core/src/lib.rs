@@ -37,13 +37,16 @@ pub mod invariants;
 #[cfg(test)]
 mod tests;
 
+use lonja_model::offer::InverseOffer;
+use lonja_model::operation::OperationStatus;
+use lonja_model::resources::Quantities;
 use lonja_model::scheduler::{MasterInfo, Refusal};
 use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskStatus, Timestamp};
 
 pub use check::MAX_TASKS;
 pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
 pub use offers::MAX_HOLD;
-pub use plan::{Plan, PlanError};
+pub use plan::{Plan, PlanError, Step};
 pub use task::{InvalidTask, Task};
 
 /// Your placement logic. Every method is called by one owner, in order, and must not block: it decides and
@@ -59,6 +62,31 @@ pub trait Scheduler: Send {
     /// Does it want offers now? Asked after every event; while it says no, the master sends none.
     fn wants_offers(&self) -> bool {
         true
+    }
+
+    /// What offers are of use now, as alternatives: one that holds at least this much. None: any is. Asked after
+    /// every event and told to the master when it changes, which then makes no smaller offers, and where several
+    /// wait for one agent gives each a part of that size.
+    fn needs(&self) -> Vec<Quantities> {
+        Vec::new()
+    }
+
+    /// News of an operation that was given an id, once for each update. It is acknowledged when this returns.
+    fn operation(&mut self, now: Timestamp, status: &OperationStatus) -> Plan {
+        let _ = (now, status);
+        Plan::new()
+    }
+
+    /// The master asks for an agent back before its maintenance: answer by [`Plan::accept_inverse`] or
+    /// [`Plan::decline_inverse`], or not at all. It may be asked again.
+    fn asked_to_leave(&mut self, now: Timestamp, offer: &InverseOffer) -> Plan {
+        let _ = (now, offer);
+        Plan::new()
+    }
+
+    /// An agent need no longer be left ([`Scheduler::asked_to_leave`]).
+    fn may_stay(&mut self, now: Timestamp, offer: &OfferId) {
+        let _ = (now, offer);
     }
 
     /// The subscription stands, for the first time or again. Offers of an earlier one are void.

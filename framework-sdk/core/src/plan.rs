@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use lonja_model::offer::Filters;
-use lonja_model::{AgentId, Offer, OfferId, Resources, TaskId, TaskInfo};
+use lonja_model::offer::{Filters, InverseOffer};
+use lonja_model::operation::Conversion;
+use lonja_model::{AgentId, Offer, OfferId, OperationId, Resources, TaskId, TaskInfo};
 
 /// What a scheduler wants done. Built step by step; the steps are taken in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,13 +17,29 @@ pub struct Plan {
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    Launch { offers: Vec<OfferId>, tasks: Vec<TaskInfo> },
+    Accept { offers: Vec<OfferId>, steps: Vec<Step> },
     Decline { offer: OfferId, refuse: Duration },
     Kill { task: TaskId, grace: Option<Duration> },
     Hold { offer: OfferId, time: Duration },
+    AnswerInverse { offer: OfferId, accept: bool, filters: Filters },
     Reconcile,
     Revive,
     Remember { tasks: Vec<(TaskId, AgentId)> },
+}
+
+/// One thing to do with offers, on what the steps before have made of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Start tasks, each for itself.
+    Launch(Vec<TaskInfo>),
+    /// Reserve, unreserve, make, remove or resize volumes.
+    Convert {
+        /// Your name for it, if you want news of it ([`Scheduler::operation`](crate::Scheduler::operation)); not
+        /// in use by another that has not ended.
+        id: Option<OperationId>,
+        /// What is to be done.
+        conversion: Conversion,
+    },
 }
 
 /// How a framework ends.
@@ -53,8 +70,40 @@ impl Plan {
         offers: impl IntoIterator<Item = &'a Offer>,
         tasks: impl IntoIterator<Item = TaskInfo>,
     ) -> Self {
+        self.actions.push(Action::Accept {
+            offers: offers.into_iter().map(|offer| offer.id.clone()).collect(),
+            steps: vec![Step::Launch(tasks.into_iter().collect())],
+        });
+        self
+    }
+
+    /// Take `steps` in order on several offers of one agent and one role together: reserve, make a volume of what
+    /// is reserved, launch on the volume. What no step uses goes back; what a conversion has made is offered again
+    /// once the agent has made it durable.
+    #[must_use]
+    pub fn accept<'a>(
+        mut self,
+        offers: impl IntoIterator<Item = &'a Offer>,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Self {
         let offers = offers.into_iter().map(|offer| offer.id.clone()).collect();
-        self.actions.push(Action::Launch { offers, tasks: tasks.into_iter().collect() });
+        self.actions.push(Action::Accept { offers, steps: steps.into_iter().collect() });
+        self
+    }
+
+    /// Promise to leave the agent that the master asks back, by its time. The tasks there are yours to move.
+    #[must_use]
+    pub fn accept_inverse(mut self, offer: &InverseOffer) -> Self {
+        let (offer, filters) = (offer.id.clone(), Filters::DEFAULT);
+        self.actions.push(Action::AnswerInverse { offer, accept: true, filters });
+        self
+    }
+
+    /// Say that you will not leave the agent in time; the master asks again after `refuse`.
+    #[must_use]
+    pub fn decline_inverse(mut self, offer: &InverseOffer, refuse: Duration) -> Self {
+        let (offer, filters) = (offer.id.clone(), Filters { refuse });
+        self.actions.push(Action::AnswerInverse { offer, accept: false, filters });
         self
     }
 
@@ -157,12 +206,25 @@ pub enum PlanError {
     /// No such offer is in hand: it was answered, rescinded, or is of an earlier subscription.
     #[error("offer {0} is not in hand")]
     OfferGone(OfferId),
-    /// Offers of one launch must be of one agent and one role.
+    /// Offers that are used together must be of one agent and one role.
     #[error("offers {0} and {1} are of different agents or roles")]
     OffersDiffer(OfferId, OfferId),
-    /// A launch needs at least one offer.
-    #[error("a launch names no offer")]
+    /// To use offers takes at least one.
+    #[error("no offer is named to be used")]
     NoOffer,
+    /// The offers do not hold what a conversion takes away.
+    #[error("{conversion} needs {needed}, the offers hold {left}")]
+    NothingToConvert {
+        /// Such as `RESERVE`.
+        conversion: &'static str,
+        /// What it takes away.
+        needed: Resources,
+        /// What there is.
+        left: Resources,
+    },
+    /// An operation of this id has not ended, or stands twice in the plan.
+    #[error("operation id {0} is in use")]
+    OperationIdInUse(OperationId),
     /// A task says it is to run elsewhere.
     #[error("task {task} is for agent {agent}, the offers are of agent {offered}")]
     WrongAgent {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lonja_model::operation::OperationStatus;
 use lonja_model::scheduler::{Call, CallResult, Event as MasterEvent, MasterInfo, Refusal, RefusalCode};
 use lonja_model::{FrameworkId, Offer, TaskState, TaskStatus, Timestamp};
 
@@ -26,10 +27,14 @@ impl<S: Scheduler> Framework<S> {
                     self.scheduler.rescinded(now, &offer);
                 }
             }
-            // Operations and inverse offers reach the scheduler with the next step of the SDK.
-            MasterEvent::InverseOffers(_)
-            | MasterEvent::RescindInverse(_)
-            | MasterEvent::OperationUpdate(_) => {}
+            MasterEvent::InverseOffers(offers) => {
+                for offer in &offers {
+                    let plan = self.scheduler.asked_to_leave(now, offer);
+                    self.carry_out(now, effects, plan);
+                }
+            }
+            MasterEvent::RescindInverse(offer) => self.scheduler.may_stay(now, &offer),
+            MasterEvent::OperationUpdate(status) => self.operation_updated(now, effects, &status),
             MasterEvent::Update(status) => self.updated(now, effects, &status),
             MasterEvent::Message { agent, executor, data } => {
                 let plan = self.scheduler.message(now, &agent, &executor, &data);
@@ -60,6 +65,12 @@ impl<S: Scheduler> Framework<S> {
         }
         if std::mem::take(&mut self.earlier_run) {
             self.call(effects, Call::Reconcile { tasks: Vec::new() });
+        }
+        // A new master has heard of no needs.
+        self.requested.clear();
+        if !self.operations.is_empty() {
+            let named = self.operations.iter().map(|(id, agent)| (id.clone(), Some(agent.clone())));
+            self.call(effects, Call::ReconcileOperations { operations: named.collect() });
         }
         let tasks = self.reconciliation.begin(now, self.tasks.keys().cloned());
         self.ask(effects, tasks);
@@ -106,6 +117,23 @@ impl<S: Scheduler> Framework<S> {
         // the framework.
         if let (Some(update), Some(agent)) = (status.update, status.agent.clone()) {
             self.call(effects, Call::Acknowledge { agent, task: status.task.clone(), update });
+        }
+        if let Some(plan) = plan {
+            self.carry_out(now, effects, plan);
+        }
+    }
+
+    fn operation_updated(&mut self, now: Timestamp, effects: &mut Effects, status: &OperationStatus) {
+        let mut plan = None;
+        if status.update.is_none_or(|update| self.seen.note(update)) {
+            if let Some(id) = status.operation.as_ref().filter(|_| status.state.is_terminal()) {
+                self.operations.remove(id);
+            }
+            plan = Some(self.scheduler.operation(now, status));
+        }
+        if let (Some(update), Some(operation)) = (status.update, status.operation.clone()) {
+            let agent = status.agent.clone();
+            self.call(effects, Call::AcknowledgeOperation { agent, operation, update });
         }
         if let Some(plan) = plan {
             self.carry_out(now, effects, plan);

@@ -21,9 +21,11 @@ use crate::shares::Totals;
 /// What the allocator has to know of an agent beside its resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentFacts {
-    /// What it says of itself; for offer constraints, which come with the complete allocator.
+    /// Where it is reached by name; for offer constraints.
+    pub hostname: String,
+    /// What it says of itself; for offer constraints.
     pub attributes: Attributes,
-    /// Its place; for region-aware frameworks, which come with the complete allocator.
+    /// Its place; for offer constraints and region-aware frameworks.
     pub domain: Option<Domain>,
 }
 
@@ -61,6 +63,10 @@ impl Agent {
 
     pub(crate) fn is_active(&self) -> bool {
         self.active
+    }
+
+    pub(crate) fn facts(&self) -> &AgentFacts {
+        &self.facts
     }
 
     pub(crate) fn has_gpus(&self) -> bool {
@@ -212,6 +218,33 @@ impl Agents {
             self.with_free.remove(agent);
             self.dirty.remove(agent);
         }
+        Some(change)
+    }
+
+    /// What the holder has of `before` is `after` from now on, and the agent's total changes along. What it had on
+    /// this agent in all, before and after; `None`: it does not hold `before`, or the total cannot have `after`.
+    pub(crate) fn convert_held(
+        &mut self,
+        agent: &AgentId,
+        holder: (&FrameworkId, &Role),
+        before: &Resources,
+        after: &Resources,
+    ) -> Option<(Quantities, Quantities)> {
+        let known = self.agents.get_mut(agent)?;
+        let held = known.held.get_mut(&(holder.0.clone(), holder.1.clone()))?;
+        let total = known.total.checked_sub(before)?.checked_add(after).ok()?;
+        let mut converted = held.clone();
+        if converted.take(before) != *before {
+            return None;
+        }
+        converted.add(after);
+        let change = (held.quantities(), converted.quantities());
+        *held = converted;
+        known.allocated.take(before);
+        known.allocated.add(after);
+        self.totals.change(&known.total.quantities(), &total.quantities());
+        known.set_total(total);
+        self.free_has_changed(agent);
         Some(change)
     }
 

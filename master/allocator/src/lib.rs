@@ -18,11 +18,13 @@
 //! Source: Mesos, hierarchical DRF allocator; Ghodsi et al., "Dominant Resource Fairness", NSDI 2011.
 
 mod agents;
+pub mod constraints;
 mod eligibility;
 mod filters;
 mod frameworks;
 mod holdings;
 mod invariants;
+mod quotas;
 mod role_tree;
 mod round;
 mod shares;
@@ -38,13 +40,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use lonja_model::agent::Domain;
 use lonja_model::resources::{Quantities, Scalar};
 use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
 
 pub use agents::AgentFacts;
+pub use constraints::{CompiledConstraints, InvalidConstraints};
+pub use eligibility::Ineligible;
 pub use frameworks::FrameworkFacts;
-pub use holdings::Holdings;
+pub use holdings::{Holdings, overlap};
 pub use invariants::Violation;
+pub use quotas::QuotaRefusal;
 pub use role_tree::RoleShare;
 
 use agents::Agents;
@@ -61,6 +67,9 @@ pub struct Options {
     /// Are agents with GPUs kept from frameworks that do not say they understand GPUs? Otherwise tasks
     /// that need none would fill them up. Default: yes.
     pub reserve_gpu_agents: bool,
+    /// Where the master is. Agents of other regions are offered to region-aware frameworks only. `None`: no agent
+    /// is far. Default: `None`.
+    pub domain: Option<Domain>,
 }
 
 impl Default for Options {
@@ -68,7 +77,7 @@ impl Default for Options {
         let amount = |thousandths| Scalar::from_thousandths(thousandths).unwrap_or(Scalar::MAX);
         let minimum = [("cpus", amount(10)), ("mem", amount(32_000))];
         let minimum = minimum.into_iter().map(|one| Quantities::from_iter([one])).collect();
-        Self { minimum, reserve_gpu_agents: true }
+        Self { minimum, reserve_gpu_agents: true, domain: None }
     }
 }
 
@@ -120,6 +129,23 @@ impl fmt::Display for NotHeld {
 
 impl std::error::Error for NotHeld {}
 
+/// [`Allocator::convert_held`] named what is not held, or what cannot be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvertError {
+    /// What was to be converted.
+    pub before: Resources,
+    /// Into what.
+    pub after: Resources,
+}
+
+impl fmt::Display for ConvertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not held, or {} cannot be in its place", self.before, self.after)
+    }
+}
+
+impl std::error::Error for ConvertError {}
+
 /// A weight of zero: it would leave a role without a share. Weights begin at 0.001.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZeroWeight;
@@ -140,6 +166,7 @@ pub struct Allocator {
     frameworks: Frameworks,
     roles: RoleTree,
     filters: Filters,
+    quotas: quotas::Quotas,
 }
 
 impl Allocator {
@@ -151,6 +178,7 @@ impl Allocator {
             frameworks: Frameworks::default(),
             roles: RoleTree::default(),
             filters: Filters::default(),
+            quotas: quotas::Quotas::default(),
         }
     }
 
@@ -293,6 +321,10 @@ impl Allocator {
         refuse: Option<Duration>,
     ) -> Result<(), NotHeld> {
         let Some(recovered) = self.agents.recover(agent, framework, role, resources) else { return Ok(()) };
+        if self.quotas.values().any(|quota| !quota.limits.is_empty()) {
+            // There may be room under a limit again, for what is free elsewhere.
+            self.agents.all_are_dirty();
+        }
         self.roles.account(role, framework, &recovered.before, &recovered.after, self.agents.totals());
         let may_filter = self.frameworks.get(framework).is_some_and(|known| known.is_served_in(role));
         if let Some(refuse) = refuse.filter(|_| may_filter) {
@@ -303,6 +335,24 @@ impl Allocator {
         }
         let (agent, framework, role) = (agent.clone(), framework.clone(), role.clone());
         Err(NotHeld { agent, framework, role, missing: recovered.missing })
+    }
+
+    /// What the framework holds of `before` is `after` from now on; the agent's total changes along.
+    /// Errors: [`ConvertError`]; nothing is changed.
+    pub fn convert_held(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        role: &Role,
+        before: &Resources,
+        after: &Resources,
+    ) -> Result<(), ConvertError> {
+        let change = self.agents.convert_held(agent, (framework, role), before, after);
+        let Some((held_before, held_after)) = change else {
+            return Err(ConvertError { before: before.clone(), after: after.clone() });
+        };
+        self.roles.account(role, framework, &held_before, &held_after, self.agents.totals());
+        Ok(())
     }
 
     /// Decides about all that changed since the last call. Every allocation is charged already.

@@ -17,6 +17,9 @@ use lonja_model::resources::Quantities;
 use lonja_model::{AgentId, FrameworkId, Resources, Role};
 
 use crate::agents::Agent;
+use crate::eligibility::Sight;
+use crate::frameworks::FrameworkFacts;
+use crate::quotas::within_limits;
 use crate::{Allocation, Allocator, eligibility};
 
 impl Allocator {
@@ -35,10 +38,14 @@ impl Allocator {
     /// Who comes next for what is free on the agent, and what it gets.
     fn next_allocation(&mut self, id: &AgentId) -> Option<Allocation> {
         let agent = self.agents.get(id).filter(|agent| agent.is_active() && !agent.free().is_empty())?;
+        let (quotas, agents) = (&self.quotas, &self.agents);
         let everything = Usable::new(agent.free().clone());
         let nothing_reserved = agent.free().iter().all(|resource| resource.reserved_for().is_none());
         let usable_by = |role: &Role| {
-            let usable = if nothing_reserved {
+            let usable = if !quotas.is_empty() {
+                let usable = agent.free().usable_by(role);
+                Cow::Owned(Usable::new(within_limits(quotas, agents, role, usable)))
+            } else if nothing_reserved {
                 Cow::Borrowed(&everything)
             } else {
                 Cow::Owned(Usable::new(agent.free().usable_by(role)))
@@ -47,12 +54,15 @@ impl Allocator {
         };
         let takes = |role: &Role, framework: &FrameworkId, usable: &Cow<'_, Usable>| {
             let Some(known) = self.frameworks.get(framework) else { return false };
-            eligibility::may_be_offered(&self.options, agent, &usable.quantities, &known.facts, role)
-                && !self.filters.refuse(framework, role, id, &usable.resources)
+            let seen = seen_by(&known.facts, usable);
+            !seen.resources.is_empty()
+                && eligibility::may_be_offered(&self.options, agent, &seen.quantities, &known.facts, role)
+                && !self.filters.refuse(framework, role, id, &seen.resources)
         };
         let first = self.roles.first_in_line(self.agents.totals(), usable_by, takes);
         let (role, framework, usable) = first?;
-        Some(Allocation { framework, role, agent: id.clone(), resources: usable.resources.clone() })
+        let seen = seen_by(&self.frameworks.get(&framework)?.facts, &usable).into_owned();
+        Some(Allocation { framework, role, agent: id.clone(), resources: seen.resources })
     }
 
     fn commit(&mut self, allocation: &Allocation) {
@@ -61,6 +71,14 @@ impl Allocator {
         assert!(free.is_some_and(|free| free.contains(resources)), "only what is free is given away (INV-1)");
         self.charge(agent, framework, role, resources).expect("the agent was looked at just now");
         self.roles.count_served(role, framework, self.agents.totals());
+    }
+}
+
+/// What of `usable` the framework understands.
+fn seen_by<'a>(facts: &FrameworkFacts, usable: &'a Usable) -> Cow<'a, Usable> {
+    match Sight::of(&facts.capabilities).shape(&usable.resources) {
+        Cow::Borrowed(_) => Cow::Borrowed(usable),
+        Cow::Owned(seen) => Cow::Owned(Usable::new(seen)),
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lonja_model::scheduler::Event;
-use lonja_model::{Offer, OfferId, Timestamp};
+use lonja_model::{Offer, Timestamp};
 
-use crate::State;
 use crate::deadlines::Timer;
 use crate::effects::{Effects, StreamId};
+use crate::{State, inverse_offers, maintenance};
 
 /// Opens the allocation window if something waits for it.
 pub(crate) fn arm(state: &mut State, now: Timestamp) {
@@ -27,10 +27,8 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
             unreachable!("only connected frameworks and agents are active in the allocator");
         };
         let info = agent.info.clone();
-        let number = state.offers.next_number();
         let offer = Offer {
-            id: OfferId::new(format!("{}-O{number}", state.me.id))
-                .expect("made of letters, digits and dashes"),
+            id: state.offers.next_id(&state.me.id),
             framework: allocation.framework,
             agent: allocation.agent,
             role: allocation.role,
@@ -40,13 +38,14 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
             attributes: info.attributes.clone(),
             domain: info.domain.clone(),
             executors: Vec::new(),
-            unavailability: None,
+            unavailability: maintenance::unavailability(state, &info.hostname),
         };
         if let Some(timeout) = state.config.offer_timeout {
             state.deadlines.set(Timer::OfferExpiry(offer.id.clone()), now + timeout);
         }
         state.counters.offers_made += 1;
         state.offers.insert(Arc::new(offer.clone()));
+        inverse_offers::touch(state, &offer.agent);
         batches.entry(stream).or_default().push(offer);
     }
     for (stream, offers) in batches {

@@ -6,8 +6,12 @@ use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::descriptions::Claims;
 use crate::effects::{Effects, Outbound, StreamId};
-use crate::{State, offers, operations, reconcile, subscription, updates};
+use crate::inverse_offers::Willingness;
+use crate::{
+    State, accept, descriptions, feedback, inverse_offers, offers, reconcile, subscription, updates,
+};
 
 /// Takes one call and answers it.
 pub(crate) fn call(
@@ -20,8 +24,9 @@ pub(crate) fn call(
     call: Call,
 ) {
     state.counters.calls += 1;
-    let result = if let Call::Subscribe { framework, info, suppressed, constraints: _ } = call {
-        subscription::subscribe(state, effects, now, stream, framework, *info, suppressed)
+    let result = if let Call::Subscribe { framework, info, suppressed, constraints } = call {
+        let claims = Claims { info: *info, suppressed, constraints };
+        subscription::subscribe(state, effects, now, stream, framework, claims)
     } else {
         admitted(state, now, stream, framework)
             .and_then(|framework| subscribed(state, effects, now, &framework, call))
@@ -76,7 +81,7 @@ fn subscribed(
             Ok(())
         }
         Call::Accept { offers, operations, filters } => {
-            operations::accept(state, effects, now, framework, &offers, operations, filters)
+            accept::accept(state, effects, now, framework, &offers, operations, filters)
         }
         Call::Decline { offers, filters } => {
             offers::decline(state, now, framework, &offers, filters);
@@ -85,6 +90,7 @@ fn subscribed(
         Call::Revive { roles } => {
             own_roles(state, framework, &roles)?;
             state.allocator.revive(framework, &roles);
+            inverse_offers::revive(state, framework);
             if let Some(known) = state.frameworks.get_mut(framework) {
                 known.suppressed.retain(|role| !roles.is_empty() && !roles.contains(role));
             }
@@ -117,12 +123,26 @@ fn subscribed(
             effects.agent(link, ToAgent::Message { framework: framework.clone(), executor, data });
             Ok(())
         }
-        Call::UpdateFramework { .. } => unsupported("UPDATE_FRAMEWORK"),
-        Call::AcceptInverseOffers { .. } => unsupported("ACCEPT_INVERSE_OFFERS"),
-        Call::DeclineInverseOffers { .. } => unsupported("DECLINE_INVERSE_OFFERS"),
+        Call::UpdateFramework { info, suppressed, constraints } => {
+            let claims = Claims { info: *info, suppressed, constraints };
+            descriptions::update(state, effects, now, framework, claims)
+        }
+        Call::AcceptInverseOffers { offers, filters } => {
+            inverse_offers::answer(state, now, framework, &offers, Willingness::Accepted, filters);
+            Ok(())
+        }
+        Call::DeclineInverseOffers { offers, filters } => {
+            inverse_offers::answer(state, now, framework, &offers, Willingness::Declined, filters);
+            Ok(())
+        }
         Call::Request { .. } => unsupported("REQUEST"),
-        Call::AcknowledgeOperation { .. } => unsupported("ACKNOWLEDGE_OPERATION_STATUS"),
-        Call::ReconcileOperations { .. } => unsupported("RECONCILE_OPERATIONS"),
+        Call::AcknowledgeOperation { agent, operation, update } => {
+            feedback::acknowledge(state, effects, framework, agent.as_ref(), &operation, update)
+        }
+        Call::ReconcileOperations { operations } => {
+            reconcile::operations(state, effects, framework, operations);
+            Ok(())
+        }
         Call::Unsupported(name) => unsupported(&name),
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     StoreTimeLeft(FrameworkId),
     /// An offer has not been answered.
     OfferExpiry(OfferId),
+    /// A framework that would not leave an agent is asked again.
+    AskAgain(FrameworkId, AgentId),
     /// The allocation window closes.
     Allocate,
     /// Old entries leave the registry.

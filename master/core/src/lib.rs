@@ -4,32 +4,45 @@
 //! socket, a disk or a clock. The same code runs in the daemon and in the simulator
 //! (`docs/design.md`, D2).
 //!
-//! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], `operations`
-//! (what an ACCEPT does), [`tasks`], `updates`, `reconcile`; `liveness` watches for silence,
-//! [`invariants`] holds what is always true.
+//! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], [`operations`]
+//! (what is on its way to agents), `accept` (what an ACCEPT does: `launches`, `conversions`), [`tasks`], `updates`,
+//! `feedback` (how operations went), `reconcile`; `liveness` watches for silence; `maintenance`,
+//! [`inverse_offers`], `draining` and `departures` take agents out of use; [`invariants`] holds what is always true.
 
+mod accept;
 pub mod agents;
 mod allocation;
 pub mod budget;
 mod calls;
 pub mod config;
+mod conversions;
 mod deadlines;
+mod departures;
+mod descriptions;
+mod draining;
 pub mod effects;
+mod feedback;
 pub mod frameworks;
 pub mod history;
 pub mod invariants;
+pub mod inverse_offers;
+mod launches;
 mod liveness;
+mod maintenance;
 pub mod offers;
-mod operations;
+pub mod operations;
 mod operator;
+mod operator_conversions;
 mod reconcile;
 mod registration;
 pub mod registry;
 pub mod snapshot;
 mod subscription;
 pub mod tasks;
+mod totals;
 mod updates;
 mod validate;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +62,9 @@ use agents::Agents;
 use deadlines::{Deadlines, Timer};
 use frameworks::Frameworks;
 use history::History;
+use inverse_offers::InverseOffers;
 use offers::Offers;
+use operations::Operations;
 use snapshot::Counters;
 use tasks::Tasks;
 
@@ -69,7 +84,10 @@ pub(crate) struct State {
     pub(crate) agents: Agents,
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
+    pub(crate) inverse_offers: InverseOffers,
     pub(crate) tasks: Tasks,
+    pub(crate) drains: draining::Drains,
+    pub(crate) operations: Operations,
     pub(crate) history: History,
     pub(crate) deadlines: Deadlines,
     pub(crate) brake: liveness::Brake,
@@ -136,12 +154,17 @@ impl Master {
             port: config.port,
             version: config.version.clone(),
         };
+        let allocator =
+            lonja_allocator::Options { domain: config.domain.clone(), ..config.allocator.clone() };
         let mut state = State {
-            allocator: Allocator::new(config.allocator.clone()),
+            allocator: Allocator::new(allocator),
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),
+            inverse_offers: InverseOffers::default(),
             tasks: Tasks::default(),
+            drains: draining::Drains::default(),
+            operations: Operations::default(),
             history: History::new(config.completed_frameworks, config.completed_tasks),
             deadlines: Deadlines::default(),
             brake: liveness::Brake::new(now, &config),
@@ -171,6 +194,8 @@ impl Master {
             }
             Event::Tick => self.tick(now, &mut effects),
         }
+        draining::settle(&mut self.state, &mut effects, now);
+        inverse_offers::settle(&mut self.state, &mut effects, now);
         allocation::arm(&mut self.state, now);
         effects
     }
@@ -210,6 +235,7 @@ impl Master {
                     subscription::store_time_left(state, effects, now, &framework)
                 }
                 Timer::OfferExpiry(offer) => offers::expire(state, effects, now, &offer),
+                Timer::AskAgain(_, agent) => inverse_offers::touch(state, &agent),
                 Timer::Allocate => allocation::allocate(state, effects, now),
                 Timer::RegistryGc => registry::collect(state, effects, now),
             }

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use lonja_model::link::ToAgent;
+use lonja_model::maintenance::Duty;
 use lonja_model::registry::AgentStanding;
-use lonja_model::scheduler::Event;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{AgentId, TaskState, TaskStatus, Timestamp};
 
@@ -17,7 +17,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, Outbound};
-use crate::{State, offers, registry, updates};
+use crate::{State, departures, draining, feedback, inverse_offers, offers, registry, updates};
 
 /// What holds removals back.
 #[derive(Debug)]
@@ -82,9 +82,12 @@ pub(crate) fn silent(state: &mut State, effects: &mut Effects, now: Timestamp, a
 
 /// Are so many agents silent together that none may be removed?
 fn brakes(state: &mut State, effects: &mut Effects, now: Timestamp) -> bool {
-    let present = state.agents.iter().filter(|(_, agent)| agent.is_present()).count();
+    // A drained agent is about to be switched off: its silence says nothing of the network.
+    let drained = |id: &AgentId| matches!(registry::duty(state, id), Duty::Drained(_));
+    let present = state.agents.iter().filter(|(id, agent)| agent.is_present() && !drained(id)).count();
     let quiet = |agent: &crate::agents::Agent| now.since(agent.last_heard) >= state.config.ping_interval * 2;
-    let silent = state.agents.iter().filter(|(_, agent)| agent.is_present() && quiet(agent)).count();
+    let silent =
+        state.agents.iter().filter(|(id, agent)| agent.is_present() && quiet(agent) && !drained(id)).count();
     let percent = usize::try_from(state.config.removal_brake_percent).unwrap_or(100);
     let braked = silent >= state.config.removal_brake_least && silent * 100 > present * percent;
     if braked && !state.brake.raised {
@@ -120,11 +123,11 @@ fn unreachable(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Ag
         updates::from_master(state, effects, now, &framework, status);
     }
     state.allocator.remove_agent(id);
+    feedback::agent_unreachable(state, effects, now, id);
     state.counters.agents_unreachable += 1;
+    inverse_offers::forget_agent(state, id);
+    draining::look(state, id);
     let owners: BTreeSet<_> = state.tasks.on_agent(id).into_iter().map(|(framework, _)| framework).collect();
-    let streams = owners.iter().filter_map(|owner| state.frameworks.get(owner)?.stream);
-    for stream in streams {
-        effects.framework(stream, Event::Failure { agent: id.clone(), executor: None, status: None });
-    }
+    departures::tell_failure(state, effects, id, owners);
     effects.publish.push(ClusterEvent::AgentRemoved(id.clone()));
 }

@@ -17,9 +17,9 @@ use lonja_model::offer::Filters;
 use lonja_model::scheduler::Event;
 use lonja_model::{AgentId, FrameworkId, Offer, OfferId, Resources, Role, Timestamp};
 
-use crate::State;
 use crate::deadlines::Timer;
 use crate::effects::Effects;
+use crate::{State, inverse_offers};
 
 /// All outstanding offers, found by id, agent or framework.
 #[derive(Debug, Default)]
@@ -31,10 +31,15 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// The number of the next offer that this master names.
-    pub(crate) fn next_number(&mut self) -> u64 {
+    fn next_number(&mut self) -> u64 {
         self.named += 1;
         self.named - 1
+    }
+
+    /// The id of the next offer, or inverse offer, of this master.
+    pub(crate) fn next_id(&mut self, master: &str) -> OfferId {
+        let number = self.next_number();
+        OfferId::new(format!("{master}-O{number}")).expect("made of letters, digits and dashes")
     }
 
     /// An outstanding offer.
@@ -117,6 +122,7 @@ pub(crate) fn recover(
 ) {
     let recovered = state.allocator.recover(now, agent, framework, role, resources, filter);
     recovered.expect("what is given back was held: each offer and task gives back once");
+    inverse_offers::touch(state, agent);
 }
 
 /// DECLINE. Ids that are no longer outstanding, or not the framework's, are ignored: an offer may have
@@ -141,14 +147,54 @@ pub(crate) fn rescind_on(state: &mut State, effects: &mut Effects, now: Timestam
     for id in state.offers.on_agent(agent) {
         rescind(state, effects, now, &id, None);
     }
+    inverse_offers::touch(state, agent);
 }
 
-/// Ends every offer of a framework without a word: its stream is no more.
+/// Ends every offer made to `role` or a role below it, and tells their frameworks: what the role may have is another,
+/// by its weight or its quota. `until` is asked before each, with the latest offer first, and stops it by `true`:
+/// no more is taken back than needed. O(offers).
+#[allow(dead_code, reason = "for changed quotas, weights and subscriptions")]
+pub(crate) fn rescind_of_role(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    role: &Role,
+    mut until: impl FnMut(&State) -> bool,
+) {
+    let concerned = state.offers.iter().filter(|offer| offer.role == *role || offer.role.is_below(role));
+    let mut latest_first: Vec<OfferId> = concerned.map(|offer| offer.id.clone()).collect();
+    latest_first.sort_by(|a, b| b.as_str().len().cmp(&a.as_str().len()).then_with(|| b.cmp(a)));
+    for id in latest_first {
+        if until(state) {
+            return;
+        }
+        rescind(state, effects, now, &id, None);
+    }
+}
+
+/// Ends every offer of a framework for a role that it has left, and tells it.
+#[allow(dead_code, reason = "for changed quotas, weights and subscriptions")]
+pub(crate) fn rescind_of_left_roles(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    framework: &FrameworkId,
+    roles: &BTreeSet<Role>,
+) {
+    for id in state.offers.of_framework(framework) {
+        if state.offers.get(&id).is_some_and(|offer| !roles.contains(&offer.role)) {
+            rescind(state, effects, now, &id, None);
+        }
+    }
+}
+
+/// Ends every offer of a framework, and every inverse one, without a word: its stream is no more.
 pub(crate) fn discard_of(state: &mut State, now: Timestamp, framework: &FrameworkId) {
     for id in state.offers.of_framework(framework) {
         give_back(state, now, &id, None);
         state.counters.offers_rescinded += 1;
     }
+    inverse_offers::discard_of(state, framework);
 }
 
 /// An offer has not been answered in time: others get a turn before it is made to the same framework again.
@@ -156,7 +202,14 @@ pub(crate) fn expire(state: &mut State, effects: &mut Effects, now: Timestamp, i
     rescind(state, effects, now, id, Some(Filters::DEFAULT.refuse));
 }
 
-fn rescind(state: &mut State, effects: &mut Effects, now: Timestamp, id: &OfferId, filter: Option<Duration>) {
+/// Ends an offer by no doing of its framework, and tells it.
+pub(crate) fn rescind(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    id: &OfferId,
+    filter: Option<Duration>,
+) {
     let Some(offer) = give_back(state, now, id, filter) else { return };
     state.counters.offers_rescinded += 1;
     if let Some(stream) = state.frameworks.get(&offer.framework).and_then(|framework| framework.stream) {

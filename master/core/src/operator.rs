@@ -11,7 +11,7 @@ use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 
 use crate::effects::{Effects, Outbound, RequestId};
-use crate::{State, calls, registry, subscription};
+use crate::{State, calls, maintenance, operator_conversions, registry, subscription};
 
 /// A command of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +70,13 @@ pub enum MaintenanceCommand {
         /// Which.
         agent: AgentId,
     },
-    /// Offer the agent again: the way back from deactivation and from draining.
+    /// Offer the agent again: the way back from deactivation and from draining. Kills already asked for are not
+    /// called back.
     Reactivate {
         /// Which.
         agent: AgentId,
     },
-    /// The agent will never return.
+    /// The agent will never return. Said again, it changes nothing.
     MarkGone {
         /// Which.
         agent: AgentId,
@@ -85,12 +86,12 @@ pub enum MaintenanceCommand {
         /// Each machine in one window.
         windows: Vec<Window>,
     },
-    /// Machines of the schedule go down.
+    /// Machines of the schedule go down: their agents are drained.
     Start {
         /// Each once.
         machines: Vec<MachineId>,
     },
-    /// Machines that are down come up again.
+    /// Machines that are down come up again, out of the schedule, and their agents are active.
     Stop {
         /// Each once.
         machines: Vec<MachineId>,
@@ -118,9 +119,12 @@ pub(crate) fn command(
             }
         }
         OperatorCommand::SetWeight { role, weight } => set_weight(state, effects, role, weight),
-        OperatorCommand::UpdateQuotas { .. }
-        | OperatorCommand::Convert { .. }
-        | OperatorCommand::Maintenance(_) => {
+        OperatorCommand::Maintenance(command) => maintenance::command(state, effects, now, command),
+        OperatorCommand::Convert { agent, conversion } => {
+            // Answered when its agent has answered.
+            return operator_conversions::convert(state, effects, now, request, &agent, conversion);
+        }
+        OperatorCommand::UpdateQuotas { .. } => {
             Err(Refusal::new(RefusalCode::Unsupported, "this master does not serve this command yet"))
         }
     };

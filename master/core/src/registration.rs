@@ -8,6 +8,8 @@
 use std::sync::Arc;
 
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
+use lonja_model::maintenance::Duty;
+use lonja_model::operation::OperationRecord;
 use lonja_model::registry::{AgentStanding, FrameworkStanding};
 use lonja_model::task::{Reason, Source};
 use lonja_model::{
@@ -18,7 +20,10 @@ use crate::agents::{Agent, Presence};
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, LinkId, Outbound};
 use crate::tasks::Task;
-use crate::{State, liveness, offers, registry, snapshot, subscription, updates, validate};
+use crate::{
+    State, draining, feedback, inverse_offers, liveness, maintenance, offers, registry, snapshot,
+    subscription, totals, updates, validate,
+};
 
 /// Everything that an agent says comes through here.
 pub(crate) fn message(
@@ -38,11 +43,9 @@ pub(crate) fn message(
             welcome(state, effects, link, &id);
         }
         (FromAgent::Register { info, version }, None) => register(state, effects, now, link, *info, version),
-        (
-            FromAgent::Reregister { agent, info, version, tasks, frameworks, total: _, operations: _ },
-            None,
-        ) => {
-            reregister(state, effects, now, link, agent, *info, version, tasks, frameworks);
+        (FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations }, None) => {
+            let back = Returning { info: *info, version, total, tasks, frameworks, operations };
+            reregister(state, effects, now, link, agent, back);
         }
         (FromAgent::Update { framework, status, latest }, Some(id)) => {
             updates::from_agent(state, effects, now, link, &id, &framework, *status, latest);
@@ -53,7 +56,10 @@ pub(crate) fn message(
                 effects.framework(stream, event);
             }
         }
-        (FromAgent::Pong { .. } | FromAgent::OperationUpdate { .. }, Some(_)) => {}
+        (FromAgent::OperationUpdate { record, total }, Some(id)) => {
+            feedback::from_agent(state, effects, now, link, &id, *record, total);
+        }
+        (FromAgent::Pong { .. }, Some(_)) => {}
         (
             FromAgent::Update { .. }
             | FromAgent::OperationUpdate { .. }
@@ -74,11 +80,12 @@ fn heard(state: &mut State, now: Timestamp, id: &AgentId, message: &FromAgent) {
     let asks_again = matches!(message, FromAgent::Register { .. } | FromAgent::Reregister { .. });
     if !agent.confirmed && !asks_again {
         agent.confirmed = true;
-        state.allocator.activate_agent(id);
+        draining::allow_offers(state, id);
     }
 }
 
-fn refuse(effects: &mut Effects, link: LinkId, reason: impl Into<String>, permanent: bool) {
+/// Sends an agent away; `permanent`: to try again is no use.
+pub(crate) fn refuse(effects: &mut Effects, link: LinkId, reason: impl Into<String>, permanent: bool) {
     effects.agent(link, ToAgent::Refused { reason: reason.into(), permanent });
     effects.send.push(Outbound::CloseLink(link));
 }
@@ -100,7 +107,10 @@ fn register(
     if let Err(reason) = validate::agent(&info) {
         return refuse(effects, link, reason, true);
     }
-    if let Some(reason) = full(state) {
+    if let Err(reason) = validate::place(&state.config, None, &info) {
+        return refuse(effects, link, reason, false);
+    }
+    if let Some(reason) = full(state).or_else(|| maintenance::keeps_out(state, &info.hostname)) {
         return refuse(effects, link, reason, false);
     }
     let number = state.agents.next_number();
@@ -110,6 +120,7 @@ fn register(
     state.allocator.add_agent(id.clone(), info.resources.clone(), facts_of(&info));
     state.allocator.deactivate_agent(&id);
     let agent = Agent {
+        total: info.resources.clone(),
         info: Arc::new(info),
         version,
         presence: Presence::Connected(link),
@@ -126,23 +137,46 @@ fn register(
     publish_added(state, effects, &id);
 }
 
-#[expect(clippy::too_many_arguments, reason = "the message, taken apart")]
+/// What an agent that is back says of itself.
+struct Returning {
+    info: AgentInfo,
+    version: String,
+    total: Resources,
+    tasks: Vec<AgentTask>,
+    frameworks: Vec<(FrameworkId, FrameworkInfo)>,
+    operations: Vec<OperationRecord>,
+}
+
+impl Returning {
+    fn check(&self, id: &AgentId) -> Result<(), String> {
+        validate::agent(&self.info)?;
+        totals::check(&self.info.resources, &self.total)?;
+        validate::reported(id, &self.tasks)?;
+        let outcome = |record: &OperationRecord| feedback::an_agent_may_say(record.status.state);
+        match self.operations.iter().find(|record| !outcome(record)) {
+            None => Ok(()),
+            Some(record) => Err(format!(
+                "agent {id} reports operation {} as {:?}, which is the master's to say",
+                record.operation.uuid, record.status.state
+            )),
+        }
+    }
+}
+
 fn reregister(
     state: &mut State,
     effects: &mut Effects,
     now: Timestamp,
     link: LinkId,
     id: AgentId,
-    info: AgentInfo,
-    version: String,
-    reported: Vec<AgentTask>,
-    frameworks: Vec<(FrameworkId, FrameworkInfo)>,
+    back: Returning,
 ) {
-    let info = AgentInfo { id: Some(id.clone()), ..info };
-    if let Err(reason) = validate::agent(&info).and_then(|()| validate::reported(&id, &reported)) {
+    if let Err(reason) = back.check(&id) {
         return refuse(effects, link, reason, true);
     }
-    if let Some(reason) = unheard_of(state, &id) {
+    let Returning { info, version, total, tasks, frameworks, operations } = back;
+    let info = AgentInfo { id: Some(id.clone()), ..info };
+    if let Some(reason) = unheard_of(state, &id).or_else(|| kept_out(state, &id, &info, &tasks)) {
         return refuse(effects, link, reason, false);
     }
     let before = state.agents.get(&id).map(|agent| (agent.presence, agent.info.clone()));
@@ -163,10 +197,14 @@ fn reregister(
         }
         Some(_) | None => {}
     }
+    let known = before.as_ref().map(|(_, known)| &**known);
+    if let Err(reason) = validate::place(&state.config, known, &info) {
+        return refuse(effects, link, reason, false);
+    }
     registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
     // Known or not: what it holds stays charged, what it says of itself is new.
-    state.allocator.add_agent(id.clone(), info.resources.clone(), facts_of(&info));
-    take_back(state, now, link, &id, info, version);
+    state.allocator.add_agent(id.clone(), total.clone(), facts_of(&info));
+    take_back(state, now, link, &id, info, total, version);
     if let Some((Presence::Connected(old), _)) = before {
         offers::rescind_on(state, effects, now, &id);
         effects.send.push(Outbound::CloseLink(old));
@@ -177,7 +215,9 @@ fn reregister(
     for (framework, info) in frameworks {
         learn_framework(state, effects, now, &framework, info);
     }
-    reconcile(state, effects, now, link, &id, reported);
+    feedback::returned(state, effects, now, link, &id, operations);
+    reconcile(state, effects, now, link, &id, tasks);
+    draining::returned(state, effects, now, &id);
     publish_added(state, effects, &id);
 }
 
@@ -194,6 +234,17 @@ fn unheard_of(state: &State, id: &AgentId) -> Option<String> {
     full(state)
 }
 
+/// Why an agent is not let in from a machine that is down. One with tasks is: they are to be ended.
+fn kept_out(state: &State, id: &AgentId, info: &AgentInfo, reported: &[AgentTask]) -> Option<String> {
+    let is_draining = matches!(registry::duty(state, id), Duty::Draining(_));
+    if state.agents.get(id).is_some_and(|agent| matches!(agent.presence, Presence::Gone { .. })) {
+        // There is a better reason.
+        return None;
+    }
+    let keeps_out = || maintenance::keeps_out(state, &info.hostname);
+    (reported.is_empty() && !is_draining).then(keeps_out).flatten()
+}
+
 /// Why no more agents are taken, if none are.
 fn full(state: &State) -> Option<String> {
     let known = state.agents.len();
@@ -202,13 +253,18 @@ fn full(state: &State) -> Option<String> {
 }
 
 fn facts_of(info: &AgentInfo) -> lonja_allocator::AgentFacts {
-    lonja_allocator::AgentFacts { attributes: info.attributes.clone(), domain: info.domain.clone() }
+    lonja_allocator::AgentFacts {
+        hostname: info.hostname.clone(),
+        attributes: info.attributes.clone(),
+        domain: info.domain.clone(),
+    }
 }
 
 /// Counts what a returning agent's task holds; what the agent no longer has becomes its debt.
 fn charge(state: &mut State, agent: &AgentId, framework: &FrameworkId, role: &Role, resources: &Resources) {
     let charged = state.allocator.charge(agent, framework, role, resources);
     charged.expect("an agent that comes back is known to the allocator");
+    inverse_offers::touch(state, agent);
 }
 
 fn take_back(
@@ -217,6 +273,7 @@ fn take_back(
     link: LinkId,
     id: &AgentId,
     info: AgentInfo,
+    total: Resources,
     version: String,
 ) {
     let registered = state.agents.get(id).and_then(|agent| agent.registered);
@@ -224,6 +281,7 @@ fn take_back(
     state.agents.set_presence(id, Presence::Disconnected);
     let agent = Agent {
         info: Arc::new(info),
+        total,
         version,
         presence: Presence::Connected(link),
         // It came with its id.
@@ -249,7 +307,7 @@ fn learn_framework(
         return;
     }
     if state.frameworks.len() >= state.config.max_frameworks
-        || validate::framework(&info, &Default::default()).is_err()
+        || validate::framework("framework", &info, &Default::default()).is_err()
     {
         // Its tasks are then nobody's, and end.
         return;
@@ -329,7 +387,7 @@ fn returned(
                 .on(agent.clone());
             (status.container, status.pid) = (task.container, pid);
             updates::returned(state, effects, &framework, status);
-        } else if known.state.may_become(task.state) {
+        } else if known.state.may_become(task.state) && !known.state.is_terminal() {
             updates::learn_state(state, now, &framework, &id, task.state);
         }
         if let (Some(grace), false) = (killing, task.state.is_terminal()) {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use lonja_model::maintenance::Duty;
 use lonja_model::registry::{AgentRecord, AgentStanding, FrameworkRecord, FrameworkStanding, RegistryOp};
 use lonja_model::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Timestamp};
 
@@ -12,6 +13,7 @@ use crate::State;
 use crate::agents::{Agent, Presence};
 use crate::budget::Budget;
 use crate::deadlines::Timer;
+use crate::descriptions::Description;
 use crate::effects::Effects;
 use crate::frameworks::Framework;
 
@@ -32,11 +34,16 @@ pub(crate) fn put_agent(
     info: &AgentInfo,
     standing: AgentStanding,
 ) {
-    let duty = state.registry.agents.get(id).map(|known| known.duty.clone()).unwrap_or_default();
+    let duty = duty(state, id).clone();
     let record = AgentRecord { info: info.clone(), standing, duty };
     if state.registry.agents.get(id) != Some(&record) {
         change(state, effects, RegistryOp::Agent(id.clone(), Some(Box::new(record))));
     }
+}
+
+/// Whether an agent takes on work. One that nobody knows is active.
+pub(crate) fn duty<'s>(state: &'s State, id: &AgentId) -> &'s Duty {
+    state.registry.agents.get(id).map_or(&Duty::Active, |record| &record.duty)
 }
 
 /// Records a framework as it is now.
@@ -68,6 +75,7 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
             state.deadlines.set(Timer::AgentSilent(id.clone()), now + state.config.agent_reregister_timeout);
         }
         let agent = Agent {
+            total: record.info.resources.clone(),
             info: Arc::new(record.info),
             version: String::new(),
             presence,
@@ -88,23 +96,21 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
         crate::subscription::await_return(state, now, &id, &record.info, left);
         expect_back(state, now, &id, record.info);
     }
+    crate::draining::recover(state, now);
     state.deadlines.set(Timer::RegistryGc, now + GC_INTERVAL);
 }
 
 /// Makes room for a framework that is known but not connected. Its deadline is the caller's to set.
 pub(crate) fn expect_back(state: &mut State, now: Timestamp, id: &FrameworkId, info: FrameworkInfo) {
-    let facts = lonja_allocator::FrameworkFacts {
-        roles: info.roles.clone(),
-        capabilities: info.capabilities.clone(),
-        minimum_offers: info.minimum_offers.clone(),
-        suppressed: Default::default(),
-    };
-    state.allocator.add_framework(id.clone(), facts);
+    let description = Description::of_absent(info);
+    state.allocator.add_framework(id.clone(), description.facts());
+    let Description { info, suppressed, constraints } = description;
     state.allocator.deactivate_framework(id);
     let framework = Framework {
         info: Arc::new(info),
         stream: None,
-        suppressed: Default::default(),
+        suppressed,
+        constraints,
         registered: None,
         reregistered: None,
         calls: call_budget(state, now),
@@ -140,6 +146,8 @@ pub(crate) fn collect(state: &mut State, effects: &mut Effects, now: Timestamp) 
         {
             change(state, effects, RegistryOp::Agent(id.clone(), None));
             state.agents.forget(&id);
+            crate::draining::forget(state, &id);
+            crate::feedback::agent_forgotten(state, &id);
         }
     }
     let removed: Vec<FrameworkId> = state

@@ -5,7 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lonja_model::maintenance::{Duty, Machines};
+use lonja_allocator::CompiledConstraints;
+use lonja_model::maintenance::{Duty, Machine, MachineId, MachineMode, Machines};
+use lonja_model::offer::InverseOffer;
+use lonja_model::operation::OperationState;
 use lonja_model::quota::Quota;
 use lonja_model::resources::{Quantities, Scalar};
 use lonja_model::scheduler::MasterInfo;
@@ -13,10 +16,12 @@ use lonja_model::{
     AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskState, Timestamp,
 };
 
-use crate::State;
 use crate::agents::Presence;
 use crate::effects::StreamId;
+use crate::inverse_offers::InverseOfferStatus;
+use crate::operations::KnownOperation;
 use crate::tasks::Task;
+use crate::{State, registry};
 
 /// All that an API may show.
 #[derive(Clone, Debug)]
@@ -35,14 +40,38 @@ pub struct Snapshot {
     pub tasks: Vec<Arc<Task>>,
     /// Ended tasks.
     pub completed_tasks: Vec<Arc<Task>>,
+    /// Operations that wait for their outcome or its acknowledgement.
+    pub operations: Vec<Arc<KnownOperation>>,
     /// Outstanding offers.
     pub offers: Vec<Arc<Offer>>,
+    /// Outstanding inverse offers.
+    pub inverse_offers: Vec<Arc<InverseOffer>>,
+    /// What frameworks say to leaving agents, framework by framework.
+    pub inverse_offer_statuses: Vec<InverseOfferStatus>,
     /// Roles that somebody uses or that have a weight.
     pub roles: Vec<RoleView>,
     /// Machines in the maintenance schedule, and those that are down.
     pub machines: Machines,
     /// What has happened so far.
     pub counters: Counters,
+}
+
+impl Snapshot {
+    /// The scheduled machines with what the frameworks that were asked to leave their agents say; down ones are
+    /// left out, for nobody is asked about them. O(agents and statuses).
+    pub fn scheduled_machines(&self) -> BTreeMap<&MachineId, (&Machine, Vec<&InverseOfferStatus>)> {
+        let machine_of: BTreeMap<&AgentId, MachineId> =
+            self.agents.iter().map(|agent| (&agent.id, MachineId::named(&agent.info.hostname))).collect();
+        let scheduled = self.machines.iter().filter(|(_, machine)| machine.mode == MachineMode::Scheduled);
+        let mut all: BTreeMap<_, _> = scheduled.map(|(id, machine)| (id, (machine, Vec::new()))).collect();
+        for status in &self.inverse_offer_statuses {
+            let machine = machine_of.get(&status.agent).and_then(|id| all.get_mut(id));
+            if let Some((_, statuses)) = machine {
+                statuses.push(status);
+            }
+        }
+        all
+    }
 }
 
 /// One agent.
@@ -66,10 +95,12 @@ pub struct AgentView {
     pub offered: Resources,
     /// What is free.
     pub free: Resources,
-    /// All it has, reservations and volumes included.
+    /// All it has as it said last, reservations and volumes included; empty while it is not part of the cluster.
     pub total: Resources,
     /// Whether it takes on work.
     pub duty: Duty,
+    /// When its drain began, if it is draining or drained; after a restart of the master, when the master did.
+    pub drain_started: Option<Timestamp>,
 }
 
 impl AgentView {
@@ -90,6 +121,8 @@ pub struct FrameworkView {
     pub stream: Option<StreamId>,
     /// The roles it wants no offers for.
     pub suppressed: BTreeSet<Role>,
+    /// Of which agents it wants offers.
+    pub constraints: CompiledConstraints,
     /// When it first subscribed; unknown after a restart of the master.
     pub registered: Option<Timestamp>,
     /// When it last came back.
@@ -130,6 +163,8 @@ pub struct Counters {
     pub agents_registered: u64,
     pub agents_reregistered: u64,
     pub agents_unreachable: u64,
+    pub agents_drained: u64,
+    pub agents_gone: u64,
     pub removal_brakes: u64,
     pub frameworks_subscribed: u64,
     pub frameworks_resubscribed: u64,
@@ -140,14 +175,21 @@ pub struct Counters {
     pub offers_accepted: u64,
     pub offers_declined: u64,
     pub offers_rescinded: u64,
+    pub inverse_offers_made: u64,
     pub tasks_launched: u64,
     /// Status updates by the state they tell of, repeats not counted.
     pub updates: BTreeMap<TaskState, u64>,
+    /// Operations on resources by where they stood, each time that changed.
+    pub operations: BTreeMap<OperationState, u64>,
 }
 
 impl Counters {
     pub(crate) fn count_update(&mut self, state: TaskState) {
         *self.updates.entry(state).or_default() += 1;
+    }
+
+    pub(crate) fn count_operation(&mut self, state: OperationState) {
+        *self.operations.entry(state).or_default() += 1;
     }
 }
 
@@ -165,7 +207,10 @@ pub(crate) fn take(state: &State) -> Snapshot {
         completed_frameworks: state.history.frameworks().cloned().collect(),
         tasks: state.tasks.iter().cloned().collect(),
         completed_tasks: state.history.tasks().cloned().collect(),
+        operations: state.operations.iter().cloned().collect(),
         offers: state.offers.iter().cloned().collect(),
+        inverse_offers: state.inverse_offers.iter().cloned().collect(),
+        inverse_offer_statuses: state.inverse_offers.statuses().collect(),
         machines: state.registry.machines.clone(),
         counters: state.counters.clone(),
     }
@@ -198,8 +243,9 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         allocated,
         offered,
         free: state.allocator.agent_free(id).cloned().unwrap_or_default(),
-        total: state.allocator.agent_total(id).cloned().unwrap_or_default(),
-        duty: state.registry.agents.get(id).map(|record| record.duty.clone()).unwrap_or_default(),
+        total: state.allocator.agent_total(id).map(|_| agent.total.clone()).unwrap_or_default(),
+        duty: registry::duty(state, id).clone(),
+        drain_started: state.drains.started(id),
     })
 }
 
@@ -220,6 +266,7 @@ pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView
         info: framework.info.clone(),
         stream: framework.stream,
         suppressed: framework.suppressed.clone(),
+        constraints: framework.constraints.clone(),
         registered: framework.registered,
         reregistered: framework.reregistered,
         unregistered: None,

@@ -95,6 +95,11 @@ impl Tasks {
         self.by_agent.get(agent).into_iter().flatten().cloned().collect()
     }
 
+    /// Is there a task on the agent, be it one that has ended and is not acknowledged?
+    pub fn is_any_on(&self, agent: &AgentId) -> bool {
+        self.by_agent.contains_key(agent)
+    }
+
     /// The agents that hold tasks of one framework.
     pub(crate) fn agents_of(&self, framework: &FrameworkId) -> BTreeSet<AgentId> {
         self.of_framework(framework).map(|task| task.agent().clone()).collect()

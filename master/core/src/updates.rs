@@ -14,7 +14,7 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus, Timestamp, UpdateId};
 
 use crate::effects::{ClusterEvent, Effects, LinkId};
-use crate::{State, offers, validate};
+use crate::{State, draining, offers, validate};
 
 /// An agent tells of a task.
 #[expect(clippy::too_many_arguments, reason = "the message, taken apart, and where it came from")]
@@ -26,12 +26,13 @@ pub(crate) fn from_agent(
     agent: &AgentId,
     framework: &FrameworkId,
     mut status: TaskStatus,
-    latest: TaskState,
+    mut latest: TaskState,
 ) {
     if !validate::an_agent_may_say(status.state) || !validate::an_agent_may_say(latest) {
         // The master's own words for silence are not an agent's to say; it is not followed into nonsense.
         return;
     }
+    draining::retell(state, agent, framework, &mut status, &mut latest);
     status.agent = Some(agent.clone());
     let task = status.task.clone();
     if state.tasks.get(framework, &task).is_none_or(|known| known.agent() != agent) {
@@ -169,6 +170,7 @@ pub(crate) fn acknowledge(
 pub(crate) fn forget(state: &mut State, framework: &FrameworkId, task: &TaskId) {
     if let Some(ended) = state.tasks.remove(framework, task) {
         assert!(ended.state.is_terminal(), "only an ended task is forgotten");
+        draining::look(state, ended.agent());
         state.history.task_ended(ended);
     }
 }

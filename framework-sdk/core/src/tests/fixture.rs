@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use lonja_model::attributes::Attributes;
+use lonja_model::constraints::OfferConstraints;
+use lonja_model::offer::InverseOffer;
+use lonja_model::operation::OperationStatus;
+use lonja_model::resources::Quantities;
 use lonja_model::scheduler::{Call, Event as MasterEvent, MasterInfo, Refusal, RefusalCode};
 use lonja_model::task::Source;
 use lonja_model::{
@@ -30,6 +34,9 @@ pub(crate) struct Obedient {
     pub(crate) rescinded: Vec<OfferId>,
     pub(crate) updates: Vec<TaskStatus>,
     pub(crate) problems: Vec<Problem>,
+    pub(crate) needs: Vec<Quantities>,
+    pub(crate) operations: Vec<OperationStatus>,
+    pub(crate) asked_to_leave: u32,
 }
 
 impl Obedient {
@@ -48,6 +55,17 @@ impl Scheduler for Obedient {
     }
     fn wants_offers(&self) -> bool {
         !self.sated
+    }
+    fn needs(&self) -> Vec<Quantities> {
+        self.needs.clone()
+    }
+    fn operation(&mut self, _now: Timestamp, status: &OperationStatus) -> Plan {
+        self.operations.push(status.clone());
+        self.next()
+    }
+    fn asked_to_leave(&mut self, _now: Timestamp, _offer: &InverseOffer) -> Plan {
+        self.asked_to_leave += 1;
+        self.next()
     }
     fn subscribed(&mut self, _now: Timestamp, _framework: &FrameworkId, _master: &MasterInfo) -> Plan {
         self.subscriptions += 1;
@@ -102,11 +120,11 @@ pub(crate) fn world() -> World {
 
 pub(crate) fn world_with(id: Option<&str>) -> World {
     let id = id.map(|id| FrameworkId::new(id).unwrap());
-    world_of(Options { info: info(), id, seed: 7 })
+    world_of(Options { info: info(), id, constraints: OfferConstraints::default(), seed: 7 })
 }
 
 pub(crate) fn world_of_seed(seed: u64) -> World {
-    world_of(Options { info: info(), id: None, seed })
+    world_of(Options { info: info(), id: None, constraints: OfferConstraints::default(), seed })
 }
 
 fn world_of(options: Options) -> World {

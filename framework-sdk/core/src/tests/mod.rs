@@ -4,6 +4,7 @@ pub(crate) mod fixture;
 
 mod launches;
 mod offers;
+mod operations;
 mod properties;
 mod subscription;
 mod tasks;

@@ -133,7 +133,11 @@ impl Onlooker {
             Fickle { whims, next: 0, offers: vec![], launched: 0, shown: BTreeMap::new(), wants: true };
         let now = Timestamp::ZERO + secs(1_000);
         Self {
-            framework: Framework::new(now, Options { info: info(), id: None, seed: 1 }, fickle),
+            framework: Framework::new(
+                now,
+                Options { info: info(), id: None, constraints: Default::default(), seed: 1 },
+                fickle,
+            ),
             now,
             asked_to_connect: false,
             stream: false,

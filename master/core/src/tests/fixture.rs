@@ -9,7 +9,7 @@ use lonja_model::container::{Command, ContainerInfo, Program};
 use lonja_model::framework::Capability;
 use lonja_model::labels::Labels;
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
-use lonja_model::offer::Filters;
+use lonja_model::offer::{Filters, InverseOffer};
 use lonja_model::operation::{LaunchTask, Operation};
 use lonja_model::registry::Registry;
 use lonja_model::scheduler::{Call, CallResult, Event as FrameworkEvent};
@@ -19,7 +19,9 @@ use lonja_model::{
     TaskStatus, Timestamp, UpdateId,
 };
 
-use crate::{Config, Effects, Event, LinkId, Master, Outbound, StreamId};
+use crate::{
+    ClusterEvent, Config, Effects, Event, LinkId, Master, OperatorCommand, Outbound, RequestId, StreamId,
+};
 
 pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -84,6 +86,11 @@ pub(super) struct Cluster {
     pub(super) closed_links: BTreeSet<LinkId>,
     pub(super) closed_streams: BTreeSet<StreamId>,
     pub(super) alerts: Vec<String>,
+    /// What was published since this was last emptied.
+    pub(super) published: Vec<ClusterEvent>,
+    pub(super) operator_answers: BTreeMap<RequestId, CallResult>,
+    /// Where agents are that are not on `host`.
+    pub(super) hostnames: BTreeMap<AgentId, String>,
     next: u64,
 }
 
@@ -105,6 +112,9 @@ pub(super) fn cluster_with(config: Config) -> Cluster {
         closed_links: BTreeSet::new(),
         closed_streams: BTreeSet::new(),
         alerts: Vec::new(),
+        published: Vec::new(),
+        operator_answers: BTreeMap::new(),
+        hostnames: BTreeMap::new(),
         next: 0,
     };
     cluster.take(effects);
@@ -129,13 +139,16 @@ impl Cluster {
                 Outbound::CloseStream(stream) => {
                     self.closed_streams.insert(stream);
                 }
-                Outbound::Operator(..) => {}
+                Outbound::Operator(request, result) => {
+                    self.operator_answers.insert(request, result);
+                }
             }
         }
         for event in effects.publish {
-            if let crate::ClusterEvent::Alert(alert) = event {
-                self.alerts.push(alert);
+            if let ClusterEvent::Alert(alert) = &event {
+                self.alerts.push(alert.clone());
             }
+            self.published.push(event);
         }
         self.master.check_invariants().unwrap();
     }
@@ -177,6 +190,30 @@ impl Cluster {
         (link, id)
     }
 
+    /// A new agent on this host that has made its id durable; its link and id.
+    pub(super) fn agent_on(&mut self, hostname: &str, resources: &str) -> (LinkId, AgentId) {
+        let link = self.ask_in(hostname, resources);
+        let id = self.registered(link).expect("admitted");
+        self.hostnames.insert(id.clone(), hostname.to_owned());
+        self.say(link, FromAgent::Pong { sequence: 0 });
+        (link, id)
+    }
+
+    /// A new agent on this host asks to be admitted.
+    pub(super) fn ask_in(&mut self, hostname: &str, resources: &str) -> LinkId {
+        let link = LinkId(self.number());
+        let info = Box::new(AgentInfo { hostname: hostname.to_owned(), ..agent_info(resources) });
+        self.say(link, FromAgent::Register { info, version: "0.1.0".into() });
+        link
+    }
+
+    /// Gives the operator's command and returns its answer.
+    pub(super) fn operator(&mut self, command: OperatorCommand) -> CallResult {
+        let request = RequestId(self.number());
+        self.handle(Event::Operator { request, command });
+        self.operator_answers.remove(&request).expect("answered at once")
+    }
+
     /// A new agent that has not said yet that its id is durable.
     pub(super) fn unconfirmed_agent(&mut self, resources: &str) -> (LinkId, AgentId) {
         let link = LinkId(self.number());
@@ -195,7 +232,8 @@ impl Cluster {
     /// An agent comes back on a new link with these tasks.
     pub(super) fn back(&mut self, agent: &AgentId, resources: &str, tasks: Vec<AgentTask>) -> LinkId {
         let link = LinkId(self.number());
-        let info = Box::new(agent_info(resources));
+        let hostname = self.hostnames.get(agent).cloned().unwrap_or_else(|| "host".to_owned());
+        let info = Box::new(AgentInfo { hostname, ..agent_info(resources) });
         let frameworks = tasks
             .iter()
             .map(|task| (task.framework.clone(), framework_info(task.role.as_str(), secs(60))))
@@ -282,6 +320,22 @@ impl Cluster {
         let offers = offers.into_iter();
         offers
             .flat_map(|event| if let FrameworkEvent::Offers(offers) = event { offers } else { Vec::new() })
+            .collect()
+    }
+
+    /// All inverse offers that have come on `stream` since this was last asked.
+    pub(super) fn inverse_offers(&mut self, stream: StreamId) -> Vec<InverseOffer> {
+        let events = self.to_frameworks.entry(stream).or_default();
+        let is_asked = |event: &FrameworkEvent| matches!(event, FrameworkEvent::InverseOffers(_));
+        let (asked, rest): (Vec<_>, Vec<_>) = std::mem::take(events).into_iter().partition(is_asked);
+        *events = rest;
+        let offers = asked.into_iter();
+        offers
+            .flat_map(
+                |event| {
+                    if let FrameworkEvent::InverseOffers(offers) = event { offers } else { Vec::new() }
+                },
+            )
             .collect()
     }
 
