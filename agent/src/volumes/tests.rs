@@ -137,7 +137,7 @@ fn a_destroyed_volume_is_deleted_with_all_that_is_in_it() {
         deep = deep.open("d".as_ref()).unwrap();
     }
     fs::create_dir(path.join("shut")).unwrap();
-    fs::set_permissions(path.join("shut"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path.join("shut"), fs::Permissions::from_mode(0o000)).unwrap();
     host.volumes.remove(&volume);
     assert!(!path.exists(), "it is out of the way at once");
     eventually_gone(&host.path("work/volumes/trash"));
