@@ -182,6 +182,26 @@ fn a_link_in_the_place_of_a_folder_is_not_followed() {
 }
 
 #[test]
+fn a_link_in_the_middle_of_a_path_is_not_followed_either() {
+    let host = Host::new();
+    let precious = host.path("disk/precious");
+    fs::create_dir_all(precious.join("roles/ops/data")).unwrap();
+    fs::write(precious.join("roles/ops/data/file"), "kept").unwrap();
+    host.volumes.make(&host.volume("eng", "data")).unwrap();
+    let roles = host.path("work/volumes/roles");
+    symlink(precious.join("roles/ops"), roles.join("ops")).unwrap();
+    let volume = host.volume("ops", "data");
+    assert!(host.volumes.prepare(only(&volume), None).is_err(), "the role is a link");
+    fs::rename(host.path("work/volumes"), host.path("work/volumes.old")).unwrap();
+    symlink(&precious, host.path("work/volumes")).unwrap();
+    assert!(host.volumes.prepare(only(&volume), None).is_err(), "all of it is a link");
+    assert!(host.volumes.make(&volume).is_err());
+    host.volumes.remove(&volume);
+    host.volumes.sweep(&Resources::new());
+    assert_eq!(fs::read_to_string(precious.join("roles/ops/data/file")).unwrap(), "kept");
+}
+
+#[test]
 fn at_the_start_folders_of_no_volume_go_and_nothing_else() {
     let host = Host::new();
     let (kept, orphan) = (host.volume("eng", "kept"), host.volume("eng", "orphan"));
