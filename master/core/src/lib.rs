@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], `operations`
 //! (what an ACCEPT does), [`tasks`], `updates`, `reconcile`; `liveness` watches for silence; `maintenance`,
-//! [`inverse_offers`], `draining` and `departures` take agents out of use; [`invariants`] holds what is always true.
+//! [`inverse_offers`], `draining` and `departures` take agents out of use; `quotas` and [`recovery_pause`]
+//! say who may have how much; [`invariants`] holds what is always true.
 
 pub mod agents;
 mod allocation;
@@ -26,7 +27,9 @@ mod maintenance;
 pub mod offers;
 mod operations;
 mod operator;
+mod quotas;
 mod reconcile;
+pub mod recovery_pause;
 mod registration;
 pub mod registry;
 pub mod snapshot;
@@ -80,6 +83,7 @@ pub(crate) struct State {
     pub(crate) history: History,
     pub(crate) deadlines: Deadlines,
     pub(crate) brake: liveness::Brake,
+    pub(crate) pause: Option<recovery_pause::Pause>,
     pub(crate) counters: Counters,
 }
 
@@ -154,6 +158,7 @@ impl Master {
             history: History::new(config.completed_frameworks, config.completed_tasks),
             deadlines: Deadlines::default(),
             brake: liveness::Brake::new(now, &config),
+            pause: None,
             counters: Counters::default(),
             started: now,
             me,
@@ -223,6 +228,7 @@ impl Master {
                 Timer::OfferExpiry(offer) => offers::expire(state, effects, now, &offer),
                 Timer::AskAgain(_, agent) => inverse_offers::touch(state, &agent),
                 Timer::Allocate => allocation::allocate(state, effects, now),
+                Timer::RecoveryPause => recovery_pause::end(state),
                 Timer::RegistryGc => registry::collect(state, effects, now),
             }
         }

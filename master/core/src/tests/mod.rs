@@ -7,3 +7,4 @@ mod launches;
 mod liveness;
 mod offers;
 mod properties;
+mod quotas;
