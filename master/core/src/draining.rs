@@ -32,7 +32,7 @@ use lonja_model::{AgentId, FrameworkId, TaskState, TaskStatus, Timestamp};
 use crate::agents::Presence;
 use crate::effects::{ClusterEvent, Effects};
 use crate::tasks::Task;
-use crate::{State, departures, maintenance, offers, registry, snapshot};
+use crate::{State, departures, inverse_offers, maintenance, offers, registry, snapshot};
 
 /// What is remembered of drains beside the registry.
 #[derive(Debug, Default)]
@@ -162,7 +162,7 @@ pub(crate) fn set_duty(
     if !registry::duty(state, agent).is_active() {
         offers::rescind_on(state, effects, now, agent);
     }
-    crate::inverse_offers::touch(state, agent);
+    inverse_offers::touch(state, agent);
     publish(state, effects, agent);
 }
 
@@ -212,6 +212,7 @@ pub(crate) fn returned(state: &mut State, effects: &mut Effects, now: Timestamp,
         Duty::Active | Duty::Deactivated | Duty::Drained(_) => {}
     }
     allow_offers(state, agent);
+    inverse_offers::touch(state, agent);
 }
 
 /// Something has ended on the agent, or the agent itself: it may have become drained. Cheap for agents that are not
@@ -246,8 +247,9 @@ pub(crate) fn has_settled(state: &State, agent: &AgentId) -> bool {
     }
 }
 
-/// Puts what a draining agent says of a task's end into the words of the drain: it was killed because its agent is
-/// drained, or, for a framework that knows the word, is gone with it.
+/// Puts what an agent says of a task's end into the words of its drain: the task was killed because its agent is
+/// drained, or, for a framework that knows the word, is gone with it. What was told before is told again in the same
+/// words, also if the drain was called off since: an end is final (INV-17).
 pub(crate) fn retell(
     state: &State,
     agent: &AgentId,
@@ -255,15 +257,25 @@ pub(crate) fn retell(
     status: &mut TaskStatus,
     latest: &mut TaskState,
 ) {
+    let told = state.tasks.get(framework, &status.task).and_then(|task| {
+        task.statuses.iter().find(|told| told.update.is_some() && told.update == status.update)
+    });
+    if let Some(told) = told {
+        if *latest == status.state {
+            *latest = told.state;
+        }
+        (status.state, status.reason) = (told.state, told.reason);
+    }
     let Duty::Draining(drain) = registry::duty(state, agent) else { return };
-    let aware =
-        state.frameworks.get(framework).is_some_and(|known| known.info.can(Capability::PartitionAware));
     if matches!(status.state, TaskState::Killing | TaskState::Killed)
         && matches!(status.reason, None | Some(Reason::TaskKilledDuringLaunch))
     {
         status.reason = Some(Reason::AgentDraining);
     }
-    if drain.mark_gone && aware {
+    let aware =
+        state.frameworks.get(framework).is_some_and(|known| known.info.can(Capability::PartitionAware));
+    // Told once as killed it stays killed, though the drain may have another aim by now.
+    if drain.mark_gone && aware && told.is_none_or(|told| told.state != TaskState::Killed) {
         for told in [&mut status.state, latest] {
             if *told == TaskState::Killed {
                 *told = TaskState::GoneByOperator;

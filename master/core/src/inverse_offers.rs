@@ -66,6 +66,7 @@ pub struct InverseOffers {
     by_framework: BTreeMap<FrameworkId, BTreeSet<OfferId>>,
     /// As long as the window stands for which it was asked.
     said: BTreeMap<FrameworkId, BTreeMap<AgentId, (Willingness, Timestamp)>>,
+    said_of: BTreeMap<AgentId, BTreeSet<FrameworkId>>,
     /// Agents where something may have changed for those who use them.
     touched: BTreeSet<AgentId>,
 }
@@ -111,6 +112,12 @@ impl InverseOffers {
 
     fn say(&mut self, framework: &FrameworkId, agent: &AgentId, said: Willingness, now: Timestamp) {
         self.said.entry(framework.clone()).or_default().insert(agent.clone(), (said, now));
+        self.said_of.entry(agent.clone()).or_default().insert(framework.clone());
+    }
+
+    fn unsay(&mut self, framework: &FrameworkId, agent: &AgentId) {
+        unlist(&mut self.said, framework, |agents| agents.remove(agent).is_some());
+        unlist(&mut self.said_of, agent, |frameworks| frameworks.remove(framework));
     }
 
     pub(crate) fn insert(&mut self, offer: InverseOffer) {
@@ -123,19 +130,23 @@ impl InverseOffers {
 
     pub(crate) fn take(&mut self, id: &OfferId) -> Option<Arc<InverseOffer>> {
         let offer = self.outstanding.remove(id)?;
-        if let Some(asked) = self.by_agent.get_mut(&offer.agent) {
-            asked.remove(&offer.framework);
-            if asked.is_empty() {
-                self.by_agent.remove(&offer.agent);
-            }
-        }
-        if let Some(ids) = self.by_framework.get_mut(&offer.framework) {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.by_framework.remove(&offer.framework);
-            }
-        }
+        unlist(&mut self.by_agent, &offer.agent, |asked| asked.remove(&offer.framework).is_some());
+        unlist(&mut self.by_framework, &offer.framework, |ids| ids.remove(id));
         Some(offer)
+    }
+}
+
+/// Takes something out of the entry of `key`, and the entry away if nothing is left in it.
+fn unlist<K: Ord, V: Default + PartialEq>(
+    index: &mut BTreeMap<K, V>,
+    key: &K,
+    take: impl FnOnce(&mut V) -> bool,
+) {
+    if let Some(entry) = index.get_mut(key)
+        && take(entry)
+        && *entry == V::default()
+    {
+        index.remove(key);
     }
 }
 
@@ -161,23 +172,21 @@ pub(crate) fn begin_anew(state: &mut State, agent: &AgentId) {
 
 /// The agent is no more: what was said of it is of no use.
 pub(crate) fn forget_agent(state: &mut State, agent: &AgentId) {
-    let mut waiting = Vec::new();
-    state.inverse_offers.said.retain(|framework, agents| {
-        if agents.remove(agent).is_some() {
-            waiting.push(framework.clone());
-        }
-        !agents.is_empty()
-    });
-    for framework in waiting {
-        state.deadlines.cancel(Timer::AskAgain(framework, agent.clone()));
+    for framework in state.inverse_offers.said_of.get(agent).cloned().unwrap_or_default() {
+        forget(state, &framework, agent);
     }
 }
 
 /// The framework is no more, and all that it said.
 pub(crate) fn forget_framework(state: &mut State, framework: &FrameworkId) {
-    for agent in state.inverse_offers.said.remove(framework).unwrap_or_default().into_keys() {
-        state.deadlines.cancel(Timer::AskAgain(framework.clone(), agent));
+    for agent in state.inverse_offers.said.get(framework).cloned().unwrap_or_default().into_keys() {
+        forget(state, framework, &agent);
     }
+}
+
+fn forget(state: &mut State, framework: &FrameworkId, agent: &AgentId) {
+    state.inverse_offers.unsay(framework, agent);
+    state.deadlines.cancel(Timer::AskAgain(framework.clone(), agent.clone()));
 }
 
 /// Ends every inverse offer of a framework without a word: its stream is no more. What it has said stands.
@@ -214,8 +223,11 @@ pub(crate) fn answer(
 pub(crate) fn revive(state: &mut State, framework: &FrameworkId) {
     let Some(agents) = state.inverse_offers.said.get(framework) else { return };
     for agent in agents.keys().cloned().collect::<Vec<_>>() {
-        state.deadlines.cancel(Timer::AskAgain(framework.clone(), agent.clone()));
-        touch(state, &agent);
+        let again = Timer::AskAgain(framework.clone(), agent.clone());
+        if state.deadlines.get(&again).is_some() {
+            state.deadlines.cancel(again);
+            touch(state, &agent);
+        }
     }
 }
 
@@ -306,6 +318,18 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     let all = &state.inverse_offers;
     let asked: usize = all.by_agent.values().map(BTreeMap::len).sum();
     let listed: usize = all.by_framework.values().map(BTreeSet::len).sum();
+    let said: usize = all.said.values().map(BTreeMap::len).sum();
+    let said_of: usize = all.said_of.values().map(BTreeSet::len).sum();
+    if said != said_of {
+        return Err(format!("{said} answers by framework, {said_of} by agent"));
+    }
+    let is_there = |agent: &AgentId| state.agents.get(agent).is_some_and(|agent| agent.is_present());
+    if let Some(agent) = all.said_of.keys().find(|agent| !is_there(agent)) {
+        return Err(format!("answers are kept about agent {agent}, which is not there"));
+    }
+    if let Some(framework) = all.said.keys().find(|framework| state.frameworks.get(framework).is_none()) {
+        return Err(format!("answers are kept of framework {framework}, which is no more"));
+    }
     if asked != all.len() || listed != all.len() {
         return Err(format!("{} inverse offers, {asked} by agent, {listed} by framework", all.len()));
     }

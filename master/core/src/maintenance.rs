@@ -116,8 +116,12 @@ fn schedule(state: &mut State, effects: &mut Effects, now: Timestamp, windows: V
         announce(state, effects, now, on_machines.get(id));
     }
     for (id, machine) in wanted {
-        if before.get(&id) != Some(&machine) {
+        let known = before.get_key_value(&id);
+        let is_announced = known.is_some_and(|(_, known)| *known == machine);
+        if !is_announced || known.is_some_and(|(known, _)| known.ip != id.ip) {
             put(state, effects, id.clone(), Some(machine));
+        }
+        if !is_announced {
             announce(state, effects, now, on_machines.get(&id));
         }
     }

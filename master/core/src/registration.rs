@@ -202,6 +202,10 @@ fn unheard_of(state: &State, id: &AgentId) -> Option<String> {
 /// Why an agent is not let in from a machine that is down. One with tasks is: they are to be ended.
 fn kept_out(state: &State, id: &AgentId, info: &AgentInfo, reported: &[AgentTask]) -> Option<String> {
     let is_draining = matches!(registry::duty(state, id), Duty::Draining(_));
+    if state.agents.get(id).is_some_and(|agent| matches!(agent.presence, Presence::Gone { .. })) {
+        // There is a better reason.
+        return None;
+    }
     let keeps_out = || maintenance::keeps_out(state, &info.hostname);
     (reported.is_empty() && !is_draining).then(keeps_out).flatten()
 }

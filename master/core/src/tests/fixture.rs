@@ -9,7 +9,7 @@ use lonja_model::container::{Command, ContainerInfo, Program};
 use lonja_model::framework::Capability;
 use lonja_model::labels::Labels;
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
-use lonja_model::offer::Filters;
+use lonja_model::offer::{Filters, InverseOffer};
 use lonja_model::operation::{LaunchTask, Operation};
 use lonja_model::registry::Registry;
 use lonja_model::scheduler::{Call, CallResult, Event as FrameworkEvent};
@@ -320,6 +320,22 @@ impl Cluster {
         let offers = offers.into_iter();
         offers
             .flat_map(|event| if let FrameworkEvent::Offers(offers) = event { offers } else { Vec::new() })
+            .collect()
+    }
+
+    /// All inverse offers that have come on `stream` since this was last asked.
+    pub(super) fn inverse_offers(&mut self, stream: StreamId) -> Vec<InverseOffer> {
+        let events = self.to_frameworks.entry(stream).or_default();
+        let is_asked = |event: &FrameworkEvent| matches!(event, FrameworkEvent::InverseOffers(_));
+        let (asked, rest): (Vec<_>, Vec<_>) = std::mem::take(events).into_iter().partition(is_asked);
+        *events = rest;
+        let offers = asked.into_iter();
+        offers
+            .flat_map(
+                |event| {
+                    if let FrameworkEvent::InverseOffers(offers) = event { offers } else { Vec::new() }
+                },
+            )
             .collect()
     }
 

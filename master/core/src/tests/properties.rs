@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixture::*;
+use super::maintenance_steps::{HOSTS, MaintenanceStep, any_maintenance_step};
 use crate::{LinkId, OperatorCommand, StreamId};
 
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ enum Step {
     Pongs,
     Quota(usize, u64, bool),
     MasterRestarts,
+    Maintenance(MaintenanceStep),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -51,6 +53,17 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Pongs),
         2 => (0..3usize, 0..9u64, any::<bool>()).prop_map(|(role, cpus, force)| Step::Quota(role, cpus, force)),
         1 => Just(Step::MasterRestarts),
+        8 => any_maintenance_step().prop_map(Step::Maintenance),
+    ]
+}
+
+/// More of what agents do while they are maintained.
+fn any_step_of_upkeep() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => any_step(),
+        3 => any_maintenance_step().prop_map(Step::Maintenance),
+        1 => (0..8usize).prop_map(Step::LinkBreaks),
+        2 => (0..8usize).prop_map(|agent| Step::AgentReturns(agent, true)),
     ]
 }
 
@@ -72,7 +85,12 @@ impl World {
     fn step(&mut self, cluster: &mut Cluster, step: Step) {
         match step {
             Step::AgentJoins if self.agents.len() < 6 => {
-                let (link, id) = cluster.agent("cpus:4;mem:4096;ports:[1-10]");
+                let host = HOSTS[self.agents.len() % HOSTS.len()];
+                let link = cluster.ask_in(host, "cpus:4;mem:4096;ports:[1-10]");
+                // Its machine may be down.
+                let Some(id) = cluster.registered(link) else { return };
+                cluster.hostnames.insert(id.clone(), host.to_owned());
+                cluster.say(link, FromAgent::Pong { sequence: 0 });
                 self.agents.push((id, Some(link)));
             }
             Step::LinkBreaks(index) => {
@@ -162,6 +180,11 @@ impl World {
                 self.agents.iter_mut().for_each(|(_, link)| *link = None);
                 self.frameworks.iter_mut().for_each(|(_, stream)| *stream = None);
             }
+            Step::Maintenance(step) => {
+                let agents: Vec<_> = self.agents.iter().map(|(id, _)| id.clone()).collect();
+                let streams: Vec<_> = self.frameworks.iter().map(|(_, stream)| *stream).collect();
+                step.take(cluster, &agents, &streams);
+            }
             Step::AgentJoins | Step::FrameworkJoins => {}
         }
     }
@@ -220,6 +243,21 @@ proptest! {
         let mut cluster = cluster();
         let mut world = World::default();
         for step in steps {
+            world.step(&mut cluster, step);
+        }
+    }
+
+    /// The same where all are at work when operators begin to take agents out of use.
+    #[test]
+    fn every_promise_holds_while_a_busy_cluster_is_maintained(
+        steps in proptest::collection::vec(any_step_of_upkeep(), 0..60),
+    ) {
+        let mut cluster = cluster();
+        let mut world = World::default();
+        let three = |step: Step| [step.clone(), step.clone(), step];
+        let start = [three(Step::AgentJoins), three(Step::FrameworkJoins)].concat();
+        let launches = (0..3).flat_map(|framework| three(Step::Launch(framework)));
+        for step in start.into_iter().chain(launches).chain(steps) {
             world.step(&mut cluster, step);
         }
     }
