@@ -76,6 +76,7 @@ pub(crate) struct Book {
     arrivals: u64,
     changed_tasks: BTreeSet<Key>,
     changed_frameworks: BTreeSet<FrameworkId>,
+    total_changed: bool,
 }
 
 impl Task {
@@ -113,6 +114,7 @@ impl Book {
             arrivals: 0,
             changed_tasks: BTreeSet::new(),
             changed_frameworks: BTreeSet::new(),
+            total_changed: false,
         }
     }
 
@@ -171,6 +173,12 @@ impl Book {
     /// Does the framework understand `capability`?
     pub(crate) fn can(&self, framework: &FrameworkId, capability: Capability) -> bool {
         self.frameworks.get(framework).is_some_and(|info| info.can(capability))
+    }
+
+    /// `total` is all the agent has from now on.
+    pub(crate) fn replace_total(&mut self, total: Resources) {
+        self.ledger.replace_total(total);
+        self.total_changed = true;
     }
 
     /// What is spoken for.
@@ -280,9 +288,12 @@ impl Book {
         Some(task)
     }
 
-    /// Says what the checkpoint must take in. A framework stands there before and after its tasks, so that
+    /// Says what the checkpoint must take in. The total comes first, for tasks rest on it. A framework stands there before and after its tasks, so that
     /// a record always has its framework, wherever the writing stops.
     pub(crate) fn flush(&mut self, effects: &mut Effects) {
+        if std::mem::take(&mut self.total_changed) {
+            effects.persist.push(CheckpointOp::Total(self.ledger.total().clone()));
+        }
         let frameworks = std::mem::take(&mut self.changed_frameworks);
         let (known, forgotten): (Vec<_>, Vec<_>) =
             frameworks.into_iter().partition(|framework| self.frameworks.contains_key(framework));
@@ -311,7 +322,13 @@ impl Book {
         self.ledger.admit_debt();
     }
 
-    /// What was inserted so far stands in the checkpoint already: nothing counts as changed.
+    /// Takes in the total at the start; `is_news`: the checkpoint holds another.
+    pub(crate) fn recover_total(&mut self, total: Resources, is_news: bool) {
+        self.ledger.replace_total(total);
+        self.total_changed = is_news;
+    }
+
+    /// The tasks inserted so far stand in the checkpoint already: none counts as changed.
     pub(crate) fn settle(&mut self) {
         self.changed_frameworks.clear();
         self.changed_tasks.clear();

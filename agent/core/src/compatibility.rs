@@ -55,8 +55,11 @@ pub fn compatible(old: &AgentInfo, new: &AgentInfo, policy: Policy) -> Result<()
     if old.hostname != new.hostname {
         differences.push(format!("host name was {}, is {}", old.hostname, new.hostname));
     }
-    if old.resources != new.resources && !(additive && new.resources.contains(&old.resources)) {
-        differences.push(format!("resources were {}, are {}", old.resources, new.resources));
+    // What can be taken back at any time was never promised.
+    let promised = |info: &AgentInfo| info.resources.filter(|resource| !resource.metadata().revocable);
+    let (had, has) = (promised(old), promised(new));
+    if had != has && !(additive && has.contains(&had)) {
+        differences.push(format!("resources were {had}, are {has}"));
     }
     let kept = || old.attributes.0.iter().all(|attribute| new.attributes.0.contains(attribute));
     if old.attributes != new.attributes && !(additive && kept()) {

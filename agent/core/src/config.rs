@@ -29,6 +29,9 @@ pub struct Config {
     /// The most task records held at once, ended ones that wait for an acknowledgement included. Further
     /// tasks are answered by TASK_DROPPED without an update id and leave no record. 10,000.
     pub max_tasks: usize,
+    /// The most outcomes of operations held at once, all waiting for an acknowledgement. Further operations are
+    /// answered by OPERATION_DROPPED and leave no record. 10,000.
+    pub max_operations: usize,
 }
 
 impl Config {
@@ -45,6 +48,7 @@ impl Config {
             update_retry: Duration::from_secs(10),
             update_retry_max: Duration::from_secs(600),
             max_tasks: 10_000,
+            max_operations: 10_000,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lonja_model::Timestamp;
+use lonja_model::{OperationUuid, Timestamp};
 
 use crate::book::Key;
 
@@ -18,6 +18,8 @@ pub(crate) enum Deadline {
     Silence,
     /// Send the outstanding update of a task again.
     Resend(Key),
+    /// Send the outcome of an operation again.
+    ResendOperation(OperationUuid),
     /// A task has run as long as it may.
     Completion(Key),
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lonja_model::checkpoint::CheckpointOp;
 use lonja_model::link::FromAgent;
 use lonja_model::role::Role;
-use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId, TaskInfo};
+use lonja_model::{ContainerId, ExecutorId, FrameworkId, OperationUuid, Resources, TaskId, TaskInfo};
 
 /// What the shell must do, in field order: nothing is launched, killed, forgotten or sent before what it
 /// rests on is durable (`docs/design.md`, D3).
@@ -16,6 +16,8 @@ pub struct Effects {
     /// Changes of the checkpoint, to be applied in this order, all or none, and durable before
     /// anything below.
     pub persist: Vec<CheckpointOp>,
+    /// What is to be done about the folders of volumes, in this order, each after the one before.
+    pub volumes: Vec<VolumeOrder>,
     /// Containers to make. Each is answered by `ContainerStarted` or `ContainerFailed`, once.
     pub launch: Vec<LaunchContainer>,
     /// Containers to end. Each has been reported as started or running.
@@ -39,11 +41,13 @@ pub struct Effects {
 impl Effects {
     /// Adds what is to be done after what is to be done already.
     pub fn append(&mut self, later: Self) {
-        let Self { persist, launch, kill, forget, send, new_link, reconnect, shutdown, notes } = later;
+        let Self { persist, volumes, launch, kill, forget, send, new_link, reconnect, shutdown, notes } =
+            later;
         if new_link || reconnect {
             self.send.clear();
         }
         self.persist.extend(persist);
+        self.volumes.extend(volumes);
         self.launch.extend(launch);
         self.kill.extend(kill);
         self.forget.extend(forget);
@@ -53,6 +57,29 @@ impl Effects {
         self.shutdown = self.shutdown.take().or(shutdown);
         self.notes.extend(notes);
     }
+}
+
+/// Something to be done about the folders of persistent volumes.
+///
+/// The volumes are disk resources with a persistence id. A folder is known by its disk's source, the role its
+/// disk is reserved for, and that id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeOrder {
+    /// Make the folders of volumes that are about to be, empty whatever lay there before. Answered by
+    /// `VolumesMade`, once.
+    Make {
+        /// For which operation.
+        operation: OperationUuid,
+        /// The volumes.
+        volumes: Resources,
+    },
+    /// These volumes are no more: their folders go with all that is in them.
+    Remove(Resources),
+    /// At the start: the folders of all volumes but these go. Those of these are kept as they are.
+    Sweep {
+        /// The volumes there are.
+        keep: Resources,
+    },
 }
 
 /// One container to make, for one run of one task.
@@ -145,6 +172,21 @@ pub enum Note {
         /// What was said.
         news: &'static str,
     },
+    /// An operation was not carried out; whoever asked is told.
+    OperationFailed {
+        /// Which.
+        operation: OperationUuid,
+        /// As the wire names it.
+        name: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Orders of a link that is gone were dropped before their turn came: the next registration tells the master
+    /// that nothing came of them.
+    OrdersDropped {
+        /// How many.
+        orders: usize,
+    },
     /// The recovered tasks need more than the agent has: nothing fits until enough of them end.
     Overcommitted {
         /// What they need.
@@ -163,6 +205,8 @@ impl Note {
             | Self::Silence
             | Self::Stranger { .. }
             | Self::UnexpectedNews { .. }
+            | Self::OperationFailed { .. }
+            | Self::OrdersDropped { .. }
             | Self::Overcommitted { .. } => true,
             Self::Unexpected { .. }
             | Self::DuplicateTask { .. }
@@ -197,6 +241,12 @@ impl fmt::Display for Note {
             Self::Stranger { container } => write!(f, "container {container} has no record: destroyed"),
             Self::UnexpectedNews { container, news } => {
                 write!(f, "container {container} {news}: ignored, its record says otherwise")
+            }
+            Self::OperationFailed { operation, name, reason } => {
+                write!(f, "{name} ({operation}) not carried out: {reason}")
+            }
+            Self::OrdersDropped { orders } => {
+                write!(f, "{orders} orders of a link that is gone dropped before their turn came")
             }
             Self::Overcommitted { needed, total } => {
                 write!(f, "recovered tasks need {needed}, this agent has {total}")

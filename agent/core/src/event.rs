@@ -2,7 +2,7 @@
 
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::ToAgent;
-use lonja_model::{ContainerId, Timestamp};
+use lonja_model::{ContainerId, OperationUuid, Timestamp};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,13 @@ pub enum Event {
         container: ContainerId,
         /// How.
         exit: ContainerExit,
+    },
+    /// The answer to [`crate::VolumeOrder::Make`].
+    VolumesMade {
+        /// For which operation.
+        operation: OperationUuid,
+        /// All of them are there, empty, and will be after a power loss; or none is, and why.
+        result: Result<(), String>,
     },
     /// A deadline may have come; see [`crate::Agent::next_deadline`].
     Tick,

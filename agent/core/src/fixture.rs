@@ -12,9 +12,15 @@ use lonja_model::container::{Command, ContainerInfo, Program};
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::labels::Labels;
 use lonja_model::link::{FromAgent, ToAgent};
-use lonja_model::resources::Resources;
+use lonja_model::operation::{AgentOperation, Conversion, OperationStatus};
+use lonja_model::resources::{
+    Disk, Metadata, Persistence, Reservation, ReservationKind, Resource, Resources,
+};
 use lonja_model::role::Role;
-use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp};
+use lonja_model::{
+    AgentId, ContainerId, FrameworkId, OperationId, OperationUuid, TaskId, TaskInfo, TaskState, TaskStatus,
+    Timestamp,
+};
 
 use crate::{
     Agent, Config, ContainerExit, Effects, Entropy, Event, LaunchFailure, Recovery, WaitStatus, invariants,
@@ -40,6 +46,45 @@ pub(crate) fn task_id(id: &str) -> TaskId {
 
 pub(crate) fn resources(text: &str) -> Resources {
     Resources::parse(text).unwrap()
+}
+
+/// A dynamic reservation of plain resources.
+pub(crate) fn reserve(text: &str, role: &str) -> Conversion {
+    Conversion::reserve(reserved(text, role), None).unwrap()
+}
+
+/// Plain resources, reserved dynamically.
+pub(crate) fn reserved(text: &str, role: &str) -> Resources {
+    let layer = Reservation {
+        kind: ReservationKind::Dynamic,
+        role: Role::new(role).unwrap(),
+        principal: None,
+        labels: Labels::default(),
+    };
+    with_metadata(&resources(text), |metadata| metadata.reservations.push(layer.clone()))
+}
+
+/// A volume on disk that is reserved dynamically.
+pub(crate) fn volume(text: &str, role: &str, id: &str, shared: bool) -> Resources {
+    with_metadata(&reserved(text, role), |metadata| {
+        let persistence = Some(Persistence { id: id.to_owned(), principal: None });
+        let container_path = Some("data".to_owned());
+        metadata.disk = Some(Disk { persistence, container_path, ..Disk::default() });
+        metadata.shared = shared;
+    })
+}
+
+pub(crate) fn create(text: &str, role: &str, id: &str, shared: bool) -> Conversion {
+    Conversion::create(volume(text, role, id, shared)).unwrap()
+}
+
+pub(crate) fn with_metadata(resources: &Resources, change: impl Fn(&mut Metadata)) -> Resources {
+    let all = resources.iter().map(|resource| {
+        let mut metadata = resource.metadata().clone();
+        change(&mut metadata);
+        Resource::with_metadata(resource.name(), resource.value().clone(), metadata).unwrap()
+    });
+    Resources::of(all).unwrap()
 }
 
 pub(crate) fn agent_info(total: &str) -> AgentInfo {
@@ -185,6 +230,35 @@ impl Stage {
         self.receive(ToAgent::Run { framework, info, role, tasks: vec![task] })
     }
 
+    pub(crate) fn run_for(&mut self, role: &str, task: &str, needs: Resources) -> Effects {
+        let info = Box::new(framework_info(&self.capabilities));
+        let (framework, role) = (framework_id("f1"), Role::new(role).unwrap());
+        let task = TaskInfo { resources: needs, ..task_info(task, "") };
+        self.receive(ToAgent::Run { framework, info, role, tasks: vec![task] })
+    }
+
+    /// The master asks for `conversion`, as operation number `number`.
+    pub(crate) fn apply(&mut self, number: u8, conversion: Conversion) -> Effects {
+        self.receive(ToAgent::Apply { operation: Box::new(operation(number, conversion)) })
+    }
+
+    /// The folders of operation `number` are made.
+    pub(crate) fn made(&mut self, number: u8) -> Effects {
+        self.handle(Event::VolumesMade { operation: OperationUuid([number; 16]), result: Ok(()) })
+    }
+
+    /// Reserves disk for `eng` and makes volume `v1` of all of it.
+    pub(crate) fn with_volume(mut self, size: &str, shared: bool) -> Self {
+        let _ = self.apply(100, reserve(size, "eng"));
+        let _ = self.apply(101, create(size, "eng", "v1", shared));
+        let _ = self.made(101);
+        for number in [100, 101] {
+            let operation = OperationUuid([number; 16]);
+            let _ = self.receive(ToAgent::AcknowledgeOperation { operation });
+        }
+        self
+    }
+
     /// Runs a task and starts its container.
     pub(crate) fn running(&mut self, framework: &str, task: &str, needs: &str) -> Effects {
         let mut effects = self.run(framework, task, needs);
@@ -268,6 +342,34 @@ impl Stage {
     pub(crate) fn next_in(&self) -> Option<Duration> {
         self.agent.next_deadline().map(|at| at.since(self.now))
     }
+}
+
+pub(crate) fn operation(number: u8, conversion: Conversion) -> AgentOperation {
+    let id = Some(OperationId::new(format!("o{number}")).unwrap());
+    AgentOperation { uuid: OperationUuid([number; 16]), framework: Some(framework_id("f1")), id, conversion }
+}
+
+/// The outcomes among what is sent, by the number of their operation.
+pub(crate) fn outcomes(effects: &Effects) -> Vec<(u8, OperationStatus)> {
+    let sent = effects.send.iter();
+    sent.filter_map(|message| match message {
+        FromAgent::OperationUpdate { record, .. } => {
+            Some((record.operation.uuid.0[0], record.status.clone()))
+        }
+        FromAgent::Register { .. }
+        | FromAgent::Reregister { .. }
+        | FromAgent::Pong { .. }
+        | FromAgent::Update { .. }
+        | FromAgent::Message { .. } => None,
+    })
+    .collect()
+}
+
+/// The one outcome that is sent.
+pub(crate) fn only_outcome(effects: &Effects) -> OperationStatus {
+    let mut all = outcomes(effects);
+    assert_eq!(all.len(), 1, "outcomes: {all:?}");
+    all.remove(0).1
 }
 
 /// The updates among what is sent.

@@ -6,11 +6,13 @@
 use std::collections::BTreeSet;
 
 use lonja_model::checkpoint::Checkpoint;
+use lonja_model::operation::OperationState;
 use lonja_model::{FrameworkId, Resources, TaskState};
 
 use crate::book::{Place, Task};
 use crate::deadlines::Deadline;
-use crate::ledger::Sum;
+use crate::ledger::{Sum, once};
+use crate::total::{doubled_volume, rebase};
 use crate::{Agent, Phase};
 
 /// A promise that was broken: a mistake in this crate.
@@ -31,6 +33,12 @@ pub enum Violation {
     /// See [`deadlines_are_meant`].
     #[error("a deadline is missing or stands for nothing: {0}")]
     Deadlines(String),
+    /// See [`total_has_its_ground`].
+    #[error("reservations or volumes are not what was configured and made: {0}")]
+    Total(String),
+    /// See [`operations_are_told`].
+    #[error("operations are not told of as they should be: {0}")]
+    Operations(String),
     /// See [`checkpoint_is_complete`].
     #[error("the checkpoint is not what the agent knows: {0}")]
     Checkpoint(String),
@@ -45,7 +53,9 @@ pub fn check(agent: &Agent) -> Result<(), Violation> {
     states_fit_containers(agent)?;
     updates_go_one_at_a_time(agent)?;
     names_are_unique(agent)?;
-    deadlines_are_meant(agent)
+    deadlines_are_meant(agent)?;
+    total_has_its_ground(agent)?;
+    operations_are_told(agent)
 }
 
 /// The sums are the sums over the tasks, and no more than the agent has (INV-2), unless it came back with
@@ -74,6 +84,52 @@ pub fn resources_add_up(agent: &Agent) -> Result<(), Violation> {
         return Err(Violation::Resources(format!("promised {promised}, held {held}, of {total}")));
     }
     Ok(())
+}
+
+/// The total is what the settings say with conversions made; each volume stands once; and no task uses what is
+/// not in it or reserved for others, unless the agent came back with less than its tasks need (INV-8).
+pub fn total_has_its_ground(agent: &Agent) -> Result<(), Violation> {
+    let wrong = |what: String| Err(Violation::Total(what));
+    let (total, configured) = (agent.total(), &agent.config.info.resources);
+    if rebase(configured, total).as_ref() != Ok(total) {
+        return wrong(format!("it is {total}, configured is {configured}"));
+    }
+    if let Some((role, id)) = doubled_volume(total) {
+        return wrong(format!("volume {id} of role {role} stands twice"));
+    }
+    if !total.contains(&once(agent.book.ledger().sum(Sum::Held))) {
+        return Ok(());
+    }
+    for (key, task) in agent.book.iter().filter(|(_, task)| task.is_promised() || task.is_holding()) {
+        let (role, needs) = (&task.record.role, &task.record.info.resources);
+        if needs.usable_by(role) != *needs {
+            return wrong(format!("task {} of {} runs for {role} on {needs}", key.1, key.0));
+        }
+    }
+    Ok(())
+}
+
+/// Each outcome is final and has an id to be acknowledged by; one telling of it is under way whenever the agent is
+/// registered, and none else. Orders wait only for folders that are being made, and only over a link.
+pub fn operations_are_told(agent: &Agent) -> Result<(), Violation> {
+    let wrong = |what: String| Err(Violation::Operations(what));
+    for record in agent.operations.records() {
+        let (uuid, status) = (record.operation.uuid, &record.status);
+        if !matches!(status.state, OperationState::Finished | OperationState::Failed)
+            || status.update.is_none()
+        {
+            return wrong(format!("{uuid} is {:?}", status.state));
+        }
+        if agent.deadlines.get(&Deadline::ResendOperation(uuid)).is_some() != agent.is_registered() {
+            return wrong(format!("{uuid} is not told of, or is without a link"));
+        }
+    }
+    match agent.operations.making() {
+        None if agent.operations.orders.len() > 0 => wrong("orders wait for nothing".to_owned()),
+        Some(making) if !agent.is_registered() => wrong(format!("{} is made for nobody", making.uuid)),
+        Some(making) if agent.operations.has(making.uuid) => wrong(format!("{} is done twice", making.uuid)),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A task has ended exactly when its container has; ended tasks are kept for their updates only, and
@@ -152,6 +208,7 @@ pub fn deadlines_are_meant(agent: &Agent) -> Result<(), Violation> {
             Deadline::Register => agent.registration.is_asking(),
             Deadline::Silence => agent.registration.is_registered(),
             Deadline::Resend(key) => agent.book.get(key).is_some_and(|task| !task.record.updates.is_empty()),
+            Deadline::ResendOperation(uuid) => agent.operations.has(*uuid),
             Deadline::Completion(key) => agent.book.get(key).is_some_and(may_run_out_of_time),
         };
         if !is_meant {
@@ -186,6 +243,12 @@ pub fn checkpoint_is_complete(agent: &Agent, checkpoint: &Checkpoint) -> Result<
     }
     if *agent.book.frameworks() != checkpoint.frameworks {
         return wrong("frameworks".to_owned());
+    }
+    if agent.total() != checkpoint.total.as_ref().unwrap_or(&agent.config.info.resources) {
+        return wrong("total".to_owned());
+    }
+    if !agent.operations.records().eq(checkpoint.operations.values()) {
+        return wrong("operations".to_owned());
     }
     for (key, task) in agent.book.iter() {
         if checkpoint.tasks.get(key) != Some(&task.record) {

@@ -18,12 +18,16 @@ use lonja_model::{FrameworkId, TaskState, TaskStatus};
 use crate::book::{Key, Place};
 use crate::effects::{KillContainer, Note};
 use crate::launches;
+use crate::orders;
 use crate::status_updates::{self, say};
 use crate::turn::Turn;
 
 /// The master wants a task ended; `grace` overrides the task's own and the agent's.
 pub(crate) fn kill(turn: &mut Turn<'_>, key: Key, grace: Option<Duration>) {
     let Some(task) = turn.book.get(&key) else {
+        if orders::kill(turn, &key) {
+            return;
+        }
         turn.note(Note::KillOfUnknownTask { framework: key.0, task: key.1 });
         return;
     };
@@ -91,6 +95,7 @@ pub(crate) fn out_of_time(turn: &mut Turn<'_>, key: &Key) {
 
 /// The framework is no more: its tasks are killed and forgotten, and nobody hears of it.
 pub(crate) fn shutdown_framework(turn: &mut Turn<'_>, framework: &FrameworkId) {
+    orders::shutdown_framework(turn, framework);
     let keys = turn.book.keys_of(framework);
     for key in &keys {
         status_updates::orphan(turn, key);

@@ -5,13 +5,14 @@
 //! copy comes later than that, for the link keeps order.
 //!
 //! What does not fit is answered by TASK_DROPPED with REASON_RESOURCES_UNKNOWN, as Mesos answers a task
-//! on resources that its agent does not have: nothing is wrong with the task itself, so not TASK_ERROR.
+//! on resources that its agent does not have: nothing is wrong with the task itself, so not TASK_ERROR. So is
+//! what rests on a reservation or volume that was not made, or is another role's.
 //! What fits but for tasks of frameworks that were shut down waits until those have ended.
 
 use lonja_model::checkpoint::TaskRecord;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::link::FromAgent;
-use lonja_model::resources::Resources;
+use lonja_model::resources::{Resource, Resources};
 use lonja_model::role::Role;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, FrameworkId, TaskInfo, TaskState, TaskStatus, Timestamp};
@@ -20,7 +21,7 @@ use crate::book::{Key, Place, Task};
 use crate::deadlines::Deadline;
 use crate::effects::{KillContainer, LaunchContainer, Note};
 use crate::kills;
-use crate::ledger::Sum;
+use crate::ledger::{Ledger, Sum};
 use crate::status_updates::{queue, say};
 use crate::turn::Turn;
 
@@ -49,13 +50,13 @@ fn take_on(turn: &mut Turn<'_>, key: Key, framework: &FrameworkInfo, role: &Role
     if turn.book.len() >= turn.config.max_tasks {
         let most = turn.config.max_tasks;
         let reason = format!("this agent holds {most} task records already, the most it may");
-        turn_away(turn, key, reason);
+        turn_away(turn, key, TaskState::Dropped, Reason::ResourcesUnknown, reason);
         return;
     }
     let ledger = turn.book.ledger();
-    let fits = ledger.fits(Sum::Promised, &info.resources);
+    let shortage = shortage(ledger, &info.resources, role);
+    let fits = shortage.is_none();
     let fits_now = ledger.fits(Sum::Held, &info.resources);
-    let shortage = (!fits).then(|| shortage(&info.resources, &ledger.free(Sum::Promised)));
     let place = match (fits, fits_now) {
         (false, _) => Place::Ended,
         (true, false) => Place::Waiting(turn.book.next_arrival()),
@@ -82,8 +83,30 @@ fn take_on(turn: &mut Turn<'_>, key: Key, framework: &FrameworkInfo, role: &Role
     }
 }
 
-fn shortage(needed: &Resources, free: &Resources) -> String {
-    format!("it needs {needed}, this agent has {free} free")
+/// Why a task of `role` cannot have `needed`; `None`: it can.
+fn shortage(ledger: &Ledger, needed: &Resources, role: &Role) -> Option<String> {
+    let reserved_for_others = needed.filter(|resource| {
+        resource.reserved_for().is_some_and(|owner| owner != role && !role.is_below(owner))
+    });
+    if !reserved_for_others.is_empty() {
+        return Some(format!("it runs for role {role}, which {reserved_for_others} is not reserved for"));
+    }
+    if let Some(missing) = needed.iter().find(|resource| is_made_and_missing(ledger.total(), resource)) {
+        return Some(format!(
+            "it needs {missing}, which this agent does not have: the reservation or volume was not made, or is \
+             no more"
+        ));
+    }
+    let free = || ledger.free(Sum::Promised);
+    (!ledger.fits(Sum::Promised, needed))
+        .then(|| format!("it needs {needed}, this agent has {} free", free()))
+}
+
+/// Is it something reserved or stored of which the agent has nothing at all?
+fn is_made_and_missing(total: &Resources, resource: &Resource) -> bool {
+    let mut held = total.iter();
+    resource.reserved_for().is_some()
+        && !held.any(|held| held.name() == resource.name() && held.metadata() == resource.metadata())
 }
 
 fn fresh_container(turn: &mut Turn<'_>) -> ContainerId {
@@ -96,20 +119,15 @@ fn fresh_container(turn: &mut Turn<'_>) -> ContainerId {
 }
 
 /// Answers a task that leaves no record. If the answer is lost, the next registration tells as much.
-fn turn_away(turn: &mut Turn<'_>, key: Key, reason: String) {
-    let status = TaskStatus::new(key.1.clone(), TaskState::Dropped, Source::Agent, turn.now)
-        .because(Reason::ResourcesUnknown)
-        .saying(reason.clone());
+pub(crate) fn turn_away(turn: &mut Turn<'_>, key: Key, state: TaskState, why: Reason, reason: String) {
+    let status =
+        TaskStatus::new(key.1.clone(), state, Source::Agent, turn.now).because(why).saying(reason.clone());
     let status = match turn.agent() {
         Some(agent) => status.on(agent.clone()),
         None => status,
     };
     let framework = key.0.clone();
-    turn.effects.send.push(FromAgent::Update {
-        framework,
-        status: Box::new(status),
-        latest: TaskState::Dropped,
-    });
+    turn.effects.send.push(FromAgent::Update { framework, status: Box::new(status), latest: state });
     turn.note(Note::TaskRefused { framework: key.0, task: key.1, reason });
 }
 

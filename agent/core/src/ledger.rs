@@ -5,10 +5,13 @@
 //! task whose framework was shut down is no longer promised anything, yet holds its share until its
 //! container has ended; and a task that got that share waits, promised but not holding.
 //!
+//! A shared volume may be in as many hands as like: however often it is held, it is needed once.
+//!
 //! Invariants
 //! - Neither sum is above the total, unless the agent came back with less than its tasks need.
 
 use lonja_model::Resources;
+use lonja_model::resources::{AddError, Resource};
 
 /// The agent's resources and the two sums over its tasks.
 #[derive(Debug)]
@@ -46,23 +49,34 @@ impl Ledger {
         }
     }
 
-    /// What the sum leaves of the total; nothing if the sum is above the total.
+    /// What the sum leaves of the total; nothing if the sum is above the total. A shared volume is always left.
     pub(crate) fn free(&self, sum: Sum) -> Resources {
-        self.total.checked_sub(self.sum(sum)).unwrap_or_default()
+        if !self.total.contains(&once(self.sum(sum))) {
+            return Resources::new();
+        }
+        let taken = self.sum(sum).filter(|resource| !resource.metadata().shared);
+        self.total.checked_sub(&taken).unwrap_or_default()
     }
 
     /// Would `part` fit beside the sum? O(kinds).
     pub(crate) fn fits(&self, sum: Sum, part: &Resources) -> bool {
-        self.sum(sum).checked_add(part).is_ok_and(|needed| self.total.contains(&needed))
+        self.sum(sum).checked_add(part).is_ok_and(|needed| self.total.contains(&once(&needed)))
+    }
+
+    /// Are both sums in `total`?
+    pub(crate) fn would_be_covered_by(&self, total: &Resources) -> bool {
+        total.contains(&once(&self.promised)) && total.contains(&once(&self.held))
+    }
+
+    /// `total` is everything there is from now on.
+    pub(crate) fn replace_total(&mut self, total: Resources) {
+        self.total = total;
+        self.in_debt &= !self.is_covered();
     }
 
     /// Counts `part` in. The caller has asked [`Ledger::fits`], or takes on what it must: then the only
     /// error left is that something that has one holder would have two, and nothing is changed.
-    pub(crate) fn take(
-        &mut self,
-        sum: Sum,
-        part: &Resources,
-    ) -> Result<(), lonja_model::resources::AddError> {
+    pub(crate) fn take(&mut self, sum: Sum, part: &Resources) -> Result<(), AddError> {
         let more = self.sum(sum).checked_add(part)?;
         *self.sum_mut(sum) = more;
         Ok(())
@@ -86,7 +100,7 @@ impl Ledger {
     }
 
     fn is_covered(&self) -> bool {
-        self.total.contains(&self.promised) && self.total.contains(&self.held)
+        self.would_be_covered_by(&self.total)
     }
 
     fn sum_mut(&mut self, sum: Sum) -> &mut Resources {
@@ -95,4 +109,16 @@ impl Ledger {
             Sum::Held => &mut self.held,
         }
     }
+}
+
+/// `resources` with each shared volume once, however often it is held.
+pub(crate) fn once(resources: &Resources) -> Resources {
+    if resources.iter().all(|resource| resource.copies() == 1) {
+        return resources.clone();
+    }
+    let single = |resource: &Resource| {
+        Resource::with_metadata(resource.name(), resource.value().clone(), resource.metadata().clone())
+    };
+    let all: Result<Vec<Resource>, _> = resources.iter().map(single).collect();
+    Resources::of(all.expect("what was a resource is one")).expect("kinds that stood side by side still do")
 }

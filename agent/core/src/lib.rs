@@ -9,6 +9,7 @@
 //! - The tasks that have not ended need no more than the agent has (INV-2, the agent's own view).
 //! - Of each task one update is under way at a time, the oldest; the next follows its acknowledgement (INV-19).
 //! - A kill that was accepted stays accepted over restarts (INV-23).
+//! - Reservations and volumes are made whole or not at all, durably before they are told (INV-8, INV-10).
 //! - After recovery each record has a container or a terminal state, and each container a record (INV-26).
 //!
 //! Reading order: [`event`], [`effects`], then the modules in the order below.
@@ -22,11 +23,14 @@ mod book;
 mod deadlines;
 mod draws;
 mod ledger;
+mod total;
 mod turn;
 
 mod endings;
 mod kills;
 mod launches;
+mod operations;
+mod orders;
 mod recovery;
 mod registration;
 mod status_updates;
@@ -47,13 +51,15 @@ use lonja_model::{AgentId, Timestamp};
 
 pub use compatibility::{Incompatible, Policy, compatible};
 pub use config::{Config, Entropy};
-pub use effects::{Effects, KillContainer, LaunchContainer, Note};
+pub use effects::{Effects, KillContainer, LaunchContainer, Note, VolumeOrder};
 pub use event::{ContainerExit, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
+pub use total::rebase;
 pub use view::TaskView;
 
 use book::Book;
 use deadlines::{Deadline, Deadlines};
 use draws::Draws;
+use operations::Operations;
 use registration::Registration;
 use turn::Turn;
 
@@ -67,6 +73,7 @@ pub struct Agent {
     identity: Option<Identity>,
     registration: Registration,
     book: Book,
+    operations: Operations,
     deadlines: Deadlines,
     draws: Draws,
 }
@@ -95,6 +102,7 @@ impl Agent {
             identity: None,
             registration: Registration::default(),
             book,
+            operations: Operations::default(),
             deadlines: Deadlines::default(),
             draws,
         }
@@ -118,6 +126,7 @@ impl Agent {
             identity: &mut self.identity,
             registration: &mut self.registration,
             book: &mut self.book,
+            operations: &mut self.operations,
             deadlines: &mut self.deadlines,
             draws: &mut self.draws,
             effects: &mut effects,
@@ -134,10 +143,14 @@ impl Agent {
                 endings::launch_failed(&mut turn, &container, reason, &message);
             }
             Event::ContainerExited { container, exit } => endings::exited(&mut turn, &container, &exit),
+            Event::VolumesMade { operation, result } => {
+                operations::volumes_made(&mut turn, operation, result);
+            }
             Event::Tick => {}
         }
         fire_due(&mut turn);
         self.book.flush(&mut effects);
+        self.operations.flush(&mut effects);
         if effects.shutdown.is_some() {
             self.phase = Phase::Stopped;
         }
@@ -180,15 +193,14 @@ fn receive(turn: &mut Turn<'_>, message: ToAgent) {
         }
         ToAgent::Refused { reason, permanent } => registration::refused(turn, reason, permanent),
         ToAgent::Ping { sequence } => registration::ping(turn, sequence),
-        ToAgent::Run { framework, info, role, tasks } => launches::run(turn, &framework, *info, &role, tasks),
+        ToAgent::Run { framework, info, role, tasks } => orders::run(turn, framework, *info, role, tasks),
         ToAgent::Kill { framework, task, grace } => kills::kill(turn, (framework, task), grace),
         ToAgent::ShutdownFramework { framework } => kills::shutdown_framework(turn, &framework),
         ToAgent::Acknowledge { framework, task, update } => {
             status_updates::acknowledge(turn, (framework, task), update);
         }
-        ToAgent::Apply { .. } | ToAgent::AcknowledgeOperation { .. } => {
-            turn.effects.notes.push(Note::Unexpected { message: name_of(&message) });
-        }
+        ToAgent::Apply { operation } => orders::apply(turn, operation),
+        ToAgent::AcknowledgeOperation { operation } => operations::acknowledge(turn, operation),
         ToAgent::ResendUpdates { framework } => status_updates::resend_all_of(turn, &framework),
         // Lonja's tasks have no executors of their own yet: there is nobody to hand the bytes to.
         ToAgent::Message { framework, executor, data: _ } => {
@@ -204,6 +216,7 @@ fn fire_due(turn: &mut Turn<'_>) {
             Deadline::Register => registration::register_again(turn),
             Deadline::Silence => registration::silence(turn),
             Deadline::Resend(key) => status_updates::resend(turn, &key),
+            Deadline::ResendOperation(uuid) => operations::tell_again(turn, uuid),
             Deadline::Completion(key) => kills::out_of_time(turn, &key),
         }
     }

@@ -10,27 +10,36 @@
 //!   not launched again (INV-15).
 //! - A task that waited for what orphans hold waits on: its launch was never begun.
 //! - A container without a record is destroyed, by kill or by forget.
+//! - Reservations and volumes are as they were, on what the agent has now; folders of volumes that are no more, or
+//!   never came to be, go (INV-8).
 
 use std::collections::BTreeMap;
 
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::task::{Reason, Source};
-use lonja_model::{ContainerId, TaskState, TaskStatus};
+use lonja_model::{ContainerId, Resources, TaskState, TaskStatus};
 
 use crate::book::{Key, Place};
-use crate::effects::Note;
+use crate::effects::{Note, VolumeOrder};
 use crate::endings;
 use crate::event::{ContainerExit, Recovery, WaitStatus};
 use crate::kills;
 use crate::launches;
 use crate::ledger::Sum;
+use crate::operations::Operations;
 use crate::status_updates;
+use crate::total;
 use crate::turn::Turn;
 
 /// Takes in what the agent remembers and what the shell found.
 pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: Vec<(ContainerId, Recovery)>) {
-    let Checkpoint { identity, frameworks, tasks, total: _, operations: _ } = checkpoint;
+    let Checkpoint { identity, frameworks, tasks, total, operations } = checkpoint;
     *turn.identity = identity;
+    if let Err(reason) = recover_total(turn, total) {
+        turn.effects.shutdown = Some(reason);
+        return;
+    }
+    *turn.operations = Operations::recovered(operations);
     let mut found: BTreeMap<ContainerId, Recovery> = containers.into_iter().collect();
     let mut fates = Vec::with_capacity(tasks.len());
     for (key, record) in tasks {
@@ -64,6 +73,23 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
             Recovery::Exited(_) | Recovery::NeverStarted => turn.effects.forget.push(container),
         }
     }
+}
+
+/// Puts what was reserved and stored on the settings as they are now. Errors: what would lose its ground.
+fn recover_total(turn: &mut Turn<'_>, checkpointed: Option<Resources>) -> Result<(), String> {
+    let configured = turn.config.info.resources.clone();
+    let total = match &checkpointed {
+        None => configured,
+        Some(before) => total::rebase(&configured, before).map_err(|lost| {
+            let lost = lost.join("; ");
+            format!("this agent no longer has what lies under {lost}; start it with the resources it had")
+        })?,
+    };
+    let keep = total::volumes(&total);
+    turn.effects.volumes.push(VolumeOrder::Sweep { keep });
+    let is_news = checkpointed.is_some_and(|before| before != total);
+    turn.book.recover_total(total, is_news);
+    Ok(())
 }
 
 fn note_overcommitment(turn: &mut Turn<'_>) {

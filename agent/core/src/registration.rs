@@ -23,6 +23,7 @@ use lonja_model::{AgentId, TaskState, Timestamp};
 
 use crate::deadlines::Deadline;
 use crate::effects::Note;
+use crate::operations;
 use crate::status_updates;
 use crate::turn::Turn;
 
@@ -98,6 +99,7 @@ fn drop_link(turn: &mut Turn<'_>) {
     turn.deadlines.clear(&Deadline::Register);
     turn.deadlines.clear(&Deadline::Silence);
     status_updates::pause(turn);
+    operations::pause(turn);
     turn.effects.send.clear();
     turn.effects.new_link = true;
 }
@@ -138,7 +140,8 @@ fn reregistration(turn: &Turn<'_>, agent: AgentId) -> FromAgent {
         });
     }
     let info = Box::new(AgentInfo { id: Some(agent.clone()), ..turn.config.info.clone() });
-    let (total, operations) = (info.resources.clone(), Vec::new());
+    let total = turn.book.ledger().total().clone();
+    let operations = turn.operations.records().cloned().collect();
     let version = turn.config.version.clone();
     FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations }
 }
@@ -183,6 +186,7 @@ pub(crate) fn registered(
         // The master waits for this word before it offers the agent: it leaves once the id is durable, so that
         // no task is ever sent to an agent that could come back without knowing its own name.
         turn.effects.send.push(FromAgent::Pong { sequence: 0 });
+        operations::resume(turn);
         status_updates::resume(turn);
     }
 }
@@ -207,6 +211,7 @@ pub(crate) fn refused(turn: &mut Turn<'_>, reason: String, permanent: bool) {
     turn.registration.link = Link::Fresh;
     turn.deadlines.clear(&Deadline::Silence);
     status_updates::pause(turn);
+    operations::pause(turn);
     // The try that was refused has set the time of the next already.
     let at = turn.deadlines.get(&Deadline::Register).unwrap_or_else(|| turn.now + next_wait(turn));
     turn.registration.not_before = Some(at);

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::draws::Draws;
 use crate::effects::{Effects, Note};
+use crate::operations::Operations;
 use crate::registration::Registration;
 
 /// One event's turn: the parts of the agent, and the effects so far.
@@ -17,6 +18,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) identity: &'a mut Option<Identity>,
     pub(crate) registration: &'a mut Registration,
     pub(crate) book: &'a mut Book,
+    pub(crate) operations: &'a mut Operations,
     pub(crate) deadlines: &'a mut Deadlines,
     pub(crate) draws: &'a mut Draws,
     pub(crate) effects: &'a mut Effects,

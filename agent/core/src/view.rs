@@ -1,11 +1,13 @@
 //! What others may see of an agent's tasks.
 
 use lonja_model::framework::FrameworkInfo;
+use lonja_model::operation::{AgentOperation, OperationRecord};
 use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState};
 
 use crate::Agent;
 use crate::book::{Key, Task};
 use crate::ledger::Sum;
+use crate::total;
 
 /// One task, as its agent sees it.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +83,26 @@ impl Agent {
     /// The frameworks that have tasks here, as they last described themselves.
     pub fn frameworks(&self) -> impl Iterator<Item = (&FrameworkId, &FrameworkInfo)> {
         self.book.frameworks().iter()
+    }
+
+    /// All it has as it stands: its settings, with the reservations and volumes made since.
+    pub fn total(&self) -> &Resources {
+        self.book.ledger().total()
+    }
+
+    /// The persistent volumes it has.
+    pub fn volumes(&self) -> Resources {
+        total::volumes(self.total())
+    }
+
+    /// Every operation whose outcome is not acknowledged yet.
+    pub fn operations(&self) -> impl Iterator<Item = &OperationRecord> {
+        self.operations.records()
+    }
+
+    /// The operation whose folders are being made, and how many orders wait for it.
+    pub fn waiting_for_folders(&self) -> Option<(&AgentOperation, usize)> {
+        self.operations.making().map(|making| (making, self.operations.orders.len()))
     }
 
     /// What no task has been promised; nothing if the tasks need more than there is.

@@ -215,6 +215,33 @@ impl Agents {
         Some(change)
     }
 
+    /// What the holder has of `before` is `after` from now on, and the agent's total changes along. What it had on
+    /// this agent in all, before and after; `None`: it does not hold `before`, or the total cannot have `after`.
+    pub(crate) fn convert_held(
+        &mut self,
+        agent: &AgentId,
+        holder: (&FrameworkId, &Role),
+        before: &Resources,
+        after: &Resources,
+    ) -> Option<(Quantities, Quantities)> {
+        let known = self.agents.get_mut(agent)?;
+        let held = known.held.get_mut(&(holder.0.clone(), holder.1.clone()))?;
+        let total = known.total.checked_sub(before)?.checked_add(after).ok()?;
+        let mut converted = held.clone();
+        if converted.take(before) != *before {
+            return None;
+        }
+        converted.add(after);
+        let change = (held.quantities(), converted.quantities());
+        *held = converted;
+        known.allocated.take(before);
+        known.allocated.add(after);
+        self.totals.change(&known.total.quantities(), &total.quantities());
+        known.set_total(total);
+        self.free_has_changed(agent);
+        Some(change)
+    }
+
     /// `None`: no such agent.
     pub(crate) fn recover(
         &mut self,

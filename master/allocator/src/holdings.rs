@@ -129,7 +129,7 @@ fn single(resource: &Resource) -> Resources {
 }
 
 /// What both have: of each kind the smaller amount, the common numbers, items and device shares. O(kinds).
-pub(crate) fn overlap(one: &Resources, other: &Resources) -> Resources {
+pub fn overlap(one: &Resources, other: &Resources) -> Resources {
     if one.contains(other) {
         return other.clone();
     }

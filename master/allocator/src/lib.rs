@@ -44,7 +44,7 @@ use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
 
 pub use agents::AgentFacts;
 pub use frameworks::FrameworkFacts;
-pub use holdings::Holdings;
+pub use holdings::{Holdings, overlap};
 pub use invariants::Violation;
 pub use quotas::QuotaRefusal;
 pub use role_tree::RoleShare;
@@ -121,6 +121,23 @@ impl fmt::Display for NotHeld {
 }
 
 impl std::error::Error for NotHeld {}
+
+/// [`Allocator::convert_held`] named what is not held, or what cannot be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvertError {
+    /// What was to be converted.
+    pub before: Resources,
+    /// Into what.
+    pub after: Resources,
+}
+
+impl fmt::Display for ConvertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not held, or {} cannot be in its place", self.before, self.after)
+    }
+}
+
+impl std::error::Error for ConvertError {}
 
 /// A weight of zero: it would leave a role without a share. Weights begin at 0.001.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,6 +328,24 @@ impl Allocator {
         }
         let (agent, framework, role) = (agent.clone(), framework.clone(), role.clone());
         Err(NotHeld { agent, framework, role, missing: recovered.missing })
+    }
+
+    /// What the framework holds of `before` is `after` from now on; the agent's total changes along.
+    /// Errors: [`ConvertError`]; nothing is changed.
+    pub fn convert_held(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        role: &Role,
+        before: &Resources,
+        after: &Resources,
+    ) -> Result<(), ConvertError> {
+        let change = self.agents.convert_held(agent, (framework, role), before, after);
+        let Some((held_before, held_after)) = change else {
+            return Err(ConvertError { before: before.clone(), after: after.clone() });
+        };
+        self.roles.account(role, framework, &held_before, &held_after, self.agents.totals());
+        Ok(())
     }
 
     /// Decides about all that changed since the last call. Every allocation is charged already.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lonja_model::{AgentId, AgentInfo, Timestamp};
+use lonja_model::{AgentId, AgentInfo, Resources, Timestamp};
 
 use crate::effects::LinkId;
 
@@ -17,6 +17,8 @@ use crate::effects::LinkId;
 pub struct Agent {
     /// As it last registered.
     pub info: Arc<AgentInfo>,
+    /// All it has as it said last: what `info` has, with the reservations and volumes made since.
+    pub total: Resources,
     /// The version it runs; empty until it has come back after a restart of the master.
     pub version: String,
     /// Where it is.
@@ -54,6 +56,16 @@ pub enum Presence {
     },
 }
 
+impl Presence {
+    /// Is the agent part of the cluster, be it only expected?
+    pub fn is_there(self) -> bool {
+        match self {
+            Self::Connected(_) | Self::Disconnected | Self::Recovered => true,
+            Self::Unreachable { .. } | Self::Gone { .. } => false,
+        }
+    }
+}
+
 impl Agent {
     /// The link, if there is one.
     pub fn link(&self) -> Option<LinkId> {
@@ -68,10 +80,7 @@ impl Agent {
 
     /// Is it part of the cluster, be it only expected?
     pub fn is_present(&self) -> bool {
-        match self.presence {
-            Presence::Connected(_) | Presence::Disconnected | Presence::Recovered => true,
-            Presence::Unreachable { .. } | Presence::Gone { .. } => false,
-        }
+        self.presence.is_there()
     }
 }
 

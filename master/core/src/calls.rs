@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::effects::{Effects, Outbound, StreamId};
 use crate::inverse_offers::Willingness;
-use crate::{State, inverse_offers, offers, operations, reconcile, subscription, updates};
+use crate::{State, accept, feedback, inverse_offers, offers, reconcile, subscription, updates};
 
 /// Takes one call and answers it.
 pub(crate) fn call(
@@ -77,7 +77,7 @@ fn subscribed(
             Ok(())
         }
         Call::Accept { offers, operations, filters } => {
-            operations::accept(state, effects, now, framework, &offers, operations, filters)
+            accept::accept(state, effects, now, framework, &offers, operations, filters)
         }
         Call::Decline { offers, filters } => {
             offers::decline(state, now, framework, &offers, filters);
@@ -129,8 +129,13 @@ fn subscribed(
             Ok(())
         }
         Call::Request { .. } => unsupported("REQUEST"),
-        Call::AcknowledgeOperation { .. } => unsupported("ACKNOWLEDGE_OPERATION_STATUS"),
-        Call::ReconcileOperations { .. } => unsupported("RECONCILE_OPERATIONS"),
+        Call::AcknowledgeOperation { agent, operation, update } => {
+            feedback::acknowledge(state, effects, framework, agent.as_ref(), &operation, update)
+        }
+        Call::ReconcileOperations { operations } => {
+            reconcile::operations(state, effects, framework, operations);
+            Ok(())
+        }
         Call::Unsupported(name) => unsupported(&name),
     }
 }

@@ -49,6 +49,8 @@ pub struct Config {
     pub max_frameworks: usize,
     /// Agents that may be known at once.
     pub max_agents: usize,
+    /// Operations of one framework, and on one agent, that may wait for their outcome or its acknowledgement.
+    pub max_operations: usize,
     /// Removed frameworks that are remembered with their tasks.
     pub completed_frameworks: usize,
     /// Ended tasks that are remembered for each framework.
@@ -87,6 +89,7 @@ impl Default for Config {
             call_burst: 20_000,
             max_frameworks: 10_000,
             max_agents: 200_000,
+            max_operations: 10_000,
             completed_frameworks: 50,
             completed_tasks: 1_000,
             removed_framework_ids: 10_000,

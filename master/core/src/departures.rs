@@ -19,7 +19,7 @@ use lonja_model::{AgentId, FrameworkId, TaskId, TaskState, TaskStatus, Timestamp
 use crate::agents::Presence;
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, LinkId, Outbound};
-use crate::{State, draining, inverse_offers, offers, registry, updates};
+use crate::{State, draining, feedback, inverse_offers, offers, registry, updates};
 
 /// The answer about an agent that nobody knows.
 pub(crate) fn not_known(agent: &AgentId) -> CallResult {
@@ -67,6 +67,7 @@ pub(crate) fn gone(state: &mut State, effects: &mut Effects, now: Timestamp, id:
         effects.send.push(Outbound::CloseLink(link));
     }
     state.allocator.remove_agent(id);
+    feedback::agent_gone(state, effects, now, id);
     inverse_offers::forget_agent(state, id);
     state.counters.agents_gone += 1;
     tell_failure(state, effects, id, tasks.into_iter().map(|(framework, _)| framework).collect());

@@ -241,7 +241,10 @@ pub(crate) fn settle(state: &mut State, effects: &mut Effects, now: Timestamp) {
 /// Is nothing left to settle with the agent? While it is awaited after a restart nobody knows.
 pub(crate) fn has_settled(state: &State, agent: &AgentId) -> bool {
     match state.agents.get(agent).map(|agent| agent.presence) {
-        Some(Presence::Connected(_) | Presence::Disconnected) => !state.tasks.is_any_on(agent),
+        Some(Presence::Connected(_) | Presence::Disconnected) => {
+            let converting = state.operations.on_agent(agent).any(|known| known.is_pending());
+            !state.tasks.is_any_on(agent) && !converting
+        }
         Some(Presence::Recovered) => false,
         Some(Presence::Unreachable { .. } | Presence::Gone { .. }) | None => true,
     }

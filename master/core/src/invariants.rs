@@ -4,6 +4,8 @@
 //! simulator, and shown by a test to catch its violation.
 
 mod duties;
+mod operations;
+mod resources;
 
 use lonja_model::{Resources, TaskState};
 
@@ -14,47 +16,18 @@ use crate::deadlines::Timer;
 /// All promises, in order. Errors: the first one broken, in words.
 pub(crate) fn check(state: &State) -> Result<(), String> {
     state.allocator.check_invariants().map_err(|broken| broken.to_string())?;
-    conservation(state)?;
+    resources::conservation(state)?;
+    resources::books_agree(state)?;
+    resources::totals_are_confirmed(state)?;
+    resources::offers_stay_in_their_roles(state)?;
+    resources::volumes_exist_once(state)?;
+    operations::each_is_awaited(state)?;
+    operations::indices_agree(state)?;
     one_stream(state)?;
     timers(state)?;
     offers_have_owners(state)?;
     durable(state)?;
     duties::check(state)
-}
-
-/// INV-1: on every agent that the allocator knows, offered + held by tasks + free = total, exactly; only a
-/// debt, from an agent that came back smaller, may stand above.
-fn conservation(state: &State) -> Result<(), String> {
-    for (id, agent) in state.agents.iter() {
-        let Some(free) = state.allocator.agent_free(id) else {
-            if matches!(agent.presence, Presence::Connected(_)) {
-                return Err(format!("INV-1: agent {id} is connected and unknown to the allocator"));
-            }
-            continue;
-        };
-        if state.allocator.debt(id).is_some_and(|debt| !debt.is_empty()) {
-            continue;
-        }
-        let offered = state.offers.on_agent(id);
-        let offered =
-            offered.iter().filter_map(|offer| state.offers.get(offer)).map(|offer| &offer.resources);
-        let held: Vec<_> = state
-            .tasks
-            .on_agent(id)
-            .into_iter()
-            .filter_map(|(framework, task)| state.tasks.get(&framework, &task).cloned())
-            .filter(|task| !task.state.is_terminal())
-            .collect();
-        let held = held.iter().map(|task| &task.info.resources);
-        let mut sum = free.clone();
-        for part in offered.chain(held) {
-            sum = sum.checked_add(part).map_err(|error| format!("INV-1: agent {id}: {error}"))?;
-        }
-        if sum != agent.info.resources {
-            return Err(format!("INV-1: agent {id} has {}, but parts sum to {sum}", agent.info.resources));
-        }
-    }
-    Ok(())
 }
 
 /// INV-14 and the same for agents: no stream and no link is shared.

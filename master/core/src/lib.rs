@@ -4,29 +4,35 @@
 //! socket, a disk or a clock. The same code runs in the daemon and in the simulator
 //! (`docs/design.md`, D2).
 //!
-//! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], `operations`
-//! (what an ACCEPT does), [`tasks`], `updates`, `reconcile`; `liveness` watches for silence; `maintenance`,
+//! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], [`operations`]
+//! (what is on its way to agents), `accept` (what an ACCEPT does: `launches`, `conversions`), [`tasks`], `updates`,
+//! `feedback` (how operations went), `reconcile`; `liveness` watches for silence; `maintenance`,
 //! [`inverse_offers`], `draining` and `departures` take agents out of use; `quotas` and [`recovery_pause`]
 //! say who may have how much; [`invariants`] holds what is always true.
 
+mod accept;
 pub mod agents;
 mod allocation;
 pub mod budget;
 mod calls;
 pub mod config;
+mod conversions;
 mod deadlines;
 mod departures;
 mod draining;
 pub mod effects;
+mod feedback;
 pub mod frameworks;
 pub mod history;
 pub mod invariants;
 pub mod inverse_offers;
+mod launches;
 mod liveness;
 mod maintenance;
 pub mod offers;
-mod operations;
+pub mod operations;
 mod operator;
+mod operator_conversions;
 mod quotas;
 mod reconcile;
 pub mod recovery_pause;
@@ -35,8 +41,10 @@ pub mod registry;
 pub mod snapshot;
 mod subscription;
 pub mod tasks;
+mod totals;
 mod updates;
 mod validate;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +66,7 @@ use frameworks::Frameworks;
 use history::History;
 use inverse_offers::InverseOffers;
 use offers::Offers;
+use operations::Operations;
 use snapshot::Counters;
 use tasks::Tasks;
 
@@ -80,6 +89,7 @@ pub(crate) struct State {
     pub(crate) inverse_offers: InverseOffers,
     pub(crate) tasks: Tasks,
     pub(crate) drains: draining::Drains,
+    pub(crate) operations: Operations,
     pub(crate) history: History,
     pub(crate) deadlines: Deadlines,
     pub(crate) brake: liveness::Brake,
@@ -155,6 +165,7 @@ impl Master {
             inverse_offers: InverseOffers::default(),
             tasks: Tasks::default(),
             drains: draining::Drains::default(),
+            operations: Operations::default(),
             history: History::new(config.completed_frameworks, config.completed_tasks),
             deadlines: Deadlines::default(),
             brake: liveness::Brake::new(now, &config),

@@ -17,7 +17,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, Outbound};
-use crate::{State, departures, draining, inverse_offers, offers, registry, updates};
+use crate::{State, departures, draining, feedback, inverse_offers, offers, registry, updates};
 
 /// What holds removals back.
 #[derive(Debug)]
@@ -123,6 +123,7 @@ fn unreachable(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Ag
         updates::from_master(state, effects, now, &framework, status);
     }
     state.allocator.remove_agent(id);
+    feedback::agent_unreachable(state, effects, now, id);
     state.counters.agents_unreachable += 1;
     inverse_offers::forget_agent(state, id);
     draining::look(state, id);

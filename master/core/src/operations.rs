@@ -1,239 +1,214 @@
-//! What an ACCEPT does.
+//! Operations on resources: those on their way to an agent, and those whose outcome is not acknowledged.
 //!
-//! All offers of the call end here. Its operations run in order on what they held; what is left over goes
-//! back with the call's filter. One bad task harms no other.
+//! A conversion is counted as done when it is sent, for what rests on it is sent behind it; but nobody is
+//! offered what came of it before its agent has made it durable. What nobody used stays held until then
+//! ([`Hold`]). An agent keeps each outcome until it is acknowledged: by the framework that gave the operation
+//! an id, or at once by the master, where nobody asked for news.
 //!
-//! Source: Mesos v1 scheduler API, ACCEPT; `docs/invariants.md` INV-2, 3, 15, 16.
+//! Invariants
+//! - An operation is pending exactly while it has a hold, and its agent is connected or expected back (INV-10).
+//! - An operation that is known and neither pending nor unreachable waits for its framework's acknowledgement.
+//! - A uuid is used once in a cluster: it carries the epoch and a number that only grows.
+//!
+//! Source: Mesos v1 `Offer.Operation`, `OperationStatus`; scheduler API, ACKNOWLEDGE_OPERATION_STATUS.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use lonja_model::framework::Capability;
-use lonja_model::link::ToAgent;
-use lonja_model::offer::Filters;
-use lonja_model::operation::{LaunchTask, Operation};
-use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
-use lonja_model::task::Reason;
-use lonja_model::{AgentId, FrameworkId, OfferId, Resources, Role, TaskId, TaskInfo, TaskState, Timestamp};
+use lonja_model::operation::{AgentOperation, OperationRecord, OperationState, OperationStatus};
+use lonja_model::registry::Epoch;
+use lonja_model::{AgentId, FrameworkId, OperationId, OperationUuid, Resources, Role, Timestamp, UpdateId};
 
-use crate::effects::{ClusterEvent, Effects};
-use crate::tasks::Task;
-use crate::{State, offers, updates, validate};
+use crate::effects::RequestId;
 
-/// What the offers of one ACCEPT hold together.
-struct Pool {
-    agent: AgentId,
-    role: Role,
-    left: Resources,
+/// One operation as the master knows it.
+#[derive(Clone, Debug)]
+pub struct KnownOperation {
+    /// Whose resources it is about.
+    pub agent: AgentId,
+    /// What was asked.
+    pub operation: AgentOperation,
+    /// Where it stands.
+    pub status: OperationStatus,
+    /// What nobody is offered until the agent has answered; only while it is pending.
+    pub hold: Option<Hold>,
+    /// The operator that waits for the outcome.
+    pub(crate) waiting: Option<RequestId>,
+    /// When the master first knew it.
+    pub since: Timestamp,
 }
 
-/// ACCEPT.
-pub(crate) fn accept(
-    state: &mut State,
-    effects: &mut Effects,
-    now: Timestamp,
-    framework: &FrameworkId,
-    ids: &[OfferId],
-    operations: Vec<Operation>,
-    filters: Filters,
-) -> CallResult {
-    let pool = match check_offers(state, framework, ids) {
-        Ok(pool) => pool,
-        Err(refusal) => {
-            refuse(state, effects, now, framework, ids, operations, &refusal);
-            return Err(refusal);
-        }
-    };
-    for id in ids {
-        let _ended = state.offers.take(id);
-        state.deadlines.cancel(crate::deadlines::Timer::OfferExpiry(id.clone()));
-        state.counters.offers_accepted += 1;
+/// What is left of what an operation makes, kept from everyone until it is durable. The allocator counts it
+/// for `framework` in `role`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The framework, or a name of the master's own for operators.
+    pub framework: FrameworkId,
+    /// The role of the offers that it came from.
+    pub role: Role,
+    /// What; may be nothing.
+    pub resources: Resources,
+}
+
+impl KnownOperation {
+    /// Its name over all its deliveries.
+    pub fn uuid(&self) -> OperationUuid {
+        self.operation.uuid
     }
-    let mut pool = pool;
-    let mut launched = Vec::new();
-    let mut unsupported = None;
-    for operation in operations {
-        match operation {
-            Operation::Launch(tasks) => {
-                for task in tasks {
-                    launched.extend(launch(state, effects, now, framework, &mut pool, task));
-                }
+
+    /// Has its agent not answered yet, and will it?
+    pub fn is_pending(&self) -> bool {
+        self.status.state == OperationState::Pending
+    }
+
+    /// The update that its framework is to acknowledge.
+    pub fn awaiting(&self) -> Option<UpdateId> {
+        self.status.update
+    }
+
+    /// As those who watch the cluster are told of it.
+    pub(crate) fn record(&self) -> Arc<OperationRecord> {
+        Arc::new(OperationRecord { operation: self.operation.clone(), status: self.status.clone() })
+    }
+}
+
+/// Operations of one owner: without an id first, then by id.
+type ByName = BTreeSet<(Option<OperationId>, OperationUuid)>;
+
+/// All known operations, found by uuid, by agent or by framework.
+#[derive(Debug, Default)]
+pub struct Operations {
+    known: BTreeMap<OperationUuid, Arc<KnownOperation>>,
+    /// In the order in which they were sent, or told of.
+    by_agent: BTreeMap<AgentId, VecDeque<OperationUuid>>,
+    by_framework: BTreeMap<FrameworkId, ByName>,
+    named: u64,
+}
+
+impl Operations {
+    /// The uuid of the next operation that the master of this epoch names: four bytes for the cluster, four for the
+    /// epoch, eight for a number that only grows.
+    pub(crate) fn next_uuid(&mut self, epoch: &Epoch) -> OperationUuid {
+        self.named += 1;
+        // FNV-1a, so that an agent that is moved between clusters does not take one's operations for the other's.
+        let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let cluster = epoch.cluster.bytes().fold(0x811c_9dc5, mix);
+        let low = u32::try_from(epoch.number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        let mut uuid = [0; 16];
+        uuid[..4].copy_from_slice(&cluster.to_be_bytes());
+        uuid[4..8].copy_from_slice(&low.to_be_bytes());
+        uuid[8..].copy_from_slice(&self.named.to_be_bytes());
+        OperationUuid(uuid)
+    }
+
+    /// One operation.
+    pub fn get(&self, uuid: &OperationUuid) -> Option<&Arc<KnownOperation>> {
+        self.known.get(uuid)
+    }
+
+    /// One operation, to change anything but its names and its agent.
+    pub(crate) fn get_mut(&mut self, uuid: &OperationUuid) -> Option<&mut KnownOperation> {
+        self.known.get_mut(uuid).map(Arc::make_mut)
+    }
+
+    /// All operations in order of their uuids.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<KnownOperation>> {
+        self.known.values()
+    }
+
+    /// Those on one agent, in the order in which they were sent.
+    pub fn on_agent(&self, agent: &AgentId) -> impl Iterator<Item = &Arc<KnownOperation>> {
+        self.by_agent.get(agent).into_iter().flatten().filter_map(|uuid| self.known.get(uuid))
+    }
+
+    /// Those of one framework: without an id first, then in order of their ids.
+    pub fn of_framework(&self, framework: &FrameworkId) -> impl Iterator<Item = &Arc<KnownOperation>> {
+        let all = self.by_framework.get(framework).into_iter().flatten();
+        all.filter_map(|(_, uuid)| self.known.get(uuid))
+    }
+
+    /// Those that a framework calls `id`: as a rule at most one.
+    pub fn named<'a>(
+        &'a self,
+        framework: &FrameworkId,
+        id: &OperationId,
+    ) -> impl Iterator<Item = &'a Arc<KnownOperation>> {
+        let (first, last) =
+            ((Some(id.clone()), OperationUuid([0; 16])), (Some(id.clone()), OperationUuid([255; 16])));
+        let all = self
+            .by_framework
+            .get(framework)
+            .into_iter()
+            .flat_map(move |all| all.range(first.clone()..=last.clone()));
+        all.filter_map(|(_, uuid)| self.known.get(uuid))
+    }
+
+    /// How many are known on one agent.
+    pub fn count_on_agent(&self, agent: &AgentId) -> usize {
+        self.by_agent.get(agent).map_or(0, VecDeque::len)
+    }
+
+    /// How many of one framework are known.
+    pub fn count_of_framework(&self, framework: &FrameworkId) -> usize {
+        self.by_framework.get(framework).map_or(0, BTreeSet::len)
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Is none known?
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    pub(crate) fn insert(&mut self, known: KnownOperation) {
+        let uuid = known.uuid();
+        self.by_agent.entry(known.agent.clone()).or_default().push_back(uuid);
+        if let Some(framework) = &known.operation.framework {
+            let name = (known.operation.id.clone(), uuid);
+            self.by_framework.entry(framework.clone()).or_default().insert(name);
+        }
+        let before = self.known.insert(uuid, Arc::new(known));
+        assert!(before.is_none(), "an operation is made known once");
+    }
+
+    pub(crate) fn remove(&mut self, uuid: &OperationUuid) -> Option<Arc<KnownOperation>> {
+        let known = self.known.remove(uuid)?;
+        if let Some(all) = self.by_agent.get_mut(&known.agent) {
+            // Nearly always the oldest: agents answer in order.
+            if let Some(index) = all.iter().position(|other| other == uuid) {
+                all.remove(index);
             }
-            Operation::Convert { conversion, .. } => unsupported = Some(conversion.name().to_owned()),
-            Operation::Invalid { name, .. } => unsupported = Some(name),
-            Operation::Unsupported(name) => unsupported = Some(name),
-        }
-    }
-    send_off(state, effects, framework, &pool, launched);
-    if !pool.left.is_empty() {
-        let refuse = Some(filters.refuse).filter(|refuse| !refuse.is_zero());
-        offers::recover(state, now, &pool.agent, framework, &pool.role, &pool.left, refuse);
-    }
-    match unsupported {
-        None => Ok(()),
-        Some(name) => {
-            let message = format!("this master does not serve operation {name} yet; the others were done");
-            Err(Refusal {
-                field: Some("accept.operations".into()),
-                ..Refusal::new(RefusalCode::Unsupported, message)
-            })
-        }
-    }
-}
-
-/// All offers must be outstanding, the framework's, and of one agent and one role.
-fn check_offers(state: &State, framework: &FrameworkId, ids: &[OfferId]) -> Result<Pool, Refusal> {
-    let refuse = |index: usize, code, message: String| {
-        Err(Refusal { field: Some(format!("accept.offer_ids[{index}]")), ..Refusal::new(code, message) })
-    };
-    let mut pool: Option<Pool> = None;
-    for (index, id) in ids.iter().enumerate() {
-        if ids[..index].contains(id) {
-            return refuse(
-                index,
-                RefusalCode::InvalidArgument,
-                format!("offer {id} stands twice in one ACCEPT"),
-            );
-        }
-        // Another's offer is answered like none at all: its existence is not this framework's business.
-        let Some(offer) = state.offers.get(id).filter(|offer| offer.framework == *framework) else {
-            let message = format!(
-                "offer {id} is not outstanding for this framework: it was answered, rescinded or has expired; \
-                 wait for the next offer"
-            );
-            return refuse(index, RefusalCode::NotFound, message);
-        };
-        match &mut pool {
-            None => {
-                let (agent, role) = (offer.agent.clone(), offer.role.clone());
-                pool = Some(Pool { agent, role, left: offer.resources.clone() });
-            }
-            Some(pool) if pool.agent != offer.agent || pool.role != offer.role => {
-                let message = format!("offer {id} is of another agent or role than {}", ids[0]);
-                return refuse(index, RefusalCode::InvalidArgument, message);
-            }
-            Some(pool) => {
-                let sum = pool.left.checked_add(&offer.resources);
-                pool.left = sum.expect("two offers on one agent do not overlap");
+            if all.is_empty() {
+                self.by_agent.remove(&known.agent);
             }
         }
-    }
-    pool.ok_or_else(|| {
-        let message = "ACCEPT needs at least one offer";
-        Refusal {
-            field: Some("accept.offer_ids".into()),
-            ..Refusal::new(RefusalCode::InvalidArgument, message)
-        }
-    })
-}
-
-/// The call as a whole is refused: the framework's own offers in it go back unfiltered, its tasks will not run.
-fn refuse(
-    state: &mut State,
-    effects: &mut Effects,
-    now: Timestamp,
-    framework: &FrameworkId,
-    ids: &[OfferId],
-    operations: Vec<Operation>,
-    refusal: &Refusal,
-) {
-    for id in ids {
-        if state.offers.get(id).is_some_and(|offer| offer.framework == *framework) {
-            offers::give_back(state, now, id, None);
-        }
-    }
-    let end = (not_run(state, framework), Reason::InvalidOffers);
-    for operation in operations {
-        let Operation::Launch(tasks) = operation else { continue };
-        for task in tasks {
-            let id = match task {
-                LaunchTask::Valid(info) => info.id,
-                LaunchTask::Invalid { task, .. } => task,
-            };
-            // A task that runs under this id is another, and is left alone.
-            if state.tasks.get(framework, &id).is_none() {
-                updates::answer(state, effects, now, framework, id, end, refusal.message.clone());
+        if let Some(framework) = &known.operation.framework
+            && let Some(all) = self.by_framework.get_mut(framework)
+        {
+            all.remove(&(known.operation.id.clone(), *uuid));
+            if all.is_empty() {
+                self.by_framework.remove(framework);
             }
         }
+        Some(known)
     }
 }
 
-/// How a framework is told that a task never reached an agent.
-fn not_run(state: &State, framework: &FrameworkId) -> TaskState {
-    let aware =
-        state.frameworks.get(framework).is_some_and(|known| known.info.can(Capability::PartitionAware));
-    if aware { TaskState::Dropped } else { TaskState::Lost }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Takes one task's resources out of the pool and makes its record, or answers TASK_ERROR.
-fn launch(
-    state: &mut State,
-    effects: &mut Effects,
-    now: Timestamp,
-    framework: &FrameworkId,
-    pool: &mut Pool,
-    task: LaunchTask,
-) -> Option<TaskInfo> {
-    let mut error = |state: &mut State, id: TaskId, message: String| {
-        let end = (TaskState::Error, Reason::TaskInvalid);
-        state.counters.count_update(TaskState::Error);
-        updates::answer(state, effects, now, framework, id, end, message);
-    };
-    let info = match task {
-        LaunchTask::Valid(info) => *info,
-        LaunchTask::Invalid { task, reason } => {
-            error(state, task, reason);
-            return None;
+    #[test]
+    fn a_uuid_is_used_once_over_restarts_and_clusters() {
+        let epoch = |cluster: &str, number| Epoch { cluster: cluster.to_owned(), number };
+        let mut drawn = BTreeSet::new();
+        for epoch in [epoch("a", 1), epoch("a", 2), epoch("b", 1)] {
+            let mut operations = Operations::default();
+            drawn.extend((0..100).map(|_| operations.next_uuid(&epoch)));
         }
-    };
-    if state.tasks.get(framework, &info.id).is_some() {
-        let message = format!("task id {} is in use by a task that has not ended; choose another", info.id);
-        error(state, info.id, message);
-        return None;
+        assert_eq!(drawn.len(), 300);
     }
-    if let Err(message) = validate::task(&info, &pool.agent) {
-        error(state, info.id, message);
-        return None;
-    }
-    let Some(left) = pool.left.checked_sub(&info.resources) else {
-        let message = format!(
-            "task {} needs {}, and the offers hold {} for it; ask for less or accept more offers",
-            info.id, info.resources, pool.left
-        );
-        error(state, info.id, message);
-        return None;
-    };
-    pool.left = left;
-    let record = Arc::new(Task {
-        framework: framework.clone(),
-        role: pool.role.clone(),
-        info: Arc::new(info.clone()),
-        state: TaskState::Staging,
-        statuses: Vec::new(),
-        awaiting: None,
-        killing: None,
-        container: None,
-        since: now,
-    });
-    state.tasks.insert(record.clone());
-    state.counters.tasks_launched += 1;
-    effects.publish.push(ClusterEvent::TaskAdded(record));
-    Some(info)
-}
-
-/// Sends the launched tasks to their agent.
-fn send_off(
-    state: &State,
-    effects: &mut Effects,
-    framework: &FrameworkId,
-    pool: &Pool,
-    tasks: Vec<TaskInfo>,
-) {
-    if tasks.is_empty() {
-        return;
-    }
-    let link = state.agents.get(&pool.agent).and_then(|agent| agent.link());
-    let link = link.expect("an agent without a link has no outstanding offers");
-    let known = state.frameworks.get(framework).expect("only a known framework accepts");
-    let (info, role) = (Box::new((*known.info).clone()), pool.role.clone());
-    effects.agent(link, ToAgent::Run { framework: framework.clone(), info, role, tasks });
 }

@@ -10,7 +10,7 @@ use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 
 use crate::effects::{Effects, Outbound, RequestId};
-use crate::{State, calls, maintenance, quotas, subscription};
+use crate::{State, calls, maintenance, operator_conversions, quotas, subscription};
 
 /// A command of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,8 +118,9 @@ pub(crate) fn command(
         OperatorCommand::SetWeights { weights } => quotas::set_weights(state, effects, weights),
         OperatorCommand::UpdateQuotas { quotas, force } => quotas::update(state, effects, now, quotas, force),
         OperatorCommand::Maintenance(command) => maintenance::command(state, effects, now, command),
-        OperatorCommand::Convert { .. } => {
-            Err(Refusal::new(RefusalCode::Unsupported, "this master does not serve this command yet"))
+        OperatorCommand::Convert { agent, conversion } => {
+            // Answered when its agent has answered.
+            return operator_conversions::convert(state, effects, now, request, &agent, conversion);
         }
     };
     effects.send.push(Outbound::Operator(request, result));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
 use lonja_model::maintenance::Duty;
+use lonja_model::operation::OperationRecord;
 use lonja_model::registry::{AgentStanding, FrameworkStanding};
 use lonja_model::task::{Reason, Source};
 use lonja_model::{
@@ -20,8 +21,8 @@ use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, LinkId, Outbound};
 use crate::tasks::Task;
 use crate::{
-    State, draining, inverse_offers, liveness, maintenance, offers, registry, snapshot, subscription,
-    updates, validate,
+    State, draining, feedback, inverse_offers, liveness, maintenance, offers, registry, snapshot,
+    subscription, totals, updates, validate,
 };
 
 /// Everything that an agent says comes through here.
@@ -42,11 +43,9 @@ pub(crate) fn message(
             welcome(state, effects, link, &id);
         }
         (FromAgent::Register { info, version }, None) => register(state, effects, now, link, *info, version),
-        (
-            FromAgent::Reregister { agent, info, version, tasks, frameworks, total: _, operations: _ },
-            None,
-        ) => {
-            reregister(state, effects, now, link, agent, *info, version, tasks, frameworks);
+        (FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations }, None) => {
+            let back = Returning { info: *info, version, total, tasks, frameworks, operations };
+            reregister(state, effects, now, link, agent, back);
         }
         (FromAgent::Update { framework, status, latest }, Some(id)) => {
             updates::from_agent(state, effects, now, link, &id, &framework, *status, latest);
@@ -57,7 +56,10 @@ pub(crate) fn message(
                 effects.framework(stream, event);
             }
         }
-        (FromAgent::Pong { .. } | FromAgent::OperationUpdate { .. }, Some(_)) => {}
+        (FromAgent::OperationUpdate { record, total }, Some(id)) => {
+            feedback::from_agent(state, effects, now, link, &id, *record, total);
+        }
+        (FromAgent::Pong { .. }, Some(_)) => {}
         (
             FromAgent::Update { .. }
             | FromAgent::OperationUpdate { .. }
@@ -82,7 +84,8 @@ fn heard(state: &mut State, now: Timestamp, id: &AgentId, message: &FromAgent) {
     }
 }
 
-fn refuse(effects: &mut Effects, link: LinkId, reason: impl Into<String>, permanent: bool) {
+/// Sends an agent away; `permanent`: to try again is no use.
+pub(crate) fn refuse(effects: &mut Effects, link: LinkId, reason: impl Into<String>, permanent: bool) {
     effects.agent(link, ToAgent::Refused { reason: reason.into(), permanent });
     effects.send.push(Outbound::CloseLink(link));
 }
@@ -114,6 +117,7 @@ fn register(
     state.allocator.add_agent(id.clone(), info.resources.clone(), facts_of(&info));
     state.allocator.deactivate_agent(&id);
     let agent = Agent {
+        total: info.resources.clone(),
         info: Arc::new(info),
         version,
         presence: Presence::Connected(link),
@@ -130,23 +134,46 @@ fn register(
     publish_added(state, effects, &id);
 }
 
-#[expect(clippy::too_many_arguments, reason = "the message, taken apart")]
+/// What an agent that is back says of itself.
+struct Returning {
+    info: AgentInfo,
+    version: String,
+    total: Resources,
+    tasks: Vec<AgentTask>,
+    frameworks: Vec<(FrameworkId, FrameworkInfo)>,
+    operations: Vec<OperationRecord>,
+}
+
+impl Returning {
+    fn check(&self, id: &AgentId) -> Result<(), String> {
+        validate::agent(&self.info)?;
+        totals::check(&self.info.resources, &self.total)?;
+        validate::reported(id, &self.tasks)?;
+        let outcome = |record: &OperationRecord| feedback::an_agent_may_say(record.status.state);
+        match self.operations.iter().find(|record| !outcome(record)) {
+            None => Ok(()),
+            Some(record) => Err(format!(
+                "agent {id} reports operation {} as {:?}, which is the master's to say",
+                record.operation.uuid, record.status.state
+            )),
+        }
+    }
+}
+
 fn reregister(
     state: &mut State,
     effects: &mut Effects,
     now: Timestamp,
     link: LinkId,
     id: AgentId,
-    info: AgentInfo,
-    version: String,
-    reported: Vec<AgentTask>,
-    frameworks: Vec<(FrameworkId, FrameworkInfo)>,
+    back: Returning,
 ) {
-    let info = AgentInfo { id: Some(id.clone()), ..info };
-    if let Err(reason) = validate::agent(&info).and_then(|()| validate::reported(&id, &reported)) {
+    if let Err(reason) = back.check(&id) {
         return refuse(effects, link, reason, true);
     }
-    if let Some(reason) = unheard_of(state, &id).or_else(|| kept_out(state, &id, &info, &reported)) {
+    let Returning { info, version, total, tasks, frameworks, operations } = back;
+    let info = AgentInfo { id: Some(id.clone()), ..info };
+    if let Some(reason) = unheard_of(state, &id).or_else(|| kept_out(state, &id, &info, &tasks)) {
         return refuse(effects, link, reason, false);
     }
     let before = state.agents.get(&id).map(|agent| (agent.presence, agent.info.clone()));
@@ -169,8 +196,8 @@ fn reregister(
     }
     registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
     // Known or not: what it holds stays charged, what it says of itself is new.
-    state.allocator.add_agent(id.clone(), info.resources.clone(), facts_of(&info));
-    take_back(state, now, link, &id, info, version);
+    state.allocator.add_agent(id.clone(), total.clone(), facts_of(&info));
+    take_back(state, now, link, &id, info, total, version);
     if let Some((Presence::Connected(old), _)) = before {
         offers::rescind_on(state, effects, now, &id);
         effects.send.push(Outbound::CloseLink(old));
@@ -181,7 +208,8 @@ fn reregister(
     for (framework, info) in frameworks {
         learn_framework(state, effects, now, &framework, info);
     }
-    reconcile(state, effects, now, link, &id, reported);
+    feedback::returned(state, effects, now, link, &id, operations);
+    reconcile(state, effects, now, link, &id, tasks);
     draining::returned(state, effects, now, &id);
     publish_added(state, effects, &id);
 }
@@ -234,6 +262,7 @@ fn take_back(
     link: LinkId,
     id: &AgentId,
     info: AgentInfo,
+    total: Resources,
     version: String,
 ) {
     let registered = state.agents.get(id).and_then(|agent| agent.registered);
@@ -241,6 +270,7 @@ fn take_back(
     state.agents.set_presence(id, Presence::Disconnected);
     let agent = Agent {
         info: Arc::new(info),
+        total,
         version,
         presence: Presence::Connected(link),
         // It came with its id.

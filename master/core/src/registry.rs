@@ -77,6 +77,7 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
             state.deadlines.set(Timer::AgentSilent(id.clone()), now + state.config.agent_reregister_timeout);
         }
         let agent = Agent {
+            total: record.info.resources.clone(),
             info: Arc::new(record.info),
             version: String::new(),
             presence,
@@ -152,6 +153,7 @@ pub(crate) fn collect(state: &mut State, effects: &mut Effects, now: Timestamp) 
             change(state, effects, RegistryOp::Agent(id.clone(), None));
             state.agents.forget(&id);
             crate::draining::forget(state, &id);
+            crate::feedback::agent_forgotten(state, &id);
         }
     }
     let removed: Vec<FrameworkId> = state

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use lonja_model::maintenance::{Duty, Machine, MachineId, MachineMode, Machines};
 use lonja_model::offer::InverseOffer;
+use lonja_model::operation::OperationState;
 use lonja_model::quota::Quota;
 use lonja_model::resources::{Quantities, Resource, Scalar};
 use lonja_model::scheduler::MasterInfo;
@@ -17,6 +18,7 @@ use lonja_model::{
 use crate::agents::Presence;
 use crate::effects::StreamId;
 use crate::inverse_offers::InverseOfferStatus;
+use crate::operations::KnownOperation;
 use crate::tasks::Task;
 use crate::{State, registry};
 
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub tasks: Vec<Arc<Task>>,
     /// Ended tasks.
     pub completed_tasks: Vec<Arc<Task>>,
+    /// Operations that wait for their outcome or its acknowledgement.
+    pub operations: Vec<Arc<KnownOperation>>,
     /// Outstanding offers.
     pub offers: Vec<Arc<Offer>>,
     /// Outstanding inverse offers.
@@ -92,7 +96,7 @@ pub struct AgentView {
     pub offered: Resources,
     /// What is free.
     pub free: Resources,
-    /// All it has, reservations and volumes included.
+    /// All it has as it said last, reservations and volumes included; empty while it is not part of the cluster.
     pub total: Resources,
     /// Whether it takes on work.
     pub duty: Duty,
@@ -174,11 +178,17 @@ pub struct Counters {
     pub tasks_launched: u64,
     /// Status updates by the state they tell of, repeats not counted.
     pub updates: BTreeMap<TaskState, u64>,
+    /// Operations on resources by where they stood, each time that changed.
+    pub operations: BTreeMap<OperationState, u64>,
 }
 
 impl Counters {
     pub(crate) fn count_update(&mut self, state: TaskState) {
         *self.updates.entry(state).or_default() += 1;
+    }
+
+    pub(crate) fn count_operation(&mut self, state: OperationState) {
+        *self.operations.entry(state).or_default() += 1;
     }
 }
 
@@ -196,6 +206,7 @@ pub(crate) fn take(state: &State) -> Snapshot {
         completed_frameworks: state.history.frameworks().cloned().collect(),
         tasks: state.tasks.iter().cloned().collect(),
         completed_tasks: state.history.tasks().cloned().collect(),
+        operations: state.operations.iter().cloned().collect(),
         offers: state.offers.iter().cloned().collect(),
         inverse_offers: state.inverse_offers.iter().cloned().collect(),
         inverse_offer_statuses: state.inverse_offers.statuses().collect(),
@@ -232,7 +243,7 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         allocated,
         offered,
         free: state.allocator.agent_free(id).cloned().unwrap_or_default(),
-        total: state.allocator.agent_total(id).cloned().unwrap_or_default(),
+        total: state.allocator.agent_total(id).map(|_| agent.total.clone()).unwrap_or_default(),
         duty: registry::duty(state, id).clone(),
         drain_started: state.drains.started(id),
     })

@@ -19,7 +19,7 @@ use lonja_model::{FrameworkId, FrameworkInfo, Role, TaskState, Timestamp};
 use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, Outbound, StreamId};
 use crate::frameworks::Framework;
-use crate::{State, inverse_offers, offers, registry, snapshot, updates, validate};
+use crate::{State, feedback, inverse_offers, offers, registry, snapshot, updates, validate};
 
 /// SUBSCRIBE. A refusal also comes as an ERROR event, and the stream is closed.
 pub(crate) fn subscribe(
@@ -59,6 +59,7 @@ pub(crate) fn subscribe(
                 effects.agent(link, ToAgent::ResendUpdates { framework: id.clone() });
             }
         }
+        feedback::framework_returned(state, effects, &id);
     }
     Ok(())
 }
@@ -234,6 +235,7 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
         updates::learn_state(state, now, id, &task, TaskState::Killed);
         updates::forget(state, id, &task);
     }
+    feedback::framework_removed(state, effects, id);
     let Some(framework) = state.frameworks.remove(id) else { return };
     registry::put_framework(state, effects, id, &framework.info, FrameworkStanding::Removed);
     state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));

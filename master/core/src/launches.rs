@@ -1,0 +1,179 @@
+//! The tasks of an ACCEPT: each takes what it needs out of the pool, or is answered by TASK_ERROR.
+//!
+//! - Several tasks may use one shared volume of the pool: each after the first is charged a copy of its own.
+//!   Any other volume has one user.
+//! - A task may ask for GPUs by number, as Mesos does; it gets whole devices by name (`docs/design.md`, D5).
+//!
+//! Source: Mesos v1 scheduler API, ACCEPT, validation of tasks; `docs/invariants.md` INV-2, 16.
+
+use std::sync::Arc;
+
+use lonja_model::operation::LaunchTask;
+use lonja_model::resources::{Devices, Resource, Scalar, Value};
+use lonja_model::task::Reason;
+use lonja_model::{Resources, TaskId, TaskInfo, TaskState, Timestamp};
+
+use crate::accept::Pool;
+use crate::effects::{ClusterEvent, Effects};
+use crate::tasks::Task;
+use crate::{State, updates, validate, volumes};
+
+/// The name of what is counted in whole devices.
+const GPUS: &str = "gpus";
+
+/// Takes one task's resources out of the pool and makes its record, or answers TASK_ERROR.
+pub(crate) fn launch(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    pool: &mut Pool,
+    task: LaunchTask,
+) -> Option<TaskInfo> {
+    let info = match task {
+        LaunchTask::Valid(info) => *info,
+        LaunchTask::Invalid { task, reason } => {
+            error(state, effects, now, pool, task, reason);
+            return None;
+        }
+    };
+    let id = info.id.clone();
+    let taken = check(state, pool, info).and_then(|info| take(state, pool, info));
+    let info = match taken {
+        Ok(info) => info,
+        Err(message) => {
+            error(state, effects, now, pool, id, message);
+            return None;
+        }
+    };
+    let record = Arc::new(Task {
+        framework: pool.framework.clone(),
+        role: pool.role.clone(),
+        info: Arc::new(info.clone()),
+        state: TaskState::Staging,
+        statuses: Vec::new(),
+        awaiting: None,
+        killing: None,
+        container: None,
+        since: now,
+    });
+    state.tasks.insert(record.clone());
+    state.counters.tasks_launched += 1;
+    effects.publish.push(ClusterEvent::TaskAdded(record));
+    Some(info)
+}
+
+fn error(state: &mut State, effects: &mut Effects, now: Timestamp, pool: &Pool, id: TaskId, message: String) {
+    let end = (TaskState::Error, Reason::TaskInvalid);
+    state.counters.count_update(TaskState::Error);
+    updates::answer(state, effects, now, &pool.framework, id, end, message);
+}
+
+fn check(state: &State, pool: &Pool, info: TaskInfo) -> Result<TaskInfo, String> {
+    if state.tasks.get(&pool.framework, &info.id).is_some() {
+        return Err(format!("task id {} is in use by a task that has not ended; choose another", info.id));
+    }
+    validate::task(&info, &pool.agent)?;
+    Ok(info)
+}
+
+/// Takes what the task needs out of the pool. Errors: what is missing; nothing is taken.
+fn take(state: &mut State, pool: &mut Pool, mut info: TaskInfo) -> Result<TaskInfo, String> {
+    info.resources = with_devices(&info, &pool.left)?;
+    let copies = further_copies(&info, pool)?;
+    let held = pool.left.checked_add(&copies).map_err(|error| error.to_string())?;
+    let Some(left) = held.checked_sub(&info.resources) else {
+        let missing = info.resources.iter().find(|one| volumes::is_volume(one) && !holds(&held, one));
+        return Err(match missing {
+            Some(volume) => format!(
+                "task {} uses volume {}, and the offers hold no such volume for it: {volume}",
+                info.id,
+                volumes::name_of(volume)
+            ),
+            None => format!(
+                "task {} needs {}, and the offers hold {} for it; ask for less or accept more offers",
+                info.id, info.resources, pool.left
+            ),
+        });
+    };
+    if !copies.is_empty() {
+        let charged = state.allocator.charge(&pool.agent, &pool.framework, &pool.role, &copies);
+        charged.expect("an agent with offers is known to the allocator");
+    }
+    pool.left = left;
+    Ok(info)
+}
+
+fn holds(resources: &Resources, one: &Resource) -> bool {
+    Resources::of([one.clone()]).is_ok_and(|one| resources.contains(&one))
+}
+
+/// The shared volumes that the task uses and of which the pool's copy is in use already.
+fn further_copies(info: &TaskInfo, pool: &Pool) -> Result<Resources, String> {
+    let mut copies = Resources::new();
+    for volume in info.resources.iter().filter(|resource| resource.metadata().shared) {
+        if volume.copies() > 1 {
+            let name = volumes::name_of(volume);
+            return Err(format!(
+                "task {} names volume {name} {} times; once is enough",
+                info.id,
+                volume.copies()
+            ));
+        }
+        if holds(&pool.shared, volume) && !holds(&pool.left, volume) {
+            let one = Resources::of([volume.clone()]).map_err(|error| error.to_string())?;
+            copies = copies.checked_add(&one).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(copies)
+}
+
+/// What the task needs, with whole devices of the pool in the place of a number of GPUs.
+fn with_devices(info: &TaskInfo, pool: &Resources) -> Result<Resources, String> {
+    let is_number = |one: &Resource| one.name() == GPUS && matches!(one.value(), Value::Scalar(_));
+    if !info.resources.iter().any(is_number) {
+        return Ok(info.resources.clone());
+    }
+    let mut all = Vec::new();
+    for resource in info.resources.iter() {
+        let devices = devices_like(pool, resource);
+        match (resource.value(), devices) {
+            (Value::Scalar(amount), Some(devices)) if resource.name() == GPUS => {
+                let taken = whole_devices(info, *amount, devices)?;
+                let metadata = resource.metadata().clone();
+                let one = Resource::with_metadata(GPUS, Value::Devices(taken), metadata);
+                all.push(one.map_err(|error| error.to_string())?);
+            }
+            (Value::Scalar(_) | Value::Ranges(_) | Value::Set(_) | Value::Devices(_), _) => {
+                all.push(resource.clone());
+            }
+        }
+    }
+    Resources::of(all).map_err(|error| error.to_string())
+}
+
+/// The pool's devices of the same kind as `resource`, reservations and all.
+fn devices_like<'a>(pool: &'a Resources, resource: &Resource) -> Option<&'a Devices> {
+    let like = |one: &&Resource| one.name() == resource.name() && one.metadata() == resource.metadata();
+    match pool.iter().find(like)?.value() {
+        Value::Devices(devices) => Some(devices),
+        Value::Scalar(_) | Value::Ranges(_) | Value::Set(_) => None,
+    }
+}
+
+fn whole_devices(info: &TaskInfo, amount: Scalar, devices: &Devices) -> Result<Devices, String> {
+    let whole = u64::from(Devices::WHOLE);
+    if amount.thousandths() % whole != 0 {
+        return Err(format!(
+            "task {} asks for {amount} gpus; ask for a whole number, or for a share of one as gpus:{{ID:THOUSANDTHS}}",
+            info.id
+        ));
+    }
+    let count = usize::try_from(amount.thousandths() / whole).unwrap_or(usize::MAX);
+    devices.take_whole(count).ok_or_else(|| {
+        format!(
+            "task {} needs {count} whole gpus, and the offers hold {} of them: {devices}",
+            info.id,
+            devices.whole()
+        )
+    })
+}
