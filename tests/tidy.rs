@@ -61,7 +61,7 @@ const CORES: &[&str] = &[
 ];
 
 /// All that a core may take from outside, and what its tests may.
-const CORES_MAY_USE: &[&str] = &["thiserror"];
+const CORES_MAY_USE: &[&str] = &["thiserror", "regex"];
 const TESTS_OF_CORES_MAY_USE: &[&str] = &["proptest"];
 
 /// Lines of Rust in one file: said aloud above the first, refused above the second.

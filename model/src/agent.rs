@@ -1,5 +1,7 @@
 //! What an agent is: where it runs, what it has, what it can do.
 
+use std::fmt;
+
 use crate::attributes::Attributes;
 use crate::ids::AgentId;
 use crate::resources::Resources;
@@ -28,4 +30,11 @@ pub struct Domain {
     pub region: String,
     /// Within the region.
     pub zone: String,
+}
+
+impl fmt::Display for Domain {
+    /// `REGION/ZONE`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.region, self.zone)
+    }
 }

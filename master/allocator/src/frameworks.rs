@@ -8,6 +8,7 @@ use lonja_model::framework::Capability;
 use lonja_model::resources::Quantities;
 use lonja_model::{FrameworkId, Role};
 
+use crate::constraints::CompiledConstraints;
 use crate::role_tree::Interest;
 
 /// What the allocator has to know of a framework.
@@ -22,6 +23,8 @@ pub struct FrameworkFacts {
     pub minimum_offers: BTreeMap<Role, Vec<Quantities>>,
     /// Roles it wants no offers for until it revives them.
     pub suppressed: BTreeSet<Role>,
+    /// Of which agents it wants offers, by role.
+    pub constraints: CompiledConstraints,
 }
 
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lonja_model::agent::Domain;
+
 /// The master's settings. [`Config::default`] is what Mesos has, made safe where Mesos is off by default.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -61,7 +63,12 @@ pub struct Config {
     pub removed_agents: usize,
     /// ... and for how long. Mesos: 2 weeks.
     pub removed_agent_age: Duration,
-    /// The allocator's own.
+    /// Where the master is. Agents may say where they are only if it does; those of other regions are offered to
+    /// region-aware frameworks alone. Mesos: `--domain`.
+    pub domain: Option<Domain>,
+    /// Are agents refused that do not say where they are? Mesos: `--require_agent_domain`.
+    pub require_agent_domain: bool,
+    /// The allocator's own; where the master is, is taken from above.
     pub allocator: lonja_allocator::Options,
 }
 
@@ -95,6 +102,8 @@ impl Default for Config {
             removed_framework_ids: 10_000,
             removed_agents: 102_400,
             removed_agent_age: Duration::from_secs(14 * 24 * 3600),
+            domain: None,
+            require_agent_domain: false,
             allocator: lonja_allocator::Options::default(),
         }
     }

@@ -19,6 +19,7 @@ pub mod config;
 mod conversions;
 mod deadlines;
 mod departures;
+mod descriptions;
 mod draining;
 pub mod effects;
 mod feedback;
@@ -157,8 +158,10 @@ impl Master {
             port: config.port,
             version: config.version.clone(),
         };
+        let allocator =
+            lonja_allocator::Options { domain: config.domain.clone(), ..config.allocator.clone() };
         let mut state = State {
-            allocator: Allocator::new(config.allocator.clone()),
+            allocator: Allocator::new(allocator),
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),

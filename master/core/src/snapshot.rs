@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lonja_allocator::CompiledConstraints;
 use lonja_model::maintenance::{Duty, Machine, MachineId, MachineMode, Machines};
 use lonja_model::offer::InverseOffer;
 use lonja_model::operation::OperationState;
@@ -122,6 +123,8 @@ pub struct FrameworkView {
     pub stream: Option<StreamId>,
     /// The roles it wants no offers for.
     pub suppressed: BTreeSet<Role>,
+    /// Of which agents it wants offers.
+    pub constraints: CompiledConstraints,
     /// When it first subscribed; unknown after a restart of the master.
     pub registered: Option<Timestamp>,
     /// When it last came back.
@@ -266,6 +269,7 @@ pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView
         info: framework.info.clone(),
         stream: framework.stream,
         suppressed: framework.suppressed.clone(),
+        constraints: framework.constraints.clone(),
         registered: framework.registered,
         reregistered: framework.reregistered,
         unregistered: None,
