@@ -23,3 +23,4 @@ mod properties;
 mod requests;
 mod rescinds;
 mod shared_volumes;
+mod quotas;
