@@ -10,8 +10,7 @@ use std::time::Duration;
 use lonja_model::framework::Capability;
 use lonja_model::scheduler::MasterInfo;
 use lonja_model::{
-    AgentId, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskId, TaskInfo, TaskState, TaskStatus,
-    Timestamp,
+    AgentId, FrameworkId, FrameworkInfo, Offer, Resources, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp,
 };
 use lonja_sdk_core::{Effects, Event, Framework, Options, Outcome, Plan, Scheduler};
 
@@ -165,7 +164,7 @@ fn describe(plan: &workload::Plan) -> FrameworkInfo {
         webui_url: None,
         capabilities,
         labels: Default::default(),
-        roles: BTreeSet::from([Role::new(&plan.role).expect("a plan's role is a role")]),
+        roles: BTreeSet::from([plan.role()]),
         minimum_offers: BTreeMap::new(),
     }
 }

@@ -11,7 +11,7 @@
 //! that keep exactly what was committed, containers that outlive their agent. Not yet: partitions, lost or
 //! doubled messages, torn or full disks, skewed clocks, traces and placement policies.
 //!
-//! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, `workload`, `batch`; then what
+//! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, `operator`, `workload`, `batch`; then what
 //! judges: `invariants`, `oracle`, `liveness`; then `journal` and [`report`].
 
 mod batch;
@@ -23,6 +23,7 @@ mod journal;
 mod life;
 mod liveness;
 mod network;
+mod operator;
 mod oracle;
 mod random;
 pub mod report;

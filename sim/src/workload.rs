@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use lonja_model::Resources;
 use lonja_model::container::{Command, Program};
+use lonja_model::{Resources, Role};
 
 use crate::random::Random;
 
@@ -111,6 +111,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// For which role it wants offers.
+    pub(crate) fn role(&self) -> Role {
+        Role::new(&self.role).expect("a plan's role is a role")
+    }
+
     /// Draws what the framework numbered `index` wants, spread over `time`.
     pub(crate) fn draw(random: &mut Random, index: usize, jobs: usize, time: Duration) -> Self {
         let tears_down = random.chance(40);
