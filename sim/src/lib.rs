@@ -12,7 +12,7 @@
 //! doubled messages, torn or full disks, skewed clocks, traces and placement policies.
 //!
 //! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, `operator`, `workload`, `batch`; then what
-//! judges: `invariants`, `oracle`, `liveness`; then `journal` and [`report`].
+//! judges: `invariants`, `oracle`, `volumes`, `liveness`; then `journal` and [`report`].
 
 mod batch;
 mod disk;
@@ -27,6 +27,7 @@ mod operator;
 mod oracle;
 mod random;
 pub mod report;
+mod volumes;
 mod words;
 mod workload;
 mod world;

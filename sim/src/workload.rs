@@ -82,6 +82,8 @@ pub(crate) struct Job {
     pub(crate) needs: Resources,
     /// Does it need a port besides?
     pub(crate) wants_port: bool,
+    /// Does each of its tasks make a volume to run on, and leave it there?
+    pub(crate) wants_volume: bool,
     pub(crate) goal: Goal,
     /// What its first tasks do, each of which fails.
     failing: Vec<Script>,
@@ -150,6 +152,7 @@ fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
     Job {
         needs: needs.expect("numbers are an amount"),
         wants_port: random.chance(30) && !lingers,
+        wants_volume: random.chance(25) && !lingers,
         goal,
         failing,
         last,
