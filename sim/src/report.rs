@@ -25,6 +25,8 @@ pub struct Activity {
     pub told: BTreeMap<TaskState, u64>,
     /// Processes killed.
     pub kills: Kills,
+    /// News of operations on resources that reached frameworks, repeats included.
+    pub operations: u64,
     /// Commands of operators that a master carried out.
     pub commands: u64,
     /// Commands of operators that a master refused.
@@ -91,6 +93,7 @@ impl AddAssign for Activity {
             *self.told.entry(state).or_default() += number;
         }
         self.kills += other.kills;
+        self.operations += other.operations;
         self.commands += other.commands;
         self.refused_commands += other.refused_commands;
     }
@@ -197,7 +200,7 @@ impl Report {
         // Over a few short runs chance may leave a kind of kill or a state out.
         let many = self.seeds >= 50 && options.duration >= Duration::from_secs(600) && jobs >= 1_000;
         let few = u64::from(many);
-        let Activity { offers, launches, updates, told, kills, commands, refused_commands: _ } =
+        let Activity { offers, launches, updates, told, kills, operations, commands, refused_commands: _ } =
             &self.activity;
         let mut floors = vec![
             ("offers", *offers, self.seeds),
@@ -209,6 +212,7 @@ impl Report {
             ("kills in a commit that is lost", kills.before_durable, few),
             ("kills in a commit that holds", kills.after_durable, few),
             ("commands of operators", *commands, self.seeds),
+            ("news of operations", *operations, self.seeds),
         ];
         for state in TOLD_OFTEN {
             floors.push((state.name(), told.get(&state).copied().unwrap_or(0), few));
@@ -221,12 +225,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Activity { offers, launches, updates, told: _, kills, commands, refused_commands } =
+        let Activity { offers, launches, updates, told: _, kills, operations, commands, refused_commands } =
             &self.activity;
         write!(
             f,
             "{} seeds, {:.1} cluster-hours, {} events, {offers} offers, {launches} launches, {updates} updates, \
-             {commands} commands of operators ({refused_commands} refused), {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {})",
+             {operations} news of operations, {commands} commands of operators ({refused_commands} refused), {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {})",
             self.seeds,
             self.virtual_hours(),
             self.events,
