@@ -23,6 +23,13 @@ pub struct Need {
     pub ports: usize,
 }
 
+impl Need {
+    /// Its amounts, as [`Scheduler::needs`](crate::Scheduler::needs) tells them; ports are no amount.
+    pub fn quantities(&self) -> Quantities {
+        [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk)].into_iter().collect()
+    }
+}
+
 /// A task to be placed: a program and what it needs, without an agent as yet.
 ///
 /// ```
