@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 use lonja_model::labels::Labels;
-use lonja_model::resources::{InvalidScalar, Scalar};
+use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
 use crate::placement::fit;
