@@ -116,7 +116,7 @@ impl World {
         let maintenance = |command| Some(OperatorCommand::Maintenance(command));
         match wish {
             Wish::Weight(role, weight) => {
-                Some(OperatorCommand::SetWeight { role: role.clone(), weight: *weight })
+                Some(OperatorCommand::SetWeights { weights: vec![(role.clone(), *weight)] })
             }
             Wish::Quota(role, quota) => {
                 let quotas = vec![(role.clone(), quota.clone())];

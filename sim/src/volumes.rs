@@ -12,10 +12,10 @@ use lonja_model::{Resources, Role};
 use crate::invariants::Broken;
 
 /// A volume as its agent tells it from others.
-type Volume = (Option<Role>, String);
+pub(crate) type Volume = (Option<Role>, String);
 
 /// Each volume of an agent; an error if one is there twice.
-fn volumes(total: &Resources) -> Result<BTreeSet<Volume>, Broken> {
+pub(crate) fn all(total: &Resources) -> Result<BTreeSet<Volume>, Broken> {
     let mut all = BTreeSet::new();
     for resource in total.iter() {
         let disk = resource.metadata().disk.as_ref();
@@ -32,9 +32,9 @@ pub(crate) fn keeps(before: &Checkpoint, ops: &[CheckpointOp]) -> Result<(), Bro
     let mut last = before.total.clone().or_else(|| Some(before.identity.as_ref()?.info.resources.clone()));
     for op in ops {
         let CheckpointOp::Total(total) = op else { continue };
-        let now = volumes(total)?;
+        let now = all(total)?;
         if let Some(last) = &last {
-            if let Some((_, id)) = volumes(last)?.difference(&now).next() {
+            if let Some((_, id)) = all(last)?.difference(&now).next() {
                 return Err(Broken::new("INV-8", format!("volume {id} is gone, and nobody destroyed it")));
             }
             if last.quantities() != total.quantities() {
@@ -52,11 +52,11 @@ pub(crate) fn is_durable<'a>(
     status: &OperationStatus,
     mut agents: impl Iterator<Item = &'a Checkpoint>,
 ) -> Result<(), Broken> {
-    let made = volumes(&status.converted)?;
+    let made = all(&status.converted)?;
     if status.state != OperationState::Finished || made.is_empty() {
         return Ok(());
     }
-    let has = |total: &Resources| volumes(total).is_ok_and(|all| made.is_subset(&all));
+    let has = |total: &Resources| all(total).is_ok_and(|has| made.is_subset(&has));
     if agents.any(|checkpoint| checkpoint.total.as_ref().is_some_and(has)) {
         return Ok(());
     }

@@ -75,6 +75,13 @@ pub(crate) enum Happening {
         agent: usize,
         container: ContainerId,
     },
+    /// An agent's disk has made folders, or could not.
+    VolumesMade {
+        agent: usize,
+        life: u64,
+        number: u64,
+        works: bool,
+    },
     Kill(Kill),
     /// An operator says something.
     Operate(Wish),
@@ -269,6 +276,10 @@ impl World {
             Happening::Ended { agent, container } => {
                 self.journal.note(self.now, &format!("agent {agent}: container {container} may end"));
                 self.ended(agent, container);
+                Some(Node::Agent(agent))
+            }
+            Happening::VolumesMade { agent, life, number, works } => {
+                self.volumes_made(agent, life, number, works);
                 Some(Node::Agent(agent))
             }
             Happening::Kill(kill) => {

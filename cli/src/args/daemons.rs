@@ -105,9 +105,13 @@ pub(crate) struct Agent {
     #[arg(long, env = "LONJA_AGENT_HOSTNAME")]
     pub(crate) hostname: Option<String>,
     /// What it has, such as 'cpus:4;mem:8192;disk:100000;ports:[31000-32000]' (mem and disk in MiB); without
-    /// this, what this host has.
+    /// this, what this host has. Or as JSON, or file://PATH with it, which can also name disks of their own.
     #[arg(long, env = "LONJA_AGENT_RESOURCES")]
     pub(crate) resources: Option<String>,
+    /// Resources beyond these that can be taken back at any time, such as 'cpus:2;mem:512'; offered to frameworks that
+    /// understand that.
+    #[arg(long, value_name = "RESOURCES", env = "LONJA_AGENT_OVERSUBSCRIBE")]
+    pub(crate) oversubscribe: Option<String>,
     /// What it says of itself, such as 'rack:r1;ssd:true'.
     #[arg(long, default_value = "", env = "LONJA_AGENT_ATTRIBUTES")]
     pub(crate) attributes: String,
