@@ -114,6 +114,9 @@ fn durable(state: &State) -> Result<(), String> {
             ));
         }
     }
+    if *state.allocator.quotas() != state.registry.quotas {
+        return Err("INV-10: the allocator keeps to other quotas than the registry's".to_owned());
+    }
     for task in state.tasks.iter() {
         if state.frameworks.get(&task.framework).is_none() {
             return Err(format!("INV-24: task {} belongs to no framework that is known", task.id()));

@@ -159,7 +159,9 @@ pub(crate) fn touch(state: &mut State, agent: &AgentId) {
 
 /// A framework is there again: it may have to be asked about every agent it uses.
 pub(crate) fn touch_all_of(state: &mut State, framework: &FrameworkId) {
-    for agent in state.tasks.agents_of(framework) {
+    let mut agents = state.tasks.agents_of(framework);
+    agents.extend(state.operations.of_framework(framework).map(|known| known.agent.clone()));
+    for agent in agents {
         touch(state, &agent);
     }
 }
@@ -255,8 +257,8 @@ fn users(state: &State, agent: &AgentId) -> BTreeMap<FrameworkId, StreamId> {
         (!known.state.is_terminal() && known.state != TaskState::Unreachable).then_some(framework)
     });
     let converted = state.operations.on_agent(agent).filter_map(|known| {
-        let hold = known.hold.as_ref().filter(|hold| !hold.resources.is_empty())?;
-        Some(hold.framework.clone())
+        let holds = known.hold.as_ref().is_some_and(|hold| !hold.resources.is_empty());
+        known.operation.framework.clone().filter(|_| holds)
     });
     let users = offered.chain(used).chain(converted);
     users.filter_map(|user| Some((user.clone(), state.frameworks.get(&user)?.stream?))).collect()

@@ -199,6 +199,8 @@ fn who_waits_for_resources_to_be_converted_uses_the_agent() {
     // All of the agent is on its way from free to reserved, and nothing is offered.
     assert!(cluster.master.snapshot().offers.is_empty());
     assert_eq!(cluster.master.snapshot().inverse_offers[0].id, asked.id);
+    let stream = cluster.subscribe(Some(&asked.framework), framework_info("web", secs(60)));
+    assert_ne!(only(&mut cluster, stream).id, asked.id, "asked anew in a new conversation");
 }
 
 #[test]
