@@ -20,7 +20,7 @@ mod maintenance_steps;
 mod offers;
 mod operator_conversions;
 mod properties;
+mod quotas;
 mod requests;
 mod rescinds;
 mod shared_volumes;
-mod quotas;
