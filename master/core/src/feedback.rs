@@ -13,7 +13,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lonja_allocator::overlap;
 use lonja_model::link::ToAgent;
 use lonja_model::operation::{OperationRecord, OperationState, OperationStatus};
 use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
@@ -59,7 +58,7 @@ fn went_as_expected(state: &State, agent: &AgentId, record: &OperationRecord, be
     let (Some(next), Some(agent)) = (next, state.agents.get(agent)) else { return false };
     next.uuid() == record.operation.uuid
         && record.status.state == OperationState::Finished
-        && next.operation.conversion.apply(before).is_some_and(|after| after == agent.total)
+        && totals::done(before, &next.operation.conversion).is_some_and(|after| after == agent.total)
 }
 
 /// The outcomes that an agent can know.
@@ -236,24 +235,7 @@ pub(crate) fn framework_removed(state: &mut State, effects: &mut Effects, framew
     let pending: Vec<OperationUuid> =
         state.operations.of_framework(framework).map(|known| known.uuid()).collect();
     for uuid in pending {
-        hold_again(state, &uuid);
-    }
-}
-
-/// Tasks that were to use what an operation makes are no more before it is durable: what is free of that is held.
-/// It cannot be told from what was there before, so that at most as much as is made may be held in excess.
-fn hold_again(state: &mut State, uuid: &OperationUuid) {
-    let Some(known) = state.operations.get(uuid) else { return };
-    let (Some(hold), Some(free)) = (&known.hold, state.allocator.agent_free(&known.agent)) else { return };
-    let after = known.operation.conversion.after();
-    let made = after.filter(|resource| !resource.metadata().shared);
-    let used = made.checked_sub(&overlap(&made, &hold.resources)).expect("the overlap is a part of both");
-    let back = overlap(free, &used);
-    let Ok(resources) = hold.resources.checked_add(&back) else { return };
-    let charged = state.allocator.charge(&known.agent, &hold.framework, &hold.role, &back);
-    charged.expect("what is free is of an agent that is known");
-    if let Some(hold) = state.operations.get_mut(uuid).and_then(|known| known.hold.as_mut()) {
-        hold.resources = resources;
+        totals::hold_again(state, &uuid);
     }
 }
 

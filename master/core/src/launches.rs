@@ -14,6 +14,7 @@ use lonja_model::task::Reason;
 use lonja_model::{Resources, TaskId, TaskInfo, TaskState, Timestamp};
 
 use crate::accept::Pool;
+use crate::conversions::or_nothing;
 use crate::effects::{ClusterEvent, Effects};
 use crate::tasks::Task;
 use crate::{State, updates, validate, volumes};
@@ -115,8 +116,10 @@ fn rest(held: &Resources, info: &TaskInfo) -> Result<Resources, String> {
                 volumes::name_of(volume)
             ),
             None => format!(
-                "task {} needs {}, and the offers hold {held} for it; ask for less or accept more offers",
-                info.id, info.resources
+                "task {} needs {}, and the offers hold {} for it; ask for less or accept more offers",
+                info.id,
+                info.resources,
+                or_nothing(held)
             ),
         }
     })

@@ -361,7 +361,7 @@ impl PlayedAgent {
             let gone = names(operation.conversion.before());
             self.tasks.values().any(|task| names(&task.info.resources).iter().any(|name| gone.contains(name)))
         };
-        let state = match operation.conversion.apply(&self.total) {
+        let state = match crate::totals::done(&self.total, &operation.conversion) {
             Some(total) if succeeds && !in_use => {
                 self.total = total;
                 OperationState::Finished

@@ -21,6 +21,12 @@ fn offered(cluster: &mut Cluster, info: FrameworkInfo) -> (LinkId, StreamId, Off
     (link, stream, offer)
 }
 
+fn sharing() -> FrameworkInfo {
+    let mut info = web();
+    info.capabilities.insert(Capability::SharedResources);
+    info
+}
+
 fn web() -> FrameworkInfo {
     framework_info("web", secs(60))
 }
@@ -131,6 +137,63 @@ fn an_answer_to_one_of_several_leaves_the_others_counted() {
     assert_eq!(cluster.free(&offer.agent), both(&disk, &res("cpus:4;mem:4096;disk:90")));
 }
 
+#[test]
+fn what_a_step_would_have_taken_of_another_is_not_free_before_that_is_durable() {
+    let mut cluster = cluster();
+    let (link, stream, offer) = offered(&mut cluster, web());
+    let (one, two) = (reserved("disk:1", &["web"]), reserved("disk:2", &["web"]));
+    let back = Conversion::unreserve(two).unwrap();
+    cluster.accept(stream, &offer, vec![step(reserve(&one)), step(reserve(&one)), step(back)]).unwrap();
+    let asked = cluster.asked_of(link);
+
+    // Now the second makes something that the third will not take away.
+    cluster.outcome(link, &asked[0], OperationState::Failed);
+    assert!(!cluster.free(&offer.agent).contains(&one));
+    cluster.outcome(link, &asked[1], OperationState::Finished);
+    cluster.outcome(link, &asked[2], OperationState::Failed);
+
+    assert_eq!(cluster.free(&offer.agent), both(&one, &res("cpus:4;mem:4096;disk:99")));
+}
+
+#[test]
+fn a_volume_that_could_not_be_made_can_be_tried_again_before_its_task_is_dropped() {
+    let mut cluster = cluster();
+    let (link, stream, offer) = offered(&mut cluster, web());
+    let framework = cluster.subscribed(stream).unwrap();
+    let (disk, data) = (reserved("disk:10", &["web"]), volume("disk:10", "web", "data", false));
+    let task = task_on("t1", &offer.agent, &both(&res("cpus:1"), &data));
+    let steps = vec![step(reserve(&disk)), step(create(&data)), launch_of(vec![task])];
+    cluster.accept(stream, &offer, steps).unwrap();
+    let asked = cluster.asked_of(link);
+    cluster.outcome(link, &asked[0], OperationState::Finished);
+    cluster.outcome(link, &asked[1], OperationState::Failed);
+
+    let offer = cluster.only_offer(stream);
+    cluster.accept(stream, &offer, vec![step(create(&data))]).unwrap();
+    cluster.report(link, &framework, "t1", TaskState::Dropped, 1);
+    cluster.finish_all(link);
+
+    assert_eq!(cluster.free(&offer.agent), both(&data, &res("cpus:4;mem:4096;disk:90")));
+}
+
+#[test]
+fn a_destroyed_volume_that_is_made_anew_is_there_once_if_it_could_not_be_destroyed() {
+    let mut cluster = cluster();
+    let (link, stream, offer) = offered(&mut cluster, sharing());
+    let (old, new) = (volume("disk:10", "web", "data", false), volume("disk:10", "web", "data", true));
+    let steps = vec![step(reserve(&reserved("disk:10", &["web"]))), step(create(&old))];
+    cluster.accept(stream, &offer, steps).unwrap();
+    cluster.finish_all(link);
+    let offer = cluster.only_offer(stream);
+    cluster.accept(stream, &offer, vec![step(destroy(&old)), step(create(&new))]).unwrap();
+    let asked = cluster.asked_of(link);
+
+    cluster.outcome(link, &asked[2], OperationState::Failed);
+    cluster.outcome(link, &asked[3], OperationState::Failed);
+
+    assert_eq!(cluster.free(&offer.agent), both(&old, &res("cpus:4;mem:4096;disk:90")));
+}
+
 /// Refused with this in its message; nothing is sent, and nothing has changed.
 fn refuses(info: FrameworkInfo, operation: Operation, wanted: &[&str]) {
     let mut cluster = cluster();
@@ -167,6 +230,8 @@ fn a_wrong_conversion_is_refused_with_its_numbers_and_names_and_nothing_is_done(
     refuses(web(), named("o", reserve(&refined)), &["RESERVATION_REFINEMENT"]);
     let moved = Conversion::reserve(reserved("cpus:1", &["web"]), Some(reserved("cpus:1", &["web/a"])));
     refuses(web(), named("o", moved.unwrap()), &["only an operator"]);
+    let unnamed = named("o", Conversion::unreserve(reserved("gpus:1", &["web"])).unwrap());
+    refuses(web(), unnamed, &["gpus(DYNAMIC,web):1", "nothing is there"]);
     let volume = volume("disk:10", "web", "data", false);
     refuses(web(), named("o", create(&volume)), &["disk(DYNAMIC,web):10", "disk:100"]);
 }
