@@ -32,7 +32,7 @@ use lonja_model::{AgentId, FrameworkId, Resources, Role};
 
 use crate::agents::Agent;
 use crate::constraints::UnmetConstraint;
-use crate::frameworks::FrameworkFacts;
+use crate::frameworks::{Framework, FrameworkFacts};
 use crate::{AgentFacts, Allocator, Options};
 
 /// The name under which GPUs are counted.
@@ -157,11 +157,13 @@ pub(crate) fn may_be_offered(
     options: &Options,
     agent: &Agent,
     quantities: &Quantities,
-    framework: &FrameworkFacts,
+    framework: &Framework,
     role: &Role,
 ) -> bool {
-    reaches(quantities, framework.minimum_offers.get(role).unwrap_or(&options.minimum))
-        && is_eligible(options, framework, role, agent.facts(), agent.has_gpus())
+    let Framework { facts, .. } = framework;
+    reaches(quantities, facts.minimum_offers.get(role).unwrap_or(&options.minimum))
+        && reaches(quantities, framework.requested(role))
+        && is_eligible(options, facts, role, agent.facts(), agent.has_gpus())
 }
 
 /// Is one of the alternatives reached in full? With none there is nothing to reach.

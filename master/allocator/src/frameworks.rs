@@ -31,9 +31,15 @@ pub struct FrameworkFacts {
 pub(crate) struct Framework {
     pub(crate) facts: FrameworkFacts,
     pub(crate) active: bool,
+    requests: BTreeMap<Role, Vec<Quantities>>,
 }
 
 impl Framework {
+    /// What it has asked for in the role; nothing: any offer will do.
+    pub(crate) fn requested(&self, role: &Role) -> &[Quantities] {
+        self.requests.get(role).map_or(&[], Vec::as_slice)
+    }
+
     /// Is it active and subscribed with the role? Only then may it have filters there.
     pub(crate) fn is_served_in(&self, role: &Role) -> bool {
         self.active && self.facts.roles.contains(role)
@@ -60,11 +66,32 @@ impl Frameworks {
         facts: FrameworkFacts,
         active: bool,
     ) -> Option<Framework> {
-        self.0.insert(framework.clone(), Framework { facts, active })
+        let mut requests = self.0.get(framework).map(|known| known.requests.clone()).unwrap_or_default();
+        requests.retain(|role, _| facts.roles.contains(role));
+        self.0.insert(framework.clone(), Framework { facts, active, requests })
     }
 
     pub(crate) fn remove(&mut self, framework: &FrameworkId) -> Option<Framework> {
         self.0.remove(framework)
+    }
+
+    /// Takes a request for one role, or for all. Is it another than before?
+    pub(crate) fn request(
+        &mut self,
+        framework: &FrameworkId,
+        role: Option<&Role>,
+        needs: &[Quantities],
+    ) -> bool {
+        let Some(known) = self.0.get_mut(framework) else { return false };
+        let before = known.requests.clone();
+        for role in known.facts.roles.iter().filter(|one| role.is_none_or(|role| role == *one)) {
+            if needs.is_empty() {
+                known.requests.remove(role);
+            } else {
+                known.requests.insert(role.clone(), needs.to_vec());
+            }
+        }
+        known.requests != before
     }
 
     /// The framework's roles if this is a change.

@@ -25,6 +25,7 @@ mod frameworks;
 mod holdings;
 mod invariants;
 mod quotas;
+pub mod requests;
 mod role_tree;
 mod round;
 mod shares;

@@ -56,7 +56,7 @@ impl Allocator {
             let Some(known) = self.frameworks.get(framework) else { return false };
             let seen = seen_by(&known.facts, usable);
             !seen.resources.is_empty()
-                && eligibility::may_be_offered(&self.options, agent, &seen.quantities, &known.facts, role)
+                && eligibility::may_be_offered(&self.options, agent, &seen.quantities, known, role)
                 && !self.filters.refuse(framework, role, id, &seen.resources)
         };
         let first = self.roles.first_in_line(self.agents.totals(), usable_by, takes);

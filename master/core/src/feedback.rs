@@ -13,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lonja_allocator::overlap;
 use lonja_model::link::ToAgent;
 use lonja_model::operation::{OperationRecord, OperationState, OperationStatus};
 use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
@@ -44,7 +45,6 @@ pub(crate) fn from_agent(
     let changed = before != known.total;
     let as_expected = went_as_expected(state, agent, &record, &before);
     learn(state, effects, now, link, agent, record);
-    draining::look(state, agent);
     if !as_expected {
         totals::settle(state, effects, now, agent);
     }
@@ -121,6 +121,10 @@ fn learn(
     match state.operations.get(&uuid) {
         Some(known) if known.agent != *agent => return,
         Some(_) => {}
+        None if state.operations.count_on_agent(agent) >= state.config.max_operations => {
+            // Its agent tells it again, and there may be room by then (INV-45).
+            return;
+        }
         None => {
             let status = OperationStatus { state: OperationState::Unknown, ..status.clone() };
             let agent = agent.clone();
@@ -159,6 +163,7 @@ fn tell_all(state: &mut State, effects: &mut Effects, now: Timestamp, uuid: &Ope
     if let Some(request) = waiting {
         answer_operator(effects, request, &agent, &status);
     }
+    draining::look(state, &agent);
     state.counters.count_operation(status.state);
     effects.publish.push(ClusterEvent::OperationUpdated(record));
 }
@@ -217,8 +222,8 @@ pub(crate) fn agent_forgotten(state: &mut State, agent: &AgentId) {
     }
 }
 
-/// The framework is no more: nobody else will acknowledge. What is on its way goes on without it, and returns what
-/// is held for it with its outcome.
+/// The framework is no more, and its tasks' resources are free: nobody else will acknowledge. What is on its way goes on
+/// without it, and returns what is held for it with its outcome.
 pub(crate) fn framework_removed(state: &mut State, effects: &mut Effects, framework: &FrameworkId) {
     let ended = state.operations.of_framework(framework).filter(|known| !known.is_pending());
     for uuid in ended.map(|known| known.uuid()).collect::<Vec<_>>() {
@@ -227,6 +232,28 @@ pub(crate) fn framework_removed(state: &mut State, effects: &mut Effects, framew
         if let Some(link) = link.filter(|_| known.status.state.is_terminal()) {
             acknowledge_to(effects, link, uuid);
         }
+    }
+    let pending: Vec<OperationUuid> =
+        state.operations.of_framework(framework).map(|known| known.uuid()).collect();
+    for uuid in pending {
+        hold_again(state, &uuid);
+    }
+}
+
+/// Tasks that were to use what an operation makes are no more before it is durable: what is free of that is held.
+/// It cannot be told from what was there before, so that at most as much as is made may be held in excess.
+fn hold_again(state: &mut State, uuid: &OperationUuid) {
+    let Some(known) = state.operations.get(uuid) else { return };
+    let (Some(hold), Some(free)) = (&known.hold, state.allocator.agent_free(&known.agent)) else { return };
+    let after = known.operation.conversion.after();
+    let made = after.filter(|resource| !resource.metadata().shared);
+    let used = made.checked_sub(&overlap(&made, &hold.resources)).expect("the overlap is a part of both");
+    let back = overlap(free, &used);
+    let Ok(resources) = hold.resources.checked_add(&back) else { return };
+    let charged = state.allocator.charge(&known.agent, &hold.framework, &hold.role, &back);
+    charged.expect("what is free is of an agent that is known");
+    if let Some(hold) = state.operations.get_mut(uuid).and_then(|known| known.hold.as_mut()) {
+        hold.resources = resources;
     }
 }
 

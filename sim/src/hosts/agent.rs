@@ -49,13 +49,18 @@ pub(crate) struct AgentHost {
     pub(crate) link: Option<ConnectionId>,
 }
 
+/// The machine's name.
+pub(crate) fn hostname(index: usize) -> String {
+    format!("host-{index}")
+}
+
 impl AgentHost {
     pub(crate) fn new(random: &mut Random, index: usize) -> Self {
         let (cpus, mem) = (2 + random.below(3), 1024 * (1 + random.below(2)));
-        let total = Resources::parse(&format!("cpus:{cpus};mem:{mem};ports:[31000-31003]"));
+        let total = Resources::parse(&format!("cpus:{cpus};mem:{mem};disk:10000;ports:[31000-31003]"));
         let total = total.expect("numbers are amounts");
         let info = AgentInfo {
-            hostname: format!("host-{index}"),
+            hostname: hostname(index),
             port: 5051,
             resources: total.clone(),
             attributes: Default::default(),

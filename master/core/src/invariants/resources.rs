@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lonja_allocator::overlap;
 use lonja_model::resources::Quantities;
 use lonja_model::{AgentId, Resources};
 
@@ -76,6 +77,38 @@ pub(super) fn totals_are_confirmed(state: &State) -> Result<(), String> {
         let Some(counted) = state.allocator.agent_total(id) else { continue };
         if totals::expected(state, id).as_ref() != Some(counted) {
             return Err(format!("INV-10: agent {id} said {}, and is counted with {counted}", agent.total));
+        }
+    }
+    Ok(())
+}
+
+/// INV-10: nothing is free or offered that its agent has not said it has: what conversions make is not, before they
+/// are durable. (A shared volume may be used by many at once, so that none of them can hold it back.)
+pub(super) fn nothing_unconfirmed_is_offered(state: &State) -> Result<(), String> {
+    for (id, agent) in state.agents.iter() {
+        let Some(free) = state.allocator.agent_free(id) else { continue };
+        if state.allocator.debt(id).is_some_and(|debt| !debt.is_empty()) {
+            continue;
+        }
+        let offers = state.offers.on_agent(id);
+        let mut open = unshared(free);
+        for offer in offers.iter().filter_map(|offer| state.offers.get(offer)) {
+            let sum = open.checked_add(&unshared(&offer.resources));
+            open = sum.map_err(|error| format!("INV-1: agent {id}: {error}"))?;
+        }
+        if !agent.total.contains(&open) {
+            return Err(format!("INV-10: agent {id} said {}, and {open} is free or offered", agent.total));
+        }
+    }
+    Ok(())
+}
+
+/// INV-2: nothing is offered that its agent does not have any more.
+pub(super) fn no_debt_is_offered(state: &State) -> Result<(), String> {
+    for offer in state.offers.iter() {
+        let Some(debt) = state.allocator.debt(&offer.agent) else { continue };
+        if let Some(layer) = debt.layers().find(|layer| !overlap(layer, &offer.resources).is_empty()) {
+            return Err(format!("INV-2: offer {} is of what its agent does not have: {layer}", offer.id));
         }
     }
     Ok(())
