@@ -41,7 +41,8 @@ impl Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { agents, roles, frameworks_per_role } = self;
-        write!(f, "{}k_agents_{}_frameworks", agents / 1_000, roles * frameworks_per_role)?;
+        let (count, unit) = if *agents < 1_000 { (*agents, "") } else { (agents / 1_000, "k") };
+        write!(f, "{count}{unit}_agents_{}_frameworks", roles * frameworks_per_role)?;
         if *frameworks_per_role > 1 { write!(f, "_in_{roles}_roles") } else { Ok(()) }
     }
 }
