@@ -8,8 +8,8 @@ use lonja_model::framework::Capability;
 use lonja_model::resources::Quantities;
 use lonja_model::{FrameworkId, Role};
 
+use crate::clients::Needs;
 use crate::constraints::CompiledConstraints;
-use crate::role_tree::Interest;
 
 /// What the allocator has to know of a framework.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,15 +31,11 @@ pub struct FrameworkFacts {
 pub(crate) struct Framework {
     pub(crate) facts: FrameworkFacts,
     pub(crate) active: bool,
-    requests: BTreeMap<Role, Vec<Quantities>>,
+    /// What it says an offer must hold to be of use.
+    pub(crate) needs: Needs,
 }
 
 impl Framework {
-    /// What it has asked for in the role; nothing: any offer will do.
-    pub(crate) fn requested(&self, role: &Role) -> &[Quantities] {
-        self.requests.get(role).map_or(&[], Vec::as_slice)
-    }
-
     /// Is it active and subscribed with the role? Only then may it have filters there.
     pub(crate) fn is_served_in(&self, role: &Role) -> bool {
         self.active && self.facts.roles.contains(role)
@@ -66,32 +62,13 @@ impl Frameworks {
         facts: FrameworkFacts,
         active: bool,
     ) -> Option<Framework> {
-        let mut requests = self.0.get(framework).map(|known| known.requests.clone()).unwrap_or_default();
-        requests.retain(|role, _| facts.roles.contains(role));
-        self.0.insert(framework.clone(), Framework { facts, active, requests })
+        let mut needs = self.0.get(framework).map(|known| known.needs.clone()).unwrap_or_default();
+        needs.by_role.retain(|role, _| facts.roles.contains(role));
+        self.0.insert(framework.clone(), Framework { facts, active, needs })
     }
 
     pub(crate) fn remove(&mut self, framework: &FrameworkId) -> Option<Framework> {
         self.0.remove(framework)
-    }
-
-    /// Takes a request for one role, or for all. Is it another than before?
-    pub(crate) fn request(
-        &mut self,
-        framework: &FrameworkId,
-        role: Option<&Role>,
-        needs: &[Quantities],
-    ) -> bool {
-        let Some(known) = self.0.get_mut(framework) else { return false };
-        let before = known.requests.clone();
-        for role in known.facts.roles.iter().filter(|one| role.is_none_or(|role| role == *one)) {
-            if needs.is_empty() {
-                known.requests.remove(role);
-            } else {
-                known.requests.insert(role.clone(), needs.to_vec());
-            }
-        }
-        known.requests != before
     }
 
     /// The framework's roles if this is a change.
@@ -118,14 +95,14 @@ impl Frameworks {
         meant
     }
 
-    pub(crate) fn interest(&self, framework: &FrameworkId, role: &Role) -> Interest {
-        match self.0.get(framework) {
-            Some(known) if known.is_served_in(role) && !known.facts.suppressed.contains(role) => {
-                Interest::InLine
-            }
-            Some(known) if known.facts.roles.contains(role) => Interest::Waiting,
-            Some(_) | None => Interest::None,
-        }
+    /// Does it stand in line in the role?
+    pub(crate) fn wants(&self, framework: &FrameworkId, role: &Role) -> bool {
+        let known = self.0.get(framework);
+        known.is_some_and(|known| known.is_served_in(role) && !known.facts.suppressed.contains(role))
+    }
+
+    pub(crate) fn get_mut(&mut self, framework: &FrameworkId) -> Option<&mut Framework> {
+        self.0.get_mut(framework)
     }
 }
 

@@ -15,6 +15,7 @@ use lonja_model::resources::Quantities;
 use lonja_model::{FrameworkId, Role};
 
 use crate::Allocator;
+use crate::clients::Needs;
 
 /// The most alternatives that are kept for one framework and role.
 pub const MAX_ALTERNATIVES: usize = 16;
@@ -26,14 +27,24 @@ impl Allocator {
     pub fn request(&mut self, framework: &FrameworkId, role: Option<&Role>, needs: Vec<Quantities>) {
         let mut needs = needs;
         needs.truncate(MAX_ALTERNATIVES);
-        if self.frameworks.request(framework, role, &needs) {
-            self.agents.all_are_dirty();
+        let Some(known) = self.frameworks.get_mut(framework) else { return };
+        match role {
+            None => known.needs = Needs { all: needs, ..Needs::default() },
+            Some(role) if known.facts.roles.contains(role) => {
+                known.needs.by_role.insert(role.clone(), needs);
+            }
+            Some(_) => return,
         }
+        for role in &known.facts.roles.clone() {
+            self.sync_needs(framework, role);
+        }
+        self.agents.all_are_dirty();
     }
 
     /// What the framework has asked for in the role; nothing: any offer will do.
     pub fn requested(&self, framework: &FrameworkId, role: &Role) -> &[Quantities] {
-        self.frameworks.get(framework).map_or(&[], |known| known.requested(role))
+        let known = self.frameworks.get(framework).filter(|known| known.facts.roles.contains(role));
+        known.map_or(&[], |known| known.needs.of(role))
     }
 }
 
