@@ -14,7 +14,6 @@ use lonja_model::framework::Capability;
 use lonja_model::link::ToAgent;
 use lonja_model::offer::Filters;
 use lonja_model::operation::{LaunchTask, Operation, OperationState};
-use lonja_model::resources::Resource;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::task::Reason;
 use lonja_model::{
@@ -24,7 +23,7 @@ use lonja_model::{
 
 use crate::deadlines::Timer;
 use crate::effects::Effects;
-use crate::{State, conversions, feedback, launches, offers, updates};
+use crate::{State, conversions, feedback, launches, offers, updates, volumes};
 
 /// What the offers of one ACCEPT hold together.
 pub(crate) struct Pool {
@@ -204,27 +203,16 @@ fn check_offers(state: &State, framework: &FrameworkId, ids: &[OfferId]) -> Resu
 /// Several offers may each hold a copy of one shared volume. One is enough: a task that needs a further copy
 /// gets it from the allocator.
 fn keep_one_copy(state: &mut State, now: Timestamp, pool: &mut Pool) {
-    pool.shared = one_copy_each(&pool.left);
+    pool.shared = volumes::shared_once(&pool.left);
     if pool.shared.is_empty() {
         return;
     }
-    let unshared = pool.left.filter(|resource| !resource.metadata().shared);
-    let kept = unshared.checked_add(&pool.shared).expect("a part of what was held");
+    let kept = volumes::each_once(&pool.left);
     let surplus = pool.left.checked_sub(&kept).expect("one copy of each was held");
     if !surplus.is_empty() {
         offers::recover(state, now, &pool.agent, &pool.framework, &pool.role, &surplus, None);
         pool.left = kept;
     }
-}
-
-/// The shared volumes of `resources`, each once.
-pub(crate) fn one_copy_each(resources: &Resources) -> Resources {
-    let shared = resources.iter().filter(|resource| resource.metadata().shared);
-    let once = shared.filter_map(|resource| {
-        let (value, metadata) = (resource.value().clone(), resource.metadata().clone());
-        Resource::with_metadata(resource.name(), value, metadata).ok()
-    });
-    Resources::of(once).expect("of each kind there is one")
 }
 
 /// The call as a whole is refused: the framework's own offers in it go back unfiltered, its tasks will not run.

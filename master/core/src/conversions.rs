@@ -21,7 +21,7 @@ use lonja_model::{
     AgentId, FrameworkId, FrameworkInfo, OperationId, OperationUuid, Resources, Role, TaskId, Timestamp,
 };
 
-use crate::accept::{self, Pool};
+use crate::accept::Pool;
 use crate::effects::{Effects, RequestId};
 use crate::operations::{Hold, KnownOperation};
 use crate::{State, offers, volumes};
@@ -82,7 +82,7 @@ impl Refused {
     /// Of what is there only the names that count are told.
     pub(crate) fn not_there(needed: &Resources, held: &Resources) -> Self {
         let counts = |one: &Resource| needed.iter().any(|needed| needed.name() == one.name());
-        Self::NotThere { needed: needed.clone(), held: held.filter(counts) }
+        Self::NotThere { needed: needed.clone(), held: volumes::each_once(&held.filter(counts)) }
     }
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn begin(
     converted.map_err(|_| Refused::Clash(after.clone()))?;
     pool.left = left;
     let kept = pool.shared.filter(|volume| !volumes::contains(before, volume));
-    pool.shared = kept.checked_add(&accept::one_copy_each(after)).unwrap_or(kept);
+    pool.shared = kept.checked_add(&volumes::shared_once(after)).unwrap_or(kept);
     let hold =
         Hold { framework: pool.framework.clone(), role: pool.role.clone(), resources: Resources::new() };
     let asked = Asked { framework: Some(pool.framework.clone()), id, waiting: None };

@@ -56,7 +56,8 @@ fn several_tasks_of_one_accept_use_the_one_copy_of_its_offer() {
     for (number, id) in (1..).zip(["one", "two", "three"]) {
         cluster.report(link, &framework, id, TaskState::Finished, number);
     }
-    assert_eq!(cluster.free(&offer.agent), cluster.total(&offer.agent));
+    let agent = cluster.master.snapshot().agents.remove(0);
+    assert_eq!(agent.free, agent.total);
 }
 
 #[test]
