@@ -46,6 +46,11 @@ impl Role {
         &self.0
     }
 
+    /// The role next above (`eng` for `eng/web`); `None`: it is at the top.
+    pub fn above(&self) -> Option<Role> {
+        self.0.rsplit_once('/').map(|(above, _)| Self(Arc::from(above)))
+    }
+
     /// Is `self` below `ancestor` (`eng/web` is below `eng`)? A role is not below itself.
     pub fn is_below(&self, ancestor: &Role) -> bool {
         self.0.strip_prefix(&*ancestor.0).is_some_and(|rest| rest.starts_with('/'))

@@ -27,10 +27,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use lonja_model::framework::Capability;
-use lonja_model::resources::{Quantities, Resource};
+use lonja_model::resources::Resource;
 use lonja_model::{AgentId, FrameworkId, Resources, Role};
 
-use crate::agents::Agent;
 use crate::constraints::UnmetConstraint;
 use crate::frameworks::FrameworkFacts;
 use crate::{AgentFacts, Allocator, Options};
@@ -152,23 +151,6 @@ impl Sight {
     }
 }
 
-/// Is an offer of `quantities` from `agent` large enough and fit for the framework?
-pub(crate) fn may_be_offered(
-    options: &Options,
-    agent: &Agent,
-    quantities: &Quantities,
-    framework: &FrameworkFacts,
-    role: &Role,
-) -> bool {
-    reaches(quantities, framework.minimum_offers.get(role).unwrap_or(&options.minimum))
-        && is_eligible(options, framework, role, agent.facts(), agent.has_gpus())
-}
-
-/// Is one of the alternatives reached in full? With none there is nothing to reach.
-fn reaches(quantities: &Quantities, alternatives: &[Quantities]) -> bool {
-    alternatives.is_empty() || alternatives.iter().any(|one| quantities.contains(one))
-}
-
 impl Allocator {
     /// Why the framework gets no offers of the agent for the role, whatever is free there; `None`: nothing of
     /// what the two are stands in the way, or one of them is not known.
@@ -179,8 +161,8 @@ impl Allocator {
         agent: &AgentId,
     ) -> Option<Ineligible> {
         let framework = self.frameworks.get(framework)?;
-        let agent = self.agents.get(agent)?;
-        why_not(&self.options, &framework.facts, role, agent.facts(), agent.has_gpus())
+        let agent = self.agents.find(agent)?;
+        why_not(&self.options, &framework.facts, role, &agent.facts, agent.has_gpus())
     }
 }
 

@@ -6,15 +6,17 @@
 //! Invariants
 //! - Of the filters for one framework, role and agent none is made idle by another: where one refuses all
 //!   that the other does, for as long, only that one is kept. There are at most [`MOST_ALIKE`].
-//! - Every filter stands once under its time and once under its agent.
+//! - Every filter stands once under its time, and its agent once under its client.
 //!
 //! Source: Mesos v1 `Filters.refuse_seconds`; `docs/design.md`, section 3.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use lonja_model::offer::Filters as Limits;
-use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
+use lonja_model::{Resources, Timestamp};
 
 /// The most filters for one framework, role and agent; the one that would end first gives way, so that a
 /// framework that refuses ever new shapes costs itself an offer too many and nobody memory.
@@ -22,21 +24,25 @@ pub(crate) const MOST_ALIKE: usize = 32;
 
 #[derive(Debug)]
 struct Filter {
-    refused: Resources,
+    number: u64,
+    refused: Arc<Resources>,
     until: Timestamp,
 }
 
-/// Filters by their number, which tells those of one instant apart.
-type Alike = BTreeMap<u64, Filter>;
-type ByRole = BTreeMap<Role, BTreeMap<AgentId, Alike>>;
-type Place = (FrameworkId, Role, AgentId);
+/// Nearly always one.
+type Alike = Vec<Filter>;
+/// An agent and a client, by their numbers.
+type Place = (u32, u32);
 
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
-    filters: BTreeMap<FrameworkId, ByRole>,
-    by_agent: BTreeMap<AgentId, BTreeSet<(FrameworkId, Role)>>,
+    filters: BTreeMap<Place, Alike>,
+    /// The agents of each client, so that its filters are found.
+    by_client: BTreeSet<(u32, u32)>,
     by_time: BTreeMap<(Timestamp, u64), Place>,
     next_number: u64,
+    /// What was refused last: declining many agents alike shares it.
+    last: Arc<Resources>,
 }
 
 impl Filters {
@@ -49,15 +55,20 @@ impl Filters {
     }
 
     /// Is an offer of `resources` to stay away?
-    pub(crate) fn refuse(
-        &self,
-        framework: &FrameworkId,
-        role: &Role,
-        agent: &AgentId,
-        resources: &Resources,
-    ) -> bool {
-        let alike = self.alike(framework, role, agent);
-        alike.is_some_and(|alike| alike.values().any(|filter| filter.refused.contains(resources)))
+    pub(crate) fn refuse(&self, agent: u32, client: u32, resources: &Resources) -> bool {
+        let alike = self.filters.get(&(agent, client));
+        alike.is_some_and(|alike| alike.iter().any(|filter| filter.refused.contains(resources)))
+    }
+
+    /// Until when an offer of `resources` stays away.
+    pub(crate) fn refused_until(&self, agent: u32, client: u32, resources: &Resources) -> Option<Timestamp> {
+        let alike = self.filters.get(&(agent, client))?.iter();
+        alike.filter(|filter| filter.refused.contains(resources)).map(|filter| filter.until).max()
+    }
+
+    /// Has the client any filter on the agent?
+    pub(crate) fn has_any(&self, agent: u32, client: u32) -> bool {
+        self.filters.contains_key(&(agent, client))
     }
 
     /// No filter if `refuse` is zero; cut to [`Limits::MAX`]. O(filters alike).
@@ -65,133 +76,75 @@ impl Filters {
         &mut self,
         now: Timestamp,
         refuse: Duration,
-        framework: &FrameworkId,
-        role: &Role,
-        agent: &AgentId,
+        (agent, client): (u32, u32),
         refused: &Resources,
     ) {
         if refuse.is_zero() || refused.is_empty() {
             return;
         }
         let until = now + refuse.min(Limits::MAX);
-        let held = self.alike(framework, role, agent);
-        let covered = |filter: &Filter| filter.until >= until && filter.refused.contains(refused);
-        if held.is_some_and(|alike| alike.values().any(covered)) {
+        if *self.last != *refused {
+            self.last = Arc::new(refused.clone());
+        }
+        let alike = self.filters.entry((agent, client)).or_default();
+        if alike.iter().any(|filter| filter.until >= until && filter.refused.contains(refused)) {
             return;
         }
-        for number in held.map(|alike| idle_beside(alike, refused, until)).unwrap_or_default() {
-            self.remove_one(framework, role, agent, number);
+        for number in idle_beside(alike, refused, until) {
+            let at = alike.iter().position(|filter| filter.number == number);
+            let idle = alike.swap_remove(at.expect("it was found among these"));
+            self.by_time.remove(&(idle.until, idle.number));
         }
         let number = self.next_number;
         self.next_number += 1;
-        let by_role = self.filters.entry(framework.clone()).or_default();
-        let alike = by_role.entry(role.clone()).or_default().entry(agent.clone()).or_default();
-        alike.insert(number, Filter { refused: refused.clone(), until });
-        let place = (framework.clone(), role.clone(), agent.clone());
-        self.by_time.insert((until, number), place);
-        self.by_agent.entry(agent.clone()).or_default().insert((framework.clone(), role.clone()));
+        alike.push(Filter { number, refused: self.last.clone(), until });
+        self.by_time.insert((until, number), (agent, client));
+        self.by_client.insert((client, agent));
     }
 
-    /// Ends those whose time has come, and says on which agents.
-    pub(crate) fn expire(&mut self, now: Timestamp) -> BTreeSet<AgentId> {
-        let mut agents = BTreeSet::new();
+    /// Ends those whose time has come, and says whose on which agents.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<(u32, u32)> {
+        let mut ended = Vec::new();
         while let Some(entry) = self.by_time.first_entry().filter(|entry| entry.key().0 <= now) {
-            let ((_, number), (framework, role, agent)) = entry.remove_entry();
-            self.forget(&framework, &role, &agent, number);
-            agents.insert(agent);
+            let ((_, number), place) = entry.remove_entry();
+            let Some(alike) = self.filters.get_mut(&place) else { continue };
+            alike.retain(|filter| filter.number != number);
+            if alike.is_empty() {
+                self.filters.remove(&place);
+                self.by_client.remove(&(place.1, place.0));
+            }
+            ended.push(place);
         }
-        agents
+        ended
     }
 
-    /// Ends those of the framework, in one role or in all, and says on which agents. O(what ends).
-    pub(crate) fn remove_framework(
-        &mut self,
-        framework: &FrameworkId,
-        role: Option<&Role>,
-    ) -> BTreeSet<AgentId> {
-        let mut agents = BTreeSet::new();
-        let Some(by_role) = self.filters.get_mut(framework) else { return agents };
-        let ended: ByRole = match role {
-            Some(role) => by_role.remove_entry(role).into_iter().collect(),
-            None => std::mem::take(by_role),
-        };
-        if by_role.is_empty() {
-            self.filters.remove(framework);
-        }
-        for (role, by_agent) in ended {
-            for (agent, alike) in by_agent {
-                for (number, filter) in alike {
-                    self.by_time.remove(&(filter.until, number));
-                }
-                self.forget_under_agent(framework, &role, &agent);
-                agents.insert(agent);
-            }
+    /// Ends those of a client, and says on which agents. O(what ends).
+    pub(crate) fn remove_client(&mut self, client: u32) -> Vec<u32> {
+        let agents: Vec<u32> =
+            self.by_client.range((client, 0)..=(client, u32::MAX)).map(|(_, agent)| *agent).collect();
+        for agent in &agents {
+            self.remove((*agent, client));
         }
         agents
     }
 
     /// Ends those on the agent. O(what ends).
-    pub(crate) fn remove_agent(&mut self, agent: &AgentId) {
-        for (framework, role) in self.by_agent.remove(agent).unwrap_or_default() {
-            let alike = self.alike(&framework, &role, agent);
-            let numbers: Vec<u64> = alike.into_iter().flat_map(BTreeMap::keys).copied().collect();
-            for number in numbers {
-                self.remove_one(&framework, &role, agent, number);
-            }
+    pub(crate) fn remove_agent(&mut self, agent: u32) {
+        let places: Vec<Place> =
+            self.filters.range((agent, 0)..=(agent, u32::MAX)).map(|(place, _)| *place).collect();
+        places.into_iter().for_each(|place| self.remove(place));
+    }
+
+    fn remove(&mut self, place: Place) {
+        for filter in self.filters.remove(&place).unwrap_or_default() {
+            self.by_time.remove(&(filter.until, filter.number));
         }
+        self.by_client.remove(&(place.1, place.0));
     }
 
-    fn alike(&self, framework: &FrameworkId, role: &Role, agent: &AgentId) -> Option<&Alike> {
-        self.filters.get(framework)?.get(role)?.get(agent)
-    }
-
-    fn remove_one(&mut self, framework: &FrameworkId, role: &Role, agent: &AgentId, number: u64) {
-        if let Some(until) = self.forget(framework, role, agent, number) {
-            self.by_time.remove(&(until, number));
-        }
-    }
-
-    /// Takes one filter out everywhere but under its time.
-    fn forget(
-        &mut self,
-        framework: &FrameworkId,
-        role: &Role,
-        agent: &AgentId,
-        number: u64,
-    ) -> Option<Timestamp> {
-        let by_role = self.filters.get_mut(framework)?;
-        let by_agent = by_role.get_mut(role)?;
-        let alike = by_agent.get_mut(agent)?;
-        let filter = alike.remove(&number)?;
-        if alike.is_empty() {
-            by_agent.remove(agent);
-            if by_agent.is_empty() {
-                by_role.remove(role);
-            }
-            if by_role.is_empty() {
-                self.filters.remove(framework);
-            }
-            self.forget_under_agent(framework, role, agent);
-        }
-        Some(filter.until)
-    }
-
-    fn forget_under_agent(&mut self, framework: &FrameworkId, role: &Role, agent: &AgentId) {
-        if let Some(places) = self.by_agent.get_mut(agent) {
-            places.remove(&(framework.clone(), role.clone()));
-            if places.is_empty() {
-                self.by_agent.remove(agent);
-            }
-        }
-    }
-
-    /// For whom, in which role and on which agent there are any.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&FrameworkId, &Role, &AgentId)> {
-        self.filters.iter().flat_map(|(framework, by_role)| {
-            by_role
-                .iter()
-                .flat_map(move |(role, by_agent)| by_agent.keys().map(move |agent| (framework, role, agent)))
-        })
+    /// On which agents, and whose, there are any.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Place> + '_ {
+        self.filters.keys().copied()
     }
 
     /// Breaks the index on purpose, to see that it is noticed.
@@ -200,39 +153,26 @@ impl Filters {
         self.by_time.clear();
     }
 
-    /// Does every filter stand once under its time and under its agent, and nothing else there?
+    /// Does every filter stand once under its time and under its client, and nothing else there?
     pub(crate) fn is_consistent(&self) -> bool {
-        let mut count = 0;
-        let mut places = 0;
-        for (framework, by_role) in &self.filters {
-            for (role, by_agent) in by_role {
-                for (agent, alike) in by_agent {
-                    let place = (framework.clone(), role.clone(), agent.clone());
-                    let timed = |(number, filter): (&u64, &Filter)| {
-                        self.by_time.get(&(filter.until, *number)) == Some(&place)
-                    };
-                    let named = self.by_agent.get(agent);
-                    if !alike.iter().all(timed)
-                        || !named.is_some_and(|named| named.contains(&(framework.clone(), role.clone())))
-                    {
-                        return false;
-                    }
-                    count += alike.len();
-                    places += 1;
-                }
-            }
-        }
-        count == self.by_time.len() && places == self.by_agent.values().map(BTreeSet::len).sum::<usize>()
+        let timed = |(place, alike): (&Place, &Alike)| {
+            !alike.is_empty()
+                && alike.iter().all(|filter| self.by_time.get(&(filter.until, filter.number)) == Some(place))
+                && self.by_client.contains(&(place.1, place.0))
+        };
+        self.filters.iter().all(timed)
+            && self.filters.values().map(Vec::len).sum::<usize>() == self.by_time.len()
+            && self.filters.len() == self.by_client.len()
     }
 }
 
 /// Those that a new filter makes idle, and if there would be too many also the one that ends first.
 fn idle_beside(alike: &Alike, refused: &Resources, until: Timestamp) -> Vec<u64> {
-    let idle = |filter: &Filter| filter.until <= until && refused.contains(&filter.refused);
-    let idle: Vec<u64> = alike.iter().filter(|(_, filter)| idle(filter)).map(|(number, _)| *number).collect();
+    let idle = |filter: &&Filter| filter.until <= until && refused.contains(&filter.refused);
+    let idle: Vec<u64> = alike.iter().filter(idle).map(|filter| filter.number).collect();
     if idle.is_empty() && alike.len() >= MOST_ALIKE {
-        let first = alike.iter().min_by_key(|(number, filter)| (filter.until, **number));
-        return first.map(|(number, _)| *number).into_iter().collect();
+        let first = alike.iter().min_by_key(|filter| (filter.until, filter.number));
+        return first.map(|filter| filter.number).into_iter().collect();
     }
     idle
 }

@@ -52,7 +52,8 @@ pub(crate) struct Cluster {
 }
 
 pub(crate) fn cluster() -> Cluster {
-    Cluster { allocator: Allocator::new(Options::default()), now: Timestamp::from_nanos(1_000) }
+    let options = Options { most_slices: 1, ..Options::default() };
+    Cluster { allocator: Allocator::new(options), now: Timestamp::from_nanos(1_000) }
 }
 
 impl Cluster {

@@ -8,8 +8,8 @@ use lonja_model::framework::Capability;
 use lonja_model::resources::Quantities;
 use lonja_model::{FrameworkId, Role};
 
+use crate::clients::Needs;
 use crate::constraints::CompiledConstraints;
-use crate::role_tree::Interest;
 
 /// What the allocator has to know of a framework.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct FrameworkFacts {
 pub(crate) struct Framework {
     pub(crate) facts: FrameworkFacts,
     pub(crate) active: bool,
+    /// What it says an offer must hold to be of use.
+    pub(crate) needs: Needs,
 }
 
 impl Framework {
@@ -60,7 +62,8 @@ impl Frameworks {
         facts: FrameworkFacts,
         active: bool,
     ) -> Option<Framework> {
-        self.0.insert(framework.clone(), Framework { facts, active })
+        let needs = self.0.get(framework).map(|known| known.needs.clone()).unwrap_or_default();
+        self.0.insert(framework.clone(), Framework { facts, active, needs })
     }
 
     pub(crate) fn remove(&mut self, framework: &FrameworkId) -> Option<Framework> {
@@ -91,14 +94,14 @@ impl Frameworks {
         meant
     }
 
-    pub(crate) fn interest(&self, framework: &FrameworkId, role: &Role) -> Interest {
-        match self.0.get(framework) {
-            Some(known) if known.is_served_in(role) && !known.facts.suppressed.contains(role) => {
-                Interest::InLine
-            }
-            Some(known) if known.facts.roles.contains(role) => Interest::Waiting,
-            Some(_) | None => Interest::None,
-        }
+    /// Does it stand in line in the role?
+    pub(crate) fn wants(&self, framework: &FrameworkId, role: &Role) -> bool {
+        let known = self.0.get(framework);
+        known.is_some_and(|known| known.is_served_in(role) && !known.facts.suppressed.contains(role))
+    }
+
+    pub(crate) fn get_mut(&mut self, framework: &FrameworkId) -> Option<&mut Framework> {
+        self.0.get_mut(framework)
     }
 }
 

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use lonja_model::resources::Quantities;
-use lonja_model::{AgentId, FrameworkId, Role};
+use lonja_model::{AgentId, FrameworkId, Resources, Role};
 
 use crate::Allocator;
 use crate::agents::Agent;
+use crate::amounts::Sums;
 use crate::holdings::{Holdings, overlap};
-use crate::role_tree::Interest;
-use crate::shares::Sums;
+use crate::quotas::is_limited;
+use crate::round::parts_of;
 
 /// A promise of the allocator that does not hold: a fault of its own, never of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Violation {
         /// The agent.
         agent: AgentId,
     },
-    /// What frameworks hold does not add up to what is allocated (INV-4).
+    /// A holder stands twice, or holds nothing (INV-4).
     Holders {
         /// The agent.
         agent: AgentId,
@@ -39,8 +39,13 @@ pub enum Violation {
         /// The agent.
         agent: AgentId,
     },
-    /// The cluster's total is not the sum over the agents.
+    /// The cluster's total, or what is free in it for anyone, is not the sum over the agents.
     ClusterTotal,
+    /// What counts against a role's quota is not the sum of what is reserved and held in it and below it (INV-5).
+    Consumed {
+        /// The role.
+        role: Role,
+    },
     /// What a role, or a framework in it, is said to hold is not the sum over the agents.
     Allocated {
         /// The role.
@@ -81,6 +86,7 @@ impl fmt::Display for Violation {
             Self::Holders { agent } => write!(f, "the holders on agent {agent} do not add up"),
             Self::FreeList { agent } => write!(f, "agent {agent} is wrongly listed as with or without free"),
             Self::ClusterTotal => f.write_str("the cluster's total is not the sum of its agents"),
+            Self::Consumed { role } => write!(f, "what counts against the quota of role {role} is wrong"),
             Self::Allocated { role, framework: None } => write!(f, "what role {role} holds is wrong"),
             Self::Allocated { role, framework: Some(framework) } => {
                 write!(f, "what framework {framework} holds in role {role} is wrong")
@@ -106,7 +112,7 @@ impl Allocator {
     /// Does the agent's account balance? An unknown agent's does. O(holders on this agent): cheap enough
     /// to assert in release, where stepping down beats promising memory twice.
     pub fn check_agent(&self, agent: &AgentId) -> Result<(), Violation> {
-        self.agents.get(agent).map_or(Ok(()), |known| check_books(agent, known))
+        self.agents.find(agent).map_or(Ok(()), |known| check_books(agent, known))
     }
 
     /// Does everything hold that the allocator promises? O(everything): for tests and simulation.
@@ -118,83 +124,105 @@ impl Allocator {
     }
 
     fn check_agents(&self) -> Result<(), Violation> {
-        let mut total = Sums::default();
-        for (id, agent) in self.agents.iter() {
+        let (mut total, mut available) = (Sums::default(), Sums::default());
+        for (id, number, agent) in self.agents.iter() {
             check_books(id, agent)?;
-            total.add(&agent.total().quantities());
-            let listed = self.agents.is_with_free(id);
+            total.add(&parts_of(&self.kinds, agent.total()));
+            if agent.is_active() {
+                available.add(&parts_of(&self.kinds, &agent.free().filter(is_limited)));
+            }
+            let listed = self.agents.is_with_free(number);
             let has_free = agent.is_active() && !agent.free().is_empty();
-            if listed != has_free || (self.agents.is_dirty(id) && !has_free) {
+            if listed != has_free || (self.agents.is_dirty(number) && !has_free) {
                 return Err(Violation::FreeList { agent: id.clone() });
             }
         }
-        if total == *self.agents.totals().sums() { Ok(()) } else { Err(Violation::ClusterTotal) }
+        if total != *self.agents.all() || available != *self.agents.available() {
+            return Err(Violation::ClusterTotal);
+        }
+        Ok(())
     }
 
     fn check_sums(&self) -> Result<(), Violation> {
-        let mut by_role: BTreeMap<&Role, Sums> = BTreeMap::new();
-        let mut by_framework: BTreeMap<(&Role, &FrameworkId), Sums> = BTreeMap::new();
-        for ((framework, role), held) in self.agents.iter().flat_map(|(_, agent)| agent.holders()) {
-            let quantities: Quantities = held.quantities();
-            by_role.entry(role).or_default().add(&quantities);
-            by_framework.entry((role, framework)).or_default().add(&quantities);
-        }
-        for (role, client) in self.roles.roles().iter() {
-            if by_role.remove(role).unwrap_or_default() != *client.allocated() {
-                return Err(Violation::Allocated { role: role.clone(), framework: None });
+        let mut by_client: BTreeMap<u32, Sums> = BTreeMap::new();
+        let mut consumed: BTreeMap<Role, Sums> = BTreeMap::new();
+        for (_, _, agent) in self.agents.iter() {
+            for resource in agent.total().iter() {
+                if let Some(owner) = resource.reserved_for() {
+                    let one = Resources::of([resource.clone()]).expect("one resource can be held");
+                    consumed.entry(owner.clone()).or_default().add(&parts_of(&self.kinds, &one));
+                }
             }
-        }
-        for (role, ranking) in self.roles.frameworks() {
-            for (framework, client) in ranking.iter() {
-                if by_framework.remove(&(role, framework)).unwrap_or_default() != *client.allocated() {
-                    let framework = Some(framework.clone());
-                    return Err(Violation::Allocated { role: role.clone(), framework });
+            for (client, held) in agent.holders() {
+                let (_, role) = self.clients.name(client);
+                for layer in held.layers() {
+                    by_client.entry(client).or_default().add(&parts_of(&self.kinds, layer));
+                    let limited = parts_of(&self.kinds, &layer.filter(is_limited));
+                    consumed.entry(role.clone()).or_default().add(&limited);
                 }
             }
         }
-        // Those that hold only ports and the like need not be known: they hold nothing that is summed.
-        let missed = by_framework.into_iter().find(|(_, sums)| !sums.is_empty());
-        missed.map_or(Ok(()), |((role, framework), _)| {
-            Err(Violation::Allocated { role: role.clone(), framework: Some(framework.clone()) })
-        })
+        for ((framework, role), client) in self.clients.iter() {
+            let place = self.tree.place(self.clients.get(client).entry);
+            if by_client.remove(&client).unwrap_or_default() != place.allocated {
+                let (role, framework) = (role.clone(), Some(framework.clone()));
+                return Err(Violation::Allocated { role, framework });
+            }
+        }
+        for (role, entry) in self.tree.roles() {
+            let mut sum = Sums::default();
+            let within = consumed.iter().filter(|(other, _)| *other == role || other.is_below(role));
+            within.for_each(|(_, consumed)| sum.add_all(consumed));
+            if sum != self.tree.place(entry).books.consumed {
+                return Err(Violation::Consumed { role: role.clone() });
+            }
+        }
+        Ok(())
     }
 
     fn check_orders(&self) -> Result<(), Violation> {
-        let totals = self.agents.totals();
-        if !self.roles.roles().is_consistent(totals) {
-            return Err(Violation::Order { role: None });
+        if let Err(entry) = self.tree.is_consistent(self.agents.totals()) {
+            let role = self.tree.roles().find(|(_, other)| *other == entry).map(|(role, _)| role.clone());
+            return Err(Violation::Order { role });
         }
-        for (role, ranking) in self.roles.frameworks() {
-            let role_in_line = self.roles.roles().get(role).is_some_and(|client| client.is_in_line());
-            if !ranking.is_consistent(totals) || ranking.is_anyone_in_line() != role_in_line {
-                return Err(Violation::Order { role: Some(role.clone()) });
-            }
-            for (framework, client) in ranking.iter() {
-                let wants = self.frameworks.interest(framework, role) == Interest::InLine;
-                if client.is_in_line() != wants {
-                    return Err(Violation::Line { role: role.clone(), framework: framework.clone() });
-                }
+        for ((framework, role), client) in self.clients.iter() {
+            let wants = self.frameworks.wants(framework, role);
+            let entry = self.clients.get(client).entry;
+            if self.tree.is_in_line(entry) != wants || self.clients.in_line.get(client) != wants {
+                return Err(Violation::Line { role: role.clone(), framework: framework.clone() });
             }
         }
         Ok(())
     }
 
     pub(crate) fn check_filters(&self) -> Result<(), Violation> {
-        for (framework, role, agent) in self.filters.iter() {
+        for (agent, client) in self.filters.iter() {
+            let (framework, role) = self.clients.name(client);
             let served = self.frameworks.get(framework).is_some_and(|known| known.is_served_in(role));
             if !served || self.agents.get(agent).is_none() {
-                let (framework, role, agent) = (framework.clone(), role.clone(), agent.clone());
-                return Err(Violation::Filter { framework, role, agent });
+                let agent = self.agents.id(agent).clone();
+                return Err(Violation::Filter { framework: framework.clone(), role: role.clone(), agent });
             }
         }
-        if self.filters.is_consistent() { Ok(()) } else { Err(Violation::FilterIndex) }
+        if !self.filters.is_consistent() {
+            return Err(Violation::FilterIndex);
+        }
+        for (id, number, agent) in self.agents.iter() {
+            for client in agent.refused_by.iter() {
+                if !self.filters.refuse(number, client, &self.shown(agent, client)) {
+                    let (framework, role) = self.clients.name(client).clone();
+                    return Err(Violation::Filter { framework, role, agent: id.clone() });
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 fn check_books(id: &AgentId, agent: &Agent) -> Result<(), Violation> {
     let mut there = Holdings::of(agent.free());
-    there.add_all(agent.allocated());
-    let mut due = Holdings::of(agent.total());
+    there.add_all(&agent.allocated());
+    let mut due = Holdings::of(&agent.books_total());
     due.add_all(agent.debt());
     if !there.equals(&due) {
         let (free, allocated, total, debt) = (agent.free(), agent.allocated(), agent.total(), agent.debt());
@@ -204,7 +232,10 @@ fn check_books(id: &AgentId, agent: &Agent) -> Result<(), Violation> {
     if agent.debt().layers().any(|layer| !overlap(layer, agent.free()).is_empty()) {
         return Err(Violation::FreeInDebt { agent: id.clone() });
     }
-    let mut held = Holdings::default();
-    agent.holders().for_each(|(_, holdings)| held.add_all(holdings));
-    if held.equals(agent.allocated()) { Ok(()) } else { Err(Violation::Holders { agent: id.clone() }) }
+    let mut holders: Vec<u32> = agent.holders().map(|(client, _)| client).collect();
+    holders.sort_unstable();
+    holders.dedup();
+    let each_once = holders.len() == agent.holders().count();
+    let holds = agent.holders().all(|(_, held)| !held.is_empty());
+    if each_once && holds { Ok(()) } else { Err(Violation::Holders { agent: id.clone() }) }
 }

@@ -4,9 +4,11 @@
 //! back; [`Allocator::allocate`] answers with what to offer to whom. An allocation is charged the moment it
 //! is made and stays so until [`Allocator::recover`] gives it back, whether it was offered, used or both.
 //!
-//! Roles are served by weighted dominant share, the frameworks of a role by dominant share. This first
-//! policy is coarse: the first eligible framework takes all of an agent that its role may use.
-//! Slices of agents, quota, the tree of roles and offer constraints come with the complete allocator, behind this interface.
+//! Guarantees come first, then weighted dominant share down the tree of roles and among the frameworks of each.
+//! An agent is cut into slices where more wait than there are agents, so that everybody is served in turn.
+//!
+//! Names are small numbers inside, and decisions run over flat arrays, heaps and bits; `agents` and `holdings` keep the
+//! books in exact resources, which alone are offered.
 //!
 //! Invariants
 //! - For every agent at every moment: free + allocated = total + debt, where debt is what is in use beyond
@@ -18,16 +20,27 @@
 //! Source: Mesos, hierarchical DRF allocator; Ghodsi et al., "Dominant Resource Fairness", NSDI 2011.
 
 mod agents;
+mod holdings;
+
+mod clients;
+mod frameworks;
+mod role_tree;
+mod shares;
+
 pub mod constraints;
 mod eligibility;
 mod filters;
-mod frameworks;
-mod holdings;
-mod invariants;
 mod quotas;
-mod role_tree;
+
 mod round;
-mod shares;
+mod slices;
+mod upkeep;
+
+mod amounts;
+mod ids;
+mod random;
+
+mod invariants;
 
 #[cfg(test)]
 mod fixture;
@@ -51,12 +64,29 @@ pub use frameworks::FrameworkFacts;
 pub use holdings::{Holdings, overlap};
 pub use invariants::Violation;
 pub use quotas::QuotaRefusal;
-pub use role_tree::RoleShare;
 
-use agents::Agents;
+use agents::{Agents, Reserved};
+use amounts::{Kinds, Parts};
+use clients::Clients;
 use filters::Filters;
 use frameworks::Frameworks;
+use quotas::{QuotaMarks, Quotas};
+use random::Random;
 use role_tree::RoleTree;
+use shares::Share;
+
+/// Alternatives of one REQUEST that are heeded for one role.
+pub const MAX_NEEDS: usize = 16;
+
+/// In which order roles, and the frameworks of a role, are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sorter {
+    /// The smallest weighted dominant share first.
+    #[default]
+    DominantShare,
+    /// By chance, in proportion to the weights.
+    Random,
+}
 
 /// What an operator may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +100,15 @@ pub struct Options {
     /// Where the master is. Agents of other regions are offered to region-aware frameworks only. `None`: no agent
     /// is far. Default: `None`.
     pub domain: Option<Domain>,
+    /// Names that do not count for shares, such as `gpus`. Default: none.
+    pub excluded_from_fairness: BTreeSet<String>,
+    /// Default: by dominant share.
+    pub sorter: Sorter,
+    /// What [`Sorter::Random`] draws from.
+    pub seed: u64,
+    /// Into how many slices an agent is cut at most when more wait than there are agents to look at; 1: whole agents
+    /// only, as in Mesos. Default: 8.
+    pub most_slices: u32,
 }
 
 impl Default for Options {
@@ -77,8 +116,32 @@ impl Default for Options {
         let amount = |thousandths| Scalar::from_thousandths(thousandths).unwrap_or(Scalar::MAX);
         let minimum = [("cpus", amount(10)), ("mem", amount(32_000))];
         let minimum = minimum.into_iter().map(|one| Quantities::from_iter([one])).collect();
-        Self { minimum, reserve_gpu_agents: true, domain: None }
+        Self {
+            minimum,
+            reserve_gpu_agents: true,
+            domain: None,
+            excluded_from_fairness: BTreeSet::new(),
+            sorter: Sorter::DominantShare,
+            seed: 0,
+            most_slices: 8,
+        }
     }
+}
+
+/// One role, as people are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleShare {
+    /// 1 unless set.
+    pub weight: Scalar,
+    /// Offered and in use together, with all below it; each amount at most [`Scalar::MAX`].
+    pub allocated: Quantities,
+    /// The largest fraction of any one resource of the cluster, not divided by the weight, in millionths
+    /// rounded down.
+    pub dominant_share_millionths: u64,
+    /// Frameworks that are subscribed with the role itself, suppressed or not, or that hold something in it.
+    pub frameworks: Vec<FrameworkId>,
+    /// Whether at least one framework waits for offers in it or below it.
+    pub in_line: bool,
 }
 
 /// Resources of one agent for one framework in one role, already charged. What the master makes an offer of.
@@ -162,23 +225,41 @@ impl std::error::Error for ZeroWeight {}
 #[derive(Debug)]
 pub struct Allocator {
     options: Options,
+    kinds: Kinds,
+    /// [`Options::minimum`].
+    minimum: Vec<Parts>,
     agents: Agents,
     frameworks: Frameworks,
-    roles: RoleTree,
+    clients: Clients,
+    tree: RoleTree,
+    quotas: Quotas,
+    marks: QuotaMarks,
     filters: Filters,
-    quotas: quotas::Quotas,
+    /// May something be free that a quota kept from somebody? Then agents are looked at again when it has room.
+    bound_by_quota: bool,
 }
 
 impl Allocator {
     /// An allocator of an empty cluster.
     pub fn new(options: Options) -> Self {
+        let mut kinds = Kinds::default();
+        let minimum = options.minimum.iter().map(|one| kinds.parts_of(one)).collect();
+        let random = match options.sorter {
+            Sorter::DominantShare => None,
+            Sorter::Random => Some(Random::new(options.seed)),
+        };
         Self {
-            options,
-            agents: Agents::default(),
+            agents: Agents::new(options.excluded_from_fairness.iter().cloned()),
             frameworks: Frameworks::default(),
-            roles: RoleTree::default(),
+            clients: Clients::default(),
+            tree: RoleTree::new(random),
+            quotas: Quotas::default(),
+            marks: QuotaMarks::default(),
             filters: Filters::default(),
-            quotas: quotas::Quotas::default(),
+            bound_by_quota: false,
+            options,
+            kinds,
+            minimum,
         }
     }
 
@@ -188,35 +269,56 @@ impl Allocator {
     ///
     /// Charge what is in use there before the next [`Allocator::allocate`].
     pub fn add_agent(&mut self, agent: AgentId, total: Resources, facts: AgentFacts) {
-        if self.agents.add(&agent, total, facts) {
-            self.filters.remove_agent(&agent);
+        let before = self.agents.find(&agent).map(|known| known.total().clone()).unwrap_or_default();
+        self.account_reserved(&Reserved { before, after: total.clone() });
+        let (number, changed) = self.agents.add(&agent, total, facts, &mut self.kinds);
+        if changed {
+            self.filters.remove_agent(number);
+            self.agents.forget_refusals(number);
         }
+        self.judge_agent(number);
+        self.more_room();
     }
 
     /// The agent has `total` from now on. What is in use stays in use: where that is more than the new
     /// total, nothing is free and the excess is a debt, paid as resources come back. Filters stay.
     /// An unknown agent is ignored.
     pub fn update_agent_total(&mut self, agent: &AgentId, total: Resources) {
-        self.agents.update_total(agent, total);
+        let Some(number) = self.agents.number(agent) else { return };
+        let before = self.agents.get(number).map(|known| known.total().clone()).unwrap_or_default();
+        self.account_reserved(&Reserved { before, after: total.clone() });
+        self.agents.update_total(number, total, &mut self.kinds);
+        self.judge_agent(number);
+        self.more_room();
     }
 
     /// The agent is gone, and with it all that was charged to it, its debt and the filters on it. A later
     /// [`Allocator::recover`] on it changes nothing.
     pub fn remove_agent(&mut self, agent: &AgentId) {
-        for (framework, role, quantities) in self.agents.remove(agent) {
-            self.roles.account(&role, &framework, &quantities, &Quantities::default(), self.agents.totals());
+        let Some(number) = self.agents.number(agent) else { return };
+        let before = self.agents.get(number).map(|known| known.total().clone()).unwrap_or_default();
+        for (client, change) in self.agents.remove(number, &mut self.kinds) {
+            self.account(client, &change);
+            self.forget_idle(client);
         }
-        self.filters.remove_agent(agent);
+        self.account_reserved(&Reserved { before, after: Resources::new() });
+        self.filters.remove_agent(number);
+        self.more_room();
     }
 
     /// What is free on the agent may be offered.
     pub fn activate_agent(&mut self, agent: &AgentId) {
-        self.agents.set_active(agent, true);
+        if let Some(number) = self.agents.number(agent) {
+            self.agents.set_active(number, true);
+            self.more_room();
+        }
     }
 
     /// Nothing of the agent is offered until it is activated; what is charged to it stays so.
     pub fn deactivate_agent(&mut self, agent: &AgentId) {
-        self.agents.set_active(agent, false);
+        if let Some(number) = self.agents.number(agent) {
+            self.agents.set_active(number, false);
+        }
     }
 
     /// A framework is there and wants offers at once, save for the roles it has suppressed. If it is
@@ -256,18 +358,21 @@ impl Allocator {
         self.drop_filters(framework, None);
         if let Some(known) = self.frameworks.remove(framework) {
             for role in &known.facts.roles {
-                self.roles.set_interest(role, framework, role_tree::Interest::None, self.agents.totals());
+                self.sync_interest(framework, role);
             }
         }
     }
 
-    /// Sets how much of the cluster the role gets beside others, 1 unless set. Nothing is taken back, and
-    /// nothing that nobody wanted is offered again: only the order changes. Errors: [`ZeroWeight`].
+    /// Sets how much of the cluster the role gets beside others, 1 unless set. Nothing is taken back. What is free
+    /// is looked at again, though only the order has changed. Errors: [`ZeroWeight`].
     pub fn set_weight(&mut self, role: Role, weight: Scalar) -> Result<(), ZeroWeight> {
         if weight == Scalar::ZERO {
             return Err(ZeroWeight);
         }
-        self.roles.set_weight(&role, weight, self.agents.totals());
+        let entry = self.tree.role(&role);
+        self.tree.set_weight(entry, weight, self.agents.totals());
+        self.tree.prune(entry);
+        self.agents.all_are_dirty();
         Ok(())
     }
 
@@ -288,6 +393,29 @@ impl Allocator {
         }
     }
 
+    /// What an offer must hold at least to be of use to the framework in `role`, as alternatives; `None`: in all roles
+    /// that it says nothing of. No alternatives: it takes back what it said. At most [`MAX_NEEDS`] are heeded.
+    /// It is made no smaller offers, and where several wait for one agent each gets a slice that holds this.
+    pub fn request(&mut self, framework: &FrameworkId, role: Option<&Role>, mut needs: Vec<Quantities>) {
+        needs.truncate(MAX_NEEDS);
+        let Some(known) = self.frameworks.get_mut(framework) else { return };
+        match role {
+            None => known.needs.all = needs,
+            Some(role) if needs.is_empty() => {
+                known.needs.by_role.remove(role);
+            }
+            Some(role) if known.facts.roles.contains(role) => {
+                known.needs.by_role.insert(role.clone(), needs);
+            }
+            Some(_) => return,
+        }
+        let roles = known.facts.roles.clone();
+        for role in &roles {
+            self.sync_needs(framework, role);
+        }
+        self.agents.all_are_dirty();
+    }
+
     /// Counts resources found in use, such as those of tasks that a returning agent reports. They may be
     /// more than the agent has, or be held already: what is not free becomes debt. The framework need not
     /// be known. Errors: [`UnknownAgent`].
@@ -298,16 +426,21 @@ impl Allocator {
         role: &Role,
         resources: &Resources,
     ) -> Result<(), UnknownAgent> {
-        let Some((before, after)) = self.agents.charge(agent, framework, role, resources) else {
-            return Err(UnknownAgent(agent.clone()));
-        };
-        self.roles.account(role, framework, &before, &after, self.agents.totals());
+        let Some(number) = self.agents.number(agent) else { return Err(UnknownAgent(agent.clone())) };
+        if resources.is_empty() {
+            return Ok(());
+        }
+        let client = self.client(framework, role);
+        if let Some(change) = self.agents.charge(number, client, resources, &mut self.kinds) {
+            self.account(client, &change);
+        }
         Ok(())
     }
 
     /// Resources come back: an offer was declined or rescinded, part of one was not used, a task ended.
-    /// `refuse` keeps from this framework, in this role, every offer of this agent that these resources
-    /// contain, for that long (at most 365 days; zero or `None`: not at all).
+    /// `refuse`, if this is an answer of the framework, keeps from it, in this role, every offer of this agent that these
+    /// resources contain, for that long (at most 365 days); with zero it is only passed over there until somebody else
+    /// was offered the agent. `None`: it is not an answer.
     ///
     /// On an agent that is gone it does nothing, since all that was charged went with it.
     /// Errors: [`NotHeld`].
@@ -320,21 +453,23 @@ impl Allocator {
         resources: &Resources,
         refuse: Option<Duration>,
     ) -> Result<(), NotHeld> {
-        let Some(recovered) = self.agents.recover(agent, framework, role, resources) else { return Ok(()) };
-        if self.quotas.values().any(|quota| !quota.limits.is_empty()) {
-            // There may be room under a limit again, for what is free elsewhere.
-            self.agents.all_are_dirty();
-        }
-        self.roles.account(role, framework, &recovered.before, &recovered.after, self.agents.totals());
-        let may_filter = self.frameworks.get(framework).is_some_and(|known| known.is_served_in(role));
-        if let Some(refuse) = refuse.filter(|_| may_filter) {
-            self.filters.add(now, refuse, framework, role, agent, resources);
-        }
-        if recovered.missing.is_empty() {
+        let Some(number) = self.agents.number(agent) else { return Ok(()) };
+        let not_held = |missing: Resources| {
+            let (agent, framework, role) = (agent.clone(), framework.clone(), role.clone());
+            if missing.is_empty() { Ok(()) } else { Err(NotHeld { agent, framework, role, missing }) }
+        };
+        let Some(client) = self.clients.number(framework, role) else { return not_held(resources.clone()) };
+        let Some(recovered) = self.agents.recover(number, client, resources, &mut self.kinds) else {
             return Ok(());
+        };
+        self.account(client, &recovered.change);
+        let is_served = self.frameworks.get(framework).is_some_and(|known| known.is_served_in(role));
+        if let Some(refuse) = refuse.filter(|_| is_served) {
+            self.turned_down(now, number, client, resources, refuse, recovered.holds_more);
         }
-        let (agent, framework, role) = (agent.clone(), framework.clone(), role.clone());
-        Err(NotHeld { agent, framework, role, missing: recovered.missing })
+        self.forget_idle(client);
+        self.more_room();
+        not_held(recovered.missing)
     }
 
     /// What the framework holds of `before` is `after` from now on; the agent's total changes along.
@@ -347,19 +482,39 @@ impl Allocator {
         before: &Resources,
         after: &Resources,
     ) -> Result<(), ConvertError> {
-        let change = self.agents.convert_held(agent, (framework, role), before, after);
-        let Some((held_before, held_after)) = change else {
-            return Err(ConvertError { before: before.clone(), after: after.clone() });
-        };
-        self.roles.account(role, framework, &held_before, &held_after, self.agents.totals());
+        let refused = || ConvertError { before: before.clone(), after: after.clone() };
+        let number = self.agents.number(agent).ok_or_else(refused)?;
+        let client = self.clients.number(framework, role).ok_or_else(refused)?;
+        let converted = self.agents.convert_held(number, client, before, after, &mut self.kinds);
+        let (change, reserved) = converted.ok_or_else(refused)?;
+        self.account(client, &change);
+        self.account_reserved(&reserved);
+        self.forget_idle(client);
+        self.more_room();
+        Ok(())
+    }
+
+    /// What is free of `before` is `after` from now on; the agent's total changes along.
+    /// Errors: [`ConvertError`]; nothing is changed.
+    pub fn convert_free(
+        &mut self,
+        agent: &AgentId,
+        before: &Resources,
+        after: &Resources,
+    ) -> Result<(), ConvertError> {
+        let refused = || ConvertError { before: before.clone(), after: after.clone() };
+        let number = self.agents.number(agent).ok_or_else(refused)?;
+        let converted = self.agents.convert_free(number, before, after, &mut self.kinds);
+        self.account_reserved(&converted.ok_or_else(refused)?);
+        self.more_room();
         Ok(())
     }
 
     /// Decides about all that changed since the last call. Every allocation is charged already.
-    /// In the order in which they were decided; agents by id.
+    /// In the order in which they were decided; agents in the order in which they came.
     pub fn allocate(&mut self, now: Timestamp) -> Vec<Allocation> {
         self.expire(now);
-        self.run_round()
+        self.run_round(now)
     }
 
     /// Is there anything for [`Allocator::allocate`] to decide about?
@@ -374,95 +529,91 @@ impl Allocator {
 
     /// Ends the filters whose time has come.
     pub fn expire(&mut self, now: Timestamp) {
-        for agent in self.filters.expire(now) {
-            self.agents.mark_dirty(&agent);
+        for (agent, client) in self.filters.expire(now) {
+            self.reopen(agent, client);
         }
     }
 
-    /// What is neither offered nor in use.
+    /// What is neither offered nor in use. A shared volume stays in it, however often it is held.
     pub fn agent_free(&self, agent: &AgentId) -> Option<&Resources> {
-        self.agents.get(agent).map(|agent| agent.free())
+        self.agents.find(agent).map(|agent| agent.free())
     }
 
-    /// What is charged to the agent, offered and in use together.
-    pub fn agent_allocated(&self, agent: &AgentId) -> Option<&Holdings> {
-        self.agents.get(agent).map(|agent| agent.allocated())
+    /// What is charged to the agent, offered and in use together. O(holders).
+    pub fn agent_allocated(&self, agent: &AgentId) -> Option<Holdings> {
+        self.agents.find(agent).map(|agent| agent.allocated())
     }
 
     /// All it has.
     pub fn agent_total(&self, agent: &AgentId) -> Option<&Resources> {
-        self.agents.get(agent).map(|agent| agent.total())
+        self.agents.find(agent).map(|agent| agent.total())
     }
 
     /// What is in use there beyond its total; empty as a rule.
     pub fn debt(&self, agent: &AgentId) -> Option<&Holdings> {
-        self.agents.get(agent).map(|agent| agent.debt())
+        self.agents.find(agent).map(|agent| agent.debt())
     }
 
     /// May anything of the agent be offered? `None`: not known.
     pub fn is_agent_active(&self, agent: &AgentId) -> Option<bool> {
-        self.agents.get(agent).map(|agent| agent.is_active())
+        self.agents.find(agent).map(|agent| agent.is_active())
     }
 
     /// What one framework holds in one role on one agent; `None`: nothing.
     pub fn held(&self, agent: &AgentId, framework: &FrameworkId, role: &Role) -> Option<&Holdings> {
-        self.agents.get(agent)?.held(framework, role)
+        self.agents.find(agent)?.held_by(self.clients.number(framework, role)?)
+    }
+
+    /// Who holds something on the agent, in which role.
+    pub fn holders(&self, agent: &AgentId) -> impl Iterator<Item = (&FrameworkId, &Role)> {
+        let holders = self.agents.find(agent).into_iter().flat_map(agents::Agent::holders);
+        holders.map(|(client, _)| {
+            let (framework, role) = self.clients.name(client);
+            (framework, role)
+        })
     }
 
     /// The cluster's total over all agents, also those that are deactivated: what shares are shares of.
     pub fn cluster_total(&self) -> Quantities {
-        self.agents.totals().sums().to_quantities()
+        self.kinds.quantities(self.agents.all())
     }
 
-    /// Each role that is known for a framework, an allocation or a weight. O(roles).
+    /// Each role that is known for a framework, an allocation, a reservation, a quota or a weight, and all above it.
+    /// O(roles and frameworks).
     pub fn role_shares(&self) -> BTreeMap<Role, RoleShare> {
-        self.roles.role_shares(self.agents.totals())
+        let mut shares: BTreeMap<Role, RoleShare> = BTreeMap::new();
+        for (role, entry) in self.tree.roles() {
+            let place = self.tree.place(entry);
+            let share = Share::dominant(&place.allocated, role_tree::DEFAULT_WEIGHT, &self.agents.totals().counted);
+            let share = RoleShare {
+                weight: place.weight,
+                allocated: self.kinds.quantities(&place.allocated),
+                dominant_share_millionths: share.millionths(),
+                frameworks: Vec::new(),
+                in_line: self.tree.is_in_line(entry),
+            };
+            shares.insert(role.clone(), share);
+        }
+        for ((framework, role), _) in self.clients.iter() {
+            if let Some(share) = shares.get_mut(role) {
+                share.frameworks.push(framework.clone());
+            }
+        }
+        shares
     }
 
-    /// What the framework holds, by role; roles in which it holds nothing are left out. O(roles).
+    /// What the framework holds, by role; roles in which it holds nothing are left out. O(clients).
     pub fn framework_allocated(&self, framework: &FrameworkId) -> BTreeMap<Role, Quantities> {
-        self.roles.framework_allocated(framework)
+        let held = self.clients.of(framework).filter_map(|(role, client)| {
+            let entry = self.clients.get(client).entry;
+            let allocated = self.kinds.quantities(&self.tree.place(entry).allocated);
+            (!allocated.is_empty()).then(|| (role.clone(), allocated))
+        });
+        held.collect()
     }
 
     /// How many filters are in force.
     pub fn filter_count(&self) -> usize {
         self.filters.len()
-    }
-
-    fn replace_facts(&mut self, framework: &FrameworkId, facts: FrameworkFacts, active: bool) {
-        let old = self.frameworks.insert(framework, facts, active);
-        let left = old.map(|old| old.facts.roles).unwrap_or_default();
-        for role in &left {
-            if !self.frameworks.get(framework).is_some_and(|now| now.facts.roles.contains(role)) {
-                self.drop_filters(framework, Some(role));
-            }
-        }
-        let current = self.frameworks.get(framework).map(|now| now.facts.roles.clone());
-        for role in left.union(&current.unwrap_or_default()) {
-            self.sync_interest(framework, role);
-        }
-    }
-
-    fn set_framework_active(&mut self, framework: &FrameworkId, active: bool) {
-        let Some(roles) = self.frameworks.set_active(framework, active) else { return };
-        for role in roles {
-            self.sync_interest(framework, &role);
-        }
-        if active {
-            self.agents.all_are_dirty();
-        }
-    }
-
-    /// Tells the role tree whether the framework stands in line in `role`.
-    fn sync_interest(&mut self, framework: &FrameworkId, role: &Role) {
-        let interest = self.frameworks.interest(framework, role);
-        self.roles.set_interest(role, framework, interest, self.agents.totals());
-    }
-
-    /// Ends the filters of one role, or of all, and has their agents looked at again.
-    fn drop_filters(&mut self, framework: &FrameworkId, role: Option<&Role>) {
-        for agent in self.filters.remove_framework(framework, role) {
-            self.agents.mark_dirty(&agent);
-        }
     }
 }

@@ -1,14 +1,18 @@
 //! Whatever happens: properties over any sequence of steps, and proof that the checks do catch a fault.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lonja_model::quota::Quota;
+use lonja_model::resources::{Metadata, Quantities, Reservation, Resource};
 use lonja_model::{AgentId, FrameworkId, Resources, Role};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use crate::fixture::*;
-use crate::{AgentFacts, Allocation, Allocator, FrameworkFacts, Holdings, Violation, eligibility};
+use crate::round::{parts_of, reaches_one};
+use crate::{AgentFacts, Allocation, Allocator, Holdings, Violation};
 
 const AGENTS: [&str; 3] = ["a1", "a2", "a3"];
 const FRAMEWORKS: [&str; 3] = ["f1", "f2", "f3"];
@@ -24,6 +28,8 @@ const AMOUNTS: [&str; 8] = [
     "mem:40;gpus:{0:300}",
 ];
 
+const QUOTAS: [&str; 6] = ["", "cpus:1", "cpus:3;mem:100", "mem:64", "cpus:0.005", "gpus:1;cpus:9"];
+
 #[derive(Clone, Debug)]
 enum Step {
     AddAgent(usize, usize),
@@ -37,6 +43,9 @@ enum Step {
     Suppress(usize, u8),
     Revive(usize, u8),
     SetWeight(usize, u64),
+    SetQuota(usize, usize, usize),
+    Request(usize, usize),
+    Reserve(usize, usize),
     Charge(usize, usize, usize, usize),
     Recover { which: usize, part: usize, refuse: u64 },
     Allocate,
@@ -57,6 +66,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (framework.clone(), 0..8_u8).prop_map(|(f, roles)| Step::Suppress(f, roles)),
         1 => (framework.clone(), 0..8_u8).prop_map(|(f, roles)| Step::Revive(f, roles)),
         1 => (0..ROLES.len(), 1..5_u64).prop_map(|(role, weight)| Step::SetWeight(role, weight)),
+        1 => (0..ROLES.len(), 0..QUOTAS.len(), 0..QUOTAS.len()).prop_map(|(r, g, l)| Step::SetQuota(r, g, l)),
+        1 => (framework.clone(), 0..QUOTAS.len()).prop_map(|(f, needs)| Step::Request(f, needs)),
+        1 => (any::<usize>(), 0..ROLES.len()).prop_map(|(which, role)| Step::Reserve(which, role)),
         2 => (agent, framework, 0..ROLES.len(), amount.clone()).prop_map(|(a, f, r, n)| Step::Charge(a, f, r, n)),
         5 => (any::<usize>(), 0..2 * AMOUNTS.len(), 0..4_u64)
             .prop_map(|(which, part, refuse)| Step::Recover { which, part, refuse }),
@@ -142,6 +154,18 @@ impl World {
             Step::SetWeight(index, amount) => {
                 allocator.set_weight(role(ROLES[index]), weight(&amount.to_string())).unwrap();
             }
+            Step::SetQuota(index, guarantees, limits) => {
+                let (guarantees, limits) = (quantities(QUOTAS[guarantees]), quantities(QUOTAS[limits]));
+                let empty = guarantees.is_empty() && limits.is_empty();
+                let quota = (!empty).then_some(Quota { guarantees, limits });
+                allocator.set_quota(role(ROLES[index]), quota);
+            }
+            Step::Request(index, needs) => {
+                let needs = quantities(QUOTAS[needs]);
+                let needs = if needs.is_empty() { Vec::new() } else { vec![needs] };
+                allocator.request(&framework(FRAMEWORKS[index]), None, needs);
+            }
+            Step::Reserve(which, role_index) => self.reserve(which, role(ROLES[role_index])),
             Step::Charge(agent_index, framework_index, role_index, amount) => {
                 let held = Allocation {
                     framework: framework(FRAMEWORKS[framework_index]),
@@ -162,6 +186,28 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What one entry of the account has of unreserved CPUs is reserved, if its agent has them.
+    fn reserve(&mut self, which: usize, owner: Role) {
+        if self.ledger.is_empty() {
+            return;
+        }
+        let index = which % self.ledger.len();
+        let held = self.ledger[index].clone();
+        let plain = held.resources.filter(|one| one.name() == "cpus" && one.reserved_for().is_none());
+        let reserved = plain.iter().map(|one| {
+            let reservations = vec![Reservation::fixed(owner.clone())];
+            let metadata = Metadata { reservations, ..Metadata::default() };
+            Resource::with_metadata(one.name(), one.value().clone(), metadata).unwrap()
+        });
+        let reserved = Resources::of(reserved).unwrap();
+        let Allocation { framework, role, agent, resources } = &held;
+        if self.cluster.allocator.convert_held(agent, framework, role, &plain, &reserved).is_ok() {
+            let rest = resources.checked_sub(&plain).unwrap();
+            let Ok(converted) = rest.checked_add(&reserved) else { return };
+            self.ledger[index].resources = converted;
+        }
     }
 
     /// One entry of the account comes back, whole or in part.
@@ -189,6 +235,7 @@ impl World {
     /// By the account kept here, everything given away was really free, and nobody is left who could
     /// have been served.
     fn allocate(&mut self) -> Result<(), TestCaseError> {
+        let before = Standing::of(&self.cluster.allocator);
         let allocations = self.cluster.allocator.allocate(self.cluster.now);
         for allocation in &allocations {
             let mut free = Holdings::of(self.cluster.allocator.agent_total(&allocation.agent).unwrap());
@@ -202,24 +249,74 @@ impl World {
             self.ledger.push(allocation.clone());
         }
         self.told.extend(allocations);
+        let after = Standing::of(&self.cluster.allocator);
+        prop_assert_eq!(after.broken_since(&before), None);
         prop_assert_eq!(passed_over(&self.cluster.allocator), None);
         prop_assert!(!self.cluster.allocator.needs_allocation());
         Ok(())
     }
 }
 
+/// How quotas stand at one moment.
+struct Standing {
+    quotas: BTreeMap<Role, Quota>,
+    consumed: BTreeMap<Role, Quantities>,
+    /// What is owed by guarantees and not free for anyone.
+    short: BTreeMap<String, u128>,
+}
+
+impl Standing {
+    fn of(allocator: &Allocator) -> Self {
+        let quotas = allocator.quotas().clone();
+        let consumed = quotas.keys().map(|role| (role.clone(), allocator.quota_consumed(role))).collect();
+        let short = |(kind, owed): (u32, u128)| {
+            let short = owed.saturating_sub(allocator.agents.available().get(kind));
+            (allocator.kinds.name(kind).to_owned(), short)
+        };
+        let short = allocator.tree.owed_in_all().iter().map(short).collect();
+        Self { quotas, consumed, short }
+    }
+
+    /// INV-5: a round takes no role above its limit, and none that stands above further; and it takes nothing that is
+    /// owed to others: what is short of guarantees is not more than before.
+    fn broken_since(&self, before: &Self) -> Option<String> {
+        for (role, quota) in &self.quotas {
+            for (name, limit) in quota.limits.iter() {
+                let (was, is) = (before.consumed[role].get(name), self.consumed[role].get(name));
+                if is > limit && is > was {
+                    return Some(format!("INV-5: {role} went from {name}:{was} to {is} over its limit {limit}"));
+                }
+            }
+        }
+        for (name, short) in &self.short {
+            let was = before.short.get(name).copied().unwrap_or(0);
+            if *short > was {
+                return Some(format!("INV-5: guarantees were short of {name}:{was}, now of {short}"));
+            }
+        }
+        None
+    }
+}
+
 /// Somebody who waits, something free that they may be offered, and no filter between: by looking at
-/// everything, not only at what changed.
+/// everything, not only at what changed. Where quotas rule, at what has no quota.
 fn passed_over(allocator: &Allocator) -> Option<(FrameworkId, Role, AgentId)> {
-    for (id, agent) in allocator.agents.iter().filter(|(_, agent)| agent.is_active()) {
+    for (id, number, agent) in allocator.agents.iter().filter(|(_, _, agent)| agent.is_active()) {
         for (framework, known) in allocator.frameworks.iter().filter(|(_, known)| known.active) {
             for role in known.facts.roles.difference(&known.facts.suppressed) {
-                let usable: Resources = agent.free().usable_by(role);
-                let facts: &FrameworkFacts = &known.facts;
-                let quantities = usable.quantities();
+                let client = allocator.clients.number(framework, role).unwrap();
+                let asks = allocator.clients.get(client);
+                let mut usable = allocator.shown(agent, client);
+                if !allocator.quotas().is_empty() {
+                    usable = usable.filter(|one| one.reserved_for().is_some());
+                }
+                let parts = parts_of(&allocator.kinds, &usable);
+                let fits = allocator.why_ineligible(framework, role, id).is_none();
                 if !usable.is_empty()
-                    && eligibility::may_be_offered(&allocator.options, agent, &quantities, facts, role)
-                    && !allocator.filters.refuse(framework, role, id, &usable)
+                    && fits
+                    && reaches_one(&parts, &asks.minimum)
+                    && reaches_one(&parts, &asks.needs)
+                    && !allocator.filters.refuse(number, client, &usable)
                 {
                     return Some((framework.clone(), role.clone(), id.clone()));
                 }
@@ -325,10 +422,19 @@ fn in_use() -> Cluster {
     cluster
 }
 
+fn number(cluster: &Cluster, name: &str) -> u32 {
+    cluster.allocator.agents.number(&agent(name)).unwrap()
+}
+
+fn client(cluster: &Cluster) -> u32 {
+    cluster.allocator.clients.number(&framework("f1"), &role("web")).unwrap()
+}
+
 #[test]
 fn resources_out_of_nothing_are_caught() {
     let mut cluster = in_use();
-    cluster.allocator.agents.get_mut(&agent("a1")).unwrap().forge_free(resources("cpus:2.001"));
+    let a1 = number(&cluster, "a1");
+    cluster.allocator.agents.forge_free(a1, resources("cpus:2.001"));
     let caught = cluster.allocator.check_agent(&agent("a1"));
     assert!(matches!(caught, Err(Violation::Conservation { .. })), "{caught:?}");
     assert_eq!(cluster.allocator.check_invariants(), caught);
@@ -337,7 +443,8 @@ fn resources_out_of_nothing_are_caught() {
 #[test]
 fn a_lost_return_is_caught() {
     let mut cluster = in_use();
-    cluster.allocator.agents.get_mut(&agent("a1")).unwrap().forge_free(resources("cpus:1"));
+    let a1 = number(&cluster, "a1");
+    cluster.allocator.agents.forge_free(a1, resources("cpus:1"));
     assert!(matches!(cluster.allocator.check_agent(&agent("a1")), Err(Violation::Conservation { .. })));
 }
 
@@ -345,38 +452,63 @@ fn a_lost_return_is_caught() {
 fn something_free_while_in_debt_is_caught() {
     let mut cluster = in_use();
     cluster.charge("f1 web a1 cpus:3");
-    cluster.allocator.agents.get_mut(&agent("a1")).unwrap().forge_free_and_debt(&resources("cpus:0.5"));
+    let a1 = number(&cluster, "a1");
+    cluster.allocator.agents.forge_free_and_debt(a1, &resources("cpus:0.5"));
     let caught = cluster.allocator.check_agent(&agent("a1"));
     assert!(matches!(caught, Err(Violation::FreeInDebt { .. })), "{caught:?}");
 }
 
 #[test]
-fn a_holder_that_is_forgotten_is_caught() {
+fn a_holder_that_holds_nothing_is_caught() {
     let mut cluster = in_use();
-    cluster.allocator.agents.get_mut(&agent("a1")).unwrap().forge_no_holders();
+    let (a1, nobody) = (number(&cluster, "a1"), client(&cluster) + 1);
+    cluster.allocator.agents.forge_holder(a1, nobody);
     assert!(matches!(cluster.allocator.check_agent(&agent("a1")), Err(Violation::Holders { .. })));
+}
+
+#[test]
+fn a_total_that_is_not_the_sum_of_the_agents_is_caught() {
+    let mut cluster = in_use();
+    cluster.allocator.agents.forge_total();
+    assert_eq!(cluster.allocator.check_invariants(), Err(Violation::ClusterTotal));
 }
 
 #[test]
 fn a_share_that_does_not_follow_from_the_books_is_caught() {
     let mut cluster = in_use();
-    let (more, nothing) = (quantities("cpus:1"), quantities(""));
-    cluster.allocator.roles.roles_mut().account(
-        &role("web"),
-        &nothing,
-        &more,
-        cluster.allocator.agents.totals(),
-    );
+    let entry = cluster.allocator.clients.get(client(&cluster)).entry;
+    let Allocator { tree, agents, .. } = &mut cluster.allocator;
+    tree.account(entry, &[(0, 1)], &[], agents.totals());
     let caught = cluster.allocator.check_invariants();
-    assert_eq!(caught, Err(Violation::Allocated { role: role("web"), framework: None }));
+    assert_eq!(caught, Err(Violation::Allocated { role: role("web"), framework: Some(framework("f1")) }));
+}
+
+#[test]
+fn consumption_that_does_not_follow_from_the_books_is_caught() {
+    let mut cluster = in_use();
+    let client = client(&cluster);
+    cluster.allocator.account_limited(client, &[(0, 1)], &[]);
+    assert_eq!(cluster.allocator.check_invariants(), Err(Violation::Consumed { role: role("web") }));
+}
+
+#[test]
+fn a_line_out_of_order_is_caught() {
+    let mut cluster = in_use();
+    for name in ["f2", "f3"] {
+        cluster = cluster.framework(name, "web");
+    }
+    cluster.allocate();
+    let web = cluster.allocator.tree.find_role(&role("web")).unwrap();
+    let leaf = cluster.allocator.tree.find_leaf(web).unwrap();
+    cluster.allocator.tree.forge_order(leaf);
+    assert!(matches!(cluster.allocator.check_invariants(), Err(Violation::Order { .. })));
 }
 
 #[test]
 fn someone_in_line_who_wants_nothing_is_caught() {
     let mut cluster = in_use();
-    let Allocator { roles, agents, .. } = &mut cluster.allocator;
-    roles.set_interest(&role("web"), &framework("f9"), crate::role_tree::Interest::InLine, agents.totals());
-    let (role, framework) = (role("web"), framework("f9"));
+    cluster.allocator.frameworks.suppress(&framework("f1"), &roles("web"));
+    let (role, framework) = (role("web"), framework("f1"));
     assert_eq!(cluster.allocator.check_invariants(), Err(Violation::Line { role, framework }));
 }
 
@@ -384,7 +516,16 @@ fn someone_in_line_who_wants_nothing_is_caught() {
 fn a_filter_without_ground_is_caught() {
     let mut cluster = in_use();
     cluster.allocator.frameworks.remove(&framework("f1"));
-    cluster.allocator.roles = crate::role_tree::RoleTree::default();
+    let caught = cluster.allocator.check_filters();
+    assert!(matches!(caught, Err(Violation::Filter { .. })), "{caught:?}");
+}
+
+#[test]
+fn a_refusal_that_is_remembered_without_a_filter_is_caught() {
+    let mut cluster = in_use();
+    let (a1, client) = (number(&cluster, "a1"), client(&cluster));
+    cluster.allocator.filters.remove_client(client);
+    assert!(cluster.allocator.agents.get(a1).unwrap().refused_by.get(client));
     let caught = cluster.allocator.check_filters();
     assert!(matches!(caught, Err(Violation::Filter { .. })), "{caught:?}");
 }
@@ -399,7 +540,25 @@ fn a_filter_that_would_never_end_is_caught() {
 #[test]
 fn an_agent_left_off_the_list_is_caught() {
     let mut cluster = in_use();
-    cluster.allocator.agents.get_mut(&agent("a2")).unwrap().forge_other_activity();
-    cluster.allocator.agents.get_mut(&agent("a1")).unwrap().forge_other_activity();
+    let a1 = number(&cluster, "a1");
+    cluster.allocator.agents.forge_list(a1);
     assert_eq!(cluster.allocator.check_invariants(), Err(Violation::FreeList { agent: agent("a1") }));
+}
+
+#[test]
+fn a_role_over_its_limit_and_a_guarantee_given_away_are_caught() {
+    let mut cluster = cluster().agent("a1", "cpus:4").framework("f1", "web");
+    let guarantee = Quota { guarantees: quantities("cpus:3"), limits: Quantities::default() };
+    let limit = Quota { guarantees: Quantities::default(), limits: quantities("cpus:1") };
+    cluster.allocator.set_quota(role("ops"), Some(guarantee));
+    cluster.allocator.set_quota(role("web"), Some(limit));
+    let before = Standing::of(&cluster.allocator);
+    cluster.charge("f1 web a1 cpus:1");
+    assert_eq!(Standing::of(&cluster.allocator).broken_since(&before), None);
+    cluster.charge("f1 web a1 cpus:1");
+    let broken = Standing::of(&cluster.allocator).broken_since(&before).unwrap();
+    assert!(broken.contains("over its limit"), "{broken}");
+    cluster.allocator.set_quota(role("web"), None);
+    let broken = Standing::of(&cluster.allocator).broken_since(&before).unwrap();
+    assert!(broken.contains("guarantees were short"), "{broken}");
 }

@@ -4,6 +4,10 @@
 //! below, used or not, and all that is offered to them or in use by them beyond, unless it can be taken back.
 //! Only amounts count, devices in thousandths of one.
 //!
+//! What a role is sure of is owed to it until it consumes as much; what is owed to roles below one counts for it too,
+//! if that is more than its own. Whoever is owed something comes first; to everybody else only so much is given that
+//! what is free in the cluster still covers all that is owed (headroom).
+//!
 //! Invariants
 //! - No round takes a role, or a role above it, over its limit (INV-7). One that stands above, since its limit was
 //!   lowered by force or agents came back with tasks, gets nothing unreserved until it is below again.
@@ -15,12 +19,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use lonja_model::Role;
 use lonja_model::quota::Quota;
-use lonja_model::resources::{Quantities, Resource, Scalar, Value};
-use lonja_model::{Resources, Role};
+use lonja_model::resources::{Quantities, Resource, Scalar};
 
 use crate::Allocator;
-use crate::agents::Agents;
+use crate::amounts::{Kind, Kinds, Parts, Sums};
+use crate::ids::{Bits, index};
+use crate::role_tree::{Entry, Name, ROOT, RoleTree};
 
 /// Why quotas cannot be set. Those that may not be forced are told before those that may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,13 +111,237 @@ impl std::error::Error for QuotaRefusal {}
 /// The quotas that are set.
 pub(crate) type Quotas = BTreeMap<Role, Quota>;
 
+/// What counts for the quota of one role, its own or that of a role above.
+#[derive(Debug, Default)]
+pub(crate) struct RoleBooks {
+    /// Reservations for it and below it, used or not, and what those below hold beyond that is not revocable.
+    pub(crate) consumed: Sums,
+    guarantees: Sums,
+    /// `None` for a kind: no limit.
+    limits: Vec<Option<u128>>,
+    /// What is still owed to it: to itself, or to those below it if that is more.
+    need: Sums,
+    /// What is still owed to those next below it, together.
+    below: Sums,
+    /// Has it a limit that leaves less than any offer must hold?
+    exhausted: bool,
+    /// Is something owed to it for which those below do not speak?
+    needy: bool,
+}
+
+impl RoleBooks {
+    /// Is there nothing to remember?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.consumed.is_empty() && !self.has_quota()
+    }
+
+    fn has_quota(&self) -> bool {
+        !self.guarantees.is_empty() || self.limits.iter().any(Option::is_some)
+    }
+
+    /// What it may still consume of `kind`; `None`: as much as there is.
+    pub(crate) fn room(&self, kind: Kind) -> Option<u128> {
+        let limit = self.limits.get(index(kind)).copied().flatten()?;
+        Some(limit.saturating_sub(self.consumed.get(kind)))
+    }
+
+    pub(crate) fn limit(&self, kind: Kind) -> Option<u128> {
+        self.limits.get(index(kind)).copied().flatten()
+    }
+
+    pub(crate) fn owed(&self) -> &Sums {
+        &self.need
+    }
+
+    /// How much of what is owed would be paid by `kind` given to it and to nobody below it.
+    fn own_need(&self, kind: Kind) -> u128 {
+        self.need.get(kind).saturating_sub(self.below.get(kind))
+    }
+}
+
+/// Which clients quotas keep from what is free, kept up to date with consumption.
+#[derive(Debug, Default)]
+pub(crate) struct QuotaMarks {
+    /// Nothing unreserved can be offered to them: some limit above them is used up.
+    pub(crate) exhausted: Bits,
+    /// Something is owed to them.
+    pub(crate) needy: Bits,
+}
+
+impl RoleTree {
+    /// Sets what a role is sure of and what it may have at most.
+    pub(crate) fn set_books(
+        &mut self,
+        role: Entry,
+        quota: Option<&Quota>,
+        kinds: &mut Kinds,
+        marks: &mut QuotaMarks,
+        minimum: &[Parts],
+    ) {
+        let books = &mut self.place_mut(role).books;
+        books.guarantees = Sums::default();
+        books.limits.clear();
+        if let Some(quota) = quota {
+            books.guarantees.add(&kinds.parts_of(&quota.guarantees));
+            for (name, limit) in quota.limits.iter() {
+                let at = index(kinds.intern(name));
+                if books.limits.len() <= at {
+                    books.limits.resize(at + 1, None);
+                }
+                books.limits[at] = Some(u128::from(limit.thousandths()));
+            }
+        }
+        for kind in 0..Kind::try_from(kinds.len()).unwrap_or(Kind::MAX) {
+            self.pass_up(role, kind);
+        }
+        self.mark(role, marks, minimum);
+    }
+
+    /// What counts against the quotas of `role` and those above it changes.
+    pub(crate) fn consume(
+        &mut self,
+        role: Entry,
+        more: &[(Kind, u64)],
+        less: &[(Kind, u64)],
+        has_quotas: bool,
+        marks: &mut QuotaMarks,
+        minimum: &[Parts],
+    ) {
+        let mut entry = role;
+        while entry != ROOT {
+            let books = &mut self.place_mut(entry).books;
+            books.consumed.add(more);
+            books.consumed.subtract(less);
+            entry = self.above(entry);
+        }
+        if !has_quotas {
+            return;
+        }
+        for (kind, _) in more.iter().chain(less) {
+            self.pass_up(role, *kind);
+        }
+        let mut entry = role;
+        while entry != ROOT {
+            self.mark(entry, marks, minimum);
+            entry = self.above(entry);
+        }
+    }
+
+    /// Brings what is owed of `kind` up to date from `role` to the top.
+    fn pass_up(&mut self, role: Entry, kind: Kind) {
+        let mut entry = role;
+        loop {
+            let books = &mut self.place_mut(entry).books;
+            let before = books.need.get(kind);
+            let own = books.guarantees.get(kind).saturating_sub(books.consumed.get(kind));
+            let need = own.max(books.below.get(kind));
+            books.need.set(kind, need);
+            if entry == ROOT {
+                return;
+            }
+            entry = self.above(entry);
+            let below = &mut self.place_mut(entry).books.below;
+            below.set(kind, below.get(kind) + need - before);
+        }
+    }
+
+    /// Marks the clients below `role` anew if something has turned.
+    fn mark(&mut self, role: Entry, marks: &mut QuotaMarks, minimum: &[Parts]) {
+        let books = &self.place(role).books;
+        let cannot = |least: &Parts| {
+            least.iter().any(|(kind, amount)| books.room(*kind).is_some_and(|room| room < u128::from(*amount)))
+        };
+        let limited = books.limits.iter().any(Option::is_some);
+        let exhausted =
+            limited && !minimum.is_empty() && minimum.iter().all(cannot);
+        let needy = books.need.iter().any(|(kind, _)| books.own_need(kind) > 0);
+        if (exhausted, needy) == (books.exhausted, books.needy) {
+            return;
+        }
+        let books = &mut self.place_mut(role).books;
+        (books.exhausted, books.needy) = (exhausted, needy);
+        let (mut exhausted_above, mut needy_above) = (false, false);
+        let mut entry = self.above(role);
+        while entry != ROOT {
+            let books = &self.place(entry).books;
+            exhausted_above |= books.exhausted;
+            needy_above |= books.needy;
+            entry = self.above(entry);
+        }
+        self.mark_below(role, exhausted_above, needy_above, marks);
+    }
+
+    fn mark_below(&self, entry: Entry, exhausted: bool, needy: bool, marks: &mut QuotaMarks) {
+        let place = self.place(entry);
+        if matches!(place.name, Name::Client(_)) {
+            marks.exhausted.set(place.client, exhausted);
+            marks.needy.set(place.client, needy);
+            return;
+        }
+        let (exhausted, needy) = (exhausted || place.books.exhausted, needy || place.books.needy);
+        self.below(entry).iter().for_each(|below| self.mark_below(*below, exhausted, needy, marks));
+    }
+
+    /// Marks one client as those above it have it.
+    pub(crate) fn mark_client(&self, client: Entry, marks: &mut QuotaMarks) {
+        let (mut exhausted, mut needy) = (false, false);
+        let mut entry = self.above(client);
+        while entry != ROOT {
+            let books = &self.place(entry).books;
+            exhausted |= books.exhausted;
+            needy |= books.needy;
+            entry = self.above(entry);
+        }
+        let number = self.place(client).client;
+        marks.exhausted.set(number, exhausted);
+        marks.needy.set(number, needy);
+    }
+
+    /// How much of `kind` a client may be given: within every limit above it, and so that what is `spare` of it in the
+    /// cluster still covers all that is owed to others. What is owed to the client itself comes on top.
+    ///
+    /// A guarantee counts up to its role and no further: each role above it may be owed more than those below it
+    /// together, and that too may be paid by the client.
+    pub(crate) fn allowance(&self, client: Entry, kind: Kind, spare: u128) -> u128 {
+        let (mut room, mut owed) = (u128::MAX, 0_u128);
+        let mut entry = self.above(client);
+        while entry != ROOT {
+            let books = &self.place(entry).books;
+            room = room.min(books.room(kind).unwrap_or(u128::MAX));
+            owed += books.own_need(kind);
+            entry = self.above(entry);
+        }
+        room.min(owed.saturating_add(spare))
+    }
+
+    /// What is owed to a client and to the roles above it, of `kind`.
+    pub(crate) fn owed_to(&self, client: Entry, kind: Kind) -> u128 {
+        let mut owed = 0;
+        let mut entry = self.above(client);
+        while entry != ROOT {
+            owed += self.place(entry).books.own_need(kind);
+            entry = self.above(entry);
+        }
+        owed
+    }
+
+    /// What is owed to all together.
+    pub(crate) fn owed_in_all(&self) -> &Sums {
+        &self.place(ROOT).books.need
+    }
+}
+
 impl Allocator {
     /// Sets the quota of a role, unchecked; `None`: it has none. Nothing is taken back.
     pub fn set_quota(&mut self, role: Role, quota: Option<Quota>) {
+        let entry = self.tree.role(&role);
+        let marks = &mut self.marks;
+        self.tree.set_books(entry, quota.as_ref(), &mut self.kinds, marks, &self.minimum);
         match quota {
             Some(quota) => self.quotas.insert(role, quota),
             None => self.quotas.remove(&role),
         };
+        self.tree.prune(entry);
         self.agents.all_are_dirty();
     }
 
@@ -150,70 +380,22 @@ impl Allocator {
         Ok(())
     }
 
-    /// What counts against the role's quota. O(what is held).
+    /// What counts against the role's quota. O(depth of the role).
     pub fn quota_consumed(&self, role: &Role) -> Quantities {
-        consumed(&self.agents, role)
+        let Some(entry) = self.tree.find_role(role) else { return Quantities::default() };
+        self.kinds.quantities(&self.tree.place(entry).books.consumed)
+    }
+
+    /// What is still owed to the role: its guarantee, or those of roles below it, as far as they are not consumed.
+    pub fn quota_owed(&self, role: &Role) -> Quantities {
+        let Some(entry) = self.tree.find_role(role) else { return Quantities::default() };
+        self.kinds.quantities(self.tree.place(entry).books.owed())
     }
 }
 
-fn consumed(agents: &Agents, role: &Role) -> Quantities {
-    let within = |other: &Role| other == role || other.is_below(role);
-    let mut consumed = Quantities::default();
-    for (_, agent) in agents.iter() {
-        let reserved = agent.total().filter(|resource| resource.reserved_for().is_some_and(within));
-        consumed.add(&reserved.quantities());
-        for (_, held) in agent.holders().filter(|((_, holder), _)| within(holder)) {
-            held.layers().for_each(|layer| consumed.add(&layer.filter(is_limited).quantities()));
-        }
-    }
-    consumed
-}
-
-/// What of `resources` the role may have under its limit and those above it.
-pub(crate) fn within_limits(
-    quotas: &Quotas,
-    agents: &Agents,
-    role: &Role,
-    resources: Resources,
-) -> Resources {
-    let mut left: BTreeMap<String, Scalar> = BTreeMap::new();
-    for (owner, quota) in quotas.iter().filter(|(owner, _)| *owner == role || role.is_below(owner)) {
-        if quota.limits.is_empty() {
-            continue;
-        }
-        let consumed = consumed(agents, owner);
-        for (name, limit) in quota.limits.iter() {
-            let room = limit.saturating_sub(consumed.get(name));
-            left.entry(name.to_owned()).and_modify(|least| *least = room.min(*least)).or_insert(room);
-        }
-    }
-    if left.is_empty() {
-        return resources;
-    }
-    let shrunk = resources.iter().filter_map(|resource| shrink(resource, &mut left));
-    Resources::of(shrunk).expect("parts of what can be held can be held")
-}
-
-fn is_limited(resource: &Resource) -> bool {
+/// Does a resource count against limits and guarantees when it is held?
+pub(crate) fn is_limited(resource: &Resource) -> bool {
     resource.reserved_for().is_none() && !resource.metadata().revocable
-}
-
-/// As much of a resource as there is room for; what limits do not concern passes whole.
-fn shrink(resource: &Resource, left: &mut BTreeMap<String, Scalar>) -> Option<Resource> {
-    let room = left.get_mut(resource.name()).filter(|_| is_limited(resource));
-    let Some(room) = room else { return Some(resource.clone()) };
-    match resource.value() {
-        Value::Scalar(amount) => {
-            let amount = (*amount).min(*room);
-            *room = room.saturating_sub(amount);
-            let metadata = resource.metadata().clone();
-            Resource::with_metadata(resource.name(), Value::Scalar(amount), metadata)
-                .ok()
-                .filter(|_| amount > Scalar::ZERO)
-        }
-        Value::Devices(_) => (*room > Scalar::ZERO).then(|| resource.clone()),
-        Value::Ranges(_) | Value::Set(_) => Some(resource.clone()),
-    }
 }
 
 /// A guarantee within its limit, and what is guaranteed below a role within the role's.

@@ -1,96 +1,346 @@
 //! One allocation over what changed.
 //!
-//! Each agent to be looked at, by id: the first role in the order of weighted shares, and in it the first
-//! framework in the order of shares, that may be offered what is free takes all that its role may use.
-//! What is left, reserved for others, goes on to the next. Orders are brought up to date after each.
+//! The agents to be looked at, in the order in which they came, are gone through once. Of each, again and again, the
+//! first client in line that may be offered something of it is given that: to whom something is owed by a guarantee
+//! comes first, and among these, as among the others, whose share is the smallest ([`crate::role_tree`]). How much one
+//! is given at once is told by [`crate::slices`]; what is left goes on to the next. Orders are brought up to date
+//! after each step.
 //!
-//! Coarse on purpose: a framework sees whole agents, and with more frameworks than agents some wait until
-//! others decline. Finer slices, and guarantees before fair shares, come with the complete allocator.
+//! Clients that cannot be given anything are not looked at one by one: those hidden from the agent, those that have
+//! refused what is free there, and those whose quota is used up are single bits, 64 to a word.
+//!
+//! Where this differs from Mesos: returned resources do not wait for an interval; roles are not sorted anew for each
+//! agent; the first framework is not handed the whole agent while others wait; guarantees are looked after on each
+//! agent before fair shares, in one pass, with the headroom of the whole cluster kept exactly at each step.
 //!
 //! Invariants
 //! - Reserved resources go only to the role they are reserved for and to roles below it (INV-8).
 //! - After a round, no agent that was looked at has anything free that someone in line may be offered.
 
-use std::borrow::Cow;
-
-use lonja_model::resources::Quantities;
-use lonja_model::{AgentId, FrameworkId, Resources, Role};
+use lonja_model::resources::{Resource, Value};
+use lonja_model::{Resources, Timestamp};
 
 use crate::agents::Agent;
-use crate::eligibility::Sight;
-use crate::frameworks::FrameworkFacts;
-use crate::quotas::within_limits;
-use crate::{Allocation, Allocator, eligibility};
+use crate::amounts::{Kind, Kinds, Parts, part};
+use crate::clients::Client;
+use crate::ids::Bits;
+use crate::quotas::is_limited;
+use crate::role_tree::Entry;
+use crate::{Allocation, Allocator, slices};
+
+/// Fewer open clients than this are compared with one another; of more the first is looked for in the tree.
+const FEW: u32 = 48;
+
+/// What holds for one round.
+struct Round {
+    slices: u32,
+    /// Has any role a quota?
+    quotas: bool,
+    /// Room for the words of each agent, so that none is made for each.
+    open: Bits,
+}
+
+/// What a client would be given of an agent.
+enum Offer {
+    /// All that is free.
+    Everything,
+    Part(Resources),
+}
 
 impl Allocator {
-    pub(crate) fn run_round(&mut self) -> Vec<Allocation> {
+    pub(crate) fn run_round(&mut self, _now: Timestamp) -> Vec<Allocation> {
+        self.tree.refresh(self.agents.totals());
+        let dirty = self.agents.take_dirty();
+        let in_line = self.clients.in_line.count();
         let mut allocations = Vec::new();
-        self.roles.refresh(self.agents.totals());
-        for agent in self.agents.take_dirty() {
-            while let Some(allocation) = self.next_allocation(&agent) {
-                self.commit(&allocation);
-                allocations.push(allocation);
-            }
+        if in_line == 0 {
+            return allocations;
         }
+        let slices = slices::number(in_line, dirty.count(), self.options.most_slices);
+        let mut round = Round { slices, quotas: !self.quotas.is_empty(), open: Bits::default() };
+        for agent in dirty.iter() {
+            self.fill(&mut round, agent, &mut allocations);
+        }
+        self.bound_by_quota |= round.quotas;
         allocations
     }
 
-    /// Who comes next for what is free on the agent, and what it gets.
-    fn next_allocation(&mut self, id: &AgentId) -> Option<Allocation> {
-        let agent = self.agents.get(id).filter(|agent| agent.is_active() && !agent.free().is_empty())?;
-        let (quotas, agents) = (&self.quotas, &self.agents);
-        let everything = Usable::new(agent.free().clone());
-        let nothing_reserved = agent.free().iter().all(|resource| resource.reserved_for().is_none());
-        let usable_by = |role: &Role| {
-            let usable = if !quotas.is_empty() {
-                let usable = agent.free().usable_by(role);
-                Cow::Owned(Usable::new(within_limits(quotas, agents, role, usable)))
-            } else if nothing_reserved {
-                Cow::Borrowed(&everything)
-            } else {
-                Cow::Owned(Usable::new(agent.free().usable_by(role)))
+    /// Gives away what is free on one agent.
+    fn fill(&mut self, round: &mut Round, agent: u32, allocations: &mut Vec<Allocation>) {
+        let first = allocations.len();
+        let mut given: Vec<u32> = Vec::new();
+        while let Some((client, offer)) = self.next(round, agent, &given) {
+            let (resources, parts) = match offer {
+                Offer::Everything => self.agents.give_all(agent, client),
+                Offer::Part(resources) => {
+                    let change = self.agents.charge(agent, client, &resources, &mut self.kinds);
+                    let change = change.expect("it was looked at just now");
+                    self.account_limited(client, &change.limited_more, &change.limited_less);
+                    let entry = self.clients.get(client).entry;
+                    self.tree.account(entry, &change.more, &change.less, self.agents.totals());
+                    (resources, Parts::new())
+                }
             };
-            (!usable.resources.is_empty()).then_some(usable)
+            let entry = self.clients.get(client).entry;
+            self.tree.serve(entry, &parts, self.agents.totals());
+            if !parts.is_empty() {
+                self.account_limited(client, &parts, &[]);
+            }
+            if given.is_empty() {
+                // Somebody was offered it: those who had given it back may come again.
+                if let Some(known) = self.agents.get_mut(agent) {
+                    known.passed.clear();
+                }
+            }
+            let (framework, role) = self.clients.name(client).clone();
+            let so_far = given.iter().position(|other| *other == client);
+            match so_far {
+                Some(at) => {
+                    let held = &mut allocations[first + at].resources;
+                    *held = held.checked_add(&resources).expect("parts of what was free can be held together");
+                }
+                None => {
+                    given.push(client);
+                    let agent = self.agents.id(agent).clone();
+                    allocations.push(Allocation { framework, role, agent, resources });
+                }
+            }
+        }
+    }
+
+    /// Who comes next for what is free on the agent, and what it is given.
+    fn next(&mut self, round: &mut Round, agent: u32, given: &[u32]) -> Option<(u32, Offer)> {
+        let known = self.agents.get(agent).filter(|known| known.is_active() && !known.free().is_empty())?;
+        self.open_clients(round, known);
+        if round.open.is_empty() {
+            return None;
+        }
+        let mut turned_down: Vec<u32> = Vec::new();
+        let passed = !known.passed.is_empty();
+        let owed = round.quotas && !self.marks.needy.is_empty();
+        // Those to whom something is owed come first; those passed over come last.
+        let stages = [(true, false), (false, false), (true, true), (false, true)];
+        let mut found = None;
+        for (only_needy, only_passed) in stages {
+            if (only_needy && !owed) || (only_passed && !passed) {
+                continue;
+            }
+            let mut takes = |client: u32| {
+                let is_passed = passed && known.passed.contains(&client);
+                if is_passed != only_passed || (only_needy && !self.is_owed_any_of(client, known)) {
+                    return None;
+                }
+                let offer = self.offer(round, agent, known, client, given);
+                if offer.is_none() {
+                    turned_down.push(client);
+                }
+                offer.map(|offer| (client, offer))
+            };
+            found = self.first_open(&round.open, &mut takes);
+            if found.is_some() {
+                break;
+            }
+        }
+        self.remember_refusals(agent, &turned_down);
+        found
+    }
+
+    /// The clients that may be worth looking at for this agent.
+    fn open_clients(&self, round: &mut Round, known: &Agent) {
+        let words = self.clients.in_line.words();
+        // What is reserved has no limit, so that a used-up quota says nothing about an agent that has some.
+        let quotas = round.quotas && known.is_plain();
+        let cannot_spare = quotas && self.spares_too_little();
+        round.open.fill(words, |at| {
+            let mut open = self.clients.in_line.word(at);
+            open &= !known.hidden_from.word(at) & !known.refused_by.word(at);
+            if quotas {
+                open &= !self.marks.exhausted.word(at) | self.clients.particular.word(at);
+            }
+            if cannot_spare {
+                open &= self.marks.needy.word(at) | self.clients.particular.word(at);
+            }
+            open
+        });
+    }
+
+    /// Is what guarantees leave over less than any offer must hold?
+    fn spares_too_little(&self) -> bool {
+        let owed = self.tree.owed_in_all();
+        !owed.is_empty()
+            && !self.minimum.is_empty()
+            && self.minimum.iter().all(|least| {
+                least.iter().any(|(kind, amount)| self.spare(*kind) < u128::from(*amount))
+            })
+    }
+
+    /// What is free in the cluster beyond what is owed by guarantees.
+    pub(crate) fn spare(&self, kind: Kind) -> u128 {
+        self.agents.available().get(kind).saturating_sub(self.tree.owed_in_all().get(kind))
+    }
+
+    fn is_owed_any_of(&self, client: u32, known: &Agent) -> bool {
+        let entry = self.clients.get(client).entry;
+        self.marks.needy.get(client) && known.open().iter().any(|(kind, _)| self.tree.owed_to(entry, *kind) > 0)
+    }
+
+    /// The first of the open clients, in order, of which `takes` makes something.
+    fn first_open<T>(&self, open: &Bits, takes: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
+        if open.count() >= FEW {
+            return self.tree.first(&mut |client| if open.get(client) { takes(client) } else { None });
+        }
+        let mut clients: Vec<(Entry, u32)> =
+            open.iter().map(|client| (self.clients.get(client).entry, client)).collect();
+        while !clients.is_empty() {
+            let mut first = 0;
+            for at in 1..clients.len() {
+                if self.tree.is_before(clients[at].0, clients[first].0) {
+                    first = at;
+                }
+            }
+            let (_, client) = clients.swap_remove(first);
+            if let Some(found) = takes(client) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Of those that did not take it, who has a filter will refuse it until the filter ends or more is free.
+    fn remember_refusals(&mut self, agent: u32, turned_down: &[u32]) {
+        for client in turned_down.iter().filter(|client| self.filters.has_any(agent, **client)) {
+            let Some(known) = self.agents.get(agent) else { return };
+            let everything = self.shown(known, *client);
+            if self.filters.refuse(agent, *client, &everything)
+                && let Some(known) = self.agents.get_mut(agent)
+            {
+                known.refused_by.set(*client, true);
+            }
+        }
+    }
+
+    /// What of an agent's free resources a client may see: what is anyone's, or its role's, and of a kind that it
+    /// understands; of a shared volume one copy.
+    pub(crate) fn shown(&self, known: &Agent, client: u32) -> Resources {
+        let (_, role) = self.clients.name(client);
+        let sight = self.clients.get(client).sight;
+        let usable = known.free().iter().filter(|resource| sight.sees(resource));
+        let usable = usable.filter(|resource| {
+            resource.reserved_for().is_none_or(|owner| owner == role || role.is_below(owner))
+        });
+        Resources::of(usable.map(|resource| resource.with_copies(1))).expect("parts of what is free")
+    }
+
+    /// What the client would be given now; `None`: nothing that it may be offered.
+    fn offer(&self, round: &Round, agent: u32, known: &Agent, client: u32, given: &[u32]) -> Option<Offer> {
+        let asks = self.clients.get(client);
+        if known.is_plain() && round.slices == 1 && !round.quotas {
+            let enough = reaches_one(known.open(), &asks.minimum) && reaches_one(known.open(), &asks.needs);
+            let refused = || self.filters.refuse(agent, client, known.free());
+            return (enough && !refused()).then_some(Offer::Everything);
+        }
+        let mut usable = self.shown(known, client);
+        if given.contains(&client) {
+            // Of a shared volume one copy is in its offer already.
+            usable = usable.filter(|resource| !resource.metadata().shared);
+        }
+        if round.quotas {
+            usable = self.within_quota(&usable, asks.entry);
+        }
+        // What only adds to an offer that is large enough already may be small.
+        let adds = given.contains(&client);
+        let mut pieces = round.slices.div_ceil(asks.appetite.max(1));
+        loop {
+            let slice = self.slice(pieces, known, asks, &usable);
+            let parts = parts_of(&self.kinds, &slice);
+            let enough = adds || (reaches_one(&parts, &asks.minimum) && reaches_one(&parts, &asks.needs));
+            if !slice.is_empty() && enough && !self.filters.refuse(agent, client, &slice) {
+                return Some(Offer::Part(slice));
+            }
+            // Of a slice that is too small for it, or that it has refused, it may have the double, up to all.
+            if pieces <= 1 {
+                return None;
+            }
+            pieces /= 2;
+        }
+    }
+
+    /// One of so many pieces of the agent for the client, or all that it may use where that leaves no offer's worth
+    /// behind.
+    fn slice(&self, pieces: u32, known: &Agent, asks: &Client, usable: &Resources) -> Resources {
+        if pieces <= 1 {
+            return usable.clone();
+        }
+        let there = parts_of(&self.kinds, usable);
+        let need = asks.needs.iter().find(|need| reaches(&there, need));
+        let amount = |kind: Kind| {
+            let even = part(known.size(), kind).div_ceil(u64::from(pieces));
+            even.max(need.map_or(0, |need| part(need, kind)))
         };
-        let takes = |role: &Role, framework: &FrameworkId, usable: &Cow<'_, Usable>| {
-            let Some(known) = self.frameworks.get(framework) else { return false };
-            let seen = seen_by(&known.facts, usable);
-            !seen.resources.is_empty()
-                && eligibility::may_be_offered(&self.options, agent, &seen.quantities, &known.facts, role)
-                && !self.filters.refuse(framework, role, id, &seen.resources)
+        let slice = slices::cut(usable, pieces, |name| self.kinds.find(name).map_or(u64::MAX, amount));
+        let rest: Parts = there
+            .iter()
+            .map(|(kind, amount)| (*kind, amount - part(&parts_of(&self.kinds, &slice), *kind).min(*amount)))
+            .collect();
+        if reaches_one(&rest, &self.minimum) { slice } else { usable.clone() }
+    }
+
+    /// What of `usable` the client may have under quotas.
+    fn within_quota(&self, usable: &Resources, entry: Entry) -> Resources {
+        let shrink = |resource: &Resource| {
+            if !is_limited(resource) {
+                return Some(resource.clone());
+            }
+            let Some(kind) = self.kinds.find(resource.name()) else { return Some(resource.clone()) };
+            let allowed = self.tree.allowance(entry, kind, self.spare(kind));
+            match resource.value() {
+                Value::Scalar(held) => {
+                    let allowed = u64::try_from(allowed).unwrap_or(u64::MAX).min(held.thousandths());
+                    let value = Value::Scalar(lonja_model::resources::Scalar::from_thousandths(allowed)?);
+                    let part = Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
+                    (allowed > 0).then_some(part)
+                }
+                // Devices are not cut by a quota: all of them, or as many from the first as it allows.
+                Value::Devices(devices) => {
+                    let mut left = allowed;
+                    let some = devices.iter().take_while(|(_, part)| {
+                        let fits = u128::from(*part) <= left;
+                        left = left.saturating_sub(u128::from(*part));
+                        fits
+                    });
+                    let some = some.map(|(device, part)| (device.clone(), part));
+                    let value = Value::Devices(lonja_model::resources::Devices::new(some)?);
+                    let part = Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
+                    (!part.is_empty()).then_some(part)
+                }
+                Value::Ranges(_) | Value::Set(_) => Some(resource.clone()),
+            }
         };
-        let first = self.roles.first_in_line(self.agents.totals(), usable_by, takes);
-        let (role, framework, usable) = first?;
-        let seen = seen_by(&self.frameworks.get(&framework)?.facts, &usable).into_owned();
-        Some(Allocation { framework, role, agent: id.clone(), resources: seen.resources })
-    }
-
-    fn commit(&mut self, allocation: &Allocation) {
-        let Allocation { framework, role, agent, resources } = allocation;
-        let free = self.agents.get(agent).map(Agent::free);
-        assert!(free.is_some_and(|free| free.contains(resources)), "only what is free is given away (INV-1)");
-        self.charge(agent, framework, role, resources).expect("the agent was looked at just now");
-        self.roles.count_served(role, framework, self.agents.totals());
+        Resources::of(usable.iter().filter_map(shrink)).expect("parts of what can be held can be held")
     }
 }
 
-/// What of `usable` the framework understands.
-fn seen_by<'a>(facts: &FrameworkFacts, usable: &'a Usable) -> Cow<'a, Usable> {
-    match Sight::of(&facts.capabilities).shape(&usable.resources) {
-        Cow::Borrowed(_) => Cow::Borrowed(usable),
-        Cow::Owned(seen) => Cow::Owned(Usable::new(seen)),
+/// The amounts of resources, of names that are known; all names of agents are.
+pub(crate) fn parts_of(kinds: &Kinds, resources: &Resources) -> Parts {
+    let mut parts = Parts::with_capacity(4);
+    for resource in resources.iter() {
+        let amount = crate::amounts::amount_of(resource);
+        if let (Some(kind), Some(amount)) = (kinds.find(resource.name()), amount) {
+            match parts.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, held)) => *held += amount,
+                None => parts.push((kind, amount)),
+            }
+        }
     }
+    parts
 }
 
-/// What of an agent is free for one role.
-#[derive(Clone, Debug)]
-struct Usable {
-    resources: Resources,
-    quantities: Quantities,
+/// Is there at least as much of everything as in `least`?
+pub(crate) fn reaches(parts: &Parts, least: &Parts) -> bool {
+    least.iter().all(|(kind, amount)| part(parts, *kind) >= *amount)
 }
 
-impl Usable {
-    fn new(resources: Resources) -> Self {
-        Self { quantities: resources.quantities(), resources }
-    }
+/// Is one of the alternatives reached in full? With none there is nothing to reach.
+pub(crate) fn reaches_one(parts: &Parts, alternatives: &[Parts]) -> bool {
+    alternatives.is_empty() || alternatives.iter().any(|least| reaches(parts, least))
 }

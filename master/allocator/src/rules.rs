@@ -73,8 +73,8 @@ fn a_change_of_weight_offers_nothing_that_nobody_wanted() {
     let mut cluster = cluster().agent("a1", "cpus:4").framework("f1", "web");
     let told = cluster.allocate().remove(0);
     cluster.give_back(&told, Some(5)).allocate();
-    let cluster = cluster.weight("web", "3");
-    assert!(!cluster.allocator.needs_allocation());
+    let mut cluster = cluster.weight("web", "3");
+    assert_eq!(cluster.allocate(), NOTHING);
 }
 
 #[test]

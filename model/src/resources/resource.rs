@@ -152,6 +152,13 @@ impl Resource {
         self.copies
     }
 
+    /// The same, held so often; any but a shared resource stays as it is.
+    #[must_use]
+    pub fn with_copies(&self, copies: u32) -> Self {
+        let copies = if self.metadata().shared { copies.max(1) } else { self.copies };
+        Self { copies, ..self.clone() }
+    }
+
     /// For whom it is reserved, by the innermost reservation; `None`: for anyone.
     pub fn reserved_for(&self) -> Option<&Role> {
         self.metadata().reservations.last().map(|reservation| &reservation.role)
@@ -164,6 +171,11 @@ impl Resource {
             (Some(a), Some(b)) if Arc::ptr_eq(a, b) => Ordering::Equal,
             (a, b) => a.cmp(b),
         })
+    }
+
+    /// Is it an amount of zero, or an empty list?
+    pub fn is_empty(&self) -> bool {
+        self.is_nothing()
     }
 
     pub(super) fn is_nothing(&self) -> bool {

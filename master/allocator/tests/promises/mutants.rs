@@ -1,0 +1,1 @@
+//! Each promise's judge catches the fault it is for.
