@@ -48,7 +48,14 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         hostname: agent.hostname,
         master: agent.master,
         work_dir,
-        info: AgentInfo { hostname: String::new(), port: 0, resources, attributes, domain: None, id: None },
+        info: AgentInfo {
+            hostname: String::new(),
+            port: 0,
+            resources,
+            attributes,
+            domain: agent.domain.clone(),
+            id: None,
+        },
         reconfiguration: match agent.reconfiguration_policy {
             Reconfiguration::Equal => Policy::Equal,
             Reconfiguration::Additive => Policy::Additive,
