@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use lonja_model::agent::Domain;
+use lonja_model::resources::Quantities;
 
 use super::{DEFAULT_MASTER, duration};
 
@@ -56,6 +57,33 @@ pub(crate) struct Master {
     /// An offer not answered for so long is rescinded; 0s: never.
     #[arg(long, default_value = "60s", value_parser = duration, env = "LONJA_MASTER_OFFER_TIMEOUT")]
     pub(crate) offer_timeout: Duration,
+    /// What an offer must hold at least, such as 'cpus:0.01'; given more than once, or with | between, one of them
+    /// will do; none: any offer will do.
+    #[arg(long, value_name = "RESOURCES", value_parser = super::sharing::amounts, value_delimiter = '|', default_values = ["cpus:0.01", "mem:32"], env = "LONJA_MASTER_MIN_OFFER")]
+    pub(crate) min_offer: Vec<Quantities>,
+    /// In which order roles and frameworks are served.
+    #[arg(long, value_enum, default_value_t = RoleSorter::Drf, env = "LONJA_MASTER_ROLE_SORTER")]
+    pub(crate) role_sorter: RoleSorter,
+    /// What does not count for shares, such as gpus; may be given more than once, or with commas.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        env = "LONJA_MASTER_FAIR_SHARING_EXCLUDED_RESOURCES"
+    )]
+    pub(crate) fair_sharing_excluded_resources: Vec<String>,
+    /// Into how many slices an agent is cut at most when more wait than there are agents; 1: whole agents only.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024), env = "LONJA_MASTER_MOST_SLICES")]
+    pub(crate) most_slices: u32,
+    /// Offer agents with GPUs also to frameworks that do not say they understand GPUs.
+    #[arg(long, env = "LONJA_MASTER_SHARE_GPU_AGENTS")]
+    pub(crate) share_gpu_agents: bool,
+    /// After a restart with quotas, nothing is offered until so many per cent of the known agents are back ...
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u32).range(0..=100), env = "LONJA_MASTER_RECOVERY_QUORUM")]
+    pub(crate) recovery_quorum: u32,
+    /// ... or so much time has passed; 0s: offers begin at once.
+    #[arg(long, default_value = "10m", value_parser = duration, env = "LONJA_MASTER_RECOVERY_PAUSE")]
+    pub(crate) recovery_pause: Duration,
     /// When more than this many per cent of the agents are silent together, none is declared unreachable.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100), env = "LONJA_MASTER_REMOVAL_BRAKE")]
     pub(crate) removal_brake: u32,
@@ -146,4 +174,13 @@ pub(crate) enum Reconfiguration {
     Equal,
     /// It may grow.
     Additive,
+}
+
+/// In which order roles and frameworks are served.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoleSorter {
+    /// The smallest weighted dominant share first.
+    Drf,
+    /// By chance, in proportion to the weights.
+    Random,
 }

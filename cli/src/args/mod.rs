@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration};
+pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
 pub(crate) use measuring::{Bench, BenchCommand, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};

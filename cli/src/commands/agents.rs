@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
-use lonja_proto::convert::operator::maintenance::grace_to_wire;
+use lonja_proto::convert::operator::grace_to_wire;
 use lonja_proto::mesos;
 use lonja_proto::mesos::DrainState;
 use lonja_proto::mesos::master::Call;

@@ -1,10 +1,11 @@
 //! `lonja frameworks|roles|tasks|offers`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use lonja_model::resources::Quantities;
-use lonja_proto::convert::operator::quotas::quantities_from_answer as amounts;
+use lonja_proto::convert::framework::quantities_from_wire;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::call::Type;
 use lonja_proto::mesos::master::response::get_frameworks;
@@ -249,4 +250,9 @@ pub(super) fn numbers(quantities: &Quantities) -> Value {
 /// Amounts for people; a dash for none.
 pub(super) fn or_dash(quantities: &Quantities) -> String {
     if quantities.is_empty() { "-".to_owned() } else { quantities.to_string() }
+}
+
+/// Amounts of an answer; what is none is left out.
+pub(super) fn amounts(wire: &BTreeMap<String, mesos::value::Scalar>) -> Quantities {
+    quantities_from_wire(wire.clone()).unwrap_or_default()
 }

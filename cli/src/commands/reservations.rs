@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use lonja_model::labels::Labels;
 use lonja_model::resources::{Metadata, Reservation, ReservationKind, Resource, Resources, Value};
 use lonja_model::{Resources as All, Role};
-use lonja_proto::convert::resources::{Shape, resources_from_wire, resources_to_wire};
+use lonja_proto::convert::resources::{Shape, all_resources_from_wire, resources_to_wire};
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::Call;
 use lonja_proto::mesos::master::call::{self, Type};
@@ -54,7 +54,7 @@ pub(crate) async fn run(reservations: &Reservations) -> anyhow::Result<ExitCode>
 /// All that an agent has.
 pub(super) fn total(agent: &Agent) -> anyhow::Result<Resources> {
     let id = agent_id(agent);
-    resources_from_wire(agent.total_resources.clone())
+    all_resources_from_wire(agent.total_resources.clone())
         .with_context(|| format!("the master tells of resources of agent {id} that cannot be"))
 }
 
@@ -169,7 +169,7 @@ fn print(family: &Family, agents: &[Agent]) -> anyhow::Result<ExitCode> {
         for resource in total(agent)?.iter().filter(|resource| resource.reserved_for().is_some()) {
             groups.entry(resource.metadata().reservations.clone()).or_default().all.push(resource.clone());
         }
-        for resource in resources_from_wire(agent.allocated_resources.clone())?.iter() {
+        for resource in all_resources_from_wire(agent.allocated_resources.clone())?.iter() {
             if let Some(group) = groups.get_mut(&resource.metadata().reservations) {
                 group.used.push(resource.clone());
             }

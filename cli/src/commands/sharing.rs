@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use lonja_model::quota::Quota as Amounts;
 use lonja_model::resources::{Quantities, Scalar};
-use lonja_proto::convert::operator::quotas::{quantities_from_answer, quantities_to_wire};
+use lonja_proto::convert::framework::quantities_to_wire;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::Call;
 use lonja_proto::mesos::master::call::{self, Type};
 use serde_json::json;
 
-use super::list::{numbers, or_dash};
+use super::list::{amounts, numbers, or_dash};
 use crate::args::{Family, Quota, QuotaCommand, Weights, WeightsCommand};
 use crate::client::Client;
 use crate::output::{Listing, Row, amount, note};
@@ -73,16 +73,13 @@ async fn roles(client: &mut Client) -> anyhow::Result<Vec<mesos::Role>> {
 }
 
 fn quota_of(role: &mesos::Role) -> Amounts {
-    Amounts {
-        guarantees: quantities_from_answer(&role.guarantees),
-        limits: quantities_from_answer(&role.limits),
-    }
+    Amounts { guarantees: amounts(&role.guarantees), limits: amounts(&role.limits) }
 }
 
 fn print_quotas<'r>(family: &Family, roles: impl Iterator<Item = &'r mesos::Role>) {
     let row = |role: &mesos::Role| {
         let quota = quota_of(role);
-        let consumed = quantities_from_answer(&role.consumed);
+        let consumed = amounts(&role.consumed);
         Row {
             id: role.name.clone(),
             cells: vec![
@@ -91,8 +88,8 @@ fn print_quotas<'r>(family: &Family, roles: impl Iterator<Item = &'r mesos::Role
                 or_dash(&quota.limits),
                 or_dash(&consumed),
                 state(&quota, &consumed),
-                or_dash(&quantities_from_answer(&role.allocated)),
-                or_dash(&quantities_from_answer(&role.offered)),
+                or_dash(&amounts(&role.allocated)),
+                or_dash(&amounts(&role.offered)),
             ],
             object: json!({
                 "role": role.name,

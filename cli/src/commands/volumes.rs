@@ -7,7 +7,7 @@ use lonja_model::Role;
 use lonja_model::resources::{
     Disk, DiskSourceKind, Metadata, Persistence, Resource, Resources, Scalar, Value,
 };
-use lonja_proto::convert::resources::{Shape, resources_from_wire, resources_to_wire, scalar_to_wire};
+use lonja_proto::convert::resources::{Shape, all_resources_from_wire, resources_to_wire, scalar_to_wire};
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::Call;
 use lonja_proto::mesos::master::call::{self, Type};
@@ -164,7 +164,7 @@ fn plain_disk(volume: &Resource, size: Scalar) -> anyhow::Result<Resource> {
 fn print(family: &Family, agents: &[Agent]) -> anyhow::Result<ExitCode> {
     let mut rows = Vec::new();
     for agent in agents {
-        let used = resources_from_wire(agent.allocated_resources.clone())?;
+        let used = all_resources_from_wire(agent.allocated_resources.clone())?;
         let total = total(agent)?;
         let volumes = total.iter().filter(|resource| volume_id(resource).is_some());
         rows.extend(volumes.map(|volume| row(agent, volume, &used)));

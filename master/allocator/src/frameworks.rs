@@ -63,7 +63,7 @@ impl Frameworks {
         active: bool,
     ) -> Option<Framework> {
         let mut needs = self.0.get(framework).map(|known| known.needs.clone()).unwrap_or_default();
-        needs.by_role.retain(|role, _| facts.roles.contains(role));
+        needs.0.retain(|role, _| facts.roles.contains(role));
         self.0.insert(framework.clone(), Framework { facts, active, needs })
     }
 

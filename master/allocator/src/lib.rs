@@ -31,7 +31,7 @@ pub mod constraints;
 mod eligibility;
 mod filters;
 mod quotas;
-mod requests;
+pub mod requests;
 
 mod round;
 mod slices;

@@ -29,9 +29,12 @@ impl Allocator {
         needs.truncate(MAX_ALTERNATIVES);
         let Some(known) = self.frameworks.get_mut(framework) else { return };
         match role {
-            None => known.needs = Needs { all: needs, ..Needs::default() },
+            None => {
+                let each = known.facts.roles.iter().map(|role| (role.clone(), needs.clone()));
+                known.needs = Needs(each.collect());
+            }
             Some(role) if known.facts.roles.contains(role) => {
-                known.needs.by_role.insert(role.clone(), needs);
+                known.needs.0.insert(role.clone(), needs);
             }
             Some(_) => return,
         }

@@ -59,6 +59,7 @@ use lonja_model::{FrameworkId, Timestamp};
 
 pub use config::Config;
 pub use effects::{ClusterEvent, Effects, LinkId, Outbound, RequestId, StreamId};
+pub use lonja_allocator::{Options as AllocatorOptions, Sorter};
 pub use operator::{MaintenanceCommand, OperatorCommand};
 pub use snapshot::Snapshot;
 

@@ -52,6 +52,8 @@ fn what_one_declines_the_next_is_offered_at_once() {
     let (first, _) = cluster.framework("a");
     let (second, _) = cluster.framework("b");
     let offer = cluster.only_offer(first);
+    // Both had a slice from the beginning.
+    cluster.offers(second);
 
     cluster.decline(first, &offer, secs(5));
 

@@ -5,7 +5,7 @@ use lonja_model::ids::AgentId;
 use lonja_model::operation::Conversion;
 use lonja_model::scheduler::Refusal;
 use lonja_proto::convert::ids::{agent_id_from_wire, framework_id_from_wire};
-use lonja_proto::convert::operator::{maintenance, quotas, resources};
+use lonja_proto::convert::operator;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::Call;
 use lonja_proto::mesos::master::call::Type;
@@ -27,46 +27,46 @@ pub(super) fn command(kind: Type, call: Call) -> Result<Option<OperatorCommand>,
             OperatorCommand::Teardown { framework }
         }
         Type::UpdateWeights => {
-            let weights = quotas::weights_from_wire(part(call.update_weights, "update_weights")?);
+            let weights = operator::update_weights_from_wire(part(call.update_weights, "update_weights")?);
             OperatorCommand::SetWeights { weights: weights.map_err(refused)? }
         }
         Type::UpdateQuota => {
-            let read = quotas::quotas_from_wire(part(call.update_quota, "update_quota")?);
+            let read = operator::update_quota_from_wire(part(call.update_quota, "update_quota")?);
             let (quotas, force) = read.map_err(refused)?;
             OperatorCommand::UpdateQuotas { quotas, force }
         }
         Type::SetQuota => {
-            let read = quotas::quota_request_from_wire(part(call.set_quota, "set_quota")?);
-            let (role, quota, force) = read.map_err(refused)?;
-            OperatorCommand::UpdateQuotas { quotas: vec![(role, quota)], force }
+            let read = operator::set_quota_from_wire(part(call.set_quota, "set_quota")?);
+            let (quotas, force) = read.map_err(refused)?;
+            OperatorCommand::UpdateQuotas { quotas, force }
         }
         Type::RemoveQuota => {
-            let role = quotas::quota_removal_from_wire(&part(call.remove_quota, "remove_quota")?);
-            OperatorCommand::UpdateQuotas { quotas: vec![(role.map_err(refused)?, None)], force: false }
+            let quotas = operator::remove_quota_from_wire(&part(call.remove_quota, "remove_quota")?);
+            OperatorCommand::UpdateQuotas { quotas: quotas.map_err(refused)?, force: false }
         }
         Type::ReserveResources => {
             let wire = part(call.reserve_resources, "reserve_resources")?;
-            convert(resources::reserve_from_wire(wire).map_err(refused)?)
+            convert(operator::reserve_from_wire(wire).map_err(refused)?)
         }
         Type::UnreserveResources => {
             let wire = part(call.unreserve_resources, "unreserve_resources")?;
-            convert(resources::unreserve_from_wire(wire).map_err(refused)?)
+            convert(operator::unreserve_from_wire(wire).map_err(refused)?)
         }
         Type::CreateVolumes => {
             let wire = part(call.create_volumes, "create_volumes")?;
-            convert(resources::create_from_wire(wire).map_err(refused)?)
+            convert(operator::create_from_wire(wire).map_err(refused)?)
         }
         Type::DestroyVolumes => {
             let wire = part(call.destroy_volumes, "destroy_volumes")?;
-            convert(resources::destroy_from_wire(wire).map_err(refused)?)
+            convert(operator::destroy_from_wire(wire).map_err(refused)?)
         }
         Type::GrowVolume => {
             let wire = part(call.grow_volume, "grow_volume")?;
-            convert(resources::grow_from_wire(wire).map_err(refused)?)
+            convert(operator::grow_from_wire(wire).map_err(refused)?)
         }
         Type::ShrinkVolume => {
             let wire = part(call.shrink_volume, "shrink_volume")?;
-            convert(resources::shrink_from_wire(wire).map_err(refused)?)
+            convert(operator::shrink_from_wire(wire).map_err(refused)?)
         }
         _ => return upkeep(kind, call).map(|command| command.map(OperatorCommand::Maintenance)),
     }))
@@ -76,7 +76,7 @@ pub(super) fn command(kind: Type, call: Call) -> Result<Option<OperatorCommand>,
 fn upkeep(kind: Type, call: Call) -> Result<Option<MaintenanceCommand>, Status> {
     Ok(Some(match kind {
         Type::DrainAgent => {
-            let read = maintenance::drain_from_wire(part(call.drain_agent, "drain_agent")?);
+            let read = operator::drain_agent_from_wire(part(call.drain_agent, "drain_agent")?);
             let (agent, drain) = read.map_err(refused)?;
             MaintenanceCommand::Drain { agent, drain }
         }
@@ -94,17 +94,17 @@ fn upkeep(kind: Type, call: Call) -> Result<Option<MaintenanceCommand>, Status> 
         }
         Type::UpdateMaintenanceSchedule => {
             let wire = part(call.update_maintenance_schedule, "update_maintenance_schedule")?;
-            let windows = maintenance::schedule_from_wire(wire).map_err(refused)?;
+            let windows = operator::schedule_from_wire(wire).map_err(refused)?;
             MaintenanceCommand::Schedule { windows }
         }
         Type::StartMaintenance => {
-            let wire = part(call.start_maintenance, "start_maintenance")?.machines;
-            let machines = maintenance::machines_from_wire(wire, "start_maintenance").map_err(refused)?;
+            let wire = part(call.start_maintenance, "start_maintenance")?;
+            let machines = operator::start_maintenance_from_wire(wire).map_err(refused)?;
             MaintenanceCommand::Start { machines }
         }
         Type::StopMaintenance => {
-            let wire = part(call.stop_maintenance, "stop_maintenance")?.machines;
-            let machines = maintenance::machines_from_wire(wire, "stop_maintenance").map_err(refused)?;
+            let wire = part(call.stop_maintenance, "stop_maintenance")?;
+            let machines = operator::stop_maintenance_from_wire(wire).map_err(refused)?;
             MaintenanceCommand::Stop { machines }
         }
         _ => return Ok(None),

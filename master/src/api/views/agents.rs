@@ -5,7 +5,7 @@ use lonja_master_core::agents::Presence;
 use lonja_master_core::snapshot::AgentView;
 use lonja_proto::convert::agent::agent_info_to_wire;
 use lonja_proto::convert::ids::time_to_wire;
-use lonja_proto::convert::operator::maintenance::duty_to_wire;
+use lonja_proto::convert::maintenance::duty_to_wire;
 use lonja_proto::convert::resources::{Shape, resources_to_wire};
 use lonja_proto::mesos::master::response::{self, get_agents};
 
@@ -25,6 +25,7 @@ pub(super) fn get_agents(snapshot: &Snapshot) -> response::GetAgents {
 
 pub(super) fn agent(view: &AgentView) -> get_agents::Agent {
     // One that is not part of the cluster has no total of its own.
+    let (deactivated, drain_info) = duty_to_wire(&view.duty);
     let total = if view.total.is_empty() { &view.info.resources } else { &view.total };
     get_agents::Agent {
         agent_info: agent_info_to_wire(&view.info),
@@ -35,8 +36,8 @@ pub(super) fn agent(view: &AgentView) -> get_agents::Agent {
         total_resources: resources_to_wire(total, None, Shape::FULL),
         allocated_resources: resources_to_wire(&view.allocated, None, Shape::FULL),
         offered_resources: resources_to_wire(&view.offered, None, Shape::FULL),
-        deactivated: Some(!view.duty.is_active()),
-        drain_info: duty_to_wire(&view.duty),
+        deactivated: Some(deactivated),
+        drain_info,
         estimated_drain_start_time: view.drain_started.map(time_to_wire),
         connected: Some(view.is_connected()),
         gone: Some(matches!(view.presence, Presence::Gone { .. })),

@@ -7,9 +7,9 @@
 use lonja_master_core::ClusterEvent;
 use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{agent_id_to_wire, framework_id_to_wire};
-use lonja_proto::convert::operator::maintenance::machine_info_to_wire;
-use lonja_proto::convert::operator::quotas::quota_to_wire;
-use lonja_proto::convert::operator::resources::operation_to_wire;
+use lonja_proto::convert::maintenance::{machine_id_to_wire, machine_to_wire};
+use lonja_proto::convert::operation_status::operation_record_to_wire;
+use lonja_proto::convert::quota::quota_to_wire;
 use lonja_proto::convert::status::{state_to_wire, status_to_wire};
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::{Event, event};
@@ -65,17 +65,22 @@ pub(crate) fn event(change: ClusterEvent) -> Event {
             Event { weight_updated, ..event(event::Type::WeightUpdated) }
         }
         ClusterEvent::QuotaUpdated(role, quota) => {
-            let config = quota.map(|quota| quota_to_wire(&role, &quota));
+            let config = quota.map(|quota| quota_to_wire(&role, Some(&quota)));
             let quota_updated = Some(event::QuotaUpdated { role: role.to_string(), config });
             Event { quota_updated, ..event(event::Type::QuotaUpdated) }
         }
         ClusterEvent::MachineUpdated(id, machine) => {
-            let machine = machine_info_to_wire(&id, machine.as_ref());
+            let up = || mesos::MachineInfo {
+                id: machine_id_to_wire(&id),
+                mode: Some(mesos::machine_info::Mode::Up.into()),
+                unavailability: None,
+            };
+            let machine = machine.map_or_else(up, |machine| machine_to_wire(&id, &machine));
             let machine_updated = Some(event::MachineUpdated { machine });
             Event { machine_updated, ..event(event::Type::MachineUpdated) }
         }
         ClusterEvent::OperationUpdated(record) => {
-            let operation = operation_to_wire(None, &record.operation, &record.status);
+            let operation = operation_record_to_wire(&record);
             let operation_updated = Some(event::OperationUpdated { operation });
             Event { operation_updated, ..event(event::Type::OperationUpdated) }
         }

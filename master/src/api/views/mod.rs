@@ -17,7 +17,7 @@ use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{
     agent_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds, time_to_wire,
 };
-use lonja_proto::convert::offer::offer_to_wire;
+use lonja_proto::convert::offer::{inverse_offer_to_wire, offer_to_wire};
 use lonja_proto::convert::resources::{Shape, resources_to_wire};
 use lonja_proto::convert::status::{state_to_wire, status_to_wire};
 use lonja_proto::convert::task::task_info_to_wire;
@@ -86,7 +86,7 @@ fn get_frameworks(snapshot: &Snapshot) -> response::GetFrameworks {
         let offers = snapshot.offers.iter().filter(|offer| offer.framework == view.id);
         let offers = offers.map(|offer| offer_to_wire(offer, Shape::FULL)).collect();
         let inverse = snapshot.inverse_offers.iter().filter(|offer| offer.framework == view.id);
-        let inverse_offers = inverse.map(|offer| upkeep::inverse_offer(offer)).collect();
+        let inverse_offers = inverse.map(|offer| inverse_offer_to_wire(offer)).collect();
         get_frameworks::Framework { offers, inverse_offers, ..framework(view) }
     });
     response::GetFrameworks {

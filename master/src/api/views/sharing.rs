@@ -2,8 +2,9 @@
 
 use lonja_master_core::Snapshot;
 use lonja_master_core::snapshot::RoleView;
+use lonja_proto::convert::framework::quantities_to_wire;
 use lonja_proto::convert::ids::framework_id_to_wire;
-use lonja_proto::convert::operator::quotas::{quantities_to_wire, quota_status_to_wire};
+use lonja_proto::convert::quota::quota_status_to_wire;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::Response;
 use lonja_proto::mesos::master::response::{self, Type};
