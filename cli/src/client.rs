@@ -7,6 +7,7 @@ use lonja_proto::lonja::agent_api_client::AgentApiClient;
 use lonja_proto::lonja::operator_client::OperatorClient;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::call::Type;
+use lonja_proto::mesos::master::response::get_agents::Agent;
 use lonja_proto::mesos::master::{Call, Response};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -61,9 +62,35 @@ impl Client {
 
     /// Makes a call of the operator API that has no arguments.
     pub(crate) async fn ask(&mut self, kind: Type) -> anyhow::Result<Response> {
-        let call = Call { r#type: Some(kind.into()), ..Call::default() };
+        self.call(kind, Call::default()).await
+    }
+
+    /// Makes a call of the operator API. Errors say what the master had against it.
+    pub(crate) async fn call(&mut self, kind: Type, call: Call) -> anyhow::Result<Response> {
+        let call = Call { r#type: Some(kind.into()), ..call };
         let response = self.operator.call(call).await;
         Ok(response.map_err(|status| refused(&self.url, &status))?.into_inner())
+    }
+
+    /// The agent that `name` means: its id, the end of its id after a dash, or its host, with or without the port.
+    pub(crate) async fn find_agent(&mut self, name: &str) -> anyhow::Result<Agent> {
+        let agents = self.agents().await?;
+        let recovered = agents.recovered_agents.into_iter();
+        let recovered = recovered.map(|agent_info| Agent { agent_info, ..Default::default() });
+        let known: Vec<Agent> =
+            agents.agents.into_iter().chain(recovered).chain(agents.unreachable_agents).collect();
+        let mut meant: Vec<&Agent> = known.iter().filter(|agent| agent_id(agent) == name).collect();
+        if meant.is_empty() {
+            meant = known.iter().filter(|agent| is_called(agent, name)).collect();
+        }
+        match meant[..] {
+            [] => bail!("the master knows no agent {name}; `lonja agents` lists them"),
+            [agent] => Ok(agent.clone()),
+            _ => {
+                let ids: Vec<_> = meant.into_iter().map(agent_id).collect();
+                bail!("{name} may be any of the agents {}; name one by its id", ids.join(", "))
+            }
+        }
     }
 
     /// All agents, unreachable ones last.
@@ -128,6 +155,18 @@ impl Client {
         let info = found.ok_or_else(|| anyhow!("the master knows no agent {id}"))?;
         connect_agent(&info.hostname, info.port.unwrap_or(5051)).await
     }
+}
+
+/// An agent's id; empty if it has none.
+pub(crate) fn agent_id(agent: &Agent) -> &str {
+    agent.agent_info.id.as_ref().map_or("", |id| &id.value)
+}
+
+fn is_called(agent: &Agent, name: &str) -> bool {
+    let info = &agent.agent_info;
+    let ends_so = agent_id(agent).strip_suffix(name).is_some_and(|before| before.ends_with('-'));
+    let address = format!("{}:{}", info.hostname, info.port.unwrap_or(5051));
+    ends_so || info.hostname == name || address == name
 }
 
 /// A connection to the agent at this address.

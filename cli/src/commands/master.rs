@@ -38,6 +38,8 @@ fn lonja_master_core(master: &Master) -> lonja_master::CoreConfig {
         offer_timeout: Some(master.offer_timeout).filter(|timeout| *timeout > Duration::ZERO),
         removal_brake_percent: master.removal_brake,
         removal_rate: master.removal_rate,
+        domain: master.domain.clone(),
+        require_agent_domain: master.require_agent_domain,
         calls_per_second: master.calls_per_second,
         call_burst: master.calls_per_second * 2,
         max_agents: master.max_agents,

@@ -21,9 +21,11 @@ use crate::shares::Totals;
 /// What the allocator has to know of an agent beside its resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentFacts {
-    /// What it says of itself; for offer constraints, which come with the complete allocator.
+    /// Where it is reached by name; for offer constraints.
+    pub hostname: String,
+    /// What it says of itself; for offer constraints.
     pub attributes: Attributes,
-    /// Its place; for region-aware frameworks, which come with the complete allocator.
+    /// Its place; for offer constraints and region-aware frameworks.
     pub domain: Option<Domain>,
 }
 
@@ -61,6 +63,10 @@ impl Agent {
 
     pub(crate) fn is_active(&self) -> bool {
         self.active
+    }
+
+    pub(crate) fn facts(&self) -> &AgentFacts {
+        &self.facts
     }
 
     pub(crate) fn has_gpus(&self) -> bool {

@@ -8,6 +8,7 @@ use lonja_model::framework::Capability;
 use lonja_model::resources::Quantities;
 use lonja_model::{FrameworkId, Role};
 
+use crate::constraints::CompiledConstraints;
 use crate::role_tree::Interest;
 
 /// What the allocator has to know of a framework.
@@ -22,15 +23,23 @@ pub struct FrameworkFacts {
     pub minimum_offers: BTreeMap<Role, Vec<Quantities>>,
     /// Roles it wants no offers for until it revives them.
     pub suppressed: BTreeSet<Role>,
+    /// Of which agents it wants offers, by role.
+    pub constraints: CompiledConstraints,
 }
 
 #[derive(Debug)]
 pub(crate) struct Framework {
     pub(crate) facts: FrameworkFacts,
     pub(crate) active: bool,
+    requests: BTreeMap<Role, Vec<Quantities>>,
 }
 
 impl Framework {
+    /// What it has asked for in the role; nothing: any offer will do.
+    pub(crate) fn requested(&self, role: &Role) -> &[Quantities] {
+        self.requests.get(role).map_or(&[], Vec::as_slice)
+    }
+
     /// Is it active and subscribed with the role? Only then may it have filters there.
     pub(crate) fn is_served_in(&self, role: &Role) -> bool {
         self.active && self.facts.roles.contains(role)
@@ -57,11 +66,32 @@ impl Frameworks {
         facts: FrameworkFacts,
         active: bool,
     ) -> Option<Framework> {
-        self.0.insert(framework.clone(), Framework { facts, active })
+        let mut requests = self.0.get(framework).map(|known| known.requests.clone()).unwrap_or_default();
+        requests.retain(|role, _| facts.roles.contains(role));
+        self.0.insert(framework.clone(), Framework { facts, active, requests })
     }
 
     pub(crate) fn remove(&mut self, framework: &FrameworkId) -> Option<Framework> {
         self.0.remove(framework)
+    }
+
+    /// Takes a request for one role, or for all. Is it another than before?
+    pub(crate) fn request(
+        &mut self,
+        framework: &FrameworkId,
+        role: Option<&Role>,
+        needs: &[Quantities],
+    ) -> bool {
+        let Some(known) = self.0.get_mut(framework) else { return false };
+        let before = known.requests.clone();
+        for role in known.facts.roles.iter().filter(|one| role.is_none_or(|role| role == *one)) {
+            if needs.is_empty() {
+                known.requests.remove(role);
+            } else {
+                known.requests.insert(role.clone(), needs.to_vec());
+            }
+        }
+        known.requests != before
     }
 
     /// The framework's roles if this is a change.

@@ -18,12 +18,14 @@
 //! Source: Mesos, hierarchical DRF allocator; Ghodsi et al., "Dominant Resource Fairness", NSDI 2011.
 
 mod agents;
+pub mod constraints;
 mod eligibility;
 mod filters;
 mod frameworks;
 mod holdings;
 mod invariants;
 mod quotas;
+pub mod requests;
 mod role_tree;
 mod round;
 mod shares;
@@ -39,10 +41,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use lonja_model::agent::Domain;
 use lonja_model::resources::{Quantities, Scalar};
 use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
 
 pub use agents::AgentFacts;
+pub use constraints::{CompiledConstraints, InvalidConstraints};
+pub use eligibility::Ineligible;
 pub use frameworks::FrameworkFacts;
 pub use holdings::{Holdings, overlap};
 pub use invariants::Violation;
@@ -63,6 +68,9 @@ pub struct Options {
     /// Are agents with GPUs kept from frameworks that do not say they understand GPUs? Otherwise tasks
     /// that need none would fill them up. Default: yes.
     pub reserve_gpu_agents: bool,
+    /// Where the master is. Agents of other regions are offered to region-aware frameworks only. `None`: no agent
+    /// is far. Default: `None`.
+    pub domain: Option<Domain>,
 }
 
 impl Default for Options {
@@ -70,7 +78,7 @@ impl Default for Options {
         let amount = |thousandths| Scalar::from_thousandths(thousandths).unwrap_or(Scalar::MAX);
         let minimum = [("cpus", amount(10)), ("mem", amount(32_000))];
         let minimum = minimum.into_iter().map(|one| Quantities::from_iter([one])).collect();
-        Self { minimum, reserve_gpu_agents: true }
+        Self { minimum, reserve_gpu_agents: true, domain: None }
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use crate::fixture::*;
-use crate::{AgentFacts, Allocation, Allocator, FrameworkFacts, Holdings, Violation, eligibility};
+use crate::{AgentFacts, Allocation, Allocator, Holdings, Violation, eligibility};
 
 const AGENTS: [&str; 3] = ["a1", "a2", "a3"];
 const FRAMEWORKS: [&str; 3] = ["f1", "f2", "f3"];
@@ -214,11 +214,12 @@ fn passed_over(allocator: &Allocator) -> Option<(FrameworkId, Role, AgentId)> {
     for (id, agent) in allocator.agents.iter().filter(|(_, agent)| agent.is_active()) {
         for (framework, known) in allocator.frameworks.iter().filter(|(_, known)| known.active) {
             for role in known.facts.roles.difference(&known.facts.suppressed) {
-                let usable: Resources = agent.free().usable_by(role);
-                let facts: &FrameworkFacts = &known.facts;
+                let usable = agent.free().usable_by(role);
+                let sight = eligibility::Sight::of(&known.facts.capabilities);
+                let usable: Resources = sight.shape(&usable).into_owned();
                 let quantities = usable.quantities();
                 if !usable.is_empty()
-                    && eligibility::may_be_offered(&allocator.options, agent, &quantities, facts, role)
+                    && eligibility::may_be_offered(&allocator.options, agent, &quantities, known, role)
                     && !allocator.filters.refuse(framework, role, id, &usable)
                 {
                     return Some((framework.clone(), role.clone(), id.clone()));

@@ -17,6 +17,8 @@ use lonja_model::resources::Quantities;
 use lonja_model::{AgentId, FrameworkId, Resources, Role};
 
 use crate::agents::Agent;
+use crate::eligibility::Sight;
+use crate::frameworks::FrameworkFacts;
 use crate::quotas::within_limits;
 use crate::{Allocation, Allocator, eligibility};
 
@@ -52,12 +54,15 @@ impl Allocator {
         };
         let takes = |role: &Role, framework: &FrameworkId, usable: &Cow<'_, Usable>| {
             let Some(known) = self.frameworks.get(framework) else { return false };
-            eligibility::may_be_offered(&self.options, agent, &usable.quantities, &known.facts, role)
-                && !self.filters.refuse(framework, role, id, &usable.resources)
+            let seen = seen_by(&known.facts, usable);
+            !seen.resources.is_empty()
+                && eligibility::may_be_offered(&self.options, agent, &seen.quantities, known, role)
+                && !self.filters.refuse(framework, role, id, &seen.resources)
         };
         let first = self.roles.first_in_line(self.agents.totals(), usable_by, takes);
         let (role, framework, usable) = first?;
-        Some(Allocation { framework, role, agent: id.clone(), resources: usable.resources.clone() })
+        let seen = seen_by(&self.frameworks.get(&framework)?.facts, &usable).into_owned();
+        Some(Allocation { framework, role, agent: id.clone(), resources: seen.resources })
     }
 
     fn commit(&mut self, allocation: &Allocation) {
@@ -66,6 +71,14 @@ impl Allocator {
         assert!(free.is_some_and(|free| free.contains(resources)), "only what is free is given away (INV-1)");
         self.charge(agent, framework, role, resources).expect("the agent was looked at just now");
         self.roles.count_served(role, framework, self.agents.totals());
+    }
+}
+
+/// What of `usable` the framework understands.
+fn seen_by<'a>(facts: &FrameworkFacts, usable: &'a Usable) -> Cow<'a, Usable> {
+    match Sight::of(&facts.capabilities).shape(&usable.resources) {
+        Cow::Borrowed(_) => Cow::Borrowed(usable),
+        Cow::Owned(seen) => Cow::Owned(Usable::new(seen)),
     }
 }
 

@@ -265,7 +265,7 @@ fn an_inactive_framework_leaves_no_filter() {
 
 #[test]
 fn filters_end_with_their_agent_its_attributes_and_the_subscription() {
-    let facts_now = AgentFacts { attributes: Attributes::parse("rack:r2").unwrap(), domain: None };
+    let facts_now = AgentFacts { attributes: Attributes::parse("rack:r2").unwrap(), ..AgentFacts::default() };
     for end in 0..3 {
         let mut cluster = cluster().agent("a1", "cpus:4").framework("f1", "web");
         let told = cluster.allocate().remove(0);

@@ -6,9 +6,12 @@ use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::descriptions::Claims;
 use crate::effects::{Effects, Outbound, StreamId};
 use crate::inverse_offers::Willingness;
-use crate::{State, accept, feedback, inverse_offers, offers, reconcile, subscription, updates};
+use crate::{
+    State, accept, descriptions, feedback, inverse_offers, offers, reconcile, requests, subscription, updates,
+};
 
 /// Takes one call and answers it.
 pub(crate) fn call(
@@ -21,8 +24,9 @@ pub(crate) fn call(
     call: Call,
 ) {
     state.counters.calls += 1;
-    let result = if let Call::Subscribe { framework, info, suppressed, constraints: _ } = call {
-        subscription::subscribe(state, effects, now, stream, framework, *info, suppressed)
+    let result = if let Call::Subscribe { framework, info, suppressed, constraints } = call {
+        let claims = Claims { info: *info, suppressed, constraints };
+        subscription::subscribe(state, effects, now, stream, framework, claims)
     } else {
         admitted(state, now, stream, framework)
             .and_then(|framework| subscribed(state, effects, now, &framework, call))
@@ -119,7 +123,10 @@ fn subscribed(
             effects.agent(link, ToAgent::Message { framework: framework.clone(), executor, data });
             Ok(())
         }
-        Call::UpdateFramework { .. } => unsupported("UPDATE_FRAMEWORK"),
+        Call::UpdateFramework { info, suppressed, constraints } => {
+            let claims = Claims { info: *info, suppressed, constraints };
+            descriptions::update(state, effects, now, framework, claims)
+        }
         Call::AcceptInverseOffers { offers, filters } => {
             inverse_offers::answer(state, now, framework, &offers, Willingness::Accepted, filters);
             Ok(())
@@ -128,7 +135,7 @@ fn subscribed(
             inverse_offers::answer(state, now, framework, &offers, Willingness::Declined, filters);
             Ok(())
         }
-        Call::Request { .. } => unsupported("REQUEST"),
+        Call::Request { requests } => requests::request(state, framework, requests),
         Call::AcknowledgeOperation { agent, operation, update } => {
             feedback::acknowledge(state, effects, framework, agent.as_ref(), &operation, update)
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lonja_model::agent::Domain;
+
 /// The master's settings. [`Config::default`] is what Mesos has, made safe where Mesos is off by default.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -26,6 +28,10 @@ pub struct Config {
     pub allocation_window: Duration,
     /// An offer not answered for so long is rescinded; `None`: never. Mesos: never.
     pub offer_timeout: Option<Duration>,
+    /// After a restart with quotas, nothing is offered until so many per cent of the known agents are back ...
+    pub recovery_quorum_percent: u32,
+    /// ... or so much time has passed. Zero: no pause.
+    pub recovery_pause: Duration,
     /// The longest failover timeout that a framework gets; a longer one is cut.
     pub max_failover_timeout: Duration,
     /// The removal brake (INV-35): when more than this many per cent of the agents are silent together, none is
@@ -57,7 +63,12 @@ pub struct Config {
     pub removed_agents: usize,
     /// ... and for how long. Mesos: 2 weeks.
     pub removed_agent_age: Duration,
-    /// The allocator's own.
+    /// Where the master is. Agents may say where they are only if it does; those of other regions are offered to
+    /// region-aware frameworks alone. Mesos: `--domain`.
+    pub domain: Option<Domain>,
+    /// Are agents refused that do not say where they are? Mesos: `--require_agent_domain`.
+    pub require_agent_domain: bool,
+    /// The allocator's own; where the master is, is taken from above.
     pub allocator: lonja_allocator::Options,
 }
 
@@ -74,6 +85,8 @@ impl Default for Config {
             heartbeat_interval: Duration::from_secs(15),
             allocation_window: Duration::from_millis(5),
             offer_timeout: Some(Duration::from_secs(60)),
+            recovery_quorum_percent: 80,
+            recovery_pause: Duration::from_secs(600),
             max_failover_timeout: Duration::from_secs(365 * 24 * 3600),
             removal_brake_percent: 50,
             removal_brake_least: 3,
@@ -89,6 +102,8 @@ impl Default for Config {
             removed_framework_ids: 10_000,
             removed_agents: 102_400,
             removed_agent_age: Duration::from_secs(14 * 24 * 3600),
+            domain: None,
+            require_agent_domain: false,
             allocator: lonja_allocator::Options::default(),
         }
     }

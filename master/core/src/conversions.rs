@@ -47,7 +47,7 @@ pub(crate) enum Refused {
     InUse { volume: String, task: TaskId },
     #[error("volume {volume} is not durable on its agent yet; wait for that")]
     NotDurable { volume: String },
-    #[error("it takes {needed}, and {held} is there for it")]
+    #[error("it takes {needed}, and {held} is there for it", held = or_nothing(held))]
     NotThere { needed: Resources, held: Resources },
     #[error("what would come of it, {0}, cannot be beside what is there")]
     Clash(Resources),
@@ -84,6 +84,11 @@ impl Refused {
         let counts = |one: &Resource| needed.iter().any(|needed| needed.name() == one.name());
         Self::NotThere { needed: needed.clone(), held: held.filter(counts) }
     }
+}
+
+/// Resources for people, also where there are none.
+pub(crate) fn or_nothing(resources: &Resources) -> String {
+    if resources.is_empty() { "nothing".to_owned() } else { resources.to_string() }
 }
 
 /// Begins a conversion of what the pool holds: counted as done from here on, and sent to the agent.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lonja_allocator::CompiledConstraints;
 use lonja_model::{FrameworkId, FrameworkInfo, Role, Timestamp};
 
 use crate::budget::Budget;
@@ -21,6 +22,8 @@ pub struct Framework {
     pub stream: Option<StreamId>,
     /// The roles it wants no offers for.
     pub suppressed: BTreeSet<Role>,
+    /// Of which agents it wants offers.
+    pub constraints: CompiledConstraints,
     /// When it first subscribed; unknown after a restart of the master.
     pub registered: Option<Timestamp>,
     /// When it last came back.

@@ -107,6 +107,9 @@ fn register(
     if let Err(reason) = validate::agent(&info) {
         return refuse(effects, link, reason, true);
     }
+    if let Err(reason) = validate::place(&state.config, None, &info) {
+        return refuse(effects, link, reason, false);
+    }
     if let Some(reason) = full(state).or_else(|| maintenance::keeps_out(state, &info.hostname)) {
         return refuse(effects, link, reason, false);
     }
@@ -194,6 +197,10 @@ fn reregister(
         }
         Some(_) | None => {}
     }
+    let known = before.as_ref().map(|(_, known)| &**known);
+    if let Err(reason) = validate::place(&state.config, known, &info) {
+        return refuse(effects, link, reason, false);
+    }
     registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
     // Known or not: what it holds stays charged, what it says of itself is new.
     state.allocator.add_agent(id.clone(), total.clone(), facts_of(&info));
@@ -246,7 +253,11 @@ fn full(state: &State) -> Option<String> {
 }
 
 fn facts_of(info: &AgentInfo) -> lonja_allocator::AgentFacts {
-    lonja_allocator::AgentFacts { attributes: info.attributes.clone(), domain: info.domain.clone() }
+    lonja_allocator::AgentFacts {
+        hostname: info.hostname.clone(),
+        attributes: info.attributes.clone(),
+        domain: info.domain.clone(),
+    }
 }
 
 /// Counts what a returning agent's task holds; what the agent no longer has becomes its debt.
@@ -296,7 +307,7 @@ fn learn_framework(
         return;
     }
     if state.frameworks.len() >= state.config.max_frameworks
-        || validate::framework(&info, &Default::default()).is_err()
+        || validate::framework("framework", &info, &Default::default()).is_err()
     {
         // Its tasks are then nobody's, and end.
         return;

@@ -13,6 +13,7 @@ use crate::State;
 use crate::agents::{Agent, Presence};
 use crate::budget::Budget;
 use crate::deadlines::Timer;
+use crate::descriptions::Description;
 use crate::effects::Effects;
 use crate::frameworks::Framework;
 
@@ -64,6 +65,9 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
     for (role, weight) in state.registry.weights.clone() {
         state.allocator.set_weight(role, weight).expect("a stored weight is above zero");
     }
+    for (role, quota) in state.registry.quotas.clone() {
+        state.allocator.set_quota(role, Some(quota));
+    }
     for (id, record) in state.registry.agents.clone() {
         let presence = match record.standing {
             AgentStanding::Admitted => Presence::Recovered,
@@ -96,23 +100,21 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
         expect_back(state, now, &id, record.info);
     }
     crate::draining::recover(state, now);
+    crate::recovery_pause::begin(state, now);
     state.deadlines.set(Timer::RegistryGc, now + GC_INTERVAL);
 }
 
 /// Makes room for a framework that is known but not connected. Its deadline is the caller's to set.
 pub(crate) fn expect_back(state: &mut State, now: Timestamp, id: &FrameworkId, info: FrameworkInfo) {
-    let facts = lonja_allocator::FrameworkFacts {
-        roles: info.roles.clone(),
-        capabilities: info.capabilities.clone(),
-        minimum_offers: info.minimum_offers.clone(),
-        suppressed: Default::default(),
-    };
-    state.allocator.add_framework(id.clone(), facts);
+    let description = Description::of_absent(info);
+    state.allocator.add_framework(id.clone(), description.facts());
+    let Description { info, suppressed, constraints } = description;
     state.allocator.deactivate_framework(id);
     let framework = Framework {
         info: Arc::new(info),
         stream: None,
-        suppressed: Default::default(),
+        suppressed,
+        constraints,
         registered: None,
         reregistered: None,
         calls: call_budget(state, now),

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lonja_allocator::CompiledConstraints;
 use lonja_model::maintenance::{Duty, Machine, MachineId, MachineMode, Machines};
 use lonja_model::offer::InverseOffer;
 use lonja_model::operation::OperationState;
 use lonja_model::quota::Quota;
-use lonja_model::resources::{Quantities, Scalar};
+use lonja_model::resources::{Quantities, Resource, Scalar};
 use lonja_model::scheduler::MasterInfo;
 use lonja_model::{
     AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskState, Timestamp,
@@ -47,10 +48,12 @@ pub struct Snapshot {
     pub inverse_offers: Vec<Arc<InverseOffer>>,
     /// What frameworks say to leaving agents, framework by framework.
     pub inverse_offer_statuses: Vec<InverseOfferStatus>,
-    /// Roles that somebody uses or that have a weight.
+    /// Roles that somebody uses, or that have a weight, a quota or a reservation.
     pub roles: Vec<RoleView>,
     /// Machines in the maintenance schedule, and those that are down.
     pub machines: Machines,
+    /// Nothing is offered yet after a restart; `None`: as usual.
+    pub pause: Option<crate::recovery_pause::Pause>,
     /// What has happened so far.
     pub counters: Counters,
 }
@@ -120,6 +123,8 @@ pub struct FrameworkView {
     pub stream: Option<StreamId>,
     /// The roles it wants no offers for.
     pub suppressed: BTreeSet<Role>,
+    /// Of which agents it wants offers.
+    pub constraints: CompiledConstraints,
     /// When it first subscribed; unknown after a restart of the master.
     pub registered: Option<Timestamp>,
     /// When it last came back.
@@ -209,6 +214,7 @@ pub(crate) fn take(state: &State) -> Snapshot {
         inverse_offers: state.inverse_offers.iter().cloned().collect(),
         inverse_offer_statuses: state.inverse_offers.statuses().collect(),
         machines: state.registry.machines.clone(),
+        pause: state.pause,
         counters: state.counters.clone(),
     }
 }
@@ -263,6 +269,7 @@ pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView
         info: framework.info.clone(),
         stream: framework.stream,
         suppressed: framework.suppressed.clone(),
+        constraints: framework.constraints.clone(),
         registered: framework.registered,
         reregistered: framework.reregistered,
         unregistered: None,
@@ -287,6 +294,12 @@ fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
     for role in weights.keys().chain(state.registry.quotas.keys()) {
         roles.entry(role.clone()).or_insert_with(|| empty(role));
     }
+    let totals = state.agents.iter().filter_map(|(id, _)| state.allocator.agent_total(id));
+    for role in totals.flat_map(|total| total.iter()).filter_map(Resource::reserved_for) {
+        if !roles.contains_key(role) {
+            roles.insert(role.clone(), empty(role));
+        }
+    }
     for framework in frameworks {
         for role in &framework.info.roles {
             let view = roles.entry(role.clone()).or_insert_with(|| empty(role));
@@ -300,6 +313,9 @@ fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
     for offer in state.offers.iter() {
         let view = roles.entry(offer.role.clone()).or_insert_with(|| empty(&offer.role));
         view.offered.add(&offer.resources.quantities());
+    }
+    for view in roles.values_mut() {
+        view.consumed = state.allocator.quota_consumed(&view.role);
     }
     roles.into_values().collect()
 }

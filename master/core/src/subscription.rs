@@ -7,19 +7,19 @@
 //!
 //! Source: Mesos v1 scheduler API, SUBSCRIBE and TEARDOWN.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_model::link::ToAgent;
 use lonja_model::registry::FrameworkStanding;
 use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
-use lonja_model::{FrameworkId, FrameworkInfo, Role, TaskState, Timestamp};
+use lonja_model::{FrameworkId, FrameworkInfo, TaskState, Timestamp};
 
 use crate::deadlines::Timer;
+use crate::descriptions::{Claims, Description};
 use crate::effects::{ClusterEvent, Effects, Outbound, StreamId};
 use crate::frameworks::Framework;
-use crate::{State, feedback, inverse_offers, offers, registry, snapshot, updates, validate};
+use crate::{State, feedback, inverse_offers, offers, registry, snapshot, updates};
 
 /// SUBSCRIBE. A refusal also comes as an ERROR event, and the stream is closed.
 pub(crate) fn subscribe(
@@ -28,24 +28,26 @@ pub(crate) fn subscribe(
     now: Timestamp,
     stream: StreamId,
     id: Option<FrameworkId>,
-    info: FrameworkInfo,
-    suppressed: BTreeSet<Role>,
+    claims: Claims,
 ) -> CallResult {
     if let Some(speaks_for) = state.frameworks.on_stream(stream) {
         let message = format!("this stream is subscribed already, for framework {speaks_for}");
         return Err(Refusal::new(RefusalCode::Conflict, message));
     }
-    if let Err(refusal) = admissible(state, id.as_ref(), &info, &suppressed) {
-        effects.framework(stream, Event::Error(refusal.message.clone()));
-        effects.send.push(Outbound::CloseStream(stream));
-        return Err(refusal);
-    }
+    let description = match admissible(state, id.as_ref(), claims) {
+        Ok(description) => description,
+        Err(refusal) => {
+            effects.framework(stream, Event::Error(refusal.message.clone()));
+            effects.send.push(Outbound::CloseStream(stream));
+            return Err(refusal);
+        }
+    };
     let known = id.as_ref().is_some_and(|id| state.frameworks.get(id).is_some());
     let id = id.unwrap_or_else(|| new_id(state));
     if known {
-        come_back(state, effects, now, stream, &id, info, suppressed);
+        come_back(state, effects, now, stream, &id, description);
     } else {
-        come_first(state, effects, now, stream, &id, info, suppressed);
+        come_first(state, effects, now, stream, &id, description);
     }
     state.deadlines.set(Timer::Heartbeat(id.clone()), now + state.config.heartbeat_interval);
     let heartbeat = state.config.heartbeat_interval;
@@ -69,13 +71,8 @@ fn new_id(state: &mut State) -> FrameworkId {
     FrameworkId::new(format!("{}-{number:04}", state.me.id)).expect("made of letters, digits and dashes")
 }
 
-fn admissible(
-    state: &State,
-    id: Option<&FrameworkId>,
-    info: &FrameworkInfo,
-    suppressed: &BTreeSet<Role>,
-) -> Result<(), Refusal> {
-    validate::framework(info, suppressed)?;
+fn admissible(state: &State, id: Option<&FrameworkId>, claims: Claims) -> Result<Description, Refusal> {
+    let description = claims.check("subscribe")?;
     let conflict = |message: String| Err(Refusal::new(RefusalCode::Conflict, message));
     if let Some(record) = id.and_then(|id| state.registry.frameworks.get(id)) {
         if record.standing == FrameworkStanding::Removed {
@@ -83,7 +80,7 @@ fn admissible(
                 "Framework has been removed; subscribe without an id to get a new one".to_owned(),
             );
         }
-        if record.info.principal != info.principal {
+        if record.info.principal != description.info.principal {
             return conflict("a framework cannot change its principal; subscribe as before".to_owned());
         }
     } else if id.is_some_and(|id| id.as_str().starts_with(&format!("{}-", state.me.id))) {
@@ -93,7 +90,7 @@ fn admissible(
     } else if state.frameworks.len() >= state.config.max_frameworks {
         return conflict(format!("this master has {} frameworks and takes no more", state.frameworks.len()));
     }
-    Ok(())
+    Ok(description)
 }
 
 fn come_first(
@@ -102,16 +99,18 @@ fn come_first(
     now: Timestamp,
     stream: StreamId,
     id: &FrameworkId,
-    mut info: FrameworkInfo,
-    suppressed: BTreeSet<Role>,
+    mut description: Description,
 ) {
+    let info = &mut description.info;
     info.failover_timeout = info.failover_timeout.min(state.config.max_failover_timeout);
-    registry::put_framework(state, effects, id, &info, FrameworkStanding::Connected);
-    state.allocator.add_framework(id.clone(), facts(&info, &suppressed));
+    registry::put_framework(state, effects, id, info, FrameworkStanding::Connected);
+    state.allocator.add_framework(id.clone(), description.facts());
+    let Description { info, suppressed, constraints } = description;
     let framework = Framework {
         info: Arc::new(info),
         stream: Some(stream),
         suppressed,
+        constraints,
         registered: Some(now),
         reregistered: None,
         calls: registry::call_budget(state, now),
@@ -127,8 +126,7 @@ fn come_back(
     now: Timestamp,
     stream: StreamId,
     id: &FrameworkId,
-    mut info: FrameworkInfo,
-    suppressed: BTreeSet<Role>,
+    mut description: Description,
 ) {
     if let Some(old) = state.frameworks.set_stream(id, Some(stream)) {
         effects.framework(old, Event::Error("Framework failed over".to_owned()));
@@ -137,32 +135,26 @@ fn come_back(
         offers::discard_of(state, now, id);
     }
     let Some(known) = state.frameworks.get_mut(id) else { return };
+    let info = &mut description.info;
     info.user.clone_from(&known.info.user);
     info.checkpoint = known.info.checkpoint;
     info.failover_timeout = info.failover_timeout.min(state.config.max_failover_timeout);
     known.info = Arc::new(info.clone());
-    known.suppressed.clone_from(&suppressed);
+    known.suppressed.clone_from(&description.suppressed);
+    known.constraints.clone_from(&description.constraints);
     known.registered = known.registered.or(Some(now));
     known.reregistered = Some(now);
-    registry::put_framework(state, effects, id, &info, FrameworkStanding::Connected);
+    registry::put_framework(state, effects, id, info, FrameworkStanding::Connected);
     state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
     state.deadlines.cancel(Timer::StoreTimeLeft(id.clone()));
     // Down and up again, so that the filters of the old conversation go.
     state.allocator.deactivate_framework(id);
-    state.allocator.update_framework(id, facts(&info, &suppressed));
+    state.allocator.update_framework(id, description.facts());
+    state.allocator.request(id, None, Vec::new());
     state.allocator.activate_framework(id);
     inverse_offers::touch_all_of(state, id);
     state.counters.frameworks_resubscribed += 1;
     publish(state, effects, id, ClusterEvent::FrameworkUpdated);
-}
-
-fn facts(info: &FrameworkInfo, suppressed: &BTreeSet<Role>) -> lonja_allocator::FrameworkFacts {
-    lonja_allocator::FrameworkFacts {
-        roles: info.roles.clone(),
-        capabilities: info.capabilities.clone(),
-        minimum_offers: info.minimum_offers.clone(),
-        suppressed: suppressed.clone(),
-    }
 }
 
 /// Tells a framework that the master is there.
@@ -253,7 +245,8 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
     effects.publish.push(ClusterEvent::FrameworkRemoved(view));
 }
 
-fn publish(
+/// Tells those who watch the cluster of a framework as it is now.
+pub(crate) fn publish(
     state: &State,
     effects: &mut Effects,
     id: &FrameworkId,

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use lonja_allocator::CompiledConstraints;
+use lonja_model::constraints::OfferConstraints;
 use lonja_model::container::Program;
 use lonja_model::link::AgentTask;
 use lonja_model::resources::Scalar;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, AgentInfo, FrameworkInfo, Role, TaskInfo, TaskState};
+
+use crate::Config;
 
 /// May an agent of this description register? Errors: why not, and what to do.
 pub(crate) fn agent(info: &AgentInfo) -> Result<(), String> {
@@ -21,6 +25,25 @@ pub(crate) fn agent(info: &AgentInfo) -> Result<(), String> {
         return Err("an agent's own resources cannot be revocable".to_owned());
     }
     Ok(())
+}
+
+/// May an agent be where it says it is? `known`: as it registered before. Errors: why not, and what to do. None of
+/// them is for ever: the agent keeps its tasks and asks again, for it may be the master that was started wrongly.
+pub(crate) fn place(config: &Config, known: Option<&AgentInfo>, info: &AgentInfo) -> Result<(), String> {
+    match (known.and_then(|known| known.domain.as_ref()), &info.domain) {
+        (_, Some(there)) if config.domain.is_none() => Err(format!(
+            "the agent is in {there}, and this master does not say where it is, so that nobody can tell what is far; \
+             start the master with --domain, or the agent without"
+        )),
+        (_, None) if config.require_agent_domain => {
+            Err("this master takes only agents that say where they are; set --domain REGION/ZONE".to_owned())
+        }
+        (Some(before), Some(there)) if before != there => Err(format!(
+            "the agent was in {before} and says it is in {there}; an agent does not move: set --domain {before}, or \
+             remove its work dir to register it as a new agent"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// May an agent come back with these tasks? They must be its own, in states that an agent can know.
@@ -58,20 +81,39 @@ pub(crate) fn an_agent_may_say(state: TaskState) -> bool {
     }
 }
 
-/// May a framework of this description subscribe?
-pub(crate) fn framework(info: &FrameworkInfo, suppressed: &BTreeSet<Role>) -> CallResult {
-    let refuse = |field: &str, message: String| {
-        Err(Refusal { field: Some(field.to_owned()), ..Refusal::new(RefusalCode::InvalidArgument, message) })
-    };
+/// May a framework be of this description? `call` begins the path of a field at fault.
+pub(crate) fn framework(call: &str, info: &FrameworkInfo, suppressed: &BTreeSet<Role>) -> CallResult {
+    let refuse = |field: &str, message: String| Err(refusal_of(format!("{call}.{field}"), message));
     if info.roles.is_empty() {
         let message = "a framework needs at least one role; use `*` for the default".to_owned();
-        return refuse("subscribe.framework_info.roles", message);
+        return refuse("framework_info.roles", message);
     }
     if let Some(role) = suppressed.iter().find(|role| !info.roles.contains(role)) {
         let message = format!("suppressed role {role} is not among the framework's roles");
-        return refuse("subscribe.suppressed_roles", message);
+        return refuse("suppressed_roles", message);
     }
     Ok(())
+}
+
+/// Makes a framework's offer constraints ready for use. Errors: the first at fault, with its path.
+pub(crate) fn constraints(
+    call: &str,
+    info: &FrameworkInfo,
+    constraints: OfferConstraints,
+) -> Result<CompiledConstraints, Refusal> {
+    if let Some(role) = constraints.0.keys().find(|role| !info.roles.contains(*role)) {
+        let message =
+            format!("the offer constraints name role {role}, which is not among the framework's roles");
+        let field = format!("{call}.offer_constraints.role_constraints[{:?}]", role.as_str());
+        return Err(refusal_of(field, message));
+    }
+    CompiledConstraints::compile(constraints).map_err(|invalid| {
+        refusal_of(format!("{call}.offer_constraints.{}", invalid.path()), invalid.to_string())
+    })
+}
+
+fn refusal_of(field: String, message: String) -> Refusal {
+    Refusal { field: Some(field), ..Refusal::new(RefusalCode::InvalidArgument, message) }
 }
 
 /// May this task run on `agent`? Errors: why not, and what to do.

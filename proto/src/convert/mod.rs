@@ -39,6 +39,8 @@ pub mod link;
 
 pub mod checkpoint;
 pub mod registry;
+
+pub mod operator;
 mod stored;
 
 pub use refusal::{Fault, Refusal};

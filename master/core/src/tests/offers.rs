@@ -181,7 +181,7 @@ fn weights_decide_who_is_next() {
     let (light, _) = cluster.framework("light");
     let role = lonja_model::Role::new("heavy").unwrap();
     let weight = lonja_model::resources::Scalar::from_units(3).unwrap();
-    let command = crate::OperatorCommand::SetWeight { role, weight };
+    let command = crate::OperatorCommand::SetWeights { weights: vec![(role, weight)] };
     cluster.handle(crate::Event::Operator { request: crate::RequestId(1), command });
     for _ in 0..8 {
         cluster.agent("cpus:1;mem:1024");
