@@ -33,6 +33,7 @@ mod filters;
 mod quotas;
 pub mod requests;
 
+mod explain;
 mod round;
 mod slices;
 mod upkeep;
@@ -61,6 +62,7 @@ use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
 pub use agents::AgentFacts;
 pub use constraints::{CompiledConstraints, InvalidConstraints};
 pub use eligibility::Ineligible;
+pub use explain::{ClientExplanation, FrameworkExplanation, Miss, Obstacle, RoleExplanation};
 pub use frameworks::FrameworkFacts;
 pub use holdings::{Holdings, overlap};
 pub use invariants::Violation;
