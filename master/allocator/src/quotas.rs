@@ -194,7 +194,7 @@ impl RoleTree {
         for kind in 0..Kind::try_from(kinds.len()).unwrap_or(Kind::MAX) {
             self.pass_up(role, kind);
         }
-        self.mark(role, marks, minimum);
+        self.mark_up(role, marks, minimum);
     }
 
     /// What counts against the quotas of `role` and those above it changes.
@@ -220,6 +220,12 @@ impl RoleTree {
         for (kind, _) in more.iter().chain(less) {
             self.pass_up(role, *kind);
         }
+        self.mark_up(role, marks, minimum);
+    }
+
+    /// Marks the clients below `role` and below each role above it anew: what one is owed speaks for those above it, or
+    /// no longer does.
+    fn mark_up(&mut self, role: Entry, marks: &mut QuotaMarks, minimum: &[Parts]) {
         let mut entry = role;
         while entry != ROOT {
             self.mark(entry, marks, minimum);
