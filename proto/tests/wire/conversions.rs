@@ -449,3 +449,11 @@ fn a_converted_resource_is_shown_as_its_framework_understands_it() {
     assert_eq!(read.converted, *reserved.after());
     assert_eq!(read.message.unwrap().len(), limits::TEXT_BYTES, "cut, and not refused");
 }
+
+#[test]
+fn an_operation_on_the_link_makes_no_other_message_larger() {
+    // The messages of all links wait in queues; those of operations are rare.
+    assert!(size_of::<lonja::MasterMessage>() <= 1024, "{}", size_of::<lonja::MasterMessage>());
+    assert!(size_of::<lonja::AgentMessage>() <= 1536, "{}", size_of::<lonja::AgentMessage>());
+    assert!(size_of::<offer::Operation>() <= 4096, "{}", size_of::<offer::Operation>());
+}

@@ -129,10 +129,10 @@ fn what_is_not_supported_yet_is_refused_by_name() {
 fn a_task_group_is_answered_task_by_task() {
     let group = mesos::offer::Operation {
         r#type: Some(operation::Type::LaunchGroup.into()),
-        launch_group: Some(operation::LaunchGroup {
+        launch_group: Some(Box::new(operation::LaunchGroup {
             task_group: mesos::TaskGroupInfo { tasks: vec![task("t1"), task("t2")] },
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     };
     let Ok(Call::Accept { operations, .. }) = accept(vec![group]) else { panic!("refused") };
