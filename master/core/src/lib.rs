@@ -22,6 +22,7 @@ mod departures;
 mod descriptions;
 mod draining;
 pub mod effects;
+pub mod explain;
 mod feedback;
 pub mod frameworks;
 pub mod history;
