@@ -94,11 +94,6 @@ impl Clients {
         let all = self.ids.iter().filter(move |((owner, _), _)| owner == framework);
         all.map(|((_, role), client)| (role, client))
     }
-
-    /// One more than the largest number ever used.
-    pub(crate) fn end(&self) -> usize {
-        self.ids.end()
-    }
 }
 
 /// What one framework has asked for by REQUEST, role by role.
