@@ -8,6 +8,8 @@ use lonja_model::constraints::{
 use lonja_model::labels::Labels;
 use lonja_model::resources::{Disk, Metadata, Persistence, Reservation, ReservationKind, Scalar, Value};
 
+use lonja_model::Resources;
+
 use super::*;
 use crate::constraints::CompiledConstraints;
 use crate::fixture::{agent, cluster, facts, framework, resources, role};
