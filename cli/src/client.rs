@@ -120,6 +120,16 @@ impl Client {
         Ok(response.map_err(|status| refused(&self.url, &status))?.into_inner().offers)
     }
 
+    /// Why a framework or role gets what it gets.
+    pub(crate) async fn explain(
+        &mut self,
+        about: lonja_proto::lonja::explain_request::About,
+    ) -> anyhow::Result<lonja_proto::lonja::ExplainResponse> {
+        let request = lonja_proto::lonja::ExplainRequest { about: Some(about) };
+        let response = self.operator.explain(request).await;
+        Ok(response.map_err(|status| refused(&self.url, &status))?.into_inner())
+    }
+
     /// Kills a task.
     pub(crate) async fn kill(&mut self, framework: Option<&str>, task: &str) -> anyhow::Result<()> {
         let framework_id = framework.map(|value| mesos::FrameworkId { value: value.to_owned() });

@@ -78,12 +78,6 @@ pub(crate) struct Master {
     /// Offer agents with GPUs also to frameworks that do not say they understand GPUs.
     #[arg(long, env = "LONJA_MASTER_SHARE_GPU_AGENTS")]
     pub(crate) share_gpu_agents: bool,
-    /// Where the master is: REGION/ZONE. Agents of other regions are offered to region-aware frameworks only.
-    #[arg(long, value_name = "REGION/ZONE", value_parser = domain, env = "LONJA_MASTER_DOMAIN")]
-    pub(crate) domain: Option<Domain>,
-    /// Admit no agents that do not say where they are.
-    #[arg(long, env = "LONJA_MASTER_REQUIRE_AGENT_DOMAIN")]
-    pub(crate) require_agent_domain: bool,
     /// After a restart with quotas, nothing is offered until so many per cent of the known agents are back ...
     #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u32).range(0..=100), env = "LONJA_MASTER_RECOVERY_QUORUM")]
     pub(crate) recovery_quorum: u32,
@@ -96,6 +90,13 @@ pub(crate) struct Master {
     /// At most so many agents a minute are declared unreachable.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), env = "LONJA_MASTER_REMOVAL_RATE")]
     pub(crate) removal_rate: u32,
+    /// Where the master is, such as eu-west/a. Agents say where they are only if it does; those of other regions are
+    /// offered only to frameworks that care for regions.
+    #[arg(long, value_name = "REGION/ZONE", env = "LONJA_MASTER_DOMAIN")]
+    pub(crate) domain: Option<Domain>,
+    /// Refuse agents that do not say where they are.
+    #[arg(long, requires = "domain", env = "LONJA_MASTER_REQUIRE_AGENT_DOMAIN")]
+    pub(crate) require_agent_domain: bool,
     /// Calls a second that one framework may make in the long run; twice as many at once.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LONJA_MASTER_CALLS_PER_SECOND")]
     pub(crate) calls_per_second: u32,
@@ -132,14 +133,18 @@ pub(crate) struct Agent {
     #[arg(long, env = "LONJA_AGENT_HOSTNAME")]
     pub(crate) hostname: Option<String>,
     /// What it has, such as 'cpus:4;mem:8192;disk:100000;ports:[31000-32000]' (mem and disk in MiB); without
-    /// this, what this host has.
+    /// this, what this host has. Or as JSON, or file://PATH with it, which can also name disks of their own.
     #[arg(long, env = "LONJA_AGENT_RESOURCES")]
     pub(crate) resources: Option<String>,
+    /// Resources beyond these that can be taken back at any time, such as 'cpus:2;mem:512'; offered to frameworks that
+    /// understand that.
+    #[arg(long, value_name = "RESOURCES", env = "LONJA_AGENT_OVERSUBSCRIBE")]
+    pub(crate) oversubscribe: Option<String>,
     /// What it says of itself, such as 'rack:r1;ssd:true'.
     #[arg(long, default_value = "", env = "LONJA_AGENT_ATTRIBUTES")]
     pub(crate) attributes: String,
-    /// Where it is: REGION/ZONE.
-    #[arg(long, value_name = "REGION/ZONE", value_parser = domain, env = "LONJA_AGENT_DOMAIN")]
+    /// Where it is, such as eu-west/a; the master must say where it is, too.
+    #[arg(long, value_name = "REGION/ZONE", env = "LONJA_AGENT_DOMAIN")]
     pub(crate) domain: Option<Domain>,
     /// What may change over a restart: nothing, or only more of it.
     #[arg(long, value_enum, default_value_t = Reconfiguration::Equal, env = "LONJA_AGENT_RECONFIGURATION_POLICY")]
@@ -178,11 +183,4 @@ pub(crate) enum RoleSorter {
     Drf,
     /// By chance, in proportion to the weights.
     Random,
-}
-
-fn domain(text: &str) -> Result<Domain, String> {
-    let parts = text.split_once('/').filter(|(region, zone)| !region.is_empty() && !zone.is_empty());
-    let (region, zone) =
-        parts.ok_or_else(|| format!("{text:?} is no place; write REGION/ZONE, for example eu/a"))?;
-    Ok(Domain { region: region.to_owned(), zone: zone.to_owned() })
 }

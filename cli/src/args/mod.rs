@@ -17,7 +17,7 @@ pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
 pub(crate) use measuring::{Bench, BenchCommand, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
-pub(crate) use sharing::{Quota, QuotaCommand, Weights, WeightsCommand};
+pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
 pub(crate) use upkeep::{Agents, AgentsCommand, Drain, Maintenance, MaintenanceCommand};
 
 /// The master that is asked unless told otherwise.
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Drain(Drain),
     /// When machines are out of use.
     Maintenance(Maintenance),
+    /// Say what a framework or role gets, what it could get, and what stands in the way.
+    Explain(Explain),
     /// Print a task's output.
     Logs(Logs),
     /// Kill a task.

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use lonja_model::quota::Quota as Amounts;
 use lonja_model::resources::{Quantities, Resources, Scalar, Value};
 
-use super::Family;
+use super::{Family, Format, MasterUrl};
 
 /// Quotas.
 #[derive(Debug, Args)]
@@ -147,4 +147,20 @@ mod tests {
             assert!(weight(bad).is_err(), "{bad}");
         }
     }
+}
+
+/// What a framework or role gets, what it could get, and what stands in the way.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A framework's id or name, or a role.
+    #[arg(value_name = "ROLE|FRAMEWORK")]
+    pub(crate) name: String,
+    /// It is a role, even if a framework is called so.
+    #[arg(long)]
+    pub(crate) role: bool,
+    #[command(flatten)]
+    pub(crate) master: MasterUrl,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
 }

@@ -4,6 +4,7 @@ mod agent;
 mod agents;
 mod bench;
 mod dev;
+mod explain;
 mod kill;
 mod list;
 mod logs;
@@ -37,6 +38,7 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
         Command::Tasks(list) => list::tasks(&list).await,
         Command::Offers(list) => list::offers(&list).await,
         Command::Quota(quota) => sharing::quota(&quota).await,
+        Command::Explain(explain) => explain::explain(&explain).await,
         Command::Weights(weights) => sharing::weights(&weights).await,
         Command::Reservations(reservations) => reservations::run(&reservations).await,
         Command::Volumes(volumes) => volumes::run(&volumes).await,

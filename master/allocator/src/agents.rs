@@ -346,7 +346,8 @@ impl Agents {
         kinds: &mut Kinds,
     ) -> Option<Recovered> {
         self.get(agent)?;
-        let mut recovered = Recovered { change: Change::default(), missing: resources.clone(), holds_more: false };
+        let mut recovered =
+            Recovered { change: Change::default(), missing: resources.clone(), holds_more: false };
         let result = &mut recovered;
         self.change_free(agent, kinds, |known, kinds| {
             result.change = measured(known, client, kinds, |known| {
@@ -402,19 +403,17 @@ impl Agents {
     ) -> Option<Reserved> {
         let known = self.get(agent)?;
         let total = known.total.checked_sub(before)?.checked_add(after).ok()?;
-        known.free.checked_sub(&overlap(&known.free, &in_books(before))).filter(|_| known.free.contains(before))?;
+        known
+            .free
+            .checked_sub(&overlap(&known.free, &in_books(before)))
+            .filter(|_| known.free.contains(before))?;
         let reserved = Reserved { before: known.total.clone(), after: total.clone() };
         self.update_total(agent, total, kinds);
         Some(reserved)
     }
 
     /// Does something to an agent, and brings up to date what follows from what is free and from its size.
-    fn change_free(
-        &mut self,
-        agent: u32,
-        kinds: &mut Kinds,
-        change: impl FnOnce(&mut Agent, &mut Kinds),
-    ) {
+    fn change_free(&mut self, agent: u32, kinds: &mut Kinds, change: impl FnOnce(&mut Agent, &mut Kinds)) {
         let Some(known) = self.agents.get_mut(index(agent)).and_then(Option::as_mut) else { return };
         let (open, size) = (std::mem::take(&mut known.open), known.size.clone());
         let before = known.free.clone();
@@ -564,4 +563,3 @@ fn parts_of(held: &Holdings, kinds: &mut Kinds, counts: impl Fn(&Resource) -> bo
     }
     all
 }
-

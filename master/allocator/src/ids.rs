@@ -54,11 +54,6 @@ impl<K: Clone + Ord> Ids<K> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, u32)> {
         self.numbers.iter().map(|(name, number)| (name, *number))
     }
-
-    /// One more than the largest number ever used.
-    pub(crate) fn end(&self) -> usize {
-        self.names.len()
-    }
 }
 
 /// A number as the index that it is.
@@ -138,7 +133,10 @@ mod tests {
     #[test]
     fn a_number_is_used_again_only_after_its_name_is_let_go() {
         let mut ids = Ids::default();
-        assert_eq!((ids.intern(&"a"), ids.intern(&"b"), ids.intern(&"a")), ((0, true), (1, true), (0, false)));
+        assert_eq!(
+            (ids.intern(&"a"), ids.intern(&"b"), ids.intern(&"a")),
+            ((0, true), (1, true), (0, false))
+        );
         ids.release(0);
         assert_eq!((ids.number(&"a"), ids.intern(&"c"), ids.name(0)), (None, (0, true), &"c"));
     }

@@ -284,7 +284,9 @@ impl Standing {
             for (name, limit) in quota.limits.iter() {
                 let (was, is) = (before.consumed[role].get(name), self.consumed[role].get(name));
                 if is > limit && is > was {
-                    return Some(format!("INV-5: {role} went from {name}:{was} to {is} over its limit {limit}"));
+                    return Some(format!(
+                        "INV-5: {role} went from {name}:{was} to {is} over its limit {limit}"
+                    ));
                 }
             }
         }

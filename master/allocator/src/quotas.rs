@@ -194,7 +194,7 @@ impl RoleTree {
         for kind in 0..Kind::try_from(kinds.len()).unwrap_or(Kind::MAX) {
             self.pass_up(role, kind);
         }
-        self.mark(role, marks, minimum);
+        self.mark_up(role, marks, minimum);
     }
 
     /// What counts against the quotas of `role` and those above it changes.
@@ -220,6 +220,12 @@ impl RoleTree {
         for (kind, _) in more.iter().chain(less) {
             self.pass_up(role, *kind);
         }
+        self.mark_up(role, marks, minimum);
+    }
+
+    /// Marks the clients below `role` and below each role above it anew: what one is owed speaks for those above it, or
+    /// no longer does.
+    fn mark_up(&mut self, role: Entry, marks: &mut QuotaMarks, minimum: &[Parts]) {
         let mut entry = role;
         while entry != ROOT {
             self.mark(entry, marks, minimum);
@@ -249,11 +255,12 @@ impl RoleTree {
     fn mark(&mut self, role: Entry, marks: &mut QuotaMarks, minimum: &[Parts]) {
         let books = &self.place(role).books;
         let cannot = |least: &Parts| {
-            least.iter().any(|(kind, amount)| books.room(*kind).is_some_and(|room| room < u128::from(*amount)))
+            least
+                .iter()
+                .any(|(kind, amount)| books.room(*kind).is_some_and(|room| room < u128::from(*amount)))
         };
         let limited = books.limits.iter().any(Option::is_some);
-        let exhausted =
-            limited && !minimum.is_empty() && minimum.iter().all(cannot);
+        let exhausted = limited && !minimum.is_empty() && minimum.iter().all(cannot);
         let needy = books.need.iter().any(|(kind, _)| books.own_need(kind) > 0);
         if (exhausted, needy) == (books.exhausted, books.needy) {
             return;

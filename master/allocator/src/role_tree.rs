@@ -220,7 +220,11 @@ impl RoleTree {
                 return;
             }
             let above = self.above(entry);
-            if in_line { self.enter(above, entry, totals) } else { self.leave(above, entry) }
+            if in_line {
+                self.enter(above, entry, totals)
+            } else {
+                self.leave(above, entry)
+            }
             entry = above;
         }
     }
@@ -450,8 +454,7 @@ impl RoleTree {
             if left >= line.len() {
                 return;
             }
-            let right_is_less =
-                right < line.len() && self.compare(line[right], line[left]) == Ordering::Less;
+            let right_is_less = right < line.len() && self.compare(line[right], line[left]) == Ordering::Less;
             let least = if right_is_less { right } else { left };
             if self.compare(line[least], line[at]) != Ordering::Less {
                 return;

@@ -97,7 +97,8 @@ impl Allocator {
             match so_far {
                 Some(at) => {
                     let held = &mut allocations[first + at].resources;
-                    *held = held.checked_add(&resources).expect("parts of what was free can be held together");
+                    *held =
+                        held.checked_add(&resources).expect("parts of what was free can be held together");
                 }
                 None => {
                     given.push(client);
@@ -169,9 +170,10 @@ impl Allocator {
         let owed = self.tree.owed_in_all();
         !owed.is_empty()
             && !self.minimum.is_empty()
-            && self.minimum.iter().all(|least| {
-                least.iter().any(|(kind, amount)| self.spare(*kind) < u128::from(*amount))
-            })
+            && self
+                .minimum
+                .iter()
+                .all(|least| least.iter().any(|(kind, amount)| self.spare(*kind) < u128::from(*amount)))
     }
 
     /// What is free in the cluster beyond what is owed by guarantees.
@@ -181,7 +183,8 @@ impl Allocator {
 
     fn is_owed_any_of(&self, client: u32, known: &Agent) -> bool {
         let entry = self.clients.get(client).entry;
-        self.marks.needy.get(client) && known.open().iter().any(|(kind, _)| self.tree.owed_to(entry, *kind) > 0)
+        self.marks.needy.get(client)
+            && known.open().iter().any(|(kind, _)| self.tree.owed_to(entry, *kind) > 0)
     }
 
     /// The first of the open clients, in order, of which `takes` makes something.
@@ -286,7 +289,7 @@ impl Allocator {
     }
 
     /// What of `usable` the client may have under quotas.
-    fn within_quota(&self, usable: &Resources, entry: Entry) -> Resources {
+    pub(crate) fn within_quota(&self, usable: &Resources, entry: Entry) -> Resources {
         let shrink = |resource: &Resource| {
             if !is_limited(resource) {
                 return Some(resource.clone());
@@ -297,7 +300,8 @@ impl Allocator {
                 Value::Scalar(held) => {
                     let allowed = u64::try_from(allowed).unwrap_or(u64::MAX).min(held.thousandths());
                     let value = Value::Scalar(lonja_model::resources::Scalar::from_thousandths(allowed)?);
-                    let part = Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
+                    let part =
+                        Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
                     (allowed > 0).then_some(part)
                 }
                 // Devices are not cut by a quota: all of them, or as many from the first as it allows.
@@ -310,7 +314,8 @@ impl Allocator {
                     });
                     let some = some.map(|(device, part)| (device.clone(), part));
                     let value = Value::Devices(lonja_model::resources::Devices::new(some)?);
-                    let part = Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
+                    let part =
+                        Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
                     (!part.is_empty()).then_some(part)
                 }
                 Value::Ranges(_) | Value::Set(_) => Some(resource.clone()),

@@ -96,10 +96,7 @@ mod tests {
         let whole: Resources =
             "cpus:8;cpus(web):3;ports:[1-3,10-16];disks:{a,b,c};gpus:{0:1000,1:500}".parse().unwrap();
         let part = cut(&whole, 2, |_| 1_500);
-        assert_eq!(
-            part,
-            "cpus:1.5;cpus(web):3;ports:[1-3,10-11];disks:{a,b};gpus:{0:1000}".parse().unwrap()
-        );
+        assert_eq!(part, "cpus:1.5;cpus(web):3;ports:[1-3,10-11];disks:{a,b};gpus:{0:1000}".parse().unwrap());
         assert!(whole.contains(&part));
     }
 }

@@ -113,7 +113,8 @@ impl Allocator {
         let sight = Sight::of(&known.facts.capabilities);
         let minimum_is_common = own.is_none();
         let client_now = self.clients.get_mut(client);
-        *client_now = Client { sight, minimum, minimum_is_common, needs, entry: client_now.entry, appetite: 1 };
+        *client_now =
+            Client { sight, minimum, minimum_is_common, needs, entry: client_now.entry, appetite: 1 };
         self.clients.note_particular(client);
         self.judge_client(client);
     }
@@ -134,11 +135,17 @@ impl Allocator {
     /// Is each client kept from the agent for what that is?
     pub(crate) fn judge_agent(&mut self, agent: u32) {
         let Some(known) = self.agents.get_mut(agent) else { return };
+        let mut is_new_to_someone = false;
         for ((framework, role), client) in self.clients.iter() {
             let Some(owner) = self.frameworks.get(framework) else { continue };
             let fits =
                 eligibility::is_eligible(&self.options, &owner.facts, role, &known.facts, known.has_gpus());
+            is_new_to_someone |= fits && known.hidden_from.get(client);
             known.hidden_from.set(client, !fits);
+        }
+        if is_new_to_someone {
+            // What is free may be less than before, and yet somebody may have it only now.
+            self.agents.mark_dirty(agent);
         }
     }
 
@@ -188,7 +195,8 @@ impl Allocator {
         let refused = if known.is_plain() {
             self.filters.refuse(agent, client, known.free())
         } else {
-            self.filters.has_any(agent, client) && self.filters.refuse(agent, client, &self.shown(known, client))
+            self.filters.has_any(agent, client)
+                && self.filters.refuse(agent, client, &self.shown(known, client))
         };
         if let Some(known) = self.agents.get_mut(agent).filter(|_| refused) {
             known.refused_by.set(client, true);

@@ -19,6 +19,8 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     resources::conservation(state)?;
     resources::books_agree(state)?;
     resources::totals_are_confirmed(state)?;
+    resources::nothing_unconfirmed_is_offered(state)?;
+    resources::no_debt_is_offered(state)?;
     resources::offers_stay_in_their_roles(state)?;
     resources::volumes_exist_once(state)?;
     operations::each_is_awaited(state)?;

@@ -159,7 +159,9 @@ pub(crate) fn touch(state: &mut State, agent: &AgentId) {
 
 /// A framework is there again: it may have to be asked about every agent it uses.
 pub(crate) fn touch_all_of(state: &mut State, framework: &FrameworkId) {
-    for agent in state.tasks.agents_of(framework) {
+    let mut agents = state.tasks.agents_of(framework);
+    agents.extend(state.operations.of_framework(framework).map(|known| known.agent.clone()));
+    for agent in agents {
         touch(state, &agent);
     }
 }
@@ -243,7 +245,8 @@ fn wanted(state: &State, agent: &AgentId) -> Option<Unavailability> {
     (machine.mode == MachineMode::Scheduled && is_there && is_used).then_some(machine.unavailability)
 }
 
-/// The connected frameworks that hold something on the agent, offered or in use. O(offers and tasks there).
+/// The connected frameworks that hold something on the agent: offered, in use, or being converted for them.
+/// O(offers, tasks and operations there).
 fn users(state: &State, agent: &AgentId) -> BTreeMap<FrameworkId, StreamId> {
     let offered = state.offers.on_agent(agent).into_iter().filter_map(|offer| {
         let offer = state.offers.get(&offer)?;
@@ -253,7 +256,11 @@ fn users(state: &State, agent: &AgentId) -> BTreeMap<FrameworkId, StreamId> {
         let known = state.tasks.get(&framework, &task)?;
         (!known.state.is_terminal() && known.state != TaskState::Unreachable).then_some(framework)
     });
-    let users = offered.chain(used);
+    let converted = state.operations.on_agent(agent).filter_map(|known| {
+        let holds = known.hold.as_ref().is_some_and(|hold| !hold.resources.is_empty());
+        known.operation.framework.clone().filter(|_| holds)
+    });
+    let users = offered.chain(used).chain(converted);
     users.filter_map(|user| Some((user.clone(), state.frameworks.get(&user)?.stream?))).collect()
 }
 

@@ -178,7 +178,6 @@ pub(crate) fn latest_first(state: &State, wanted: impl Fn(&Offer) -> bool) -> Ve
 }
 
 /// Ends every offer of a framework for a role that it has left, and tells it.
-#[allow(dead_code, reason = "for changed quotas, weights and subscriptions")]
 pub(crate) fn rescind_of_left_roles(
     state: &mut State,
     effects: &mut Effects,

@@ -21,6 +21,7 @@ use crate::effects::StreamId;
 use crate::inverse_offers::InverseOfferStatus;
 use crate::operations::KnownOperation;
 use crate::tasks::Task;
+use crate::volumes;
 use crate::{State, registry};
 
 /// All that an API may show.
@@ -245,7 +246,7 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         reregistered: agent.reregistered,
         allocated,
         offered,
-        free: state.allocator.agent_free(id).cloned().unwrap_or_default(),
+        free: state.allocator.agent_free(id).map(volumes::each_once).unwrap_or_default(),
         total: state.allocator.agent_total(id).map(|_| agent.total.clone()).unwrap_or_default(),
         duty: registry::duty(state, id).clone(),
         drain_started: state.drains.started(id),

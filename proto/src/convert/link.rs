@@ -65,7 +65,7 @@ pub fn agent_message_to_wire(message: &FromAgent) -> lonja::AgentMessage {
             })
         }
         FromAgent::OperationUpdate { record, total } => Message::OperationUpdate(lonja::OperationUpdate {
-            operation: Some(operation_record_to_wire(record)),
+            operation: Some(Box::new(operation_record_to_wire(record))),
             total: Some(total_to_wire(total)),
         }),
         FromAgent::Update { framework, status, latest } => Message::Update(lonja::TaskUpdate {
@@ -236,13 +236,14 @@ fn total_to_wire(total: &Resources) -> lonja::Total {
 }
 
 fn operation_update(wire: lonja::OperationUpdate) -> Result<FromAgent, Refusal> {
-    let record = required(wire.operation).and_then(operation_record_from_wire).at("operation")?;
+    let record =
+        required(wire.operation).and_then(|wire| operation_record_from_wire(*wire)).at("operation")?;
     let total = required(wire.total).and_then(total_from_wire).at("total")?;
     Ok(FromAgent::OperationUpdate { record: Box::new(record), total })
 }
 
 fn apply(wire: lonja::ApplyOperation) -> Result<ToAgent, Refusal> {
-    let operation = required(wire.operation).at("operation")?;
+    let operation = *required(wire.operation).at("operation")?;
     let operation = AgentOperation {
         uuid: operation_uuid_from_wire(&wire.uuid).at("uuid")?,
         framework: optional(wire.framework_id, framework_id_from_wire).at("framework_id")?,
@@ -256,10 +257,10 @@ fn apply_to_wire(operation: &AgentOperation) -> lonja::ApplyOperation {
     lonja::ApplyOperation {
         uuid: operation.uuid.0.to_vec(),
         framework_id: operation.framework.as_ref().map(framework_id_to_wire),
-        operation: Some(mesos::offer::Operation {
+        operation: Some(Box::new(mesos::offer::Operation {
             id: operation.id.as_ref().map(operation_id_to_wire),
             ..conversion_to_wire(&operation.conversion)
-        }),
+        })),
     }
 }
 

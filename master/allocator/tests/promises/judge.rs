@@ -129,7 +129,7 @@ pub(crate) fn what_is_owed_stays_covered(before: &Ledger, after: &Ledger) -> Res
     short.map_or(Ok(()), |name| Err(Breach::Headroom(name.to_owned())))
 }
 
-/// Nobody to whom nothing is owed gets what somebody could have had on the same agent to whom it is owed, before the
+/// Nobody to whom nothing of it is owed gets what somebody could have had on the same agent to whom it is owed, before the
 /// round and still after it. Whoever gave something of that agent back may have been passed over for once.
 pub(crate) fn owed_comes_first(before: &Ledger, after: &Ledger, round: &[Allocation]) -> Result<(), Breach> {
     if before.quotas.values().all(|quota| quota.guarantees.is_empty()) {
@@ -137,10 +137,11 @@ pub(crate) fn owed_comes_first(before: &Ledger, after: &Ledger, round: &[Allocat
     }
     let (had, has) = (Scales::of(before), Scales::of(after));
     for allocation in round {
-        for (name, amount) in amounts(&allocation.resources, is_limited) {
-            if had.is_owed(&allocation.role, &name) {
-                continue;
-            }
+        let given = amounts(&allocation.resources, is_limited);
+        if given.keys().any(|name| had.is_owed(&allocation.role, name)) {
+            continue;
+        }
+        for (name, amount) in given {
             for (framework, role) in before.in_line() {
                 let place = (allocation.agent.clone(), framework.clone(), role.clone());
                 let open = !before.gave_back.contains(&place) && before.may_see(framework, &allocation.agent);

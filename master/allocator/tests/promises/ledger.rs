@@ -46,6 +46,8 @@ pub(crate) struct Ledger {
     pub(crate) held: BTreeMap<Holder, Resources>,
     pub(crate) filters: Vec<Filter>,
     pub(crate) quotas: BTreeMap<Role, Quota>,
+    /// What frameworks say they need, in roles of which they say nothing else.
+    pub(crate) needs: BTreeMap<FrameworkId, Vec<Quantities>>,
     /// Who ever gave something of an agent back: others may come first there for once.
     pub(crate) gave_back: BTreeSet<Holder>,
 }
@@ -109,6 +111,7 @@ impl Ledger {
             held: BTreeMap::new(),
             filters: Vec::new(),
             quotas: BTreeMap::new(),
+            needs: BTreeMap::new(),
             gave_back: BTreeSet::new(),
         }
     }
@@ -201,7 +204,10 @@ impl Ledger {
     pub(crate) fn is_enough(&self, framework: &FrameworkId, role: &Role, quantities: &Quantities) -> bool {
         let facts = &self.frameworks[framework].facts;
         let least = facts.minimum_offers.get(role).unwrap_or(&self.options.minimum);
-        least.is_empty() || least.iter().any(|least| quantities.contains(least))
+        let reaches_one = |alternatives: &[Quantities]| {
+            alternatives.is_empty() || alternatives.iter().any(|least| quantities.contains(least))
+        };
+        reaches_one(least) && self.needs.get(framework).is_none_or(|needs| reaches_one(needs))
     }
 
     /// Reservations of the subtree, used or not, and what its clients hold beyond that could not be taken back.

@@ -21,7 +21,7 @@ const TOTALS: [&str; 8] = [
     "cpus:0.005;mem:31",
 ];
 
-/// What minimum a framework may set, by number; the first: none of its own.
+/// Guarantees and limits that a role may be given.
 const QUOTAS: [(&str, &str); 9] = [
     ("", ""),
     ("", "cpus:3"),
@@ -33,6 +33,10 @@ const QUOTAS: [(&str, &str); 9] = [
     ("cpus:5", "cpus:6"),
     ("cpus:1", "cpus:1"),
 ];
+
+/// What frameworks say they need, as alternatives.
+pub(crate) const NEEDS: [&[&str]; 4] =
+    [&[], &["cpus:1;mem:40"], &["cpus:3", "mem:500"], &["gpus:{0:1000}", "cpus:2"]];
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
@@ -77,6 +81,12 @@ pub(crate) enum Step {
         which: usize,
         back: bool,
     },
+    /// An operator reserves half of an agent's free plain CPUs for a role.
+    ConvertFree {
+        agent: usize,
+        role: usize,
+    },
+    Request(usize, usize),
     Allocate,
     Advance(u64),
 }
@@ -105,6 +115,8 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(agent, framework, role)| Step::Charge { agent, framework, role }),
         6 => any_return(),
         1 => (any::<usize>(), any::<bool>()).prop_map(|(which, back)| Step::Convert { which, back }),
+        1 => (0..AGENTS.len(), 0..ROLES.len()).prop_map(|(agent, role)| Step::ConvertFree { agent, role }),
+        1 => (0..FRAMEWORKS.len(), 0..NEEDS.len()).prop_map(|(framework, needs)| Step::Request(framework, needs)),
         6 => Just(Step::Allocate),
         2 => (0..3_u64).prop_map(Step::Advance),
     ]
@@ -146,7 +158,6 @@ pub(crate) fn total(which: usize) -> Resources {
 
 pub(crate) fn quota(which: usize) -> lonja_model::quota::Quota {
     let (guarantees, limits) = QUOTAS[which];
-    // A limit of zero cannot be told from none in amounts; it is dropped there, as in the model.
     lonja_model::quota::Quota {
         guarantees: resources(guarantees).quantities(),
         limits: resources(limits).quantities(),

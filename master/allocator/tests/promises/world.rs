@@ -11,7 +11,7 @@ use proptest::test_runner::TestCaseError;
 
 use crate::judge::{judge, the_books_agree};
 use crate::ledger::{AgentEntry, FrameworkEntry, Holder, Ledger};
-use crate::steps::{AGENTS, CAPABILITIES, FRAMEWORKS, ROLES, Step, named, quota, resources, total};
+use crate::steps::{AGENTS, CAPABILITIES, FRAMEWORKS, NEEDS, ROLES, Step, named, quota, resources, total};
 
 pub(crate) fn agent(name: &str) -> AgentId {
     AgentId::new(name).unwrap()
@@ -127,6 +127,7 @@ impl World {
                 let gone = framework(FRAMEWORKS[at]);
                 self.allocator.remove_framework(&gone);
                 self.books.frameworks.remove(&gone);
+                self.books.needs.remove(&gone);
                 self.books.filters.retain(|filter| filter.framework != gone);
             }
             Step::SetFrameworkActive(at, active) => {
@@ -146,6 +147,8 @@ impl World {
             }
             Step::Recover { which, half, refuse } => self.recover(which, half, refuse),
             Step::Convert { which, back } => self.convert(which, back),
+            Step::ConvertFree { agent: a, role: r } => self.reserve_half(&agent(AGENTS[a]), &role(ROLES[r])),
+            Step::Request(at, which) => self.request(&framework(FRAMEWORKS[at]), NEEDS[which]),
             Step::Allocate => {
                 self.allocate()?;
             }
@@ -247,6 +250,39 @@ impl World {
         if let Some(amount) = amount {
             self.books.charge(holder, &amount);
         }
+    }
+
+    fn request(&mut self, framework: &FrameworkId, needs: &[&str]) {
+        let needs: Vec<_> = needs.iter().map(|need| resources(need).quantities()).collect();
+        self.allocator.request(framework, None, needs.clone());
+        if self.books.frameworks.contains_key(framework) {
+            self.books.needs.insert(framework.clone(), needs);
+        }
+    }
+
+    /// Half of an agent's free plain CPUs become reserved for the role.
+    fn reserve_half(&mut self, agent: &AgentId, role: &Role) {
+        if !self.books.agents.contains_key(agent) || *role == Role::default_role() {
+            return;
+        }
+        let free = self.books.free(agent);
+        let Some(cpus) =
+            free.iter().find(|one| one.name() == "cpus" && *one.metadata() == Metadata::default())
+        else {
+            return;
+        };
+        let cpus = Resources::of([cpus.clone()]).unwrap();
+        let before = halved(&cpus);
+        let own = Metadata { reservations: vec![Reservation::fixed(role.clone())], ..Metadata::default() };
+        let after = before
+            .iter()
+            .map(|one| Resource::with_metadata("cpus", one.value().clone(), own.clone()).unwrap());
+        let after = Resources::of(after).unwrap();
+        let too_much = cpus.checked_add(&before).unwrap();
+        self.allocator.convert_free(agent, &too_much, &after).unwrap_err();
+        self.allocator.convert_free(agent, &before, &after).unwrap();
+        let known = self.books.agents.get_mut(agent).unwrap();
+        known.total = known.total.checked_sub(&before).unwrap().checked_add(&after).unwrap();
     }
 
     /// Something that is held comes back, all of it or the half of each amount.

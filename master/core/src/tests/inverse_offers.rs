@@ -1,7 +1,9 @@
 use lonja_model::maintenance::{Drain, MachineId, Unavailability, Window};
 use lonja_model::offer::{Filters, InverseOffer};
+use lonja_model::operation::{Conversion, Operation};
+use lonja_model::resources::{Metadata, Reservation, ReservationKind, Resource};
 use lonja_model::scheduler::{Call, Event};
-use lonja_model::{AgentId, TaskState, Timestamp};
+use lonja_model::{AgentId, Resources, TaskState, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -171,6 +173,34 @@ fn an_inverse_offer_is_rescinded_when_the_framework_has_nothing_there_any_more()
     let framework = offer.framework;
     cluster.report(link, &framework, "t1", TaskState::Finished, 2);
     assert!(cluster.events(stream).contains(&Event::RescindInverse(offer.id)));
+}
+
+#[test]
+fn who_waits_for_resources_to_be_converted_uses_the_agent() {
+    let mut cluster = cluster();
+    cluster.agent("cpus:4");
+    let (stream, _) = cluster.framework("web");
+    schedule(&mut cluster, Some(2_000));
+    let offer = cluster.only_offer(stream);
+    let asked = only(&mut cluster, stream);
+
+    let role = lonja_model::Role::new("web").unwrap();
+    let kind = ReservationKind::Dynamic;
+    let layer = Reservation { kind, role, principal: None, labels: Default::default() };
+    let metadata = Metadata { reservations: vec![layer], ..Metadata::default() };
+    let cpus = offer.resources.iter().next().unwrap();
+    let reserved = Resource::with_metadata(cpus.name(), cpus.value().clone(), metadata).unwrap();
+    let conversion = Conversion::reserve(Resources::of([reserved]).unwrap(), None).unwrap();
+    let operations = vec![Operation::Convert { id: None, conversion }];
+    let filters = Filters::DEFAULT;
+    cluster.call(stream, Call::Accept { offers: vec![offer.id], operations, filters }).unwrap();
+
+    assert!(!cluster.events(stream).contains(&Event::RescindInverse(asked.id.clone())));
+    // All of the agent is on its way from free to reserved, and nothing is offered.
+    assert!(cluster.master.snapshot().offers.is_empty());
+    assert_eq!(cluster.master.snapshot().inverse_offers[0].id, asked.id);
+    let stream = cluster.subscribe(Some(&asked.framework), framework_info("web", secs(60)));
+    assert_ne!(only(&mut cluster, stream).id, asked.id, "asked anew in a new conversation");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use lonja_proto::convert::ids::{framework_id_from_wire, task_id_from_wire};
 use lonja_proto::convert::offer::offer_to_wire;
 use lonja_proto::convert::resources::Shape;
 use lonja_proto::lonja::operator_server;
+use lonja_proto::lonja::{ExplainRequest, ExplainResponse};
 use lonja_proto::lonja::{KillTaskRequest, KillTaskResponse, ListOffersRequest, ListOffersResponse};
 use lonja_proto::mesos::master::call::Type;
 use lonja_proto::mesos::master::{Call, Event, Response as Answer};
@@ -93,6 +94,13 @@ impl operator_server::Operator for Operators {
         let snapshot: Arc<Snapshot> = self.handle.snapshot().await.map_err(stopped)?;
         let offers = snapshot.offers.iter().map(|offer| offer_to_wire(offer, Shape::FULL)).collect();
         Ok(Response::new(ListOffersResponse { offers }))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let subject = views::explain::subject(request.into_inner())?;
+        let found = self.handle.explain(subject).await.map_err(stopped)?;
+        let missing = || Status::not_found("no framework and no role of that name is known");
+        Ok(Response::new(views::explain::explanation(found.ok_or_else(missing)?)))
     }
 
     async fn kill_task(

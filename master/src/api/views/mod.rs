@@ -4,6 +4,7 @@
 
 mod agents;
 mod changes;
+pub(crate) mod explain;
 mod sharing;
 mod upkeep;
 
