@@ -94,6 +94,11 @@ pub(crate) fn is_eligible(
     hidden(options, framework, agent, has_gpus).is_none() && framework.constraints.admit(role, agent)
 }
 
+/// Does nothing but offer constraints keep any framework from the agent?
+pub(crate) fn is_for_everyone(options: &Options, agent: &AgentFacts, has_gpus: bool) -> bool {
+    hidden(options, &FrameworkFacts::default(), agent, has_gpus).is_none()
+}
+
 fn hidden(
     options: &Options,
     framework: &FrameworkFacts,

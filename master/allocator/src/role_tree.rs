@@ -11,7 +11,7 @@
 //! Invariants
 //! - An entry stands in the line of the one above it exactly while a framework below it wants offers.
 //! - What an entry holds is the sum of what those below it hold.
-//! - Each line is a heap by the shares that follow from the totals of `version`.
+//! - Each line is a heap by the shares that follow from the totals of `version`; who stands in it alone has none.
 //!
 //! Source: Mesos, hierarchical DRF sorter; LAYOUT of the heaps: any textbook.
 
@@ -365,6 +365,7 @@ impl RoleTree {
                 || self.version != totals.version
                 || !matches!(self.sorter, Sorter::DominantShare)
                 || !self.is_in_line(entry)
+                || self.place(place.above).line.len() == 1
                 || place.share == Share::dominant(&place.allocated, place.weight, &totals.counted);
             if !(sums_up && standing == place.line.len() && in_place && ordered && follows && current) {
                 return Err(entry);
@@ -377,6 +378,10 @@ impl RoleTree {
         let share = self.share_of(entry, totals);
         self.place_mut(entry).share = share;
         let mut line = std::mem::take(&mut self.place_mut(above).line);
+        if let [alone] = line[..] {
+            let share = self.share_of(alone, totals);
+            self.place_mut(alone).share = share;
+        }
         line.push(entry);
         let last = line.len() - 1;
         self.place_mut(entry).at = u32::try_from(last).unwrap_or(NOWHERE);
@@ -401,12 +406,13 @@ impl RoleTree {
         if !self.is_in_line(entry) || self.version != totals.version {
             return;
         }
-        let share = self.share_of(entry, totals);
-        self.place_mut(entry).share = share;
         let above = self.above(entry);
         if self.place(above).line.len() == 1 {
+            // Its share is made when there is somebody to compare it with.
             return;
         }
+        let share = self.share_of(entry, totals);
+        self.place_mut(entry).share = share;
         let at = index(self.place(entry).at);
         let mut line = std::mem::take(&mut self.place_mut(above).line);
         self.settle(&mut line, at);

@@ -23,7 +23,7 @@ use lonja_model::{Resources, Timestamp};
 use crate::agents::Agent;
 use crate::amounts::{Kind, Kinds, Parts, part};
 use crate::clients::Client;
-use crate::ids::Bits;
+use crate::ids::{Bits, index};
 use crate::quotas::is_limited;
 use crate::role_tree::Entry;
 use crate::{Allocation, Allocator, slices};
@@ -52,7 +52,7 @@ impl Allocator {
         self.tree.refresh(self.agents.totals());
         let dirty = self.agents.take_dirty();
         let in_line = self.clients.in_line.count();
-        let mut allocations = Vec::new();
+        let mut allocations = Vec::with_capacity(index(dirty.count()));
         if in_line == 0 {
             return allocations;
         }
