@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use lonja_sdk::model::resources::Quantities;
 use lonja_sdk::placement;
 use lonja_sdk::prelude::*;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -351,6 +352,11 @@ impl Scheduler for Batch {
         self.progress.starved = self.in_flight.is_empty();
         self.tell();
         plan
+    }
+
+    /// Offers smaller than one task are of no use.
+    fn needs(&self) -> Vec<Quantities> {
+        if self.pending.is_empty() { Vec::new() } else { vec![self.task.need().quantities()] }
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {

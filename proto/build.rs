@@ -19,13 +19,26 @@ const SCHEMA: [&str; 13] = [
     "lonja/checkpoint/v1/checkpoint.proto",
 ];
 
+/// Rare and large parts of what comes in great numbers: of a message of a few bytes that holds many of them, each
+/// would take kilobytes.
+const BOXED: [&str; 5] = [
+    ".mesos.v1.Offer.Operation.launch_group",
+    ".mesos.v1.Offer.Operation.create_disk",
+    ".mesos.v1.Offer.Operation.destroy_disk",
+    ".lonja.v1.ApplyOperation.operation",
+    ".lonja.v1.OperationUpdate.operation",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     for folder in ["mesos", "lonja"] {
         println!("cargo::rerun-if-changed={folder}");
     }
     let descriptors = protox::compile(SCHEMA, ["."])?;
-    tonic_prost_build::configure()
-        .emit_rerun_if_changed(false)
+    let mut configuration = tonic_prost_build::configure().emit_rerun_if_changed(false);
+    for path in BOXED {
+        configuration = configuration.boxed(path);
+    }
+    configuration
         // Sorted, so that equal messages are equal bytes.
         .btree_map(".")
         // The clients get no `connect(address)` of their own: two services have a method of that name, and a

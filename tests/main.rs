@@ -5,4 +5,8 @@ mod bad_input;
 mod cli;
 mod failover;
 mod isolation;
+mod quota;
 mod recovery;
+mod upkeep;
+mod volumes;
+mod watching;

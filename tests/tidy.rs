@@ -62,7 +62,7 @@ const CORES: &[&str] = &[
 
 /// All that a core may take from outside, and what its tests may.
 const CORES_MAY_USE: &[&str] = &["thiserror", "regex"];
-const TESTS_OF_CORES_MAY_USE: &[&str] = &["proptest"];
+const TESTS_OF_CORES_MAY_USE: &[&str] = &["divan", "proptest"];
 
 /// Lines of Rust in one file: said aloud above the first, refused above the second.
 const LONG: usize = 500;

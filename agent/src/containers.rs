@@ -18,6 +18,7 @@ use crate::containerizer::{
     LaunchOutcome, Limits, Network, Recovered, TaskEnd, Volume,
 };
 use crate::sandbox::Sandboxes;
+use crate::volumes::{Volumes, volumes_of};
 
 /// What a task's `PATH` is unless it sets its own.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +35,7 @@ const LEAST_MEMORY: Scalar = match Scalar::from_units(32) {
 pub(crate) struct Containers {
     containerizer: Arc<dyn Containerizer>,
     sandboxes: Sandboxes,
+    volumes: Volumes,
     host_paths: HostPaths,
     pids_limit: u64,
     kill_grace: Duration,
@@ -52,12 +54,14 @@ impl Containers {
     pub(crate) fn new(
         containerizer: Arc<dyn Containerizer>,
         sandboxes: Sandboxes,
+        volumes: Volumes,
         config: &Config,
         instance: InstanceId,
     ) -> Self {
         Self {
             containerizer,
             sandboxes,
+            volumes,
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
             kill_grace: config.kill_grace,
@@ -116,11 +120,16 @@ impl Containers {
             }
         };
         let mut volumes = Vec::with_capacity(task.container.volumes.len());
+        for volume in volumes_of(&task.resources) {
+            let prepared = self.volumes.prepare(volume, user.as_deref());
+            volumes.push(prepared.map_err(|error| format!("volume {volume}: {error}"))?);
+        }
         for volume in &task.container.volumes {
             volumes.push(Volume {
                 host_path: self.host_paths.admit(volume.host_path.as_ref())?,
                 container_path: volume.container_path.clone().into(),
                 read_only: volume.read_only,
+                follows_links: true,
             });
         }
         let memory = match task.limits.get("mem") {

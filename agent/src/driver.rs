@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lonja_agent_core::{Agent, Effects, Event, Recovery};
+use lonja_agent_core::{Agent, Effects, Event, Recovery, VolumeOrder};
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::clock::Clock;
 use lonja_model::link::FromAgent;
@@ -17,9 +17,13 @@ use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
 use crate::handle::{Description, Handle, INBOX, Input, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
+use crate::volumes::Volumes;
 
 /// Inputs handled with one commit, at most.
 const BATCH: usize = 256;
+
+/// Orders about volumes that wait for their disks, at most.
+const VOLUME_ORDERS: usize = 4_096;
 
 /// Owns the core, the checkpoints and the containers.
 pub(crate) struct Driver {
@@ -27,6 +31,8 @@ pub(crate) struct Driver {
     agent: Agent,
     checkpoints: Checkpoints,
     containers: Arc<Containers>,
+    /// What is to be done about volumes, for a worker that waits for disks so that nobody else does.
+    volumes: mpsc::Sender<VolumeOrder>,
     inbox: mpsc::Receiver<Input>,
     handle: Handle,
     link: MasterLink,
@@ -44,6 +50,7 @@ impl Driver {
         agent: Agent,
         checkpoints: Checkpoints,
         containers: Containers,
+        volumes: Volumes,
         master: String,
     ) -> (Handle, Self) {
         let (sender, inbox) = mpsc::channel(INBOX);
@@ -54,6 +61,7 @@ impl Driver {
             agent,
             checkpoints,
             containers: Arc::new(containers),
+            volumes: work_on_volumes(volumes, handle.clone()),
             inbox,
             handle: handle.clone(),
             link,
@@ -156,6 +164,7 @@ impl Driver {
                 self.mark_ended(&container);
                 Some(Event::ContainerExited { container, exit })
             }
+            Input::VolumesMade(number, result) => Some(Event::VolumesMade { number, result }),
             Input::Find(framework, task, answer) => {
                 // Whoever asked may have left.
                 let _left = answer.send(self.find(&framework, &task));
@@ -169,7 +178,7 @@ impl Driver {
     }
 
     async fn perform(&mut self, effects: Effects) -> Result<(), AgentError> {
-        let Effects { persist, launch, kill, forget, send, new_link: _, reconnect, shutdown, notes } =
+        let Effects { persist, volumes, launch, kill, forget, send, new_link: _, reconnect, shutdown, notes } =
             effects;
         for note in notes {
             if note.is_warning() {
@@ -179,6 +188,7 @@ impl Driver {
             }
         }
         self.checkpoints.commit(persist).await?;
+        volumes.into_iter().for_each(|order| self.order(order));
         for order in launch {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
@@ -208,6 +218,19 @@ impl Driver {
         match shutdown {
             Some(reason) => Err(AgentError::Refused(reason)),
             None => Ok(()),
+        }
+    }
+
+    /// Hands an order about volumes to the worker. Where too many wait already a new volume fails; what should go is
+    /// found again at the next start.
+    fn order(&self, order: VolumeOrder) {
+        let Err(refused) = self.volumes.try_send(order) else { return };
+        let order = refused.into_inner();
+        tracing::error!(?order, "volumes: the disks do not keep up, and too many orders wait for them");
+        if let VolumeOrder::Make { number, .. } = order {
+            let handle = self.handle.clone();
+            let result = Err(format!("{VOLUME_ORDERS} orders wait for this agent's disks already"));
+            tokio::spawn(async move { handle.put(Input::VolumesMade(number, result)).await });
         }
     }
 
@@ -260,11 +283,31 @@ impl Driver {
         Description {
             id: self.agent.id().cloned(),
             info: self.agent.info().clone(),
+            total: self.agent.total().clone(),
+            operations: self.agent.operations().cloned().collect(),
             registered: self.agent.is_registered(),
             tasks: tasks.collect(),
             instance: self.containers.instance().to_owned(),
         }
     }
+}
+
+/// Carries out orders about volumes, one after the other.
+fn work_on_volumes(volumes: Volumes, handle: Handle) -> mpsc::Sender<VolumeOrder> {
+    let (sender, mut orders) = mpsc::channel(VOLUME_ORDERS);
+    tokio::spawn(async move {
+        while let Some(order) = orders.recv().await {
+            let volumes = volumes.clone();
+            let worked = tokio::task::spawn_blocking(move || volumes.carry_out(&order)).await;
+            if let Ok(Some((number, result))) = worked
+                && handle.put(Input::VolumesMade(number, result)).await.is_err()
+            {
+                // The agent has stopped: what is half done is found when it starts again.
+                return;
+            }
+        }
+    });
+    sender
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {
@@ -273,3 +316,6 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

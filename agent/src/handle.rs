@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use lonja_agent_core::ContainerExit;
 use lonja_model::link::{FromAgent, ToAgent};
-use lonja_model::{AgentId, AgentInfo, ContainerId, FrameworkId, TaskId, TaskState};
+use lonja_model::operation::OperationRecord;
+use lonja_model::{AgentId, AgentInfo, ContainerId, FrameworkId, Resources, TaskId, TaskState};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::containers::Launched;
@@ -20,6 +21,8 @@ pub(crate) enum Input {
     LinkDown(u64),
     /// The master says something on the link of this number.
     Received(u64, ToAgent),
+    /// Order number so-and-so about the folders of volumes is done, or why it is not.
+    VolumesMade(u64, Result<(), String>),
     /// A launch has come to its end.
     Launched(ContainerId, Launched),
     /// A container has ended.
@@ -45,6 +48,10 @@ pub struct Description {
     pub id: Option<AgentId>,
     /// What it is.
     pub info: AgentInfo,
+    /// All it has as it stands: its resources with the reservations and volumes made since.
+    pub total: Resources,
+    /// Operations whose outcome is not acknowledged yet.
+    pub operations: Vec<OperationRecord>,
     /// Whether a master knows it over the present link.
     pub registered: bool,
     /// Its tasks that are not yet forgotten.

@@ -3,15 +3,16 @@
 //! [`start`] brings an agent up in the calling process, with a [`launcher::Launcher`] that was forked before
 //! any thread existed; the binary, tests and `lonja dev` all use it.
 //!
-//! Control side: [`config`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
+//! Control side: [`config`], [`configured`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
-//! in the core's words, `sandbox` keeps each task's files, [`launcher`] forks, [`supervisor`] is the parent of
+//! in the core's words, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
 //! one container, [`isolation`] sets its limits.
 
 pub mod api;
 mod checkpoints;
 pub mod config;
+pub mod configured;
 pub mod containerizer;
 mod containers;
 pub mod detect;
@@ -22,6 +23,7 @@ pub mod launcher;
 mod master_link;
 mod sandbox;
 pub mod supervisor;
+pub mod volumes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -128,12 +130,15 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     if let Some(identity) = &checkpoint.identity {
         lonja_agent_core::compatible(&identity.info, &info, config.reconfiguration)?;
     }
+    lonja_agent_core::keeps_ground(&info, checkpoint.total.as_ref(), config.reconfiguration)?;
 
     let settings = Settings { work_dir: path.clone(), instance: instance.clone(), layout: layout.clone() };
     let containerizer = LinuxContainerizer::new(settings, launcher).map_err(work_dir)?;
     let sandboxes = sandbox::Sandboxes::open(&path).map_err(work_dir)?;
+    let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
+    let containerizer = Arc::new(containerizer);
     let containers =
-        containers::Containers::new(Arc::new(containerizer), sandboxes, &config, instance.clone());
+        containers::Containers::new(containerizer, sandboxes, volumes.clone(), &config, instance.clone());
     let clock = Clock::start();
     let core = lonja_agent_core::Config {
         kill_grace: config.kill_grace,
@@ -142,7 +147,8 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
     let agent = Agent::new(core, Entropy(high, low));
     let (stop, stopped) = watch::channel(false);
-    let (handle, driver) = driver::Driver::new(clock, agent, checkpoints, containers, config.master.clone());
+    let (handle, driver) =
+        driver::Driver::new(clock, agent, checkpoints, containers, volumes, config.master.clone());
     tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), "agent started");
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
     let server = tokio::spawn(api::serve(listener, handle.clone(), layout.what_is_enforced(), stopped));

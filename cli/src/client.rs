@@ -7,6 +7,7 @@ use lonja_proto::lonja::agent_api_client::AgentApiClient;
 use lonja_proto::lonja::operator_client::OperatorClient;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::call::Type;
+use lonja_proto::mesos::master::response::get_agents::Agent;
 use lonja_proto::mesos::master::{Call, Response};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -15,6 +16,9 @@ use crate::output;
 
 /// How long one try to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the master may take to answer: some answers wait for an agent's disk.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often the master is tried again while it is waited for.
 const RETRY: Duration = Duration::from_millis(100);
@@ -61,9 +65,42 @@ impl Client {
 
     /// Makes a call of the operator API that has no arguments.
     pub(crate) async fn ask(&mut self, kind: Type) -> anyhow::Result<Response> {
-        let call = Call { r#type: Some(kind.into()), ..Call::default() };
-        let response = self.operator.call(call).await;
+        self.call(kind, Call::default()).await
+    }
+
+    /// Makes a call of the operator API. Errors say what the master had against it.
+    pub(crate) async fn call(&mut self, kind: Type, call: Call) -> anyhow::Result<Response> {
+        let call = Call { r#type: Some(kind.into()), ..call };
+        let Ok(response) = tokio::time::timeout(ANSWER_TIMEOUT, self.operator.call(call)).await else {
+            bail!(
+                "the master at {} has not answered within {}; what was asked may still be done: look before you \
+                 ask again",
+                self.url,
+                humantime::format_duration(ANSWER_TIMEOUT)
+            );
+        };
         Ok(response.map_err(|status| refused(&self.url, &status))?.into_inner())
+    }
+
+    /// The agent that `name` means: its id, the end of its id after a dash, or its host, with or without the port.
+    pub(crate) async fn find_agent(&mut self, name: &str) -> anyhow::Result<Agent> {
+        let agents = self.agents().await?;
+        let recovered = agents.recovered_agents.into_iter();
+        let recovered = recovered.map(|agent_info| Agent { agent_info, ..Default::default() });
+        let known: Vec<Agent> =
+            agents.agents.into_iter().chain(recovered).chain(agents.unreachable_agents).collect();
+        let mut meant: Vec<&Agent> = known.iter().filter(|agent| agent_id(agent) == name).collect();
+        if meant.is_empty() {
+            meant = known.iter().filter(|agent| is_called(agent, name)).collect();
+        }
+        match meant[..] {
+            [] => bail!("the master knows no agent {name}; `lonja agents` lists them"),
+            [agent] => Ok(agent.clone()),
+            _ => {
+                let ids: Vec<_> = meant.into_iter().map(agent_id).collect();
+                bail!("{name} may be any of the agents {}; name one by its id", ids.join(", "))
+            }
+        }
     }
 
     /// All agents, unreachable ones last.
@@ -81,6 +118,16 @@ impl Client {
         let request = lonja_proto::lonja::ListOffersRequest {};
         let response = self.operator.list_offers(request).await;
         Ok(response.map_err(|status| refused(&self.url, &status))?.into_inner().offers)
+    }
+
+    /// Why a framework or role gets what it gets.
+    pub(crate) async fn explain(
+        &mut self,
+        about: lonja_proto::lonja::explain_request::About,
+    ) -> anyhow::Result<lonja_proto::lonja::ExplainResponse> {
+        let request = lonja_proto::lonja::ExplainRequest { about: Some(about) };
+        let response = self.operator.explain(request).await;
+        Ok(response.map_err(|status| refused(&self.url, &status))?.into_inner())
     }
 
     /// Kills a task.
@@ -128,6 +175,18 @@ impl Client {
         let info = found.ok_or_else(|| anyhow!("the master knows no agent {id}"))?;
         connect_agent(&info.hostname, info.port.unwrap_or(5051)).await
     }
+}
+
+/// An agent's id; empty if it has none.
+pub(crate) fn agent_id(agent: &Agent) -> &str {
+    agent.agent_info.id.as_ref().map_or("", |id| &id.value)
+}
+
+fn is_called(agent: &Agent, name: &str) -> bool {
+    let info = &agent.agent_info;
+    let ends_so = agent_id(agent).strip_suffix(name).is_some_and(|before| before.ends_with('-'));
+    let address = format!("{}:{}", info.hostname, info.port.unwrap_or(5051));
+    ends_so || info.hostname == name || address == name
 }
 
 /// A connection to the agent at this address.

@@ -26,6 +26,7 @@ fn offer(resources: &str) -> Offer {
         attributes: Attributes::default(),
         domain: None,
         executors: Vec::new(),
+        unavailability: None,
     }
 }
 

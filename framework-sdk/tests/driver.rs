@@ -173,6 +173,7 @@ fn offer() -> Offer {
         attributes: Attributes::default(),
         domain: None,
         executors: Vec::new(),
+        unavailability: None,
     }
 }
 

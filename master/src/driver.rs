@@ -128,6 +128,9 @@ impl Driver {
                 // Whoever asked may have left.
                 let _left = answer.send(());
             }
+            Input::Explain(subject, answer) => {
+                let _left = answer.send(self.master.explain(self.clock.now(), &subject));
+            }
             Input::Snapshot(sender) => waiting.snapshots.push(sender),
             Input::Watch(sender) => waiting.watches.push(sender),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lonja_master_core::explain::{Explanation, Subject};
 use lonja_master_core::{ClusterEvent, Event, LinkId, OperatorCommand, RequestId, Snapshot, StreamId};
 use lonja_model::FrameworkId;
 use lonja_model::link::{FromAgent, ToAgent};
@@ -28,6 +29,8 @@ pub(crate) enum Input {
     Alive(oneshot::Sender<()>),
     /// A picture is wanted.
     Snapshot(oneshot::Sender<Arc<Snapshot>>),
+    /// Somebody wants to know why.
+    Explain(Subject, oneshot::Sender<Option<Explanation>>),
     /// A picture is wanted, and every change after it.
     Watch(oneshot::Sender<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>)>),
 }
@@ -143,6 +146,13 @@ impl Handle {
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Stopped> {
         let (sender, receiver) = oneshot::channel();
         self.put(Input::Snapshot(sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// How a framework or role stands, and why; `None`: nobody has heard of it.
+    pub async fn explain(&self, subject: Subject) -> Result<Option<Explanation>, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Explain(subject, sender)).await?;
         receiver.await.map_err(|_| Stopped)
     }
 

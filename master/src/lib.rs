@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 
 pub use config::{Config, StoreKind};
 pub use handle::Handle;
-pub use lonja_master_core::Config as CoreConfig;
+pub use lonja_master_core::{AllocatorOptions, Config as CoreConfig, Sorter};
 pub use registrar::RegistryError;
 
 /// Why a master cannot start, or had to stop.

@@ -32,6 +32,9 @@ pub(crate) fn encode(snapshot: &Snapshot, now: Timestamp) -> Result<String, std:
     counters(&mut registry, snapshot);
     let uptime = i64::try_from(now.since(snapshot.started).as_secs()).unwrap_or(i64::MAX);
     gauge(&mut registry, "uptime_seconds", "Time since this master started", uptime);
+    let awaited = snapshot.pause.map_or(0, |pause| pause.awaited);
+    let help = "Agents whose return offers wait for after a restart with quotas";
+    gauge(&mut registry, "allocation_pause_agents", help, size(awaited));
     gauge(&mut registry, "offers_outstanding", "Offers that wait for an answer", size(snapshot.offers.len()));
     let connected = snapshot.frameworks.iter().filter(|view| view.stream.is_some()).count();
     gauge(&mut registry, "frameworks_connected", "Frameworks with a live stream", size(connected));

@@ -19,6 +19,17 @@ pub const RESOURCES_PER_LIST: usize = 1_024;
 /// Ranges, set items and devices in all resources of one list together.
 pub const PARTS_PER_LIST: usize = 16_384;
 
+/// Resources in the list of all that one agent has, or of what one offer holds. More than in other lists, since
+/// reservations and volumes cut what an agent has into ever more pieces, and what was once made and stored has to be
+/// read again.
+pub const RESOURCES_PER_AGENT: usize = 65_536;
+
+/// Ranges, set items and devices in such a list together, of one resource or of many.
+pub const PARTS_PER_AGENT: usize = 262_144;
+
+/// Resources in all conversions of one ACCEPT together.
+pub const RESOURCES_PER_CALL: usize = 16_384;
+
 /// Layers of one reservation.
 pub const RESERVATIONS_PER_RESOURCE: usize = 32;
 
@@ -42,6 +53,36 @@ pub const TASKS_PER_RECONCILE: usize = 100_000;
 
 /// Tasks that an agent brings when it registers again.
 pub const TASKS_PER_AGENT: usize = 100_000;
+
+/// Operations that one RECONCILE_OPERATIONS asks about. A framework with more asks in several calls.
+pub const OPERATIONS_PER_RECONCILE: usize = 100_000;
+
+/// Operations that an agent brings when it registers again.
+pub const OPERATIONS_PER_AGENT: usize = 100_000;
+
+/// Alternatives in one REQUEST.
+pub const REQUESTS_PER_CALL: usize = 1_024;
+
+/// Constraints on offers in one call, over all roles and groups.
+pub const CONSTRAINTS_PER_CALL: usize = 65_536;
+
+/// A name, a text or a regular expression in a constraint on offers, in bytes.
+pub const CONSTRAINT_BYTES: usize = 4_096;
+
+/// Machines in one schedule or one list.
+pub const MACHINES: usize = 100_000;
+
+/// Answers to inverse offers, of all machines in one status together.
+pub const INVERSE_OFFER_ANSWERS: usize = 1_000_000;
+
+/// Quotas in one list.
+pub const QUOTAS: usize = 10_000;
+
+/// Resource names in the guarantees, or in the limits, of one quota.
+pub const NAMES_PER_QUOTA: usize = 64;
+
+/// The host name of a machine, in bytes: it is part of the key of what is stored of the machine.
+pub const HOSTNAME_BYTES: usize = 255;
 
 /// Frameworks that an agent brings when it registers again.
 pub const FRAMEWORKS_PER_AGENT: usize = 10_000;

@@ -8,16 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lonja_model::framework::Capability;
+use lonja_model::operation::Conversion;
+use lonja_model::resources::{
+    Disk, Metadata, Persistence, Reservation, ReservationKind, Resource, Scalar, Value,
+};
 use lonja_model::scheduler::MasterInfo;
 use lonja_model::{
-    AgentId, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskId, TaskInfo, TaskState, TaskStatus,
-    Timestamp,
+    AgentId, FrameworkId, FrameworkInfo, Offer, OperationId, Resources, TaskId, TaskInfo, TaskState,
+    TaskStatus, Timestamp,
 };
-use lonja_sdk_core::{Effects, Event, Framework, Options, Outcome, Plan, Scheduler};
+use lonja_sdk_core::{Effects, Event, Framework, Options, Outcome, Plan, Scheduler, Step};
 
 use crate::disk::Durable;
 use crate::hosts::Core;
 use crate::workload::{self, Goal};
+
+/// The size of each volume. Agents have disk for all that a run can make.
+const VOLUME_MIB: u64 = 1;
 
 /// How often kills are repeated.
 const KILL_AGAIN: Duration = Duration::from_secs(20);
@@ -165,7 +172,7 @@ fn describe(plan: &workload::Plan) -> FrameworkInfo {
         webui_url: None,
         capabilities,
         labels: Default::default(),
-        roles: BTreeSet::from([Role::new(&plan.role).expect("a plan's role is a role")]),
+        roles: BTreeSet::from([plan.role()]),
         minimum_offers: BTreeMap::new(),
     }
 }
@@ -185,9 +192,9 @@ impl Scheduler for Batch {
         self.now = now;
         let mut plan = Plan::new();
         for offer in offers {
-            let tasks = self.place(now, offer);
-            if !tasks.is_empty() {
-                plan = plan.launch(offer, tasks);
+            let steps = self.place(now, offer);
+            if !steps.is_empty() {
+                plan = plan.accept([offer], steps);
             }
         }
         plan
@@ -290,10 +297,10 @@ impl Batch {
         standing.is_none_or(|standing| !standing.done && standing.current.is_none())
     }
 
-    /// The tasks to launch on one offer; each is noted.
-    fn place(&mut self, now: Timestamp, offer: &Offer) -> Vec<TaskInfo> {
+    /// What to do with one offer: tasks to launch, each of which is noted, some on a volume of their own.
+    fn place(&mut self, now: Timestamp, offer: &Offer) -> Vec<Step> {
         let mut left = offer.resources.clone();
-        let mut tasks = Vec::new();
+        let mut steps = Vec::new();
         for job in 0..self.plan.jobs.len() {
             if !self.is_open(job) || self.wanted_at(job) > now {
                 continue;
@@ -302,15 +309,75 @@ impl Batch {
                 continue;
             };
             let Some(rest) = left.checked_sub(&needs) else { continue };
-            left = rest;
-            tasks.push(self.task(job, offer, needs));
+            let volume = if self.plan.jobs[job].wants_volume {
+                let Some(volume) = self.volume(job, offer) else { continue };
+                let Some(rest) = rest.checked_sub(volume.reserve.before()) else { continue };
+                left = rest;
+                Some(volume)
+            } else {
+                left = rest;
+                None
+            };
+            steps.extend(self.launch(job, offer, needs, volume));
         }
-        tasks
+        steps
+    }
+
+    /// A small volume for the job's next task.
+    fn volume(&self, job: usize, offer: &Offer) -> Option<NewVolume> {
+        let id = self.next_id(job);
+        let layer = Reservation {
+            kind: ReservationKind::Dynamic,
+            role: offer.role.clone(),
+            principal: None,
+            labels: Default::default(),
+        };
+        let disk = |disk| {
+            let metadata = Metadata { reservations: vec![layer.clone()], disk, ..Metadata::default() };
+            let size = Value::Scalar(Scalar::from_units(VOLUME_MIB)?);
+            Resources::of([Resource::with_metadata("disk", size, metadata).ok()?]).ok()
+        };
+        let persistence = Persistence { id: id.to_string(), principal: None };
+        let stored = Disk {
+            persistence: Some(persistence),
+            container_path: Some("data".to_owned()),
+            read_only: false,
+            source: None,
+        };
+        let named = |verb: &str| OperationId::new(format!("{id}-{verb}")).ok();
+        Some(NewVolume {
+            reserve: Conversion::reserve(disk(None)?, None).ok()?,
+            reserve_id: named("reserve")?,
+            create: Conversion::create(disk(Some(stored))?).ok()?,
+            create_id: named("create")?,
+        })
+    }
+
+    fn launch(
+        &mut self,
+        job: usize,
+        offer: &Offer,
+        needs: Resources,
+        volume: Option<NewVolume>,
+    ) -> Vec<Step> {
+        let Some(volume) = volume else { return vec![Step::Launch(vec![self.task(job, offer, needs)])] };
+        let resources = needs.checked_add(volume.create.after()).expect("no task needs disk besides");
+        let task = self.task(job, offer, resources);
+        vec![
+            Step::Convert { id: Some(volume.reserve_id), conversion: volume.reserve },
+            Step::Convert { id: Some(volume.create_id), conversion: volume.create },
+            Step::Launch(vec![task]),
+        ]
+    }
+
+    /// The id of the job's next task.
+    fn next_id(&self, job: usize) -> TaskId {
+        let number = self.notes.tasks.values().filter(|attempt| attempt.job == job).count();
+        TaskId::new(format!("{}-j{job}-{number}", self.plan.name)).expect("letters and digits")
     }
 
     fn task(&mut self, job: usize, offer: &Offer, resources: Resources) -> TaskInfo {
-        let number = self.notes.tasks.values().filter(|attempt| attempt.job == job).count();
-        let id = TaskId::new(format!("{}-j{job}-{number}", self.plan.name)).expect("letters and digits");
+        let id = self.next_id(job);
         let attempt = Attempt { job, agent: offer.agent.clone(), state: TaskState::Staging };
         self.notes.tasks.insert(id.clone(), attempt);
         let standing = self.notes.jobs.entry(job).or_default();
@@ -330,6 +397,14 @@ impl Batch {
             discovery: None,
         }
     }
+}
+
+/// What makes a volume.
+struct NewVolume {
+    reserve: Conversion,
+    reserve_id: OperationId,
+    create: Conversion,
+    create_id: OperationId,
 }
 
 fn reaches(goal: Goal, state: TaskState) -> bool {

@@ -11,8 +11,8 @@
 //! that keep exactly what was committed, containers that outlive their agent. Not yet: partitions, lost or
 //! doubled messages, torn or full disks, skewed clocks, traces and placement policies.
 //!
-//! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, `workload`, `batch`; then what
-//! judges: `invariants`, `oracle`, `liveness`; then `journal` and [`report`].
+//! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, `operator`, `workload`, `batch`; then what
+//! judges: `invariants`, `oracle`, `volumes`, `liveness`; then `journal` and [`report`].
 
 mod batch;
 mod disk;
@@ -23,9 +23,11 @@ mod journal;
 mod life;
 mod liveness;
 mod network;
+mod operator;
 mod oracle;
 mod random;
 pub mod report;
+mod volumes;
 mod words;
 mod workload;
 mod world;

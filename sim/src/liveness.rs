@@ -55,7 +55,7 @@ fn master(world: &World) -> Option<String> {
             }
         }
         let back = agent.free.checked_add(&agent.offered);
-        if !agent.allocated.is_empty() || back.as_ref() != Ok(&agent.info.resources) {
+        if !agent.allocated.is_empty() || back.as_ref() != Ok(&agent.total) {
             return Some(format!("agent {}: {} is still allocated", agent.id, agent.allocated));
         }
     }

@@ -13,6 +13,7 @@ use lonja_model::{AgentId, FrameworkId, OfferId, TaskState, TaskStatus, UpdateId
 
 use crate::hosts::kernel::TaskKey;
 use crate::invariants::Broken;
+use crate::volumes;
 
 /// All that was said so far.
 #[derive(Debug, Default)]
@@ -125,7 +126,7 @@ impl Oracle {
         }
     }
 
-    /// An agent makes `ops` durable on top of `before`. INV-20: an update leaves the checkpoint only when
+    /// An agent makes `ops` durable on top of `before`. INV-8: see [`volumes`]. INV-20: an update leaves the checkpoint only when
     /// its framework has dealt with it, durably, or is no more.
     pub(crate) fn agent_commits(
         &mut self,
@@ -133,6 +134,7 @@ impl Oracle {
         ops: &[CheckpointOp],
         registry: &Registry,
     ) -> Result<(), Broken> {
+        volumes::keeps(before, ops)?;
         let mut after: BTreeMap<TaskKey, Vec<UpdateId>> = BTreeMap::new();
         for op in ops {
             let CheckpointOp::Task(framework, task, record) = op else { continue };

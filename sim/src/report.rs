@@ -25,6 +25,12 @@ pub struct Activity {
     pub told: BTreeMap<TaskState, u64>,
     /// Processes killed.
     pub kills: Kills,
+    /// News of operations on resources that reached frameworks, repeats included.
+    pub operations: u64,
+    /// Commands of operators that a master carried out.
+    pub commands: u64,
+    /// Commands of operators that a master refused.
+    pub refused_commands: u64,
 }
 
 /// Processes killed, by what they were and again by when.
@@ -87,6 +93,9 @@ impl AddAssign for Activity {
             *self.told.entry(state).or_default() += number;
         }
         self.kills += other.kills;
+        self.operations += other.operations;
+        self.commands += other.commands;
+        self.refused_commands += other.refused_commands;
     }
 }
 
@@ -191,7 +200,8 @@ impl Report {
         // Over a few short runs chance may leave a kind of kill or a state out.
         let many = self.seeds >= 50 && options.duration >= Duration::from_secs(600) && jobs >= 1_000;
         let few = u64::from(many);
-        let Activity { offers, launches, updates, told, kills } = &self.activity;
+        let Activity { offers, launches, updates, told, kills, operations, commands, refused_commands: _ } =
+            &self.activity;
         let mut floors = vec![
             ("offers", *offers, self.seeds),
             ("launches", *launches, jobs / 2),
@@ -201,6 +211,8 @@ impl Report {
             ("kills of frameworks", kills.frameworks, few),
             ("kills in a commit that is lost", kills.before_durable, few),
             ("kills in a commit that holds", kills.after_durable, few),
+            ("commands of operators", *commands, self.seeds),
+            ("news of operations", *operations, self.seeds),
         ];
         for state in TOLD_OFTEN {
             floors.push((state.name(), told.get(&state).copied().unwrap_or(0), few));
@@ -213,11 +225,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Activity { offers, launches, updates, told: _, kills } = &self.activity;
+        let Activity { offers, launches, updates, told: _, kills, operations, commands, refused_commands } =
+            &self.activity;
         write!(
             f,
             "{} seeds, {:.1} cluster-hours, {} events, {offers} offers, {launches} launches, {updates} updates, \
-             {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {})",
+             {operations} news of operations, {commands} commands of operators ({refused_commands} refused), {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {})",
             self.seeds,
             self.virtual_hours(),
             self.events,

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use lonja_model::Resources;
 use lonja_model::container::{Command, Program};
+use lonja_model::{Resources, Role};
 
 use crate::random::Random;
 
@@ -82,6 +82,8 @@ pub(crate) struct Job {
     pub(crate) needs: Resources,
     /// Does it need a port besides?
     pub(crate) wants_port: bool,
+    /// Does each of its tasks make a volume to run on, and leave it there?
+    pub(crate) wants_volume: bool,
     pub(crate) goal: Goal,
     /// What its first tasks do, each of which fails.
     failing: Vec<Script>,
@@ -111,6 +113,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// For which role it wants offers.
+    pub(crate) fn role(&self) -> Role {
+        Role::new(&self.role).expect("a plan's role is a role")
+    }
+
     /// Draws what the framework numbered `index` wants, spread over `time`.
     pub(crate) fn draw(random: &mut Random, index: usize, jobs: usize, time: Duration) -> Self {
         let tears_down = random.chance(40);
@@ -145,6 +152,7 @@ fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
     Job {
         needs: needs.expect("numbers are an amount"),
         wants_port: random.chance(30) && !lingers,
+        wants_volume: random.chance(25) && !lingers,
         goal,
         failing,
         last,

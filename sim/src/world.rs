@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lonja_model::link::ToAgent;
-use lonja_model::{ContainerId, Timestamp};
+use lonja_model::{ContainerId, Role, Timestamp};
 
 use crate::faults::{self, Kill, Moment};
 use crate::hosts::Turn;
@@ -18,6 +18,7 @@ use crate::hosts::master::MasterHost;
 use crate::invariants::{self, Broken};
 use crate::journal::Journal;
 use crate::network::{ConnectionId, End, Network, Payload};
+use crate::operator::{self, Wish};
 use crate::oracle::Oracle;
 use crate::random::Random;
 use crate::report::Activity;
@@ -74,7 +75,16 @@ pub(crate) enum Happening {
         agent: usize,
         container: ContainerId,
     },
+    /// An agent's disk has made folders, or could not.
+    VolumesMade {
+        agent: usize,
+        life: u64,
+        number: u64,
+        works: bool,
+    },
     Kill(Kill),
+    /// An operator says something.
+    Operate(Wish),
     /// The faults end.
     Calm,
     /// A message is there once more; only a mutant's network does that.
@@ -115,6 +125,8 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) activity: Activity,
     pub(crate) mutant: Mutant,
+    /// Commands that the operator has said.
+    pub(crate) requests: u64,
     lives: BTreeMap<Node, u64>,
     /// Kills that wait for their victim's next commit.
     armed: BTreeMap<Node, Kill>,
@@ -141,6 +153,10 @@ impl World {
         for (at, kill) in faults::schedule(&mut random.fork(), now, calm_at, agents.len(), frameworks.len()) {
             queue.at(at, Happening::Kill(kill));
         }
+        let mut roles: Vec<Role> = frameworks.iter().map(|host| host.plan.role()).collect();
+        roles.sort();
+        roles.dedup();
+        operator::schedule(&mut random.fork(), &mut queue, (now, calm_at), agents.len(), &roles);
         queue.at(now, Happening::Start(Node::Master));
         for index in 0..agents.len() {
             queue.at(now + random.millis(0, 2_000), Happening::Start(Node::Agent(index)));
@@ -161,6 +177,7 @@ impl World {
             journal: Journal::new(),
             activity: Activity::default(),
             mutant,
+            requests: 0,
             lives: BTreeMap::new(),
             armed: BTreeMap::new(),
             calm_at,
@@ -261,10 +278,15 @@ impl World {
                 self.ended(agent, container);
                 Some(Node::Agent(agent))
             }
+            Happening::VolumesMade { agent, life, number, works } => {
+                self.volumes_made(agent, life, number, works);
+                Some(Node::Agent(agent))
+            }
             Happening::Kill(kill) => {
                 self.fault(kill)?;
                 None
             }
+            Happening::Operate(wish) => self.operate(&wish),
             Happening::Calm => {
                 self.journal.note(self.now, "the faults end");
                 self.armed.clear();

@@ -8,6 +8,9 @@
 use std::fmt;
 
 use lonja_model::agent::AgentInfo;
+use lonja_model::resources::Resources;
+
+use crate::total::rebase;
 
 /// How far an agent may change between two starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,13 +78,28 @@ pub fn compatible(old: &AgentInfo, new: &AgentInfo, policy: Policy) -> Result<()
     if differences.is_empty() { Ok(()) } else { Err(Incompatible { policy, differences }) }
 }
 
+/// What an agent has that comes back with the settings of `new` after it had `total`, checkpointed; `None`: nothing
+/// was reserved or stored. Errors: [`Incompatible`], whatever the policy: data and promises are at stake.
+pub fn keeps_ground(
+    new: &AgentInfo,
+    total: Option<&Resources>,
+    policy: Policy,
+) -> Result<Resources, Incompatible> {
+    let Some(total) = total else { return Ok(new.resources.clone()) };
+    rebase(&new.resources, total).map_err(|lost| {
+        let has = &new.resources;
+        let losing = |made: String| format!("{made} was made here, and there is nothing under it in {has}");
+        Incompatible { policy, differences: lost.into_iter().map(losing).collect() }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use lonja_model::agent::Domain;
     use lonja_model::attributes::Attributes;
 
     use super::*;
-    use crate::fixture::agent_info;
+    use crate::fixture::*;
 
     fn with_attributes(attributes: &str) -> AgentInfo {
         AgentInfo { attributes: Attributes::parse(attributes).unwrap(), ..agent_info("cpus:4") }
@@ -108,6 +126,29 @@ mod tests {
         };
         assert!(compatible(&agent_info("cpus:4"), &new, Policy::Equal).is_err());
         assert_eq!(compatible(&agent_info("cpus:4"), &new, Policy::Additive), Ok(()));
+    }
+
+    #[test]
+    fn what_can_be_taken_back_may_change() {
+        let with = |spare: &str| {
+            let spare = with_metadata(&resources(spare), |metadata| metadata.revocable = true);
+            let resources = resources("cpus:4").checked_add(&spare).unwrap();
+            AgentInfo { resources, ..agent_info("") }
+        };
+        assert_eq!(compatible(&with("cpus:2"), &with("cpus:1;mem:5"), Policy::Equal), Ok(()));
+        assert_eq!(compatible(&with("cpus:2"), &agent_info("cpus:4"), Policy::Equal), Ok(()));
+    }
+
+    #[test]
+    fn no_policy_takes_the_ground_from_under_a_volume() {
+        let stage = agent("cpus:4;disk:100").with_volume("disk:50", false);
+        let total = stage.agent.total();
+        let kept = keeps_ground(&agent_info("cpus:1;disk:60"), Some(total), Policy::Any).unwrap();
+        assert_eq!(kept.scalar("disk").whole_units(), 60);
+        let refused = keeps_ground(&agent_info("cpus:9;disk:40"), Some(total), Policy::Any).unwrap_err();
+        let what = "disk(DYNAMIC,eng)[v1]:50 was made here, and there is nothing under it in cpus:9;disk:40";
+        assert_eq!(refused.differences, [what]);
+        assert_eq!(keeps_ground(&agent_info("cpus:1"), None, Policy::Equal), Ok(resources("cpus:1")));
     }
 
     #[test]

@@ -68,8 +68,9 @@ pub enum VolumeOrder {
     /// Make the folders of volumes that are about to be, empty whatever lay there before. Answered by
     /// `VolumesMade`, once.
     Make {
-        /// For which operation.
-        operation: OperationUuid,
+        /// To be repeated in the answer; every order of an agent's life has another, also for an operation that comes
+        /// a second time after the first was given up.
+        number: u64,
         /// The volumes.
         volumes: Resources,
     },

@@ -2,7 +2,7 @@
 
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::ToAgent;
-use lonja_model::{ContainerId, OperationUuid, Timestamp};
+use lonja_model::{ContainerId, Timestamp};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub enum Event {
     },
     /// The answer to [`crate::VolumeOrder::Make`].
     VolumesMade {
-        /// For which operation.
-        operation: OperationUuid,
+        /// The number of the order.
+        number: u64,
         /// All of them are there, empty, and will be after a power loss; or none is, and why.
         result: Result<(), String>,
     },

@@ -242,16 +242,16 @@ impl Stage {
         self.receive(ToAgent::Apply { operation: Box::new(operation(number, conversion)) })
     }
 
-    /// The folders of operation `number` are made.
-    pub(crate) fn made(&mut self, number: u8) -> Effects {
-        self.handle(Event::VolumesMade { operation: OperationUuid([number; 16]), result: Ok(()) })
+    /// The folders of order `number` are made.
+    pub(crate) fn made(&mut self, number: u64) -> Effects {
+        self.handle(Event::VolumesMade { number, result: Ok(()) })
     }
 
     /// Reserves disk for `eng` and makes volume `v1` of all of it.
     pub(crate) fn with_volume(mut self, size: &str, shared: bool) -> Self {
         let _ = self.apply(100, reserve(size, "eng"));
         let _ = self.apply(101, create(size, "eng", "v1", shared));
-        let _ = self.made(101);
+        let _ = self.made(1);
         for number in [100, 101] {
             let operation = OperationUuid([number; 16]);
             let _ = self.receive(ToAgent::AcknowledgeOperation { operation });

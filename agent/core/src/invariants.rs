@@ -383,6 +383,93 @@ mod tests {
         assert!(matches!(check(&stage.agent), Err(Violation::Deadlines(_))));
     }
 
+    /// A registered agent with a volume in use and an outcome that waits for its acknowledgement.
+    fn with_volume() -> Stage {
+        let mut stage = agent("cpus:4;disk:100").with_volume("disk:20", false);
+        let _ = stage.run_for("eng", "t1", volume("disk:20", "eng", "v1", false));
+        let _ = stage.apply(7, reserve("cpus:1", "eng"));
+        assert_eq!(check(&stage.agent), Ok(()));
+        stage
+    }
+
+    #[test]
+    fn a_total_that_was_not_made_of_what_is_configured_is_noticed() {
+        let more = with_volume().agent.total().checked_add(&reserved("cpus:1", "eng")).unwrap();
+        let twice = with_volume().agent.total().checked_add(&volume("disk:30", "eng", "v1", true)).unwrap();
+        for forged in [more, twice] {
+            let mut stage = with_volume();
+            stage.agent.book.replace_total(forged);
+            assert!(matches!(check(&stage.agent), Err(Violation::Total(_))));
+        }
+    }
+
+    #[test]
+    fn a_volume_that_stands_twice_is_noticed() {
+        let mut stage = agent("disk:100");
+        let total = resources("disk:70").checked_add(&volume("disk:20", "eng", "v1", false)).unwrap();
+        let total = total.checked_add(&volume("disk:10", "eng", "v1", true)).unwrap();
+        stage.agent.book.replace_total(total);
+        let Err(Violation::Total(what)) = check(&stage.agent) else { panic!() };
+        assert_eq!(what, "volume v1 of role eng stands twice");
+    }
+
+    #[test]
+    fn a_volume_taken_from_under_its_task_is_noticed() {
+        let mut stage = with_volume();
+        let without = stage.agent.total().checked_sub(&volume("disk:20", "eng", "v1", false)).unwrap();
+        stage.agent.book.replace_total(without.checked_add(&reserved("disk:20", "eng")).unwrap());
+        assert!(matches!(check(&stage.agent), Err(Violation::Resources(_))));
+    }
+
+    #[test]
+    fn a_task_on_another_roles_reservation_is_noticed() {
+        let mut stage = with_volume();
+        let key = (framework_id("f1"), task_id("t1"));
+        stage.agent.book.volatile(&key).unwrap().record.role = lonja_model::role::Role::new("ops").unwrap();
+        assert!(matches!(check(&stage.agent), Err(Violation::Total(_))));
+    }
+
+    #[test]
+    fn an_outcome_that_nobody_hears_of_is_noticed() {
+        let uuid = lonja_model::OperationUuid([7; 16]);
+        let mut stage = with_volume();
+        stage.agent.deadlines.clear(&Deadline::ResendOperation(uuid));
+        assert!(matches!(check(&stage.agent), Err(Violation::Operations(_))));
+        let mut stage = with_volume();
+        stage.agent.operations.forge(uuid, |record| record.status.update = None);
+        assert!(matches!(check(&stage.agent), Err(Violation::Operations(_))));
+        let mut stage = with_volume();
+        stage.agent.operations.forge(uuid, |record| record.status.state = OperationState::Pending);
+        assert!(matches!(check(&stage.agent), Err(Violation::Operations(_))));
+        let mut stage = with_volume();
+        let stray = Deadline::ResendOperation(lonja_model::OperationUuid([8; 16]));
+        stage.agent.deadlines.set(stray, stage.now + secs(1));
+        assert!(matches!(check(&stage.agent), Err(Violation::Deadlines(_))));
+    }
+
+    #[test]
+    fn orders_that_wait_for_nothing_are_noticed() {
+        let mut stage = with_volume();
+        let _ = stage.apply(1, reserve("disk:20", "eng"));
+        let _ = stage.apply(2, create("disk:10", "eng", "v2", false));
+        let _ = stage.run_for("eng", "t2", resources("cpus:1"));
+        assert_eq!(check(&stage.agent), Ok(()));
+        stage.agent.operations.forget_making();
+        assert!(matches!(check(&stage.agent), Err(Violation::Operations(_))));
+    }
+
+    #[test]
+    fn a_checkpoint_without_reservations_or_outcomes_is_noticed() {
+        let stage = with_volume();
+        let complete = |checkpoint: &Checkpoint| checkpoint_is_complete(&stage.agent, checkpoint);
+        assert_eq!(complete(&stage.checkpoint), Ok(()));
+        let totalless = Checkpoint { total: None, ..stage.checkpoint.clone() };
+        assert!(complete(&totalless).is_err());
+        let mut silent = stage.checkpoint.clone();
+        silent.operations.clear();
+        assert!(complete(&silent).is_err());
+    }
+
     #[test]
     fn a_checkpoint_that_lacks_or_keeps_something_is_noticed() {
         let (stage, key) = sound();

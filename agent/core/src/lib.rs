@@ -49,11 +49,10 @@ use lonja_model::checkpoint::Identity;
 use lonja_model::link::ToAgent;
 use lonja_model::{AgentId, Timestamp};
 
-pub use compatibility::{Incompatible, Policy, compatible};
+pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy};
 pub use effects::{Effects, KillContainer, LaunchContainer, Note, VolumeOrder};
 pub use event::{ContainerExit, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
-pub use total::rebase;
 pub use view::TaskView;
 
 use book::Book;
@@ -143,9 +142,7 @@ impl Agent {
                 endings::launch_failed(&mut turn, &container, reason, &message);
             }
             Event::ContainerExited { container, exit } => endings::exited(&mut turn, &container, &exit),
-            Event::VolumesMade { operation, result } => {
-                operations::volumes_made(&mut turn, operation, result);
-            }
+            Event::VolumesMade { number, result } => operations::volumes_made(&mut turn, number, result),
             Event::Tick => {}
         }
         fire_due(&mut turn);
@@ -193,7 +190,7 @@ fn receive(turn: &mut Turn<'_>, message: ToAgent) {
         }
         ToAgent::Refused { reason, permanent } => registration::refused(turn, reason, permanent),
         ToAgent::Ping { sequence } => registration::ping(turn, sequence),
-        ToAgent::Run { framework, info, role, tasks } => orders::run(turn, framework, *info, role, tasks),
+        ToAgent::Run { framework, info, role, tasks } => orders::run(turn, framework, info, role, tasks),
         ToAgent::Kill { framework, task, grace } => kills::kill(turn, (framework, task), grace),
         ToAgent::ShutdownFramework { framework } => kills::shutdown_framework(turn, &framework),
         ToAgent::Acknowledge { framework, task, update } => {

@@ -42,7 +42,9 @@ pub(crate) struct Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Operations {
     outcomes: BTreeMap<OperationUuid, Outcome>,
-    making: Option<AgentOperation>,
+    /// With the number of the order to the shell.
+    making: Option<(u64, AgentOperation)>,
+    makings: u64,
     pub(crate) orders: Orders,
     changed: BTreeSet<OperationUuid>,
 }
@@ -66,7 +68,19 @@ impl Operations {
 
     /// The operation whose folders are being made.
     pub(crate) fn making(&self) -> Option<&AgentOperation> {
-        self.making.as_ref()
+        self.making.as_ref().map(|(_, operation)| operation)
+    }
+
+    /// Spoils a record, to see that it is noticed.
+    #[cfg(test)]
+    pub(crate) fn forge(&mut self, uuid: OperationUuid, change: impl FnOnce(&mut OperationRecord)) {
+        change(&mut self.outcomes.get_mut(&uuid).expect("an outcome to spoil").record);
+    }
+
+    /// Forgets whose folders are being made, to see that it is noticed.
+    #[cfg(test)]
+    pub(crate) fn forget_making(&mut self) {
+        self.making = None;
     }
 
     /// Says what the checkpoint must take in.
@@ -93,17 +107,19 @@ pub(crate) fn apply(turn: &mut Turn<'_>, operation: AgentOperation) {
         Err(reason) => finish(turn, operation, Err(reason)),
         Ok(_) if operation.conversion.kind() == ConversionKind::Create => {
             let volumes = operation.conversion.after().clone();
-            let order = VolumeOrder::Make { operation: operation.uuid, volumes };
-            turn.effects.volumes.push(order);
-            turn.operations.making = Some(operation);
+            turn.operations.makings += 1;
+            let number = turn.operations.makings;
+            turn.effects.volumes.push(VolumeOrder::Make { number, volumes });
+            turn.operations.making = Some((number, operation));
         }
         Ok(total) => finish(turn, operation, Ok(total)),
     }
 }
 
 /// The folders of new volumes are there, or could not be made.
-pub(crate) fn volumes_made(turn: &mut Turn<'_>, uuid: OperationUuid, result: Result<(), String>) {
-    let Some(operation) = turn.operations.making.take_if(|making| making.uuid == uuid) else {
+pub(crate) fn volumes_made(turn: &mut Turn<'_>, number: u64, result: Result<(), String>) {
+    let awaited = turn.operations.making.take_if(|(awaited, _)| *awaited == number);
+    let Some((_, operation)) = awaited else {
         // The link broke meanwhile, and the master was told that nothing came of it.
         let keep = volumes_to_keep(turn);
         turn.effects.volumes.push(VolumeOrder::Sweep { keep });
@@ -328,12 +344,12 @@ mod tests {
         let _ = stage.apply(1, reserve("disk:50", "eng"));
         let effects = stage.apply(2, create("disk:20", "eng", "v1", false));
         let volumes = volume("disk:20", "eng", "v1", false);
-        assert_eq!(effects.volumes, [VolumeOrder::Make { operation: uuid(2), volumes: volumes.clone() }]);
+        assert_eq!(effects.volumes, [VolumeOrder::Make { number: 1, volumes: volumes.clone() }]);
         assert!(effects.persist.is_empty() && effects.send.is_empty());
         assert!(stage.agent.volumes().is_empty());
         let again = stage.apply(2, create("disk:20", "eng", "v1", false));
         assert!(again.volumes.is_empty() && again.send.is_empty(), "its turn has come already");
-        let effects = stage.made(2);
+        let effects = stage.made(1);
         assert_eq!(only_outcome(&effects).state, OperationState::Finished);
         assert_eq!(stage.agent.volumes(), volumes);
         assert_eq!(stage.checkpoint.total.as_ref(), Some(stage.agent.total()));
@@ -345,7 +361,7 @@ mod tests {
         let _ = stage.apply(1, reserve("disk:50", "eng"));
         let _ = stage.apply(2, create("disk:20", "eng", "v1", false));
         let result = Err("/volumes/v1: No space left on device".to_owned());
-        let effects = stage.handle(Event::VolumesMade { operation: uuid(2), result });
+        let effects = stage.handle(Event::VolumesMade { number: 1, result });
         let said = "its folder cannot be made: /volumes/v1: No space left on device";
         assert_eq!(failure(&effects), said);
         assert!(stage.agent.volumes().is_empty());
@@ -353,13 +369,16 @@ mod tests {
 
     #[test]
     fn a_volumes_id_is_its_own_within_its_role() {
+        for (shared, size) in [(false, "disk:10"), (false, "disk:20"), (true, "disk:10"), (true, "disk:20")] {
+            let mut stage = agent("disk:100").with_volume("disk:20", shared);
+            let _ = stage.apply(1, reserve("disk:20", "eng"));
+            let refused = failure(&stage.apply(2, create(size, "eng", "v1", shared)));
+            assert!(refused.contains("role eng has a volume \"v1\" on this agent already"), "{refused}");
+        }
         let mut stage = agent("disk:100").with_volume("disk:20", false);
-        let _ = stage.apply(1, reserve("disk:20", "eng"));
-        let refused = failure(&stage.apply(2, create("disk:10", "eng", "v1", false)));
-        assert!(refused.contains("role eng has a volume \"v1\" on this agent already"), "{refused}");
         let _ = stage.apply(3, reserve("disk:20", "ops"));
         let _ = stage.apply(4, create("disk:10", "ops", "v1", false));
-        assert_eq!(only_outcome(&stage.made(4)).state, OperationState::Finished);
+        assert_eq!(only_outcome(&stage.made(2)).state, OperationState::Finished);
     }
 
     #[test]
@@ -424,10 +443,12 @@ mod tests {
         let _ = stage.apply(1, reserve("disk:50", "eng"));
         let _ = stage.apply(2, create("disk:20", "eng", "v1", false));
         let _ = stage.back_online();
-        let _ = stage.apply(3, create("disk:20", "eng", "v1", false));
+        // The same operation, or another for the same volume: both are made anew.
+        let _ = stage.apply(2, create("disk:20", "eng", "v1", false));
         let keep = volume("disk:20", "eng", "v1", false);
-        assert_eq!(stage.made(2).volumes, [VolumeOrder::Sweep { keep }]);
-        assert_eq!(only_outcome(&stage.made(3)).state, OperationState::Finished);
+        assert_eq!(stage.made(1).volumes, [VolumeOrder::Sweep { keep }]);
+        assert!(stage.agent.volumes().is_empty());
+        assert_eq!(only_outcome(&stage.made(2)).state, OperationState::Finished);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::turn::Turn;
 /// One order that waits.
 #[derive(Debug)]
 enum Order {
-    Run { framework: FrameworkId, info: FrameworkInfo, role: Role, tasks: Vec<TaskInfo> },
+    Run { framework: FrameworkId, info: Box<FrameworkInfo>, role: Role, tasks: Vec<TaskInfo> },
     Apply(Box<AgentOperation>),
 }
 
@@ -47,7 +47,13 @@ impl Orders {
         self.waiting.len()
     }
 
-    fn push_tasks(&mut self, framework: FrameworkId, info: FrameworkInfo, role: Role, tasks: Vec<TaskInfo>) {
+    fn push_tasks(
+        &mut self,
+        framework: FrameworkId,
+        info: Box<FrameworkInfo>,
+        role: Role,
+        tasks: Vec<TaskInfo>,
+    ) {
         self.tasks.extend(tasks.iter().map(|task| (framework.clone(), task.id.clone())));
         self.waiting.push_back(Order::Run { framework, info, role, tasks });
     }
@@ -101,12 +107,12 @@ impl Order {
 pub(crate) fn run(
     turn: &mut Turn<'_>,
     framework: FrameworkId,
-    info: FrameworkInfo,
+    info: Box<FrameworkInfo>,
     role: Role,
     tasks: Vec<TaskInfo>,
 ) {
     if turn.operations.making().is_none() {
-        launches::run(turn, &framework, info, &role, tasks);
+        launches::run(turn, &framework, *info, &role, tasks);
         return;
     }
     let mut waiting = Vec::with_capacity(tasks.len());
@@ -170,7 +176,7 @@ pub(crate) fn proceed(turn: &mut Turn<'_>) {
     while turn.operations.making().is_none() {
         match turn.operations.orders.pop() {
             Some(Order::Run { framework, info, role, tasks }) => {
-                launches::run(turn, &framework, info, &role, tasks);
+                launches::run(turn, &framework, *info, &role, tasks);
             }
             Some(Order::Apply(operation)) => operations::apply(turn, *operation),
             None => return,
@@ -213,7 +219,7 @@ mod tests {
         let mut stage = making();
         let effects = stage.run_for("eng", "t1", needs_volume());
         assert!(effects.launch.is_empty() && effects.send.is_empty() && effects.persist.is_empty());
-        let effects = stage.made(2);
+        let effects = stage.made(1);
         assert_eq!(effects.launch.len(), 1);
         assert_eq!(states(&effects), [TaskState::Starting]);
     }
@@ -224,7 +230,7 @@ mod tests {
         let _ = stage.run_for("eng", "t1", needs_volume());
         let _ = stage.run_for("eng", "t2", resources("cpus:1"));
         let result = Err("No space left on device".to_owned());
-        let effects = stage.handle(Event::VolumesMade { operation: OperationUuid([2; 16]), result });
+        let effects = stage.handle(Event::VolumesMade { number: 1, result });
         let [dropped, starting] = &updates(&effects)[..] else { panic!("{effects:?}") };
         assert_eq!((dropped.state, starting.state), (TaskState::Dropped, TaskState::Starting));
         let said = dropped.message.as_deref().unwrap();
@@ -252,10 +258,10 @@ mod tests {
         let effects = stage.apply(3, create("disk:10", "eng", "v2", false));
         assert!(effects.volumes.is_empty());
         assert!(outcomes(&stage.apply(4, reserve("cpus:1", "eng"))).is_empty());
-        let effects = stage.made(2);
+        let effects = stage.made(1);
         assert_eq!(effects.volumes.len(), 1, "the next folder");
         assert_eq!(outcomes(&effects).len(), 1);
-        let effects = stage.made(3);
+        let effects = stage.made(2);
         let done: Vec<_> = outcomes(&effects).iter().map(|(n, status)| (*n, status.state)).collect();
         assert_eq!(done, [(3, OperationState::Finished), (4, OperationState::Finished)]);
     }
@@ -268,7 +274,7 @@ mod tests {
         let status = only_update(&stage.kill("f1", "t1", None));
         assert_eq!((status.state, status.update), (TaskState::Killed, None));
         assert!(matches!(stage.kill("f1", "t1", None).notes[..], [Note::KillOfUnknownTask { .. }]));
-        assert_eq!(stage.made(2).launch.len(), 1, "the other one");
+        assert_eq!(stage.made(1).launch.len(), 1, "the other one");
     }
 
     #[test]
@@ -276,7 +282,7 @@ mod tests {
         let mut stage = making();
         let _ = stage.run_for("eng", "t1", needs_volume());
         let _ = stage.shutdown_framework("f1");
-        assert!(stage.made(2).launch.is_empty());
+        assert!(stage.made(1).launch.is_empty());
     }
 
     #[test]
@@ -296,7 +302,7 @@ mod tests {
         let _ = stage.run_for("eng", "t1", needs_volume());
         let effects = stage.link_down();
         assert!(effects.notes.contains(&Note::OrdersDropped { orders: 1 }));
-        let effects = stage.made(2);
+        let effects = stage.made(1);
         assert!(effects.launch.is_empty() && effects.persist.is_empty());
         assert_eq!(stage.agent.tasks().count(), 0);
     }
@@ -306,7 +312,7 @@ mod tests {
         let mut stage = making();
         let _ = stage.run_for("eng", "t1", needs_volume());
         assert!(matches!(stage.run_for("eng", "t1", needs_volume()).notes[..], [Note::DuplicateTask { .. }]));
-        assert_eq!(stage.made(2).launch.len(), 1);
+        assert_eq!(stage.made(1).launch.len(), 1);
     }
 
     #[test]

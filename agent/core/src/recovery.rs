@@ -20,6 +20,7 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, Resources, TaskState, TaskStatus};
 
 use crate::book::{Key, Place};
+use crate::compatibility::{Policy, keeps_ground};
 use crate::effects::{Note, VolumeOrder};
 use crate::endings;
 use crate::event::{ContainerExit, Recovery, WaitStatus};
@@ -77,14 +78,8 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
 
 /// Puts what was reserved and stored on the settings as they are now. Errors: what would lose its ground.
 fn recover_total(turn: &mut Turn<'_>, checkpointed: Option<Resources>) -> Result<(), String> {
-    let configured = turn.config.info.resources.clone();
-    let total = match &checkpointed {
-        None => configured,
-        Some(before) => total::rebase(&configured, before).map_err(|lost| {
-            let lost = lost.join("; ");
-            format!("this agent no longer has what lies under {lost}; start it with the resources it had")
-        })?,
-    };
+    let kept = keeps_ground(&turn.config.info, checkpointed.as_ref(), Policy::Any);
+    let total = kept.map_err(|error| error.to_string())?;
     let keep = total::volumes(&total);
     turn.effects.volumes.push(VolumeOrder::Sweep { keep });
     let is_news = checkpointed.is_some_and(|before| before != total);
@@ -277,6 +272,31 @@ mod tests {
         assert!(stage.run("f1", "t3", "cpus:0.1").launch.is_empty());
         let _ = stage.exited("t1", exit(0));
         assert_eq!(stage.run("f1", "t4", "cpus:1").launch.len(), 1);
+    }
+
+    #[test]
+    fn volumes_are_kept_on_new_settings_and_all_other_folders_go() {
+        let mut stage = agent("cpus:4;disk:100").with_volume("disk:20", false);
+        let volumes = stage.agent.volumes();
+        stage.config.info = agent_info("cpus:8;disk:200");
+        let effects = stage.restart(&[]);
+        assert_eq!(effects.volumes, [VolumeOrder::Sweep { keep: volumes.clone() }]);
+        assert_eq!(stage.agent.total().quantities(), resources("cpus:8;disk:200").quantities());
+        assert_eq!(stage.agent.volumes(), volumes);
+        assert!(stage.restart(&[]).persist.is_empty(), "nothing new to remember");
+    }
+
+    #[test]
+    fn an_agent_whose_volume_has_no_ground_does_not_start() {
+        let mut stage = agent("cpus:4;disk:100").with_volume("disk:20", false);
+        stage.config.info = agent_info("cpus:4;disk:10");
+        let agent = crate::Agent::new(stage.config.clone(), crate::Entropy(5, 5));
+        stage.agent = agent;
+        let checkpoint = stage.checkpoint.clone();
+        let recovered = crate::Event::Recovered { checkpoint, containers: Vec::new() };
+        let effects = stage.agent.handle(stage.now, recovered);
+        assert!(effects.shutdown.unwrap().contains("disk(DYNAMIC,eng)[v1]:20 was made here"));
+        assert!(effects.volumes.is_empty() && effects.persist.is_empty(), "nothing is swept away");
     }
 
     #[test]

@@ -26,7 +26,7 @@ const MOST_NAMED: usize = 3;
 ///
 /// Errors: each reservation and volume whose ground is not there any more, such as
 /// `disk(DYNAMIC,eng)[data]:100`; never empty.
-pub fn rebase(configured: &Resources, before: &Resources) -> Result<Resources, Vec<String>> {
+pub(crate) fn rebase(configured: &Resources, before: &Resources) -> Result<Resources, Vec<String>> {
     let (mut total, mut lost) = (configured.clone(), Vec::new());
     for made in before.iter().filter(|resource| is_made(resource)) {
         let as_whole = |resource: Resource| Resources::of([resource]).unwrap_or_default();

@@ -66,7 +66,7 @@ impl agent_api_server::AgentApi for Api {
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
         let described = self.handle.describe().await.map_err(stopped)?;
-        let info = lonja_model::AgentInfo { id: described.id, ..described.info };
+        let info = lonja_model::AgentInfo { id: described.id, resources: described.total, ..described.info };
         let enforcements = self.enforced.iter().map(|one| lonja_proto::lonja::Enforcement {
             limit: format!("{:?}", one.limit).to_lowercase(),
             enforced: one.not_enforced.is_none(),

@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use lonja_model::resources::Resource;
+use lonja_model::role::Role;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -14,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::Handle;
 use crate::handle::Description;
+use crate::volumes::volumes_of;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -75,16 +78,50 @@ fn state_json(described: &Description) -> Value {
             "pid": task.pid,
         })
     });
+    let reserved = described.total.iter().filter(|resource| resource.reserved_for().is_some());
+    let reservations = reserved.map(|resource| {
+        json!({
+            "role": resource.reserved_for().map(Role::as_str),
+            "resource": resource.to_string(),
+        })
+    });
+    let volumes = volumes_of(&described.total).map(volume_json);
+    let operations = described.operations.iter().map(|record| {
+        json!({
+            "uuid": record.operation.uuid.to_string(),
+            "id": record.operation.id.as_ref().map(|id| id.as_str()),
+            "framework_id": record.operation.framework.as_ref().map(|id| id.as_str()),
+            "name": record.operation.conversion.name(),
+            "state": format!("{:?}", record.status.state),
+            "message": record.status.message,
+        })
+    });
     json!({
         "id": described.id.as_ref().map(|id| id.as_str()),
         "hostname": described.info.hostname,
         "port": described.info.port,
         "resources": described.info.resources.to_string(),
+        "total": described.total.to_string(),
+        "reservations": reservations.collect::<Vec<_>>(),
+        "volumes": volumes.collect::<Vec<_>>(),
+        "operations": operations.collect::<Vec<_>>(),
         "attributes": described.info.attributes.to_string(),
         "registered": described.registered,
         "instance": described.instance,
         "version": env!("CARGO_PKG_VERSION"),
         "tasks": tasks.collect::<Vec<_>>(),
+    })
+}
+
+fn volume_json(volume: &Resource) -> Value {
+    let disk = volume.metadata().disk.as_ref();
+    json!({
+        "id": disk.and_then(|disk| disk.persistence.as_ref()).map(|persistence| persistence.id.as_str()),
+        "role": volume.reserved_for().map(Role::as_str),
+        "size_mib": volume.value().to_string(),
+        "container_path": disk.and_then(|disk| disk.container_path.as_deref()),
+        "read_only": disk.is_some_and(|disk| disk.read_only),
+        "shared": volume.metadata().shared,
     })
 }
 

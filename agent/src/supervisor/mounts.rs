@@ -9,7 +9,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount,
@@ -52,8 +52,13 @@ pub(super) fn mount_volume(volume: &Volume, sandbox: &Path) -> Result<(), Failur
     };
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(CWD, &volume.host_path, flags)
-        .map_err(|error| refuse("host path", &volume.host_path, &error))?;
+    let tree = if volume.follows_links {
+        open_tree(CWD, &volume.host_path, flags)
+    } else {
+        open_without_links(&volume.host_path)
+            .and_then(|source| open_tree(&source, "", flags | OpenTreeFlags::AT_EMPTY_PATH))
+    };
+    let tree = tree.map_err(|error| refuse("host path", &volume.host_path, &error))?;
     if volume.read_only {
         // Before it is attached: there is no moment at which it could be written.
         sys::make_tree_read_only(tree.as_fd())
@@ -69,6 +74,13 @@ pub(super) fn mount_volume(volume: &Volume, sandbox: &Path) -> Result<(), Failur
     };
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(&tree, "", &target, "", flags).map_err(|error| refuse("attach at", path, &error))
+}
+
+/// Opens an absolute path no component of which may be a symbolic link.
+fn open_without_links(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve)
 }
 
 fn open_path(path: &Path) -> Result<OwnedFd, Errno> {

@@ -44,6 +44,14 @@ pub struct Volume {
     pub container_path: PathBuf,
     /// The container cannot write it, mounts below it included.
     pub read_only: bool,
+    /// Whether symbolic links in `host_path` are followed: yes where an operator chose the path, no where it leads
+    /// through folders that tasks have had in their hands.
+    #[serde(default = "yes")]
+    pub follows_links: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Which network the container uses.
@@ -228,6 +236,7 @@ pub(crate) mod tests {
                 host_path: "/tmp".into(),
                 container_path: "../etc".into(),
                 read_only: false,
+                follows_links: true,
             });
         };
         assert!(bend(escaping).is_err());

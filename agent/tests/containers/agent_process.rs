@@ -55,6 +55,10 @@ pub fn run_as(mode: &str, arguments: &[String]) -> Option<ExitCode> {
             run_agent(work, instance, ephemeral == "true", line);
             Some(ExitCode::SUCCESS)
         }
+        ("as-volume-maker", [work, instance]) => {
+            crate::volumes::make_and_destroy(Path::new(work), instance);
+            Some(ExitCode::SUCCESS)
+        }
         ("without-root", [work]) => {
             crate::unprivileged::run(Path::new(work));
             Some(ExitCode::SUCCESS)

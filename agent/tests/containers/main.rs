@@ -18,6 +18,7 @@ mod recovery;
 mod running;
 mod spares;
 mod unprivileged;
+mod volumes;
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -84,6 +85,14 @@ fn all_checks() -> Vec<Check> {
         spares::a_killed_agents_idle_spares_leave_nothing,
         spares::a_killed_launchers_idle_spares_leave_nothing,
         spares::many_launches_leave_the_spares_alone,
+        volumes::a_volume_outlives_its_tasks,
+        volumes::a_read_only_volume_cannot_be_written,
+        volumes::a_shared_volume_is_used_by_two_tasks_at_once,
+        volumes::a_volume_belongs_to_the_tasks_user_who_cannot_reach_another,
+        volumes::destroying_a_volume_deletes_its_data,
+        volumes::a_link_planted_by_a_task_leads_nobody_out,
+        volumes::a_container_path_that_leaves_the_sandbox_is_refused,
+        volumes::killed_at_any_step_no_volume_is_lost_and_no_other_folder_stays,
         unprivileged::without_root_containers_run_and_limits_are_said_to_be_off,
     ]
 }

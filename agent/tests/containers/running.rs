@@ -147,6 +147,7 @@ pub async fn volumes_show_host_files_and_keep_read_only(launcher: &Launcher) -> 
         host_path: host_path.to_owned(),
         container_path: inside.into(),
         read_only,
+        follows_links: true,
     };
     spec.volumes = vec![
         volume(&data, "data/in", true),
@@ -174,6 +175,7 @@ pub async fn a_volume_path_through_a_link_is_refused(launcher: &Launcher) -> Ver
         host_path: host.sandbox("data"),
         container_path: "link/lonja".into(),
         read_only: false,
+        follows_links: true,
     }];
 
     let failure = host.fail(spec).await;

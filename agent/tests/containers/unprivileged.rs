@@ -57,6 +57,9 @@ async fn check(launcher: &Launcher) {
     assert_eq!(output, "0\n2\n");
     assert_eq!(host.end_of("c1").await.status, Some(TaskEnd::Exited(4)));
 
+    crate::volumes::a_volume_outlives_its_tasks(launcher).await.unwrap();
+    crate::volumes::a_read_only_volume_cannot_be_written(launcher).await.unwrap();
+
     let mut other = host.spec("c2", "true");
     other.user = Some("root".into());
     let failure = host.fail(other).await;

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use lonja_agent::isolation::Layout;
-use lonja_agent::{Config, HostPaths, Policy, detect};
+use lonja_agent::{Config, HostPaths, Policy, configured, detect};
+use lonja_model::AgentInfo;
 use lonja_model::attributes::Attributes;
-use lonja_model::{AgentInfo, Resources};
 
 use super::until_stopped;
 use crate::args::{Agent, Reconfiguration};
@@ -34,8 +34,12 @@ pub(crate) async fn run(agent: Agent, prepared: &Prepared) -> anyhow::Result<Exi
 fn config(agent: Agent) -> anyhow::Result<Config> {
     let work_dir = agent.work_dir.context("--work-dir is needed")?;
     let resources = match &agent.resources {
-        Some(text) => Resources::parse(text).context("--resources")?,
+        Some(text) => configured::resources(text).context("--resources")?,
         None => detect::share(detect::host(&work_dir), 0, 1)?,
+    };
+    let resources = match &agent.oversubscribe {
+        Some(text) => configured::oversubscribed(&resources, text).context("--oversubscribe")?,
+        None => resources,
     };
     let attributes = Attributes::parse(&agent.attributes).context("--attributes")?;
     let mut allowed = Vec::with_capacity(agent.allow_host_path.len());
@@ -48,7 +52,14 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         hostname: agent.hostname,
         master: agent.master,
         work_dir,
-        info: AgentInfo { hostname: String::new(), port: 0, resources, attributes, domain: None, id: None },
+        info: AgentInfo {
+            hostname: String::new(),
+            port: 0,
+            resources,
+            attributes,
+            domain: agent.domain,
+            id: None,
+        },
         reconfiguration: match agent.reconfiguration_policy {
             Reconfiguration::Equal => Policy::Equal,
             Reconfiguration::Additive => Policy::Additive,

@@ -1,72 +1,19 @@
-//! `lonja agents|frameworks|roles|tasks|offers`.
+//! `lonja frameworks|roles|tasks|offers`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use lonja_model::resources::Quantities;
+use lonja_proto::convert::framework::quantities_from_wire;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::call::Type;
-use lonja_proto::mesos::master::response::{get_agents, get_frameworks};
+use lonja_proto::mesos::master::response::get_frameworks;
 use serde_json::{Map, Value, json};
 
 use crate::args::{List, ListTasks};
 use crate::client::Client;
 use crate::output::{Listing, Row, amount};
-
-/// Lists agents.
-pub(crate) async fn agents(list: &List) -> anyhow::Result<ExitCode> {
-    let agents = Client::connect(&list.master.master).await?.agents().await?;
-    let mut rows = Vec::new();
-    for agent in &agents.agents {
-        rows.push(agent_row(agent, if agent.active { "connected" } else { "disconnected" }));
-    }
-    for info in agents.recovered_agents {
-        let agent = get_agents::Agent { agent_info: info, ..Default::default() };
-        rows.push(agent_row(&agent, "recovered"));
-    }
-    for agent in &agents.unreachable_agents {
-        rows.push(agent_row(agent, "unreachable"));
-    }
-    let columns = vec!["id", "host", "state", "cpus", "mem", "disk", "attributes", "ports", "version"];
-    Listing { what: "agents", columns, wide_from: 7, rows }.print(list.output, list.quiet);
-    Ok(ExitCode::SUCCESS)
-}
-
-fn agent_row(agent: &get_agents::Agent, state: &str) -> Row {
-    let info = &agent.agent_info;
-    let id = info.id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
-    let host = format!("{}:{}", info.hostname, info.port.unwrap_or(5051));
-    let total = if agent.total_resources.is_empty() { &info.resources } else { &agent.total_resources };
-    let used = |name: &str| {
-        format!("{}/{}", amount(sum(&agent.allocated_resources, name)), amount(sum(total, name)))
-    };
-    let attributes =
-        info.attributes.iter().map(|attribute| format!("{}:{}", attribute.name, attribute_text(attribute)));
-    let attributes = attributes.collect::<Vec<_>>().join(";");
-    let object = json!({
-        "id": id,
-        "hostname": info.hostname,
-        "port": info.port,
-        "state": state,
-        "resources": object(total),
-        "allocated": object(&agent.allocated_resources),
-        "offered": object(&agent.offered_resources),
-        "attributes": info.attributes.iter().map(|a| (a.name.clone(), json!(attribute_text(a)))).collect::<Map<_, _>>(),
-        "version": agent.version,
-    });
-    let version = if agent.version.is_empty() { "-".to_owned() } else { agent.version.clone() };
-    let cells = vec![
-        id.clone(),
-        host,
-        state.to_owned(),
-        used("cpus"),
-        used("mem"),
-        used("disk"),
-        attributes,
-        ranges(total),
-        version,
-    ];
-    Row { id, cells, object }
-}
 
 /// Lists frameworks.
 pub(crate) async fn frameworks(list: &List) -> anyhow::Result<ExitCode> {
@@ -98,6 +45,7 @@ fn framework_row(framework: &get_frameworks::Framework) -> Row {
         "allocated": object(&framework.allocated_resources),
         "offered": object(&framework.offered_resources),
         "offers": framework.offers.len(),
+        "inverse_offers": framework.inverse_offers.len(),
     });
     let cells = vec![
         id.clone(),
@@ -117,24 +65,48 @@ fn framework_row(framework: &get_frameworks::Framework) -> Row {
 pub(crate) async fn roles(list: &List) -> anyhow::Result<ExitCode> {
     let answer = Client::connect(&list.master.master).await?.ask(Type::GetRoles).await?;
     let roles = answer.get_roles.context("the master's answer holds no roles")?.roles;
-    let rows = roles.iter().map(|role| Row {
-        id: role.name.clone(),
-        cells: vec![
-            role.name.clone(),
-            amount(role.weight),
-            role.frameworks.len().to_string(),
-            amount(sum(&role.resources, "cpus")),
-            amount(sum(&role.resources, "mem")),
-        ],
-        object: json!({
-            "name": role.name,
-            "weight": role.weight,
-            "frameworks": role.frameworks.iter().map(|id| id.value.as_str()).collect::<Vec<_>>(),
-            "resources": object(&role.resources),
-        }),
+    let rows = roles.iter().map(|role| {
+        let (guarantees, limits) = (amounts(&role.guarantees), amounts(&role.limits));
+        Row {
+            id: role.name.clone(),
+            cells: vec![
+                role.name.clone(),
+                amount(role.weight),
+                role.frameworks.len().to_string(),
+                amount(sum(&role.resources, "cpus")),
+                amount(sum(&role.resources, "mem")),
+                or_dash(&guarantees),
+                or_dash(&limits),
+                or_dash(&amounts(&role.consumed)),
+                or_dash(&amounts(&role.allocated)),
+                or_dash(&amounts(&role.offered)),
+            ],
+            object: json!({
+                "name": role.name,
+                "weight": role.weight,
+                "frameworks": role.frameworks.iter().map(|id| id.value.as_str()).collect::<Vec<_>>(),
+                "resources": object(&role.resources),
+                "guarantees": numbers(&guarantees),
+                "limits": numbers(&limits),
+                "consumed": numbers(&amounts(&role.consumed)),
+                "allocated": numbers(&amounts(&role.allocated)),
+                "offered": numbers(&amounts(&role.offered)),
+            }),
+        }
     });
-    let columns = vec!["role", "weight", "frameworks", "cpus", "mem"];
-    Listing { what: "roles", columns, wide_from: 5, rows: rows.collect() }.print(list.output, list.quiet);
+    let columns = vec![
+        "role",
+        "weight",
+        "frameworks",
+        "cpus",
+        "mem",
+        "guarantee",
+        "limit",
+        "consumed",
+        "allocated",
+        "offered",
+    ];
+    Listing { what: "roles", columns, wide_from: 7, rows: rows.collect() }.print(list.output, list.quiet);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -225,20 +197,20 @@ pub(crate) async fn offers(list: &List) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn sum(resources: &[mesos::Resource], name: &str) -> f64 {
+pub(super) fn sum(resources: &[mesos::Resource], name: &str) -> f64 {
     let scalars = resources.iter().filter(|resource| resource.name == name);
     // Begins at plus zero: an empty sum of floats is minus zero.
     scalars.filter_map(|resource| resource.scalar.as_ref()).fold(0.0, |sum, scalar| sum + scalar.value)
 }
 
-fn ranges(resources: &[mesos::Resource]) -> String {
+pub(super) fn ranges(resources: &[mesos::Resource]) -> String {
     let ports = resources.iter().filter(|resource| resource.name == "ports");
     let ranges = ports.filter_map(|resource| resource.ranges.as_ref()).flat_map(|ranges| &ranges.range);
     ranges.map(|range| format!("{}-{}", range.begin, range.end)).collect::<Vec<_>>().join(",")
 }
 
 /// Resources as one object: numbers for scalars, text for the rest.
-fn object(resources: &[mesos::Resource]) -> Value {
+pub(super) fn object(resources: &[mesos::Resource]) -> Value {
     let mut object = Map::new();
     for resource in resources {
         let value = if let Some(scalar) = &resource.scalar {
@@ -256,7 +228,7 @@ fn object(resources: &[mesos::Resource]) -> Value {
     Value::Object(object)
 }
 
-fn attribute_text(attribute: &mesos::Attribute) -> String {
+pub(super) fn attribute_text(attribute: &mesos::Attribute) -> String {
     if let Some(text) = &attribute.text {
         return text.value.clone();
     }
@@ -268,4 +240,19 @@ fn attribute_text(attribute: &mesos::Attribute) -> String {
         "[{}]",
         ranges.map(|range| format!("{}-{}", range.begin, range.end)).collect::<Vec<_>>().join(",")
     )
+}
+
+/// Amounts as one object of numbers.
+pub(super) fn numbers(quantities: &Quantities) -> Value {
+    Value::Object(quantities.iter().map(|(name, amount)| (name.to_owned(), json!(amount.to_f64()))).collect())
+}
+
+/// Amounts for people; a dash for none.
+pub(super) fn or_dash(quantities: &Quantities) -> String {
+    if quantities.is_empty() { "-".to_owned() } else { quantities.to_string() }
+}
+
+/// Amounts of an answer; what is none is left out.
+pub(super) fn amounts(wire: &BTreeMap<String, mesos::value::Scalar>) -> Quantities {
+    quantities_from_wire(wire.clone()).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lonja_master::{Config, StoreKind};
 
 use super::until_stopped;
-use crate::args::Master;
+use crate::args::{Master, RoleSorter};
 use crate::output;
 
 /// Runs a master until it is asked to stop.
@@ -30,7 +30,26 @@ pub(crate) async fn run(master: Master) -> anyhow::Result<ExitCode> {
 }
 
 fn lonja_master_core(master: &Master) -> lonja_master::CoreConfig {
+    let defaults = lonja_master::CoreConfig::default();
+    let allocator = lonja_master::AllocatorOptions {
+        // An alternative that asks for nothing is reached by every offer.
+        minimum: master.min_offer.iter().filter(|one| !one.is_empty()).cloned().collect(),
+        reserve_gpu_agents: !master.share_gpu_agents,
+        excluded_from_fairness: master.fair_sharing_excluded_resources.iter().cloned().collect(),
+        sorter: match master.role_sorter {
+            RoleSorter::Drf => lonja_master::Sorter::DominantShare,
+            RoleSorter::Random => lonja_master::Sorter::Random,
+        },
+        seed: uuid::Uuid::new_v4().as_u64_pair().0,
+        most_slices: master.most_slices,
+        ..defaults.allocator.clone()
+    };
     lonja_master::CoreConfig {
+        domain: master.domain.clone(),
+        require_agent_domain: master.require_agent_domain,
+        recovery_quorum_percent: master.recovery_quorum,
+        recovery_pause: master.recovery_pause,
+        allocator,
         ping_interval: master.agent_ping_timeout,
         max_missed_pings: master.max_agent_ping_timeouts,
         agent_reregister_timeout: master.agent_reregister_timeout,
@@ -43,6 +62,6 @@ fn lonja_master_core(master: &Master) -> lonja_master::CoreConfig {
         max_agents: master.max_agents,
         completed_frameworks: master.max_completed_frameworks,
         completed_tasks: master.max_completed_tasks,
-        ..Default::default()
+        ..defaults
     }
 }

@@ -1,14 +1,20 @@
 //! One file for each noun or verb.
 
 mod agent;
+mod agents;
 mod bench;
 mod dev;
+mod explain;
 mod kill;
 mod list;
 mod logs;
+mod maintenance;
 mod master;
+mod reservations;
 mod run;
+mod sharing;
 mod sim;
+mod volumes;
 
 use std::process::ExitCode;
 
@@ -26,11 +32,18 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
         Command::Master(master) => master::run(master).await,
         Command::Agent(agent) => agent::run(agent, prepared).await,
         Command::Run(run) => run::run(run, prepared).await,
-        Command::Agents(list) => list::agents(&list).await,
+        Command::Agents(agents) => agents::run(&agents).await,
         Command::Frameworks(list) => list::frameworks(&list).await,
         Command::Roles(list) => list::roles(&list).await,
         Command::Tasks(list) => list::tasks(&list).await,
         Command::Offers(list) => list::offers(&list).await,
+        Command::Quota(quota) => sharing::quota(&quota).await,
+        Command::Explain(explain) => explain::explain(&explain).await,
+        Command::Weights(weights) => sharing::weights(&weights).await,
+        Command::Reservations(reservations) => reservations::run(&reservations).await,
+        Command::Volumes(volumes) => volumes::run(&volumes).await,
+        Command::Drain(drain) => agents::drain(&drain).await,
+        Command::Maintenance(maintenance) => maintenance::run(&maintenance).await,
         Command::Logs(logs) => logs::run(&logs).await,
         Command::Kill(kill) => kill::run(&kill).await,
         Command::Sim(sim) => sim::run(&sim),

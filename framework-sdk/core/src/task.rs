@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 use lonja_model::labels::Labels;
-use lonja_model::resources::{InvalidScalar, Scalar};
+use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
 use crate::placement::fit;
@@ -21,6 +21,13 @@ pub struct Need {
     pub disk: Scalar,
     /// How many ports, whichever.
     pub ports: usize,
+}
+
+impl Need {
+    /// Its amounts, as [`Scheduler::needs`](crate::Scheduler::needs) tells them; ports are no amount.
+    pub fn quantities(&self) -> Quantities {
+        [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk)].into_iter().collect()
+    }
 }
 
 /// A task to be placed: a program and what it needs, without an agent as yet.

@@ -97,22 +97,14 @@ impl Clients {
         let all = self.ids.iter().filter(move |((owner, _), _)| owner == framework);
         all.map(|((_, role), client)| (role, client))
     }
-
-    /// One more than the largest number ever used.
-    pub(crate) fn end(&self) -> usize {
-        self.ids.end()
-    }
 }
 
-/// What one framework has asked for by REQUEST: by role, and for all roles that it named nothing for.
+/// What one framework has asked for by REQUEST, role by role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Needs {
-    pub(crate) by_role: BTreeMap<Role, Vec<Quantities>>,
-    pub(crate) all: Vec<Quantities>,
-}
+pub(crate) struct Needs(pub(crate) BTreeMap<Role, Vec<Quantities>>);
 
 impl Needs {
     pub(crate) fn of(&self, role: &Role) -> &[Quantities] {
-        self.by_role.get(role).unwrap_or(&self.all)
+        self.0.get(role).map_or(&[], Vec::as_slice)
     }
 }

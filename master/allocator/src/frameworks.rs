@@ -62,7 +62,8 @@ impl Frameworks {
         facts: FrameworkFacts,
         active: bool,
     ) -> Option<Framework> {
-        let needs = self.0.get(framework).map(|known| known.needs.clone()).unwrap_or_default();
+        let mut needs = self.0.get(framework).map(|known| known.needs.clone()).unwrap_or_default();
+        needs.0.retain(|role, _| facts.roles.contains(role));
         self.0.insert(framework.clone(), Framework { facts, active, needs })
     }
 

@@ -32,7 +32,9 @@ pub mod constraints;
 mod eligibility;
 mod filters;
 mod quotas;
+pub mod requests;
 
+mod explain;
 mod round;
 mod slices;
 mod upkeep;
@@ -61,6 +63,7 @@ use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
 pub use agents::AgentFacts;
 pub use constraints::{CompiledConstraints, InvalidConstraints};
 pub use eligibility::Ineligible;
+pub use explain::{ClientExplanation, FrameworkExplanation, Miss, Obstacle, RoleExplanation};
 pub use frameworks::FrameworkFacts;
 pub use holdings::{Holdings, overlap};
 pub use invariants::Violation;
@@ -75,9 +78,6 @@ use quotas::{QuotaMarks, Quotas};
 use random::Random;
 use role_tree::RoleTree;
 use shares::Share;
-
-/// Alternatives of one REQUEST that are heeded for one role.
-pub const MAX_NEEDS: usize = 16;
 
 /// In which order roles, and the frameworks of a role, are served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -392,29 +392,6 @@ impl Allocator {
             self.sync_interest(framework, &role);
             self.agents.all_are_dirty();
         }
-    }
-
-    /// What an offer must hold at least to be of use to the framework in `role`, as alternatives; `None`: in all roles
-    /// that it says nothing of. No alternatives: it takes back what it said. At most [`MAX_NEEDS`] are heeded.
-    /// It is made no smaller offers, and where several wait for one agent each gets a slice that holds this.
-    pub fn request(&mut self, framework: &FrameworkId, role: Option<&Role>, mut needs: Vec<Quantities>) {
-        needs.truncate(MAX_NEEDS);
-        let Some(known) = self.frameworks.get_mut(framework) else { return };
-        match role {
-            None => known.needs.all = needs,
-            Some(role) if needs.is_empty() => {
-                known.needs.by_role.remove(role);
-            }
-            Some(role) if known.facts.roles.contains(role) => {
-                known.needs.by_role.insert(role.clone(), needs);
-            }
-            Some(_) => return,
-        }
-        let roles = known.facts.roles.clone();
-        for role in &roles {
-            self.sync_needs(framework, role);
-        }
-        self.agents.all_are_dirty();
     }
 
     /// Counts resources found in use, such as those of tasks that a returning agent reports. They may be

@@ -370,14 +370,16 @@ impl Allocator {
         check_limits(&quotas)?;
         let guaranteed = guaranteed_at_the_top(&quotas);
         let total = self.cluster_total();
-        for (name, guaranteed) in guaranteed.iter().filter(|(name, amount)| *amount > total.get(name)) {
+        let above = guaranteed.iter().find(|(name, amount)| *amount > total.get(name));
+        if let Some((name, guaranteed)) = above {
             let (name, total) = (name.to_owned(), total.get(name));
             return Err(QuotaRefusal::GuaranteesAboveCluster { name, guaranteed, total });
         }
         for (role, quota) in changes {
             let Some(quota) = quota.as_ref().filter(|quota| !quota.limits.is_empty()) else { continue };
             let consumed = self.quota_consumed(role);
-            for (name, limit) in quota.limits.iter().filter(|(name, limit)| consumed.get(name) > *limit) {
+            if let Some((name, limit)) = quota.limits.iter().find(|(name, limit)| consumed.get(name) > *limit)
+            {
                 let (role, name, consumed) = (role.clone(), name.to_owned(), consumed.get(name));
                 return Err(QuotaRefusal::LimitBelowConsumption { role, name, limit, consumed });
             }

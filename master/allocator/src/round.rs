@@ -290,7 +290,7 @@ impl Allocator {
     }
 
     /// What of `usable` the client may have under quotas.
-    fn within_quota(&self, usable: &Resources, entry: Entry) -> Resources {
+    pub(crate) fn within_quota(&self, usable: &Resources, entry: Entry) -> Resources {
         let shrink = |resource: &Resource| {
             if !is_limited(resource) {
                 return Some(resource.clone());

@@ -14,7 +14,6 @@ use lonja_model::framework::Capability;
 use lonja_model::link::ToAgent;
 use lonja_model::offer::Filters;
 use lonja_model::operation::{LaunchTask, Operation, OperationState};
-use lonja_model::resources::Resource;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::task::Reason;
 use lonja_model::{
@@ -24,7 +23,7 @@ use lonja_model::{
 
 use crate::deadlines::Timer;
 use crate::effects::Effects;
-use crate::{State, conversions, feedback, launches, offers, updates};
+use crate::{State, conversions, feedback, launches, offers, updates, volumes};
 
 /// What the offers of one ACCEPT hold together.
 pub(crate) struct Pool {
@@ -60,29 +59,53 @@ pub(crate) fn accept(
         state.counters.offers_accepted += 1;
     }
     keep_one_copy(state, now, &mut pool);
-    let mut launched = Vec::new();
-    let mut begun = Vec::new();
-    let mut failures = Failures::default();
+    let Steps { launched, begun, failures } = run(state, effects, now, &mut pool, operations);
+    send_off(state, effects, &pool, launched);
+    withhold(state, &mut pool, &begun);
+    if !pool.left.is_empty() {
+        let refuse = Some(filters.refuse).filter(|refuse| !refuse.is_zero());
+        offers::recover(state, now, &pool.agent, framework, &pool.role, &pool.left, refuse);
+    }
+    failures.into_answer()
+}
+
+/// What came of the operations of one call.
+#[derive(Default)]
+struct Steps {
+    launched: Vec<TaskInfo>,
+    begun: Vec<OperationUuid>,
+    failures: Failures,
+}
+
+/// Runs the operations in order on the pool.
+fn run(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    pool: &mut Pool,
+    operations: Vec<Operation>,
+) -> Steps {
+    let Steps { mut launched, mut begun, mut failures } = Steps::default();
     for (index, operation) in operations.into_iter().enumerate() {
         match operation {
             Operation::Launch(tasks) => {
                 for task in tasks {
-                    launched.extend(launches::launch(state, effects, now, &mut pool, task));
+                    launched.extend(launches::launch(state, effects, now, pool, task));
                 }
             }
             Operation::Convert { id, conversion } => {
                 let name = conversion.name();
-                match conversions::begin(state, effects, now, &mut pool, id.clone(), conversion) {
+                match conversions::begin(state, effects, now, pool, id.clone(), conversion) {
                     Ok(uuid) => begun.push(uuid),
                     Err(refused) => {
                         let refusal = Refusal::new(refused.code(), refused.to_string());
-                        skip(state, effects, framework, &pool.agent, id, &refusal.message);
+                        skip(state, effects, pool, id, &refusal.message);
                         failures.note(index, name, refusal);
                     }
                 }
             }
             Operation::Invalid { id, name, reason } => {
-                skip(state, effects, framework, &pool.agent, id, &reason);
+                skip(state, effects, pool, id, &reason);
                 failures.note(index, &name, Refusal::new(RefusalCode::InvalidArgument, reason));
             }
             Operation::Unsupported(name) => {
@@ -91,13 +114,7 @@ pub(crate) fn accept(
             }
         }
     }
-    send_off(state, effects, &pool, launched);
-    withhold(state, &mut pool, &begun);
-    if !pool.left.is_empty() {
-        let refuse = Some(filters.refuse).filter(|refuse| !refuse.is_zero());
-        offers::recover(state, now, &pool.agent, framework, &pool.role, &pool.left, refuse);
-    }
-    failures.into_answer()
+    Steps { launched, begun, failures }
 }
 
 /// The operations of one call that were skipped, for its answer.
@@ -186,24 +203,16 @@ fn check_offers(state: &State, framework: &FrameworkId, ids: &[OfferId]) -> Resu
 /// Several offers may each hold a copy of one shared volume. One is enough: a task that needs a further copy
 /// gets it from the allocator.
 fn keep_one_copy(state: &mut State, now: Timestamp, pool: &mut Pool) {
-    pool.shared = one_copy_each(&pool.left);
-    let unshared = pool.left.filter(|resource| !resource.metadata().shared);
-    let kept = unshared.checked_add(&pool.shared).expect("a part of what was held");
+    pool.shared = volumes::shared_once(&pool.left);
+    if pool.shared.is_empty() {
+        return;
+    }
+    let kept = volumes::each_once(&pool.left);
     let surplus = pool.left.checked_sub(&kept).expect("one copy of each was held");
     if !surplus.is_empty() {
         offers::recover(state, now, &pool.agent, &pool.framework, &pool.role, &surplus, None);
         pool.left = kept;
     }
-}
-
-/// The shared volumes of `resources`, each once.
-pub(crate) fn one_copy_each(resources: &Resources) -> Resources {
-    let shared = resources.iter().filter(|resource| resource.metadata().shared);
-    let once = shared.filter_map(|resource| {
-        let (value, metadata) = (resource.value().clone(), resource.metadata().clone());
-        Resource::with_metadata(resource.name(), value, metadata).ok()
-    });
-    Resources::of(once).expect("of each kind there is one")
 }
 
 /// The call as a whole is refused: the framework's own offers in it go back unfiltered, its tasks will not run.
@@ -254,16 +263,10 @@ fn not_run(state: &State, framework: &FrameworkId) -> TaskState {
 }
 
 /// One operation is wrong: its framework is told, if it asked for news of it.
-fn skip(
-    state: &mut State,
-    effects: &mut Effects,
-    framework: &FrameworkId,
-    agent: &AgentId,
-    id: Option<OperationId>,
-    message: &str,
-) {
-    state.counters.count_operation(OperationState::Error);
-    feedback::answer(state, effects, framework, id, OperationState::Error, Some(agent), message);
+fn skip(state: &mut State, effects: &mut Effects, pool: &Pool, id: Option<OperationId>, message: &str) {
+    let (error, agent) = (OperationState::Error, Some(&pool.agent));
+    state.counters.count_operation(error);
+    feedback::answer(state, effects, &pool.framework, id, error, agent, message);
 }
 
 /// Sends the launched tasks to their agent, behind the conversions that they may rest on.

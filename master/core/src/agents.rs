@@ -89,6 +89,7 @@ impl Agent {
 pub struct Agents {
     agents: BTreeMap<AgentId, Agent>,
     by_link: BTreeMap<LinkId, AgentId>,
+    recovered: usize,
     named: u64,
 }
 
@@ -131,16 +132,18 @@ impl Agents {
 
     pub(crate) fn insert(&mut self, id: AgentId, agent: Agent) {
         let presence = agent.presence;
-        self.agents.insert(id.clone(), agent);
+        let before = self.agents.insert(id.clone(), agent).map(|before| before.presence);
+        self.count_recovered(before, Some(presence));
         self.set_presence(&id, presence);
     }
 
     /// Moves an agent; returns the link it had before, if it had another.
     pub(crate) fn set_presence(&mut self, id: &AgentId, presence: Presence) -> Option<LinkId> {
         let agent = self.agents.get_mut(id)?;
-        let before = agent.link();
+        let (before, presence_before) = (agent.link(), agent.presence);
         agent.presence = presence;
         let after = agent.link();
+        self.count_recovered(Some(presence_before), Some(presence));
         if let Some(link) = before {
             self.by_link.remove(&link);
         }
@@ -152,6 +155,17 @@ impl Agents {
 
     pub(crate) fn forget(&mut self, id: &AgentId) {
         self.set_presence(id, Presence::Recovered);
-        self.agents.remove(id);
+        let before = self.agents.remove(id).map(|before| before.presence);
+        self.count_recovered(before, None);
+    }
+
+    /// How many have not come back since this master started. O(1).
+    pub(crate) fn recovered(&self) -> usize {
+        self.recovered
+    }
+
+    fn count_recovered(&mut self, before: Option<Presence>, after: Option<Presence>) {
+        let counts = |presence| usize::from(presence == Some(Presence::Recovered));
+        self.recovered = self.recovered + counts(after) - counts(before);
     }
 }

@@ -8,10 +8,13 @@ use lonja_model::{Offer, Timestamp};
 
 use crate::deadlines::Timer;
 use crate::effects::{Effects, StreamId};
-use crate::{State, inverse_offers, maintenance};
+use crate::{State, inverse_offers, maintenance, recovery_pause};
 
 /// Opens the allocation window if something waits for it.
 pub(crate) fn arm(state: &mut State, now: Timestamp) {
+    if recovery_pause::holds(state) {
+        return;
+    }
     if state.allocator.needs_allocation() && state.deadlines.get(&Timer::Allocate).is_none() {
         state.deadlines.set(Timer::Allocate, now + state.config.allocation_window);
     }

@@ -25,10 +25,15 @@ impl Budget {
 
     /// Takes one; `false` if none is left.
     pub fn take(&mut self, now: Timestamp) -> bool {
+        self.take_many(now, 1)
+    }
+
+    /// Takes so many, or all that the budget ever holds if that is less; `false`, and takes none, if they are not there.
+    pub fn take_many(&mut self, now: Timestamp, count: u32) -> bool {
         let gained = now.since(self.filled).as_nanos().saturating_mul(self.rate);
         self.parts = self.parts.saturating_add(gained).min(self.capacity);
         self.filled = self.filled.max(now);
-        match self.parts.checked_sub(self.parts_per_token) {
+        match self.parts.checked_sub((u128::from(count) * self.parts_per_token).min(self.capacity)) {
             Some(left) => {
                 self.parts = left;
                 true
@@ -52,6 +57,12 @@ mod tests {
         let mut slow = Budget::new(start, 1, 1, Duration::from_secs(60));
         assert!(slow.take(start) && !slow.take(start + Duration::from_secs(59)));
         assert!(slow.take(start + Duration::from_secs(60)));
+        let mut many = Budget::new(start, 5, 1, Duration::from_secs(1));
+        assert!(many.take_many(start, 3) && !many.take_many(start, 3) && many.take_many(start, 2));
+        assert!(!many.take_many(start + Duration::from_secs(4), 9), "a large one waits for a full budget");
+        assert!(
+            many.take_many(start + Duration::from_secs(5), 9) && !many.take(start + Duration::from_secs(5))
+        );
         let much_later = start + Duration::from_secs(3600);
         assert!(budget.take(much_later) && budget.take(much_later) && !budget.take(much_later));
     }

@@ -10,7 +10,7 @@ use crate::descriptions::Claims;
 use crate::effects::{Effects, Outbound, StreamId};
 use crate::inverse_offers::Willingness;
 use crate::{
-    State, accept, descriptions, feedback, inverse_offers, offers, reconcile, subscription, updates,
+    State, accept, descriptions, feedback, inverse_offers, offers, reconcile, requests, subscription, updates,
 };
 
 /// Takes one call and answers it.
@@ -135,7 +135,7 @@ fn subscribed(
             inverse_offers::answer(state, now, framework, &offers, Willingness::Declined, filters);
             Ok(())
         }
-        Call::Request { .. } => unsupported("REQUEST"),
+        Call::Request { requests } => requests::request(state, framework, requests),
         Call::AcknowledgeOperation { agent, operation, update } => {
             feedback::acknowledge(state, effects, framework, agent.as_ref(), &operation, update)
         }

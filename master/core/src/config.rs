@@ -28,6 +28,10 @@ pub struct Config {
     pub allocation_window: Duration,
     /// An offer not answered for so long is rescinded; `None`: never. Mesos: never.
     pub offer_timeout: Option<Duration>,
+    /// After a restart with quotas, nothing is offered until so many per cent of the known agents are back ...
+    pub recovery_quorum_percent: u32,
+    /// ... or so much time has passed. Zero: no pause.
+    pub recovery_pause: Duration,
     /// The longest failover timeout that a framework gets; a longer one is cut.
     pub max_failover_timeout: Duration,
     /// The removal brake (INV-35): when more than this many per cent of the agents are silent together, none is
@@ -81,6 +85,8 @@ impl Default for Config {
             heartbeat_interval: Duration::from_secs(15),
             allocation_window: Duration::from_millis(5),
             offer_timeout: Some(Duration::from_secs(60)),
+            recovery_quorum_percent: 80,
+            recovery_pause: Duration::from_secs(600),
             max_failover_timeout: Duration::from_secs(365 * 24 * 3600),
             removal_brake_percent: 50,
             removal_brake_least: 3,

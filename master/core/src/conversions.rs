@@ -21,7 +21,7 @@ use lonja_model::{
     AgentId, FrameworkId, FrameworkInfo, OperationId, OperationUuid, Resources, Role, TaskId, Timestamp,
 };
 
-use crate::accept::{self, Pool};
+use crate::accept::Pool;
 use crate::effects::{Effects, RequestId};
 use crate::operations::{Hold, KnownOperation};
 use crate::{State, offers, volumes};
@@ -47,7 +47,7 @@ pub(crate) enum Refused {
     InUse { volume: String, task: TaskId },
     #[error("volume {volume} is not durable on its agent yet; wait for that")]
     NotDurable { volume: String },
-    #[error("it takes {needed}, and {held} is there for it")]
+    #[error("it takes {needed}, and {held} is there for it", held = or_nothing(held))]
     NotThere { needed: Resources, held: Resources },
     #[error("what would come of it, {0}, cannot be beside what is there")]
     Clash(Resources),
@@ -82,8 +82,13 @@ impl Refused {
     /// Of what is there only the names that count are told.
     pub(crate) fn not_there(needed: &Resources, held: &Resources) -> Self {
         let counts = |one: &Resource| needed.iter().any(|needed| needed.name() == one.name());
-        Self::NotThere { needed: needed.clone(), held: held.filter(counts) }
+        Self::NotThere { needed: needed.clone(), held: volumes::each_once(&held.filter(counts)) }
     }
+}
+
+/// Resources for people, also where there are none.
+pub(crate) fn or_nothing(resources: &Resources) -> String {
+    if resources.is_empty() { "nothing".to_owned() } else { resources.to_string() }
 }
 
 /// Begins a conversion of what the pool holds: counted as done from here on, and sent to the agent.
@@ -115,7 +120,7 @@ pub(crate) fn begin(
     converted.map_err(|_| Refused::Clash(after.clone()))?;
     pool.left = left;
     let kept = pool.shared.filter(|volume| !volumes::contains(before, volume));
-    pool.shared = kept.checked_add(&accept::one_copy_each(after)).unwrap_or(kept);
+    pool.shared = kept.checked_add(&volumes::shared_once(after)).unwrap_or(kept);
     let hold =
         Hold { framework: pool.framework.clone(), role: pool.role.clone(), resources: Resources::new() };
     let asked = Asked { framework: Some(pool.framework.clone()), id, waiting: None };

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     AskAgain(FrameworkId, AgentId),
     /// The allocation window closes.
     Allocate,
+    /// Offers begin after a restart, however few agents are back.
+    RecoveryPause,
     /// Old entries leave the registry.
     RegistryGc,
 }

@@ -15,14 +15,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lonja_allocator::constraints::MAX_PATTERNS;
 use lonja_allocator::{CompiledConstraints, FrameworkFacts};
-use lonja_model::constraints::OfferConstraints;
+use lonja_model::constraints::{OfferConstraints, Predicate};
 use lonja_model::registry::FrameworkStanding;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
-use lonja_model::{FrameworkId, FrameworkInfo, OfferId, Role, Timestamp};
+use lonja_model::{FrameworkId, FrameworkInfo, Role, Timestamp};
 
 use crate::effects::{ClusterEvent, Effects};
+use crate::frameworks::Framework;
 use crate::{State, offers, registry, subscription, validate};
+
+/// As so many calls counts one regular expression that is to be compiled: about 100 microseconds.
+const CALLS_PER_PATTERN: u32 = 10;
 
 /// What a call says of a framework, not checked yet.
 #[derive(Debug)]
@@ -76,8 +81,9 @@ pub(crate) fn update(
     id: &FrameworkId,
     claims: Claims,
 ) -> CallResult {
-    let mut new = claims.check("update_framework")?;
     let Some(known) = state.frameworks.get_mut(id) else { return Ok(()) };
+    pay_for_patterns(known, now, &claims.constraints)?;
+    let mut new = claims.check("update_framework")?;
     unchangeable(&known.info, &new.info)?;
     new.info.failover_timeout = new.info.failover_timeout.min(state.config.max_failover_timeout);
     if *known.info == new.info && known.suppressed == new.suppressed && known.constraints == new.constraints {
@@ -87,18 +93,27 @@ pub(crate) fn update(
     known.suppressed.clone_from(&new.suppressed);
     known.constraints.clone_from(&new.constraints);
     registry::put_framework(state, effects, id, &new.info, FrameworkStanding::Connected);
-    for offer in of_roles_left(state, id, &new.info) {
-        offers::rescind(state, effects, now, &offer, None);
-    }
+    offers::rescind_of_left_roles(state, effects, now, id, &new.info.roles);
     state.allocator.update_framework(id, new.facts());
     subscription::publish(state, effects, id, ClusterEvent::FrameworkUpdated);
     Ok(())
 }
 
-fn of_roles_left(state: &State, id: &FrameworkId, info: &FrameworkInfo) -> Vec<OfferId> {
-    let is_left =
-        |offer: &OfferId| state.offers.get(offer).is_some_and(|one| !info.roles.contains(&one.role));
-    state.offers.of_framework(id).into_iter().filter(is_left).collect()
+/// To compile a regular expression is as much work as many calls, and is charged as so many. What the framework has
+/// already costs nothing more than the call.
+fn pay_for_patterns(known: &mut Framework, now: Timestamp, constraints: &OfferConstraints) -> CallResult {
+    if known.constraints.source() == constraints {
+        return Ok(());
+    }
+    let all = constraints.0.values().flat_map(|role| &role.0).flat_map(|group| &group.0);
+    let patterns =
+        all.filter(|one| matches!(one.predicate, Predicate::TextMatches(_) | Predicate::TextNotMatches(_)));
+    let patterns = u32::try_from(patterns.take(MAX_PATTERNS).count()).unwrap_or(u32::MAX);
+    if known.calls.take_many(now, patterns.saturating_mul(CALLS_PER_PATTERN)) {
+        return Ok(());
+    }
+    let message = "new regular expressions come faster than calls may; wait and send them again";
+    Err(Refusal::new(RefusalCode::RateLimited, message))
 }
 
 /// Refuses to change what is the framework's for life, and names all of it.

@@ -44,7 +44,6 @@ pub(crate) fn from_agent(
     let changed = before != known.total;
     let as_expected = went_as_expected(state, agent, &record, &before);
     learn(state, effects, now, link, agent, record);
-    draining::look(state, agent);
     if !as_expected {
         totals::settle(state, effects, now, agent);
     }
@@ -59,7 +58,7 @@ fn went_as_expected(state: &State, agent: &AgentId, record: &OperationRecord, be
     let (Some(next), Some(agent)) = (next, state.agents.get(agent)) else { return false };
     next.uuid() == record.operation.uuid
         && record.status.state == OperationState::Finished
-        && next.operation.conversion.apply(before).is_some_and(|after| after == agent.total)
+        && totals::done(before, &next.operation.conversion).is_some_and(|after| after == agent.total)
 }
 
 /// The outcomes that an agent can know.
@@ -121,6 +120,10 @@ fn learn(
     match state.operations.get(&uuid) {
         Some(known) if known.agent != *agent => return,
         Some(_) => {}
+        None if state.operations.count_on_agent(agent) >= state.config.max_operations => {
+            // Its agent tells it again, and there may be room by then (INV-45).
+            return;
+        }
         None => {
             let status = OperationStatus { state: OperationState::Unknown, ..status.clone() };
             let agent = agent.clone();
@@ -159,6 +162,7 @@ fn tell_all(state: &mut State, effects: &mut Effects, now: Timestamp, uuid: &Ope
     if let Some(request) = waiting {
         answer_operator(effects, request, &agent, &status);
     }
+    draining::look(state, &agent);
     state.counters.count_operation(status.state);
     effects.publish.push(ClusterEvent::OperationUpdated(record));
 }
@@ -217,8 +221,8 @@ pub(crate) fn agent_forgotten(state: &mut State, agent: &AgentId) {
     }
 }
 
-/// The framework is no more: nobody else will acknowledge. What is on its way goes on without it, and returns what
-/// is held for it with its outcome.
+/// The framework is no more, and its tasks' resources are free: nobody else will acknowledge. What is on its way goes on
+/// without it, and returns what is held for it with its outcome.
 pub(crate) fn framework_removed(state: &mut State, effects: &mut Effects, framework: &FrameworkId) {
     let ended = state.operations.of_framework(framework).filter(|known| !known.is_pending());
     for uuid in ended.map(|known| known.uuid()).collect::<Vec<_>>() {
@@ -227,6 +231,11 @@ pub(crate) fn framework_removed(state: &mut State, effects: &mut Effects, framew
         if let Some(link) = link.filter(|_| known.status.state.is_terminal()) {
             acknowledge_to(effects, link, uuid);
         }
+    }
+    let pending: Vec<OperationUuid> =
+        state.operations.of_framework(framework).map(|known| known.uuid()).collect();
+    for uuid in pending {
+        totals::hold_again(state, &uuid);
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     resources::conservation(state)?;
     resources::books_agree(state)?;
     resources::totals_are_confirmed(state)?;
+    resources::nothing_unconfirmed_is_offered(state)?;
+    resources::no_debt_is_offered(state)?;
     resources::offers_stay_in_their_roles(state)?;
     resources::volumes_exist_once(state)?;
     operations::each_is_awaited(state)?;
@@ -111,6 +113,9 @@ fn durable(state: &State) -> Result<(), String> {
                 "INV-10: framework {id}, connected {connected}, the registry says {standing:?}"
             ));
         }
+    }
+    if *state.allocator.quotas() != state.registry.quotas {
+        return Err("INV-10: the allocator keeps to other quotas than the registry's".to_owned());
     }
     for task in state.tasks.iter() {
         if state.frameworks.get(&task.framework).is_none() {

@@ -159,7 +159,9 @@ pub(crate) fn touch(state: &mut State, agent: &AgentId) {
 
 /// A framework is there again: it may have to be asked about every agent it uses.
 pub(crate) fn touch_all_of(state: &mut State, framework: &FrameworkId) {
-    for agent in state.tasks.agents_of(framework) {
+    let mut agents = state.tasks.agents_of(framework);
+    agents.extend(state.operations.of_framework(framework).map(|known| known.agent.clone()));
+    for agent in agents {
         touch(state, &agent);
     }
 }
@@ -243,7 +245,8 @@ fn wanted(state: &State, agent: &AgentId) -> Option<Unavailability> {
     (machine.mode == MachineMode::Scheduled && is_there && is_used).then_some(machine.unavailability)
 }
 
-/// The connected frameworks that hold something on the agent, offered or in use. O(offers and tasks there).
+/// The connected frameworks that hold something on the agent: offered, in use, or being converted for them.
+/// O(offers, tasks and operations there).
 fn users(state: &State, agent: &AgentId) -> BTreeMap<FrameworkId, StreamId> {
     let offered = state.offers.on_agent(agent).into_iter().filter_map(|offer| {
         let offer = state.offers.get(&offer)?;
@@ -253,7 +256,11 @@ fn users(state: &State, agent: &AgentId) -> BTreeMap<FrameworkId, StreamId> {
         let known = state.tasks.get(&framework, &task)?;
         (!known.state.is_terminal() && known.state != TaskState::Unreachable).then_some(framework)
     });
-    let users = offered.chain(used);
+    let converted = state.operations.on_agent(agent).filter_map(|known| {
+        let holds = known.hold.as_ref().is_some_and(|hold| !hold.resources.is_empty());
+        known.operation.framework.clone().filter(|_| holds)
+    });
+    let users = offered.chain(used).chain(converted);
     users.filter_map(|user| Some((user.clone(), state.frameworks.get(&user)?.stream?))).collect()
 }
 
@@ -322,6 +329,13 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
     let said_of: usize = all.said_of.values().map(BTreeSet::len).sum();
     if said != said_of {
         return Err(format!("{said} answers by framework, {said_of} by agent"));
+    }
+    let is_there = |agent: &AgentId| state.agents.get(agent).is_some_and(|agent| agent.is_present());
+    if let Some(agent) = all.said_of.keys().find(|agent| !is_there(agent)) {
+        return Err(format!("answers are kept about agent {agent}, which is not there"));
+    }
+    if let Some(framework) = all.said.keys().find(|framework| state.frameworks.get(framework).is_none()) {
+        return Err(format!("answers are kept of framework {framework}, which is no more"));
     }
     if asked != all.len() || listed != all.len() {
         return Err(format!("{} inverse offers, {asked} by agent, {listed} by framework", all.len()));

@@ -14,6 +14,7 @@ use lonja_model::task::Reason;
 use lonja_model::{Resources, TaskId, TaskInfo, TaskState, Timestamp};
 
 use crate::accept::Pool;
+use crate::conversions::or_nothing;
 use crate::effects::{ClusterEvent, Effects};
 use crate::tasks::Task;
 use crate::{State, updates, validate, volumes};
@@ -73,17 +74,42 @@ fn check(state: &State, pool: &Pool, info: TaskInfo) -> Result<TaskInfo, String>
         return Err(format!("task id {} is in use by a task that has not ended; choose another", info.id));
     }
     validate::task(&info, &pool.agent)?;
+    let mixed = info.resources.iter().find(|one| {
+        let other = |other: &&Resource| other.name() == one.name() && !other.metadata().revocable;
+        one.metadata().revocable && info.resources.iter().any(|resource| other(&resource))
+    });
+    if let Some(mixed) = mixed {
+        return Err(format!(
+            "task {} asks for {} both revocable and not; ask for one kind of it",
+            info.id,
+            mixed.name()
+        ));
+    }
     Ok(info)
 }
 
 /// Takes what the task needs out of the pool. Errors: what is missing; nothing is taken.
 fn take(state: &mut State, pool: &mut Pool, mut info: TaskInfo) -> Result<TaskInfo, String> {
-    info.resources = with_devices(&info, &pool.left)?;
+    if let Some(resources) = with_devices(&info, &pool.left)? {
+        info.resources = resources;
+    }
     let copies = further_copies(&info, pool)?;
+    if copies.is_empty() {
+        pool.left = rest(&pool.left, &info)?;
+        return Ok(info);
+    }
     let held = pool.left.checked_add(&copies).map_err(|error| error.to_string())?;
-    let Some(left) = held.checked_sub(&info.resources) else {
-        let missing = info.resources.iter().find(|one| volumes::is_volume(one) && !holds(&held, one));
-        return Err(match missing {
+    pool.left = rest(&held, &info)?;
+    let charged = state.allocator.charge(&pool.agent, &pool.framework, &pool.role, &copies);
+    charged.expect("an agent with offers is known to the allocator");
+    Ok(info)
+}
+
+/// What the task leaves of what is held. Errors: what is missing.
+fn rest(held: &Resources, info: &TaskInfo) -> Result<Resources, String> {
+    held.checked_sub(&info.resources).ok_or_else(|| {
+        let missing = info.resources.iter().find(|one| volumes::is_volume(one) && !holds(held, one));
+        match missing {
             Some(volume) => format!(
                 "task {} uses volume {}, and the offers hold no such volume for it: {volume}",
                 info.id,
@@ -91,16 +117,12 @@ fn take(state: &mut State, pool: &mut Pool, mut info: TaskInfo) -> Result<TaskIn
             ),
             None => format!(
                 "task {} needs {}, and the offers hold {} for it; ask for less or accept more offers",
-                info.id, info.resources, pool.left
+                info.id,
+                info.resources,
+                or_nothing(held)
             ),
-        });
-    };
-    if !copies.is_empty() {
-        let charged = state.allocator.charge(&pool.agent, &pool.framework, &pool.role, &copies);
-        charged.expect("an agent with offers is known to the allocator");
-    }
-    pool.left = left;
-    Ok(info)
+        }
+    })
 }
 
 fn holds(resources: &Resources, one: &Resource) -> bool {
@@ -127,11 +149,11 @@ fn further_copies(info: &TaskInfo, pool: &Pool) -> Result<Resources, String> {
     Ok(copies)
 }
 
-/// What the task needs, with whole devices of the pool in the place of a number of GPUs.
-fn with_devices(info: &TaskInfo, pool: &Resources) -> Result<Resources, String> {
+/// What the task needs, with whole devices of the pool in the place of a number of GPUs; `None`: as it is.
+fn with_devices(info: &TaskInfo, pool: &Resources) -> Result<Option<Resources>, String> {
     let is_number = |one: &Resource| one.name() == GPUS && matches!(one.value(), Value::Scalar(_));
     if !info.resources.iter().any(is_number) {
-        return Ok(info.resources.clone());
+        return Ok(None);
     }
     let mut all = Vec::new();
     for resource in info.resources.iter() {
@@ -148,7 +170,7 @@ fn with_devices(info: &TaskInfo, pool: &Resources) -> Result<Resources, String> 
             }
         }
     }
-    Resources::of(all).map_err(|error| error.to_string())
+    Resources::of(all).map(Some).map_err(|error| error.to_string())
 }
 
 /// The pool's devices of the same kind as `resource`, reservations and all.
@@ -162,7 +184,7 @@ fn devices_like<'a>(pool: &'a Resources, resource: &Resource) -> Option<&'a Devi
 
 fn whole_devices(info: &TaskInfo, amount: Scalar, devices: &Devices) -> Result<Devices, String> {
     let whole = u64::from(Devices::WHOLE);
-    if amount.thousandths() % whole != 0 {
+    if !amount.thousandths().is_multiple_of(whole) {
         return Err(format!(
             "task {} asks for {amount} gpus; ask for a whole number, or for a share of one as gpus:{{ID:THOUSANDTHS}}",
             info.id

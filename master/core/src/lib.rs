@@ -7,7 +7,8 @@
 //! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], [`operations`]
 //! (what is on its way to agents), `accept` (what an ACCEPT does: `launches`, `conversions`), [`tasks`], `updates`,
 //! `feedback` (how operations went), `reconcile`; `liveness` watches for silence; `maintenance`,
-//! [`inverse_offers`], `draining` and `departures` take agents out of use; [`invariants`] holds what is always true.
+//! [`inverse_offers`], `draining` and `departures` take agents out of use; `quotas` and [`recovery_pause`]
+//! say who may have how much; [`invariants`] holds what is always true.
 
 mod accept;
 pub mod agents;
@@ -21,6 +22,7 @@ mod departures;
 mod descriptions;
 mod draining;
 pub mod effects;
+pub mod explain;
 mod feedback;
 pub mod frameworks;
 pub mod history;
@@ -33,9 +35,12 @@ pub mod offers;
 pub mod operations;
 mod operator;
 mod operator_conversions;
+mod quotas;
 mod reconcile;
+pub mod recovery_pause;
 mod registration;
 pub mod registry;
+mod requests;
 pub mod snapshot;
 mod subscription;
 pub mod tasks;
@@ -55,6 +60,7 @@ use lonja_model::{FrameworkId, Timestamp};
 
 pub use config::Config;
 pub use effects::{ClusterEvent, Effects, LinkId, Outbound, RequestId, StreamId};
+pub use lonja_allocator::{Options as AllocatorOptions, Sorter};
 pub use operator::{MaintenanceCommand, OperatorCommand};
 pub use snapshot::Snapshot;
 
@@ -91,6 +97,7 @@ pub(crate) struct State {
     pub(crate) history: History,
     pub(crate) deadlines: Deadlines,
     pub(crate) brake: liveness::Brake,
+    pub(crate) pause: Option<recovery_pause::Pause>,
     pub(crate) counters: Counters,
 }
 
@@ -168,6 +175,7 @@ impl Master {
             history: History::new(config.completed_frameworks, config.completed_tasks),
             deadlines: Deadlines::default(),
             brake: liveness::Brake::new(now, &config),
+            pause: None,
             counters: Counters::default(),
             started: now,
             me,
@@ -237,6 +245,7 @@ impl Master {
                 Timer::OfferExpiry(offer) => offers::expire(state, effects, now, &offer),
                 Timer::AskAgain(_, agent) => inverse_offers::touch(state, &agent),
                 Timer::Allocate => allocation::allocate(state, effects, now),
+                Timer::RecoveryPause => recovery_pause::end(state),
                 Timer::RegistryGc => registry::collect(state, effects, now),
             }
         }

@@ -153,7 +153,6 @@ pub(crate) fn rescind_on(state: &mut State, effects: &mut Effects, now: Timestam
 /// Ends every offer made to `role` or a role below it, and tells their frameworks: what the role may have is another,
 /// by its weight or its quota. `until` is asked before each, with the latest offer first, and stops it by `true`:
 /// no more is taken back than needed. O(offers).
-#[allow(dead_code, reason = "for changed quotas, weights and subscriptions")]
 pub(crate) fn rescind_of_role(
     state: &mut State,
     effects: &mut Effects,
@@ -161,19 +160,24 @@ pub(crate) fn rescind_of_role(
     role: &Role,
     mut until: impl FnMut(&State) -> bool,
 ) {
-    let concerned = state.offers.iter().filter(|offer| offer.role == *role || offer.role.is_below(role));
-    let mut latest_first: Vec<OfferId> = concerned.map(|offer| offer.id.clone()).collect();
-    latest_first.sort_by(|a, b| b.as_str().len().cmp(&a.as_str().len()).then_with(|| b.cmp(a)));
-    for id in latest_first {
+    for offer in latest_first(state, |offer| offer.role == *role || offer.role.is_below(role)) {
         if until(state) {
             return;
         }
-        rescind(state, effects, now, &id, None);
+        rescind(state, effects, now, &offer.id, None);
     }
 }
 
+/// The offers of which `wanted` says so, the latest first. O(offers).
+pub(crate) fn latest_first(state: &State, wanted: impl Fn(&Offer) -> bool) -> Vec<Arc<Offer>> {
+    let mut offers: Vec<_> = state.offers.iter().filter(|offer| wanted(offer)).cloned().collect();
+    // Numbers of one master grow longer before they grow in order.
+    let key = |offer: &Arc<Offer>| (offer.id.as_str().len(), offer.id.clone());
+    offers.sort_by_key(|offer| std::cmp::Reverse(key(offer)));
+    offers
+}
+
 /// Ends every offer of a framework for a role that it has left, and tells it.
-#[allow(dead_code, reason = "for changed quotas, weights and subscriptions")]
 pub(crate) fn rescind_of_left_roles(
     state: &mut State,
     effects: &mut Effects,

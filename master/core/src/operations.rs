@@ -197,6 +197,14 @@ impl Operations {
     }
 }
 
+/// Breaks the books on purpose, to see that it is noticed.
+#[cfg(test)]
+impl Operations {
+    pub(crate) fn forge_unlisted(&mut self, agent: &AgentId) {
+        self.by_agent.remove(agent);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,13 +5,12 @@ use std::time::Duration;
 use lonja_model::maintenance::{Drain, MachineId, Window};
 use lonja_model::operation::Conversion;
 use lonja_model::quota::Quota;
-use lonja_model::registry::RegistryOp;
 use lonja_model::resources::Scalar;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::{AgentId, FrameworkId, Role, TaskId, Timestamp};
 
 use crate::effects::{Effects, Outbound, RequestId};
-use crate::{State, calls, maintenance, operator_conversions, registry, subscription};
+use crate::{State, calls, maintenance, operator_conversions, quotas, subscription};
 
 /// A command of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +29,10 @@ pub enum OperatorCommand {
         /// Which.
         framework: FrameworkId,
     },
-    /// Give a role a weight.
-    SetWeight {
-        /// Which.
-        role: Role,
-        /// In thousandths; above zero.
-        weight: Scalar,
+    /// Give roles weights, all of them or none.
+    SetWeights {
+        /// Each role once; in thousandths, above zero.
+        weights: Vec<(Role, Scalar)>,
     },
     /// Set quotas, all of them or none; `None`: the role has none from now on.
     UpdateQuotas {
@@ -118,14 +115,12 @@ pub(crate) fn command(
                 not_found(format!("no framework {framework} is subscribed or expected back"))
             }
         }
-        OperatorCommand::SetWeight { role, weight } => set_weight(state, effects, role, weight),
+        OperatorCommand::SetWeights { weights } => quotas::set_weights(state, effects, weights),
+        OperatorCommand::UpdateQuotas { quotas, force } => quotas::update(state, effects, now, quotas, force),
         OperatorCommand::Maintenance(command) => maintenance::command(state, effects, now, command),
         OperatorCommand::Convert { agent, conversion } => {
             // Answered when its agent has answered.
             return operator_conversions::convert(state, effects, now, request, &agent, conversion);
-        }
-        OperatorCommand::UpdateQuotas { .. } => {
-            Err(Refusal::new(RefusalCode::Unsupported, "this master does not serve this command yet"))
         }
     };
     effects.send.push(Outbound::Operator(request, result));
@@ -165,17 +160,4 @@ fn kill_task(
         }
         Some(_) => calls::kill(state, effects, now, &framework, task, None, grace),
     }
-}
-
-fn set_weight(state: &mut State, effects: &mut Effects, role: Role, weight: Scalar) -> CallResult {
-    if weight == Scalar::ZERO {
-        let message = format!("the weight of role {role} must be above zero");
-        return Err(Refusal::new(RefusalCode::InvalidArgument, message));
-    }
-    let stored = (weight.thousandths() != 1000).then_some(weight);
-    if state.registry.weights.get(&role).copied() != stored {
-        registry::change(state, effects, RegistryOp::Weight(role.clone(), stored));
-    }
-    state.allocator.set_weight(role, weight).expect("refused above if it is zero");
-    Ok(())
 }

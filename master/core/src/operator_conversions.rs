@@ -16,7 +16,7 @@ use crate::agents::Presence;
 use crate::conversions::{self, Asked, Refused};
 use crate::effects::{Effects, Outbound, RequestId};
 use crate::operations::Hold;
-use crate::{State, offers};
+use crate::{State, departures, offers, registry};
 
 /// Begins what an operator asks. A refusal is answered at once, all else when the agent has answered.
 pub(crate) fn convert(
@@ -40,11 +40,11 @@ pub(crate) fn convert(
 }
 
 fn is_there(state: &State, agent: &AgentId) -> Result<(), Refusal> {
-    let refuse = |code, message: String| Err(Refusal::new(code, message));
-    let Some(known) = state.agents.get(agent) else {
-        let message = format!("no agent {agent} is known; `lonja agents` lists them");
-        return refuse(RefusalCode::NotFound, message);
-    };
+    let conflict = |message: String| Err(Refusal::new(RefusalCode::Conflict, message));
+    let Some(known) = state.agents.get(agent) else { return departures::not_known(agent) };
+    if registry::duty(state, agent).drain().is_some() {
+        return conflict(format!("agent {agent} is drained or about to be; reactivate it first"));
+    }
     let stands = match known.presence {
         Presence::Connected(_) if known.confirmed => return Ok(()),
         Presence::Connected(_) => "has just registered and has not said yet that it knows its id",
@@ -53,10 +53,7 @@ fn is_there(state: &State, agent: &AgentId) -> Result<(), Refusal> {
         Presence::Unreachable { .. } => "is unreachable",
         Presence::Gone { .. } => "is gone for good",
     };
-    refuse(
-        RefusalCode::Conflict,
-        format!("agent {agent} {stands}; nothing was changed, ask again when it is there"),
-    )
+    conflict(format!("agent {agent} {stands}; nothing was changed, ask again when it is there"))
 }
 
 fn begin(
@@ -79,6 +76,9 @@ fn begin(
         offers::rescind(state, effects, now, &offer, None);
     }
     conversions::rescind_shared(state, effects, now, agent, conversion);
+    if let Some(free) = state.allocator.agent_free(agent).filter(|free| !free.contains(before)) {
+        return Err(Refused::not_there(before, free));
+    }
     let (framework, role) = holder(state, conversion);
     let charged = state.allocator.charge(agent, &framework, &role, before);
     charged.expect("a connected agent is known to the allocator");

@@ -65,6 +65,9 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
     for (role, weight) in state.registry.weights.clone() {
         state.allocator.set_weight(role, weight).expect("a stored weight is above zero");
     }
+    for (role, quota) in state.registry.quotas.clone() {
+        state.allocator.set_quota(role, Some(quota));
+    }
     for (id, record) in state.registry.agents.clone() {
         let presence = match record.standing {
             AgentStanding::Admitted => Presence::Recovered,
@@ -97,6 +100,7 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
         expect_back(state, now, &id, record.info);
     }
     crate::draining::recover(state, now);
+    crate::recovery_pause::begin(state, now);
     state.deadlines.set(Timer::RegistryGc, now + GC_INTERVAL);
 }
 

@@ -10,7 +10,7 @@ use lonja_model::maintenance::{Duty, Machine, MachineId, MachineMode, Machines};
 use lonja_model::offer::InverseOffer;
 use lonja_model::operation::OperationState;
 use lonja_model::quota::Quota;
-use lonja_model::resources::{Quantities, Scalar};
+use lonja_model::resources::{Quantities, Resource, Scalar};
 use lonja_model::scheduler::MasterInfo;
 use lonja_model::{
     AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskState, Timestamp,
@@ -21,6 +21,7 @@ use crate::effects::StreamId;
 use crate::inverse_offers::InverseOfferStatus;
 use crate::operations::KnownOperation;
 use crate::tasks::Task;
+use crate::volumes;
 use crate::{State, registry};
 
 /// All that an API may show.
@@ -48,10 +49,12 @@ pub struct Snapshot {
     pub inverse_offers: Vec<Arc<InverseOffer>>,
     /// What frameworks say to leaving agents, framework by framework.
     pub inverse_offer_statuses: Vec<InverseOfferStatus>,
-    /// Roles that somebody uses or that have a weight.
+    /// Roles that somebody uses, or that have a weight, a quota or a reservation.
     pub roles: Vec<RoleView>,
     /// Machines in the maintenance schedule, and those that are down.
     pub machines: Machines,
+    /// Nothing is offered yet after a restart; `None`: as usual.
+    pub pause: Option<crate::recovery_pause::Pause>,
     /// What has happened so far.
     pub counters: Counters,
 }
@@ -212,6 +215,7 @@ pub(crate) fn take(state: &State) -> Snapshot {
         inverse_offers: state.inverse_offers.iter().cloned().collect(),
         inverse_offer_statuses: state.inverse_offers.statuses().collect(),
         machines: state.registry.machines.clone(),
+        pause: state.pause,
         counters: state.counters.clone(),
     }
 }
@@ -242,7 +246,7 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         reregistered: agent.reregistered,
         allocated,
         offered,
-        free: state.allocator.agent_free(id).cloned().unwrap_or_default(),
+        free: state.allocator.agent_free(id).map(volumes::each_once).unwrap_or_default(),
         total: state.allocator.agent_total(id).map(|_| agent.total.clone()).unwrap_or_default(),
         duty: registry::duty(state, id).clone(),
         drain_started: state.drains.started(id),
@@ -291,6 +295,12 @@ fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
     for role in weights.keys().chain(state.registry.quotas.keys()) {
         roles.entry(role.clone()).or_insert_with(|| empty(role));
     }
+    let totals = state.agents.iter().filter_map(|(id, _)| state.allocator.agent_total(id));
+    for role in totals.flat_map(|total| total.iter()).filter_map(Resource::reserved_for) {
+        if !roles.contains_key(role) {
+            roles.insert(role.clone(), empty(role));
+        }
+    }
     for framework in frameworks {
         for role in &framework.info.roles {
             let view = roles.entry(role.clone()).or_insert_with(|| empty(role));
@@ -304,6 +314,9 @@ fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
     for offer in state.offers.iter() {
         let view = roles.entry(offer.role.clone()).or_insert_with(|| empty(&offer.role));
         view.offered.add(&offer.resources.quantities());
+    }
+    for view in roles.values_mut() {
+        view.consumed = state.allocator.quota_consumed(&view.role);
     }
     roles.into_values().collect()
 }

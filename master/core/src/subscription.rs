@@ -150,6 +150,7 @@ fn come_back(
     // Down and up again, so that the filters of the old conversation go.
     state.allocator.deactivate_framework(id);
     state.allocator.update_framework(id, description.facts());
+    state.allocator.request(id, None, Vec::new());
     state.allocator.activate_framework(id);
     inverse_offers::touch_all_of(state, id);
     state.counters.frameworks_resubscribed += 1;

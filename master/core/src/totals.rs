@@ -10,11 +10,12 @@
 //! Source: `docs/invariants.md` INV-8, 10.
 
 use lonja_allocator::overlap;
+use lonja_model::operation::{Conversion, ConversionKind};
 use lonja_model::resources::{Disk, ReservationKind, Resource};
-use lonja_model::{AgentId, OfferId, Resources, Timestamp};
+use lonja_model::{AgentId, OfferId, OperationUuid, Resources, Timestamp};
 
 use crate::effects::Effects;
-use crate::{State, offers};
+use crate::{State, offers, volumes};
 
 /// Can this be what an agent has that was configured with `configured`? Without all that was made since,
 /// it must be the same. Errors: how it differs, and what to do.
@@ -48,18 +49,49 @@ fn as_configured(resource: &Resource) -> Result<Resource, lonja_model::resources
 pub(crate) fn expected(state: &State, agent: &AgentId) -> Option<Resources> {
     let total = state.agents.get(agent)?.total.clone();
     let pending = state.operations.on_agent(agent).filter(|known| known.is_pending());
-    Some(pending.fold(total, |total, known| known.operation.conversion.apply(&total).unwrap_or(total)))
+    Some(pending.fold(total, |total, known| done(&total, &known.operation.conversion).unwrap_or(total)))
+}
+
+/// What an agent with `total` has once it has done this; `None`: it will refuse, for want of what it takes or because
+/// it has a volume of that id already.
+pub(crate) fn done(total: &Resources, conversion: &Conversion) -> Option<Resources> {
+    let is_new = conversion.kind() == ConversionKind::Create;
+    let exists = is_new && volumes::of(conversion.after()).any(|volume| volumes::contains(total, volume));
+    if exists { None } else { conversion.apply(total) }
 }
 
 /// Has the allocator count with what is expected now; offers of what is no more are rescinded.
 pub(crate) fn settle(state: &mut State, effects: &mut Effects, now: Timestamp, agent: &AgentId) {
     let Some(expected) = expected(state, agent) else { return };
-    if state.allocator.agent_total(agent).is_none_or(|counted| *counted == expected) {
-        return;
+    let Some(counted) = state.allocator.agent_total(agent) else { return };
+    if *counted != expected {
+        state.allocator.update_agent_total(agent, expected);
+        for offer in offers_of_debt(state, agent) {
+            offers::rescind(state, effects, now, &offer, None);
+        }
     }
-    state.allocator.update_agent_total(agent, expected);
-    for offer in offers_of_debt(state, agent) {
-        offers::rescind(state, effects, now, &offer, None);
+    // One that has failed leaves what it would have taken of another's, which is not durable either; so it may be even
+    // where the sum is the same.
+    let pending = state.operations.on_agent(agent).filter(|known| known.is_pending());
+    for uuid in pending.map(|known| known.uuid()).collect::<Vec<_>>() {
+        hold_again(state, &uuid);
+    }
+}
+
+/// What was to use what an operation makes is no more before that is durable: what is free of it is held for the
+/// operation again. It cannot be told from what was there before, so that at most as much as is made may be held in
+/// excess, until the agent has answered.
+pub(crate) fn hold_again(state: &mut State, uuid: &OperationUuid) {
+    let Some(known) = state.operations.get(uuid) else { return };
+    let (Some(hold), Some(free)) = (&known.hold, state.allocator.agent_free(&known.agent)) else { return };
+    let made = known.operation.conversion.after().filter(|resource| !resource.metadata().shared);
+    let used = made.checked_sub(&overlap(&made, &hold.resources)).expect("the overlap is a part of both");
+    let back = overlap(free, &used);
+    let Ok(resources) = hold.resources.checked_add(&back) else { return };
+    let charged = state.allocator.charge(&known.agent, &hold.framework, &hold.role, &back);
+    charged.expect("what is free is of an agent that is known");
+    if let Some(hold) = state.operations.get_mut(uuid).and_then(|known| known.hold.as_mut()) {
+        hold.resources = resources;
     }
 }
 

@@ -35,6 +35,22 @@ pub(crate) fn name_of(volume: &Resource) -> &str {
     persistence(volume).map_or("", |persistence| &persistence.id)
 }
 
+/// The shared volumes of `resources`, each once.
+pub(crate) fn shared_once(resources: &Resources) -> Resources {
+    let shared = resources.iter().filter(|resource| resource.metadata().shared);
+    let once = shared.filter_map(|resource| {
+        let (value, metadata) = (resource.value().clone(), resource.metadata().clone());
+        Resource::with_metadata(resource.name(), value, metadata).ok()
+    });
+    Resources::of(once).expect("of each kind there is one")
+}
+
+/// `resources` with one copy of each shared volume, however many there are.
+pub(crate) fn each_once(resources: &Resources) -> Resources {
+    let unshared = resources.filter(|resource| !resource.metadata().shared);
+    unshared.checked_add(&shared_once(resources)).expect("a part of what was held together")
+}
+
 /// Does `resources` hold this volume, of whatever size?
 pub(crate) fn contains(resources: &Resources, volume: &Resource) -> bool {
     of(resources).any(|other| key(other) == key(volume))

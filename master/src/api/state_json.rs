@@ -20,7 +20,6 @@ pub(crate) fn state(snapshot: &Snapshot) -> Value {
         |wanted: fn(&Presence) -> bool| snapshot.agents.iter().filter(|view| wanted(&view.presence)).count();
     let leader = format!("master@{}:{}", snapshot.master.hostname, snapshot.master.port);
     let parts = Parts::of(snapshot);
-    let listed = |view: &&AgentView| matches!(view.presence, Presence::Connected(_) | Presence::Disconnected);
     json!({
         "version": snapshot.master.version,
         "id": snapshot.master.id,
@@ -29,10 +28,11 @@ pub(crate) fn state(snapshot: &Snapshot) -> Value {
         "hostname": snapshot.master.hostname,
         "start_time": time_to_seconds(snapshot.started),
         "elected_time": time_to_seconds(snapshot.started),
-        "activated_slaves": count(|presence| matches!(presence, Presence::Connected(_))),
-        "deactivated_slaves": count(|presence| matches!(presence, Presence::Disconnected)),
+        "activated_slaves": snapshot.agents.iter().filter(|view| is_active(view)).count(),
+        "deactivated_slaves":
+            snapshot.agents.iter().filter(|view| is_listed(view) && !is_active(view)).count(),
         "unreachable_slaves": count(|presence| matches!(presence, Presence::Unreachable { .. })),
-        "slaves": snapshot.agents.iter().filter(listed).map(agent).collect::<Vec<_>>(),
+        "slaves": snapshot.agents.iter().filter(|view| is_listed(view)).map(agent).collect::<Vec<_>>(),
         "recovered_slaves":
             snapshot.agents.iter().filter(|view| view.presence == Presence::Recovered).map(agent).collect::<Vec<_>>(),
         "frameworks": snapshot.frameworks.iter().map(|view| framework(&parts, view)).collect::<Vec<_>>(),
@@ -41,6 +41,16 @@ pub(crate) fn state(snapshot: &Snapshot) -> Value {
         "orphan_tasks": [],
         "unregistered_frameworks": [],
     })
+}
+
+/// Is it part of the cluster, and has it come back?
+fn is_listed(view: &AgentView) -> bool {
+    matches!(view.presence, Presence::Connected(_) | Presence::Disconnected)
+}
+
+/// Is it offered?
+fn is_active(view: &AgentView) -> bool {
+    view.is_connected() && view.duty.is_active()
 }
 
 fn seconds(time: Option<Timestamp>) -> Value {
@@ -64,10 +74,11 @@ fn agent(view: &AgentView) -> Value {
         "attributes": attributes.collect::<Map<_, _>>(),
         "registered_time": seconds(view.registered),
         "reregistered_time": seconds(view.reregistered),
-        "resources": resources(&view.info.resources),
+        "resources": resources(if view.total.is_empty() { &view.info.resources } else { &view.total }),
         "used_resources": resources(&view.allocated),
         "offered_resources": resources(&view.offered),
-        "active": matches!(view.presence, Presence::Connected(_)),
+        "active": is_active(view),
+        "deactivated": !view.duty.is_active(),
         "version": view.version,
     })
 }

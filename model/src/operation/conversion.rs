@@ -143,6 +143,9 @@ impl Conversion {
             return Err(ConversionError::NotResizable { volume: old.to_string(), reason });
         }
         let (size, more) = (size(&old)?, size(&addition)?);
+        if more == Scalar::ZERO {
+            return Err(ConversionError::Nothing);
+        }
         let sum = size.checked_add(more).ok_or_else(|| AddError::Overflow { name: old.name().to_owned() })?;
         let after = Resources::of([sized(&old, sum)?])?;
         Ok(Self { kind: ConversionKind::Grow, before: Resources::of([old, addition])?, after })
@@ -257,6 +260,9 @@ fn without_volume(resource: &Resource) -> Result<Resource, ConversionError> {
 fn volume(resource: &Resource) -> Result<(), ConversionError> {
     let refuse = || Err(ConversionError::NotVolume(resource.to_string()));
     let metadata = resource.metadata();
+    if resource.is_empty() || resource.copies() > 1 {
+        return refuse();
+    }
     let Some(disk) = metadata.disk.as_ref() else { return refuse() };
     let (Some(persistence), Some(path)) = (&disk.persistence, &disk.container_path) else { return refuse() };
     if resource.name() != "disk" || metadata.reservations.is_empty() || metadata.revocable {
@@ -405,6 +411,12 @@ mod tests {
             let refused = Conversion::shrink(old.clone(), Scalar::from_units(by).unwrap());
             assert!(matches!(refused, Err(ConversionError::TooSmall { .. })), "{by}");
         }
+        let nothing = Resource::with_metadata(
+            "disk",
+            Value::Scalar(Scalar::ZERO),
+            only(&reserved("disk:5", &["eng"])).metadata().clone(),
+        );
+        assert_eq!(Conversion::grow(old.clone(), nothing.unwrap()), Err(ConversionError::Nothing));
         let other = only(&Resources::parse("disk:5").unwrap());
         assert!(matches!(Conversion::grow(old, other), Err(ConversionError::NotResizable { .. })));
     }

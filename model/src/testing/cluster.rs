@@ -10,6 +10,7 @@ use super::names::{
     any_text,
 };
 use super::values::{any_quantities, any_ranges, any_resources, any_scalar};
+use super::wishes::any_unavailability;
 use crate::agent::{AgentInfo, Domain};
 use crate::attributes::{AttributeValue, Attributes};
 use crate::framework::{Capability, FrameworkInfo};
@@ -98,12 +99,24 @@ pub fn any_framework_info() -> BoxedStrategy<FrameworkInfo> {
 pub fn any_offer() -> BoxedStrategy<Offer> {
     let ids = (any_offer_id(), any_framework_id(), any_agent_id(), any_role());
     let place = (any_hostname(), any::<u16>(), option::of(any_domain()));
-    (ids, place, any_resources(), any_attributes(), vec(any_executor_id(), 0..3))
-        .prop_map(
-            |((id, framework, agent, role), (hostname, port, domain), resources, attributes, executors)| {
-                Offer { id, framework, agent, role, hostname, port, resources, attributes, domain, executors }
-            },
-        )
+    let extras = (any_attributes(), vec(any_executor_id(), 0..3), option::of(any_unavailability()));
+    (ids, place, any_resources(), extras)
+        .prop_map(|((id, framework, agent, role), (hostname, port, domain), resources, extras)| {
+            let (attributes, executors, unavailability) = extras;
+            Offer {
+                id,
+                framework,
+                agent,
+                role,
+                hostname,
+                port,
+                resources,
+                attributes,
+                domain,
+                executors,
+                unavailability,
+            }
+        })
         .boxed()
 }
 

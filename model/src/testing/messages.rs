@@ -10,28 +10,20 @@ use proptest::sample::select;
 
 use super::cluster::{any_agent_info, any_filters, any_framework_info, any_offer};
 use super::names::{
-    any_agent_id, any_container_id, any_duration, any_executor_id, any_framework_id, any_offer_id, any_role,
-    any_task_id, any_text, any_update_id,
+    any_agent_id, any_container_id, any_duration, any_executor_id, any_framework_id, any_offer_id,
+    any_operation_id, any_operation_uuid, any_role, any_task_id, any_text, any_update_id,
 };
+use super::operations::{any_agent_operation, any_operation, any_operation_record, any_operation_status};
 use super::tasks::{any_task_info, any_task_state, any_task_status};
+use super::values::any_resources;
+use super::wishes::{any_constraints, any_inverse_offer, any_resource_request};
+use crate::framework::FrameworkInfo;
 use crate::link::{AgentTask, FromAgent, ToAgent};
-use crate::operation::{LaunchTask, Operation};
+use crate::role::Role;
 use crate::scheduler::{Call, CallResult, Event, MasterInfo, Refusal, RefusalCode};
 
 fn any_data() -> BoxedStrategy<Vec<u8>> {
     vec(any::<u8>(), 0..32).boxed()
-}
-
-/// Any operation with tasks that are well formed ([`LaunchTask::Invalid`] is only ever read from the
-/// wire), or one that is not served.
-pub fn any_operation() -> BoxedStrategy<Operation> {
-    let task = any_task_info().prop_map(|task| LaunchTask::Valid(Box::new(task)));
-    let unserved = ["RESERVE", "UNRESERVE", "CREATE", "DESTROY", "GROW_VOLUME", "CREATE_DISK"];
-    prop_oneof![
-        3 => vec(task, 0..3).prop_map(Operation::Launch),
-        1 => select(unserved.to_vec()).prop_map(|name| Operation::Unsupported(name.to_owned())),
-    ]
-    .boxed()
 }
 
 /// Any call.
@@ -60,16 +52,50 @@ pub fn any_call() -> BoxedStrategy<Call> {
             executor,
             data
         }),
-        select(vec!["SHUTDOWN", "REQUEST", "UPDATE_FRAMEWORK"])
-            .prop_map(|name| Call::Unsupported(name.to_owned())),
+        any_new_call(),
+        Just(Call::Unsupported("SHUTDOWN".to_owned())),
     ]
     .boxed()
 }
 
-/// What is suppressed is some of the framework's roles.
+/// The calls about operations, inverse offers, and what is wished for.
+fn any_new_call() -> BoxedStrategy<Call> {
+    let offers = || vec(any_offer_id(), 0..4);
+    let acknowledged = (option::of(any_agent_id()), any_operation_id(), any_update_id());
+    prop_oneof![
+        (any_framework_and_suppressed(), any_constraints()).prop_map(|((info, suppressed), constraints)| {
+            Call::UpdateFramework { info: Box::new(info), suppressed, constraints }
+        }),
+        vec(any_resource_request(), 0..3).prop_map(|requests| Call::Request { requests }),
+        (offers(), any_filters()).prop_map(|(offers, filters)| Call::AcceptInverseOffers { offers, filters }),
+        (offers(), any_filters())
+            .prop_map(|(offers, filters)| Call::DeclineInverseOffers { offers, filters }),
+        acknowledged.prop_map(|(agent, operation, update)| Call::AcknowledgeOperation {
+            agent,
+            operation,
+            update
+        }),
+        vec((any_operation_id(), option::of(any_agent_id())), 0..4)
+            .prop_map(|operations| Call::ReconcileOperations { operations }),
+    ]
+    .boxed()
+}
+
 fn any_subscribe() -> BoxedStrategy<Call> {
-    (option::of(any_framework_id()), any_framework_info(), any::<[bool; 3]>())
-        .prop_map(|(framework, info, chosen)| {
+    (option::of(any_framework_id()), any_framework_and_suppressed(), any_constraints())
+        .prop_map(|(framework, (info, suppressed), constraints)| Call::Subscribe {
+            framework,
+            info: Box::new(info),
+            suppressed,
+            constraints,
+        })
+        .boxed()
+}
+
+/// What is suppressed is some of the framework's roles.
+fn any_framework_and_suppressed() -> BoxedStrategy<(FrameworkInfo, BTreeSet<Role>)> {
+    (any_framework_info(), any::<[bool; 3]>())
+        .prop_map(|(info, chosen)| {
             let suppressed: BTreeSet<_> = info
                 .roles
                 .iter()
@@ -77,7 +103,7 @@ fn any_subscribe() -> BoxedStrategy<Call> {
                 .filter(|(_, chosen)| *chosen)
                 .map(|(role, _)| role.clone())
                 .collect();
-            Call::Subscribe { framework, info: Box::new(info), suppressed }
+            (info, suppressed)
         })
         .boxed()
 }
@@ -98,6 +124,9 @@ pub fn any_event() -> BoxedStrategy<Event> {
         Just(Event::Heartbeat),
         vec(any_offer(), 0..3).prop_map(Event::Offers),
         any_offer_id().prop_map(Event::Rescind),
+        vec(any_inverse_offer(), 0..3).prop_map(Event::InverseOffers),
+        any_offer_id().prop_map(Event::RescindInverse),
+        any_operation_status().prop_map(|status| Event::OperationUpdate(Box::new(status))),
         any_task_status().prop_map(|status| Event::Update(Box::new(status))),
         (any_agent_id(), any_executor_id(), any_data()).prop_map(|(agent, executor, data)| Event::Message {
             agent,
@@ -153,11 +182,15 @@ pub fn any_from_agent() -> BoxedStrategy<FromAgent> {
         FromAgent::Register { info: Box::new(info), version }
     });
     let frameworks = vec((any_framework_id(), any_framework_info()), 0..3);
-    let reregister = (any_agent_id(), any_agent_info(), any_text(), vec(any_agent_task(), 0..3), frameworks);
-    let reregister = reregister.prop_map(|(agent, mut info, version, tasks, frameworks)| {
+    let identity = (any_agent_id(), any_agent_info(), any_text());
+    let holdings = (any_resources(), vec(any_operation_record(), 0..3));
+    let reregister = (identity, vec(any_agent_task(), 0..3), frameworks, holdings);
+    let reregister = reregister.prop_map(|((agent, mut info, version), tasks, frameworks, holdings)| {
         info.id = Some(agent.clone());
-        FromAgent::Reregister { agent, info: Box::new(info), version, tasks, frameworks }
+        let (total, operations) = holdings;
+        FromAgent::Reregister { agent, info: Box::new(info), version, tasks, frameworks, total, operations }
     });
+    let operation_update = (any_operation_record(), any_resources());
     let update = (any_framework_id(), any_task_status(), any_task_state());
     prop_oneof![
         register,
@@ -167,6 +200,8 @@ pub fn any_from_agent() -> BoxedStrategy<FromAgent> {
             status: Box::new(status),
             latest,
         }),
+        operation_update
+            .prop_map(|(record, total)| FromAgent::OperationUpdate { record: Box::new(record), total }),
         any::<u64>().prop_map(|sequence| FromAgent::Pong { sequence }),
         (any_framework_id(), any_executor_id(), any_data())
             .prop_map(|(framework, executor, data)| FromAgent::Message { framework, executor, data }),
@@ -190,6 +225,8 @@ pub fn any_to_agent() -> BoxedStrategy<ToAgent> {
         kill.prop_map(|(framework, task, grace)| ToAgent::Kill { framework, task, grace }),
         (any_framework_id(), any_task_id(), any_update_id())
             .prop_map(|(framework, task, update)| ToAgent::Acknowledge { framework, task, update }),
+        any_agent_operation().prop_map(|operation| ToAgent::Apply { operation: Box::new(operation) }),
+        any_operation_uuid().prop_map(|operation| ToAgent::AcknowledgeOperation { operation }),
         any_framework_id().prop_map(|framework| ToAgent::ResendUpdates { framework }),
         any_framework_id().prop_map(|framework| ToAgent::ShutdownFramework { framework }),
         (any_framework_id(), any_executor_id(), any_data())

@@ -8,19 +8,25 @@
 mod cluster;
 mod messages;
 mod names;
+mod operations;
 mod records;
 mod tasks;
 mod values;
+mod wishes;
 
 pub use cluster::{any_agent_info, any_attributes, any_domain, any_filters, any_framework_info, any_offer};
 pub use messages::{
-    any_agent_task, any_call, any_call_result, any_event, any_from_agent, any_master_info, any_operation,
-    any_refusal, any_to_agent,
+    any_agent_task, any_call, any_call_result, any_event, any_from_agent, any_master_info, any_refusal,
+    any_to_agent,
 };
 pub use names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_framework_id, any_id, any_labels,
-    any_offer_id, any_provider_id, any_reservable_role, any_role, any_task_id, any_text, any_timestamp,
-    any_update_id,
+    any_offer_id, any_operation_id, any_operation_uuid, any_provider_id, any_reservable_role, any_role,
+    any_task_id, any_text, any_timestamp, any_update_id,
+};
+pub use operations::{
+    any_agent_operation, any_conversion, any_framework_conversion, any_operation, any_operation_record,
+    any_operation_status,
 };
 pub use records::{
     any_agent_record, any_checkpoint_op, any_epoch, any_framework_record, any_identity, any_registry_op,
@@ -32,6 +38,10 @@ pub use tasks::{
 pub use values::{
     any_devices, any_metadata, any_quantities, any_ranges, any_reservations, any_resource, any_resources,
     any_scalar, any_set, any_written_resources,
+};
+pub use wishes::{
+    any_constraints, any_drain, any_duty, any_inverse_offer, any_machine, any_machine_id, any_quota,
+    any_resource_request, any_schedule, any_unavailability,
 };
 
 #[cfg(test)]
@@ -66,10 +76,23 @@ mod tests {
 
         #[test]
         fn only_a_frameworks_own_roles_are_suppressed(call in any_call()) {
-            if let Call::Subscribe { info, suppressed, .. } = call {
+            if let Call::Subscribe { info, suppressed, .. } | Call::UpdateFramework { info, suppressed, .. } = call {
                 prop_assert!(suppressed.is_subset(&info.roles));
             }
         }
+    }
+
+    #[test]
+    fn conversions_of_every_kind_are_drawn_and_change_what_they_say() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..400 {
+            let conversion = any_conversion().new_tree(&mut runner).unwrap().current();
+            assert_eq!(conversion.apply(conversion.before()).as_ref(), Some(conversion.after()));
+            assert_eq!(conversion.before().quantities(), conversion.after().quantities());
+            seen.insert(conversion.name());
+        }
+        assert_eq!(seen.len(), 6, "{seen:?}");
     }
 
     #[test]

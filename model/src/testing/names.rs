@@ -7,7 +7,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::ids::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, ResourceProviderId, TaskId, UpdateId,
+    AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, OperationUuid, ResourceProviderId,
+    TaskId, UpdateId,
 };
 use crate::labels::Labels;
 use crate::role::Role;
@@ -40,6 +41,7 @@ any_id_of! {
     any_agent_id, AgentId;
     any_framework_id, FrameworkId;
     any_offer_id, OfferId;
+    any_operation_id, OperationId;
     any_task_id, TaskId;
     any_executor_id, ExecutorId;
     any_container_id, ContainerId;
@@ -49,6 +51,11 @@ any_id_of! {
 /// Any update's id.
 pub fn any_update_id() -> BoxedStrategy<UpdateId> {
     any::<[u8; 16]>().prop_map(UpdateId).boxed()
+}
+
+/// Any operation's uuid.
+pub fn any_operation_uuid() -> BoxedStrategy<OperationUuid> {
+    any::<[u8; 16]>().prop_map(OperationUuid).boxed()
 }
 
 /// Any role, `*` among them.

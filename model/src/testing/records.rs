@@ -6,10 +6,13 @@ use proptest::prelude::*;
 
 use super::cluster::{any_agent_info, any_framework_info};
 use super::names::{
-    any_agent_id, any_container_id, any_duration, any_framework_id, any_role, any_task_id, any_timestamp,
+    any_agent_id, any_container_id, any_duration, any_framework_id, any_operation_uuid, any_role,
+    any_task_id, any_timestamp,
 };
+use super::operations::any_operation_record;
 use super::tasks::{any_task_info, any_task_state, any_task_status};
-use super::values::any_scalar;
+use super::values::{any_resources, any_scalar};
+use super::wishes::{any_duty, any_machine, any_machine_id, any_quota};
 use crate::checkpoint::{CheckpointOp, Identity, TaskRecord};
 use crate::registry::{AgentRecord, AgentStanding, Epoch, FrameworkRecord, FrameworkStanding, RegistryOp};
 
@@ -25,7 +28,9 @@ pub fn any_agent_record() -> BoxedStrategy<AgentRecord> {
         any_timestamp().prop_map(|since| AgentStanding::Unreachable { since }),
         any_timestamp().prop_map(|since| AgentStanding::Gone { since }),
     ];
-    (any_agent_info(), standing).prop_map(|(info, standing)| AgentRecord { info, standing }).boxed()
+    (any_agent_info(), standing, any_duty())
+        .prop_map(|(info, standing, duty)| AgentRecord { info, standing, duty })
+        .boxed()
 }
 
 /// What may be remembered of a framework.
@@ -48,6 +53,10 @@ pub fn any_registry_op() -> BoxedStrategy<RegistryOp> {
             .prop_map(|(id, record)| RegistryOp::Framework(id, record)),
         (any_role(), option::weighted(0.8, any_scalar()))
             .prop_map(|(role, weight)| RegistryOp::Weight(role, weight)),
+        (any_role(), option::weighted(0.8, any_quota()))
+            .prop_map(|(role, quota)| RegistryOp::Quota(role, quota)),
+        (any_machine_id(), option::weighted(0.8, any_machine()))
+            .prop_map(|(id, machine)| RegistryOp::Machine(id, machine)),
     ]
     .boxed()
 }
@@ -74,7 +83,7 @@ pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
         .boxed()
 }
 
-/// Any change of the checkpoint; a task stands under its own id.
+/// Any change of the checkpoint; a task stands under its own id, an operation under its own uuid.
 pub fn any_checkpoint_op() -> BoxedStrategy<CheckpointOp> {
     prop_oneof![
         any_identity().prop_map(|identity| CheckpointOp::Identity(Box::new(identity))),
@@ -85,6 +94,10 @@ pub fn any_checkpoint_op() -> BoxedStrategy<CheckpointOp> {
         }),
         (any_framework_id(), any_task_id())
             .prop_map(|(framework, task)| CheckpointOp::Task(framework, task, None)),
+        any_resources().prop_map(CheckpointOp::Total),
+        any_operation_record()
+            .prop_map(|record| { CheckpointOp::Operation(record.operation.uuid, Some(Box::new(record))) }),
+        any_operation_uuid().prop_map(|uuid| CheckpointOp::Operation(uuid, None)),
     ]
     .boxed()
 }

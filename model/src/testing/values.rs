@@ -85,7 +85,7 @@ fn any_disk() -> BoxedStrategy<Disk> {
         .boxed()
 }
 
-fn any_disk_source() -> BoxedStrategy<DiskSource> {
+pub(super) fn any_disk_source() -> BoxedStrategy<DiskSource> {
     let kind = prop_oneof![
         option::of(any_text()).prop_map(|root| DiskSourceKind::Path { root }),
         option::of(any_text()).prop_map(|root| DiskSourceKind::Mount { root }),
@@ -111,7 +111,7 @@ pub fn any_metadata() -> BoxedStrategy<Metadata> {
 }
 
 /// A name with a value of its type; odd names have any.
-fn any_named_value() -> BoxedStrategy<(String, Value)> {
+pub(super) fn any_named_value() -> BoxedStrategy<(String, Value)> {
     let name = |name: &str| Just(name.to_owned());
     let scalar = any_scalar().prop_map(Value::Scalar).boxed();
     let ranges = any_ranges().prop_map(Value::Ranges).boxed();

@@ -4,17 +4,22 @@
 
 use std::collections::BTreeSet;
 
+use lonja_model::framework::FrameworkInfo;
 use lonja_model::ids::{FrameworkId, OfferId};
 use lonja_model::role::Role;
 use lonja_model::scheduler::Call;
 
+use super::constraints::{constraints_from_wire, constraints_to_wire};
 use super::framework::{framework_from_wire, framework_to_wire, roles_from_wire};
 use super::ids::{
     agent_id_from_wire, agent_id_to_wire, executor_id_from_wire, executor_id_to_wire, framework_id_from_wire,
-    framework_id_to_wire, grace_from_wire, grace_to_wire, offer_id_from_wire, offer_id_to_wire, optional,
-    task_id_from_wire, task_id_to_wire, update_id_from_wire,
+    framework_id_to_wire, grace_from_wire, grace_to_wire, offer_id_from_wire, offer_id_to_wire,
+    operation_id_from_wire, operation_id_to_wire, optional, task_id_from_wire, task_id_to_wire,
+    update_id_from_wire,
 };
-use super::offer::{filters_from_wire, filters_to_wire};
+use super::offer::{
+    filters_from_wire, filters_to_wire, resource_request_from_wire, resource_request_to_wire,
+};
 use super::operation::{operation_to_wire, operations_from_wire};
 use super::refusal::{At, Fault, Refusal, at_most, data, known, required, unsupported};
 use crate::limits;
@@ -25,7 +30,7 @@ use crate::mesos::{self, scheduler};
 /// A call, and the framework it says it comes from: absent only on a first SUBSCRIBE.
 ///
 /// Errors: the type or what goes with it is missing; the framework's id is missing or not the same in
-/// both places of a SUBSCRIBE; a field is not well formed. Faults of single tasks are no errors, see
+/// both places of a SUBSCRIBE or an UPDATE_FRAMEWORK; a field is not well formed. Faults of single tasks are no errors, see
 /// [`super::operation`].
 pub fn call_from_wire(wire: scheduler::Call) -> Result<(Option<FrameworkId>, Call), Refusal> {
     let kind: Type = known(required(wire.r#type).at("type")?, "Call.Type").at("type")?;
@@ -52,13 +57,23 @@ pub fn call_from_wire(wire: scheduler::Call) -> Result<(Option<FrameworkId>, Cal
         Type::Acknowledge => required(wire.acknowledge).and_then(acknowledge).at("acknowledge")?,
         Type::Reconcile => required(wire.reconcile).and_then(reconcile).at("reconcile")?,
         Type::Message => required(wire.message).and_then(message).at("message")?,
-        Type::AcceptInverseOffers
-        | Type::DeclineInverseOffers
-        | Type::Shutdown
-        | Type::AcknowledgeOperationStatus
-        | Type::ReconcileOperations
-        | Type::Request
-        | Type::UpdateFramework => Call::Unsupported(kind.as_str_name().to_owned()),
+        Type::UpdateFramework => required(wire.update_framework)
+            .and_then(|wire| update_framework(wire, framework.clone()))
+            .at("update_framework")?,
+        Type::Request => required(wire.request).and_then(request).at("request")?,
+        Type::AcceptInverseOffers => {
+            required(wire.accept_inverse_offers).and_then(accept_inverse).at("accept_inverse_offers")?
+        }
+        Type::DeclineInverseOffers => {
+            required(wire.decline_inverse_offers).and_then(decline_inverse).at("decline_inverse_offers")?
+        }
+        Type::AcknowledgeOperationStatus => required(wire.acknowledge_operation_status)
+            .and_then(acknowledge_operation)
+            .at("acknowledge_operation_status")?,
+        Type::ReconcileOperations => {
+            required(wire.reconcile_operations).and_then(reconcile_operations).at("reconcile_operations")?
+        }
+        Type::Shutdown => Call::Unsupported(kind.as_str_name().to_owned()),
     };
     Ok((framework, call))
 }
@@ -80,14 +95,22 @@ pub fn call_to_wire(framework: Option<&FrameworkId>, call: &Call) -> scheduler::
     let mut wire =
         scheduler::Call { framework_id: framework.map(framework_id_to_wire), ..Default::default() };
     let kind = match call {
-        Call::Subscribe { framework, info, suppressed } => {
+        Call::Subscribe { framework, info, suppressed, constraints } => {
             wire.framework_id = framework.as_ref().map(framework_id_to_wire);
             wire.subscribe = Some(call::Subscribe {
                 framework_info: framework_to_wire(framework.as_ref(), info),
                 suppressed_roles: names(suppressed),
-                offer_constraints: None,
+                offer_constraints: constraints_to_wire(constraints),
             });
             Type::Subscribe
+        }
+        Call::UpdateFramework { info, suppressed, constraints } => {
+            wire.update_framework = Some(call::UpdateFramework {
+                framework_info: framework_to_wire(framework, info),
+                suppressed_roles: names(suppressed),
+                offer_constraints: constraints_to_wire(constraints),
+            });
+            Type::UpdateFramework
         }
         Call::Teardown => Type::Teardown,
         Call::Accept { offers, operations, filters } => {
@@ -112,6 +135,44 @@ pub fn call_to_wire(framework: Option<&FrameworkId>, call: &Call) -> scheduler::
         Call::Suppress { roles } => {
             wire.suppress = Some(call::Suppress { roles: names(roles) });
             Type::Suppress
+        }
+        Call::Request { requests } => {
+            let requests = requests.iter().map(resource_request_to_wire).collect();
+            wire.request = Some(call::Request { requests });
+            Type::Request
+        }
+        Call::AcceptInverseOffers { offers, filters } => {
+            wire.accept_inverse_offers = Some(call::AcceptInverseOffers {
+                inverse_offer_ids: offers.iter().map(offer_id_to_wire).collect(),
+                filters: Some(filters_to_wire(*filters)),
+            });
+            Type::AcceptInverseOffers
+        }
+        Call::DeclineInverseOffers { offers, filters } => {
+            wire.decline_inverse_offers = Some(call::DeclineInverseOffers {
+                inverse_offer_ids: offers.iter().map(offer_id_to_wire).collect(),
+                filters: Some(filters_to_wire(*filters)),
+            });
+            Type::DeclineInverseOffers
+        }
+        Call::AcknowledgeOperation { agent, operation, update } => {
+            wire.acknowledge_operation_status = Some(call::AcknowledgeOperationStatus {
+                agent_id: agent.as_ref().map(agent_id_to_wire),
+                resource_provider_id: None,
+                uuid: update.0.to_vec(),
+                operation_id: operation_id_to_wire(operation),
+            });
+            Type::AcknowledgeOperationStatus
+        }
+        Call::ReconcileOperations { operations } => {
+            let operation = |(operation, agent): &(_, Option<_>)| call::reconcile_operations::Operation {
+                operation_id: operation_id_to_wire(operation),
+                agent_id: agent.as_ref().map(agent_id_to_wire),
+                resource_provider_id: None,
+            };
+            let operations = operations.iter().map(operation).collect();
+            wire.reconcile_operations = Some(call::ReconcileOperations { operations });
+            Type::ReconcileOperations
         }
         Call::Kill { .. } | Call::Acknowledge { .. } | Call::Reconcile { .. } | Call::Message { .. } => {
             put_task_call(&mut wire, call)
@@ -158,6 +219,12 @@ fn put_task_call(wire: &mut scheduler::Call, call: &Call) -> Type {
             Type::Message
         }
         Call::Subscribe { .. }
+        | Call::UpdateFramework { .. }
+        | Call::Request { .. }
+        | Call::AcceptInverseOffers { .. }
+        | Call::DeclineInverseOffers { .. }
+        | Call::AcknowledgeOperation { .. }
+        | Call::ReconcileOperations { .. }
         | Call::Teardown
         | Call::Accept { .. }
         | Call::Decline { .. }
@@ -178,38 +245,92 @@ fn named_roles(wire: &[String]) -> Result<BTreeSet<Role>, Refusal> {
     wire.iter().enumerate().map(role).collect()
 }
 
-fn offer_ids(wire: Vec<mesos::OfferId>) -> Result<Vec<OfferId>, Refusal> {
-    at_most(wire.len(), limits::OFFERS_PER_MESSAGE, "offer_ids")?;
-    let id = |(index, id)| offer_id_from_wire(Some(id)).at_index("offer_ids", index);
+fn offer_ids(wire: Vec<mesos::OfferId>, name: &str) -> Result<Vec<OfferId>, Refusal> {
+    at_most(wire.len(), limits::OFFERS_PER_MESSAGE, name)?;
+    let id = |(index, id)| offer_id_from_wire(Some(id)).at_index(name, index);
     wire.into_iter().enumerate().map(id).collect()
 }
 
 fn subscribe(wire: call::Subscribe, framework: Option<FrameworkId>) -> Result<Call, Refusal> {
-    let constrained = wire.offer_constraints.is_some_and(|all| !all.role_constraints.is_empty());
-    unsupported(constrained, "offer_constraints", "a constraint on offers")?;
-    let (id, info) = framework_from_wire(wire.framework_info).at("framework_info")?;
-    if id != framework {
+    let (info, suppressed) = description(wire.framework_info, &wire.suppressed_roles, framework.as_ref())?;
+    let constraints = constraints_from_wire(wire.offer_constraints).at("offer_constraints")?;
+    Ok(Call::Subscribe { framework, info: Box::new(info), suppressed, constraints })
+}
+
+fn update_framework(wire: call::UpdateFramework, framework: Option<FrameworkId>) -> Result<Call, Refusal> {
+    let (info, suppressed) = description(wire.framework_info, &wire.suppressed_roles, framework.as_ref())?;
+    let constraints = constraints_from_wire(wire.offer_constraints).at("offer_constraints")?;
+    Ok(Call::UpdateFramework { info: Box::new(info), suppressed, constraints })
+}
+
+/// What a framework says of itself, and the roles it wants no offers for as yet.
+fn description(
+    wire: mesos::FrameworkInfo,
+    suppressed: &[String],
+    framework: Option<&FrameworkId>,
+) -> Result<(FrameworkInfo, BTreeSet<Role>), Refusal> {
+    let (id, info) = framework_from_wire(wire).at("framework_info")?;
+    if id.as_ref() != framework {
         let reason = "differs from the call's framework_id; set both to the framework's id, or none at first";
         return Err(Fault::Invalid(reason.to_owned())).at("framework_info.id");
     }
-    let suppressed = roles_from_wire(&wire.suppressed_roles).at("suppressed_roles")?;
+    let suppressed = roles_from_wire(suppressed).at("suppressed_roles")?;
     if let Some(role) = suppressed.iter().find(|role| !info.roles.contains(role)) {
         let reason = format!("names {role}, which is none of the framework's roles; leave it out");
         return Err(Fault::Invalid(reason)).at("suppressed_roles");
     }
-    Ok(Call::Subscribe { framework, info: Box::new(info), suppressed })
+    Ok((info, suppressed))
 }
 
 fn accept(wire: call::Accept) -> Result<Call, Refusal> {
     Ok(Call::Accept {
-        offers: offer_ids(wire.offer_ids)?,
+        offers: offer_ids(wire.offer_ids, "offer_ids")?,
         operations: operations_from_wire(wire.operations).at("operations")?,
         filters: filters_from_wire(wire.filters),
     })
 }
 
 fn decline(wire: call::Decline) -> Result<Call, Refusal> {
-    Ok(Call::Decline { offers: offer_ids(wire.offer_ids)?, filters: filters_from_wire(wire.filters) })
+    let offers = offer_ids(wire.offer_ids, "offer_ids")?;
+    Ok(Call::Decline { offers, filters: filters_from_wire(wire.filters) })
+}
+
+fn accept_inverse(wire: call::AcceptInverseOffers) -> Result<Call, Refusal> {
+    let offers = offer_ids(wire.inverse_offer_ids, "inverse_offer_ids")?;
+    Ok(Call::AcceptInverseOffers { offers, filters: filters_from_wire(wire.filters) })
+}
+
+fn decline_inverse(wire: call::DeclineInverseOffers) -> Result<Call, Refusal> {
+    let offers = offer_ids(wire.inverse_offer_ids, "inverse_offer_ids")?;
+    Ok(Call::DeclineInverseOffers { offers, filters: filters_from_wire(wire.filters) })
+}
+
+fn request(wire: call::Request) -> Result<Call, Refusal> {
+    at_most(wire.requests.len(), limits::REQUESTS_PER_CALL, "requests")?;
+    let request = |(index, wire)| resource_request_from_wire(wire).at_index("requests", index);
+    let requests = wire.requests.into_iter().enumerate().map(request).collect::<Result<_, _>>()?;
+    Ok(Call::Request { requests })
+}
+
+fn acknowledge_operation(wire: call::AcknowledgeOperationStatus) -> Result<Call, Refusal> {
+    unsupported(wire.resource_provider_id.is_some(), "resource_provider_id", "a resource provider")?;
+    Ok(Call::AcknowledgeOperation {
+        agent: optional(wire.agent_id, agent_id_from_wire).at("agent_id")?,
+        operation: operation_id_from_wire(wire.operation_id).at("operation_id")?,
+        update: update_id_from_wire(&wire.uuid).at("uuid")?,
+    })
+}
+
+fn reconcile_operations(wire: call::ReconcileOperations) -> Result<Call, Refusal> {
+    at_most(wire.operations.len(), limits::OPERATIONS_PER_RECONCILE, "operations")?;
+    let operation = |wire: call::reconcile_operations::Operation| -> Result<_, Refusal> {
+        unsupported(wire.resource_provider_id.is_some(), "resource_provider_id", "a resource provider")?;
+        let operation = operation_id_from_wire(wire.operation_id).at("operation_id")?;
+        Ok((operation, optional(wire.agent_id, agent_id_from_wire).at("agent_id")?))
+    };
+    let operations = wire.operations.into_iter().enumerate();
+    let operations = operations.map(|(index, wire)| operation(wire).at_index("operations", index));
+    Ok(Call::ReconcileOperations { operations: operations.collect::<Result<_, Refusal>>()? })
 }
 
 fn kill(wire: call::Kill) -> Result<Call, Refusal> {

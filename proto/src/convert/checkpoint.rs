@@ -1,4 +1,5 @@
-//! What an agent remembers, as it is stored: who it is, and one entry for each framework and task.
+//! What an agent remembers, as it is stored: who it is, all it has, and one entry for each framework, task and
+//! operation.
 
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use super::ids::{
     framework_id_from_wire, framework_id_to_wire, role_from_wire,
 };
 use super::link::named_framework;
+use super::operation_status::{operation_record_from_wire, operation_record_to_wire};
 use super::refusal::{At, Refusal, at_most, required};
+use super::resources::{Shape, all_resources_from_wire, resources_to_wire};
 use super::status::{state_from_wire, state_to_wire, status_from_wire, status_to_wire};
 use super::stored::{FORMAT, StoredChange, Unreadable, check_format};
 use super::task::{task_info_from_wire, task_info_to_wire};
@@ -22,13 +25,15 @@ use crate::wire::lonja::checkpoint::v1 as wire;
 use wire::Entry;
 use wire::entry::Entry as Kind;
 
-/// A change of the checkpoint as a change of the store. Keys are `identity`, `framework/ID` and
-/// `task/FRAMEWORK/TASK`; no id contains a slash.
+/// A change of the checkpoint as a change of the store. Keys are `identity`, `framework/ID`, `task/FRAMEWORK/TASK`,
+/// `total` and `operation/UUID` (32 hexadecimal digits); no id contains a slash.
 pub fn encode(change: &CheckpointOp) -> StoredChange {
     let key = match change {
         CheckpointOp::Identity(_) => "identity".to_owned(),
         CheckpointOp::Framework(id, _) => format!("framework/{id}"),
         CheckpointOp::Task(framework, task, _) => format!("task/{framework}/{task}"),
+        CheckpointOp::Total(_) => "total".to_owned(),
+        CheckpointOp::Operation(uuid, _) => format!("operation/{uuid}"),
     };
     let value = checkpoint_op_to_entry(change).map(|entry| entry.encode_to_vec());
     StoredChange { key: key.into_bytes(), value }
@@ -50,6 +55,12 @@ pub fn checkpoint_op_to_entry(change: &CheckpointOp) -> Option<Entry> {
             Kind::Framework(wire::Framework { info: Some(framework_to_wire(Some(id), info.as_ref()?)) })
         }
         CheckpointOp::Task(framework, _, record) => Kind::Task(task_to_wire(framework, record.as_ref()?)),
+        CheckpointOp::Total(total) => {
+            Kind::Total(wire::Total { resources: resources_to_wire(total, None, Shape::FULL) })
+        }
+        CheckpointOp::Operation(_, record) => {
+            Kind::Operation(wire::Operation { operation: Some(operation_record_to_wire(record.as_ref()?)) })
+        }
     };
     Some(Entry { format: FORMAT, entry: Some(entry) })
 }
@@ -66,6 +77,14 @@ pub fn checkpoint_op_from_entry(entry: Entry) -> Result<CheckpointOp, Unreadable
         Kind::Task(wire) => {
             let (framework, task, record) = task_from_wire(wire).at("task")?;
             CheckpointOp::Task(framework, task, Some(Box::new(record)))
+        }
+        Kind::Total(wire) => {
+            CheckpointOp::Total(all_resources_from_wire(wire.resources).at("total.resources")?)
+        }
+        Kind::Operation(wire) => {
+            let record = required(wire.operation).and_then(operation_record_from_wire);
+            let record = record.at("operation").at("operation")?;
+            CheckpointOp::Operation(record.operation.uuid, Some(Box::new(record)))
         }
     })
 }

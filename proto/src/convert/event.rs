@@ -10,7 +10,8 @@ use super::ids::{
     LONGEST, agent_id_from_wire, agent_id_to_wire, executor_id_from_wire, executor_id_to_wire,
     framework_id_from_wire, framework_id_to_wire, offer_id_from_wire, offer_id_to_wire, optional,
 };
-use super::offer::{offer_from_wire, offer_to_wire};
+use super::offer::{inverse_offer_from_wire, inverse_offer_to_wire, offer_from_wire, offer_to_wire};
+use super::operation_status::{operation_status_from_wire, operation_status_to_wire};
 use super::refusal::{At, Fault, Refusal, at_most, data, known, required, seconds, text};
 use super::resources::Shape;
 use super::status::{status_from_wire, status_to_wire};
@@ -48,9 +49,17 @@ pub fn event_from_wire(wire: scheduler::Event) -> Result<Event, Refusal> {
         Type::Message => required(wire.message).and_then(message).at("message"),
         Type::Failure => required(wire.failure).and_then(failure).at("failure"),
         Type::Error => Ok(Event::Error(required(wire.error).at("error")?.message)),
-        Type::InverseOffers => Err(Fault::Unsupported("INVERSE_OFFERS")).at("type"),
-        Type::RescindInverseOffer => Err(Fault::Unsupported("RESCIND_INVERSE_OFFER")).at("type"),
-        Type::UpdateOperationStatus => Err(Fault::Unsupported("UPDATE_OPERATION_STATUS")).at("type"),
+        Type::InverseOffers => required(wire.inverse_offers).and_then(inverse_offers).at("inverse_offers"),
+        Type::RescindInverseOffer => {
+            let offer = required(wire.rescind_inverse_offer)
+                .and_then(|wire| offer_id_from_wire(wire.inverse_offer_id).at("inverse_offer_id"));
+            offer.at("rescind_inverse_offer").map(Event::RescindInverse)
+        }
+        Type::UpdateOperationStatus => {
+            let status = required(wire.update_operation_status)
+                .and_then(|wire| operation_status_from_wire(wire.status).at("status"));
+            Ok(Event::OperationUpdate(Box::new(status.at("update_operation_status")?)))
+        }
     }
 }
 
@@ -70,6 +79,12 @@ fn subscribed(wire: event::Subscribed) -> Result<Event, Refusal> {
     })
 }
 
+fn inverse_offers(wire: event::InverseOffers) -> Result<Event, Refusal> {
+    at_most(wire.inverse_offers.len(), limits::OFFERS_PER_MESSAGE, "inverse_offers")?;
+    let offer = |(index, wire)| inverse_offer_from_wire(wire).at_index("inverse_offers", index);
+    wire.inverse_offers.into_iter().enumerate().map(offer).collect::<Result<_, _>>().map(Event::InverseOffers)
+}
+
 fn message(wire: event::Message) -> Result<Event, Refusal> {
     Ok(Event::Message {
         agent: agent_id_from_wire(wire.agent_id).at("agent_id")?,
@@ -86,7 +101,7 @@ fn failure(wire: event::Failure) -> Result<Event, Refusal> {
     })
 }
 
-/// The event as the wire has it, offers in the shape that the framework understands.
+/// The event as the wire has it, resources in the shape that the framework understands.
 pub fn event_to_wire(event: &Event, shape: Shape) -> scheduler::Event {
     let mut wire = scheduler::Event::default();
     let kind = match event {
@@ -107,6 +122,21 @@ pub fn event_to_wire(event: &Event, shape: Shape) -> scheduler::Event {
         Event::Rescind(offer) => {
             wire.rescind = Some(event::Rescind { offer_id: offer_id_to_wire(offer) });
             Type::Rescind
+        }
+        Event::InverseOffers(offers) => {
+            let inverse_offers = offers.iter().map(inverse_offer_to_wire).collect();
+            wire.inverse_offers = Some(event::InverseOffers { inverse_offers });
+            Type::InverseOffers
+        }
+        Event::RescindInverse(offer) => {
+            let inverse_offer_id = offer_id_to_wire(offer);
+            wire.rescind_inverse_offer = Some(event::RescindInverseOffer { inverse_offer_id });
+            Type::RescindInverseOffer
+        }
+        Event::OperationUpdate(status) => {
+            let status = operation_status_to_wire(status, shape);
+            wire.update_operation_status = Some(event::UpdateOperationStatus { status });
+            Type::UpdateOperationStatus
         }
         Event::Update(status) => {
             wire.update = Some(event::Update { status: status_to_wire(status) });

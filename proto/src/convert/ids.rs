@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lonja_model::ids::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, ResourceProviderId, TaskId, UpdateId,
+    AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, OperationUuid, ResourceProviderId,
+    TaskId, UpdateId,
 };
 use lonja_model::labels::Labels;
 use lonja_model::role::Role;
@@ -34,6 +35,7 @@ id!(FrameworkId, FrameworkId, framework_id_from_wire, framework_id_to_wire);
 id!(OfferId, OfferId, offer_id_from_wire, offer_id_to_wire);
 id!(TaskId, TaskId, task_id_from_wire, task_id_to_wire);
 id!(ExecutorId, ExecutorId, executor_id_from_wire, executor_id_to_wire);
+id!(OperationId, OperationId, operation_id_from_wire, operation_id_to_wire);
 id!(ResourceProviderId, ResourceProviderId, provider_id_from_wire, provider_id_to_wire);
 
 /// The id that stands there. Errors: it is missing, it is no id, or it names a nested container.
@@ -51,6 +53,11 @@ pub fn container_id_to_wire(id: &ContainerId) -> mesos::ContainerId {
 /// The update's id. Errors: it has not 16 bytes.
 pub fn update_id_from_wire(wire: &[u8]) -> Result<UpdateId, Refusal> {
     wire.try_into().map(UpdateId).map_err(|_| Fault::UpdateId(wire.len()).into())
+}
+
+/// The operation's uuid. Errors: it has not 16 bytes.
+pub fn operation_uuid_from_wire(wire: &[u8]) -> Result<OperationUuid, Refusal> {
+    wire.try_into().map(OperationUuid).map_err(|_| Fault::OperationUuid(wire.len()).into())
 }
 
 /// What `convert` makes of `wire`, if there is anything.

@@ -5,17 +5,22 @@ use std::time::Duration;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::ids::{ExecutorId, FrameworkId};
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
+use lonja_model::operation::AgentOperation;
+use lonja_model::resources::Resources;
 use lonja_model::task::TaskInfo;
 
 use super::agent::{agent_info_from_wire, agent_info_to_wire};
+use super::conversion::{conversion_from_wire, conversion_to_wire};
 use super::framework::{framework_from_wire, framework_to_wire};
 use super::ids::{
     agent_id_from_wire, agent_id_to_wire, container_id_from_wire, container_id_to_wire,
     executor_id_from_wire, executor_id_to_wire, framework_id_from_wire, framework_id_to_wire,
-    grace_from_wire, grace_to_wire, optional, role_from_wire, task_id_from_wire, task_id_to_wire,
-    update_id_from_wire,
+    grace_from_wire, grace_to_wire, operation_id_from_wire, operation_id_to_wire, operation_uuid_from_wire,
+    optional, role_from_wire, task_id_from_wire, task_id_to_wire, update_id_from_wire,
 };
+use super::operation_status::{operation_record_from_wire, operation_record_to_wire};
 use super::refusal::{At, Fault, Refusal, at_most, data, required, text};
+use super::resources::{Shape, all_resources_from_wire, resources_to_wire};
 use super::status::{state_from_wire, state_to_wire, status_from_wire, status_to_wire};
 use super::task::{task_info_from_wire, task_info_to_wire};
 use crate::limits;
@@ -29,6 +34,7 @@ pub fn agent_message_from_wire(wire: lonja::AgentMessage) -> Result<FromAgent, R
         Message::Register(wire) => register(wire).at("register"),
         Message::Reregister(wire) => reregister(wire).at("reregister"),
         Message::Update(wire) => update(wire).at("update"),
+        Message::OperationUpdate(wire) => operation_update(wire).at("operation_update"),
         Message::Pong(wire) => Ok(FromAgent::Pong { sequence: wire.sequence }),
         Message::ExecutorMessage(wire) => {
             let (framework, executor, data) = executor_message(wire).at("executor_message")?;
@@ -45,7 +51,7 @@ pub fn agent_message_to_wire(message: &FromAgent) -> lonja::AgentMessage {
             info: Some(mesos::AgentInfo { id: None, ..agent_info_to_wire(info) }),
             version: version.clone(),
         }),
-        FromAgent::Reregister { agent, info, version, tasks, frameworks } => {
+        FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations } => {
             Message::Reregister(lonja::Reregister {
                 info: Some(mesos::AgentInfo {
                     id: Some(agent_id_to_wire(agent)),
@@ -54,8 +60,14 @@ pub fn agent_message_to_wire(message: &FromAgent) -> lonja::AgentMessage {
                 version: version.clone(),
                 tasks: tasks.iter().map(agent_task_to_wire).collect(),
                 frameworks: frameworks.iter().map(|(id, info)| framework_to_wire(Some(id), info)).collect(),
+                total: Some(total_to_wire(total)),
+                operations: operations.iter().map(operation_record_to_wire).collect(),
             })
         }
+        FromAgent::OperationUpdate { record, total } => Message::OperationUpdate(lonja::OperationUpdate {
+            operation: Some(Box::new(operation_record_to_wire(record))),
+            total: Some(total_to_wire(total)),
+        }),
         FromAgent::Update { framework, status, latest } => Message::Update(lonja::TaskUpdate {
             framework_id: Some(framework_id_to_wire(framework)),
             status: Some(status_to_wire(status)),
@@ -78,6 +90,11 @@ pub fn master_message_from_wire(wire: lonja::MasterMessage) -> Result<ToAgent, R
         Message::Run(wire) => run(wire).at("run"),
         Message::Kill(wire) => kill(wire).at("kill"),
         Message::Acknowledge(wire) => acknowledge(wire).at("acknowledge"),
+        Message::Apply(wire) => apply(wire).at("apply"),
+        Message::AcknowledgeOperation(wire) => {
+            let operation = operation_uuid_from_wire(&wire.uuid).at("uuid").at("acknowledge_operation")?;
+            Ok(ToAgent::AcknowledgeOperation { operation })
+        }
         Message::ResendUpdates(wire) => {
             let framework = framework_id_from_wire(wire.framework_id).at("framework_id");
             Ok(ToAgent::ResendUpdates { framework: framework.at("resend_updates")? })
@@ -123,6 +140,10 @@ pub fn master_message_to_wire(message: &ToAgent) -> lonja::MasterMessage {
             task_id: Some(task_id_to_wire(task)),
             uuid: update.0.to_vec(),
         }),
+        ToAgent::Apply { operation } => Message::Apply(apply_to_wire(operation)),
+        ToAgent::AcknowledgeOperation { operation } => {
+            Message::AcknowledgeOperation(lonja::AcknowledgeOperation { uuid: operation.0.to_vec() })
+        }
         ToAgent::ResendUpdates { framework } => Message::ResendUpdates(lonja::ResendUpdates {
             framework_id: Some(framework_id_to_wire(framework)),
         }),
@@ -153,10 +174,16 @@ fn reregister(wire: lonja::Reregister) -> Result<FromAgent, Refusal> {
     let info = required(wire.info).and_then(agent_info_from_wire).at("info")?;
     at_most(wire.tasks.len(), limits::TASKS_PER_AGENT, "tasks")?;
     at_most(wire.frameworks.len(), limits::FRAMEWORKS_PER_AGENT, "frameworks")?;
+    at_most(wire.operations.len(), limits::OPERATIONS_PER_AGENT, "operations")?;
     let task = |(index, wire)| agent_task_from_wire(wire).at_index("tasks", index);
     let framework = |(index, wire)| named_framework(wire).at_index("frameworks", index);
+    let operation = |(index, wire)| operation_record_from_wire(wire).at_index("operations", index);
+    // An agent that says nothing of it is of a version that converts nothing.
+    let total = wire.total.map(total_from_wire).transpose().at("total")?;
     Ok(FromAgent::Reregister {
         agent: required(info.id.clone()).at("info.id")?,
+        total: total.unwrap_or_else(|| info.resources.clone()),
+        operations: wire.operations.into_iter().enumerate().map(operation).collect::<Result<_, _>>()?,
         info: Box::new(info),
         version: text(wire.version, limits::TEXT_BYTES).at("version")?,
         tasks: wire.tasks.into_iter().enumerate().map(task).collect::<Result<_, _>>()?,
@@ -198,6 +225,43 @@ fn update(wire: lonja::TaskUpdate) -> Result<FromAgent, Refusal> {
         status: Box::new(required(wire.status).and_then(status_from_wire).at("status")?),
         latest: required(wire.latest_state).and_then(state_from_wire).at("latest_state")?,
     })
+}
+
+fn total_from_wire(wire: lonja::Total) -> Result<Resources, Refusal> {
+    all_resources_from_wire(wire.resources).at("resources")
+}
+
+fn total_to_wire(total: &Resources) -> lonja::Total {
+    lonja::Total { resources: resources_to_wire(total, None, Shape::FULL) }
+}
+
+fn operation_update(wire: lonja::OperationUpdate) -> Result<FromAgent, Refusal> {
+    let record =
+        required(wire.operation).and_then(|wire| operation_record_from_wire(*wire)).at("operation")?;
+    let total = required(wire.total).and_then(total_from_wire).at("total")?;
+    Ok(FromAgent::OperationUpdate { record: Box::new(record), total })
+}
+
+fn apply(wire: lonja::ApplyOperation) -> Result<ToAgent, Refusal> {
+    let operation = *required(wire.operation).at("operation")?;
+    let operation = AgentOperation {
+        uuid: operation_uuid_from_wire(&wire.uuid).at("uuid")?,
+        framework: optional(wire.framework_id, framework_id_from_wire).at("framework_id")?,
+        id: optional(operation.id.clone(), operation_id_from_wire).at("operation.id")?,
+        conversion: conversion_from_wire(operation).at("operation")?,
+    };
+    Ok(ToAgent::Apply { operation: Box::new(operation) })
+}
+
+fn apply_to_wire(operation: &AgentOperation) -> lonja::ApplyOperation {
+    lonja::ApplyOperation {
+        uuid: operation.uuid.0.to_vec(),
+        framework_id: operation.framework.as_ref().map(framework_id_to_wire),
+        operation: Some(Box::new(mesos::offer::Operation {
+            id: operation.id.as_ref().map(operation_id_to_wire),
+            ..conversion_to_wire(&operation.conversion)
+        })),
+    }
 }
 
 fn executor_message(wire: lonja::ExecutorMessage) -> Result<(FrameworkId, ExecutorId, Vec<u8>), Refusal> {

@@ -21,10 +21,15 @@ pub mod ids;
 pub mod resources;
 
 pub mod agent;
+pub mod constraints;
 pub mod container;
+mod conversion;
 pub mod framework;
+pub mod maintenance;
 pub mod offer;
 pub mod operation;
+pub mod operation_status;
+pub mod quota;
 pub mod status;
 pub mod task;
 
@@ -34,6 +39,8 @@ pub mod link;
 
 pub mod checkpoint;
 pub mod registry;
+
+pub mod operator;
 mod stored;
 
 pub use refusal::{Fault, Refusal};

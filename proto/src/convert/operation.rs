@@ -1,27 +1,40 @@
 //! What a framework asks to be done with offers.
 //!
 //! A task that is not well formed does not spoil the call it came in: it goes on with its id and what is
-//! wrong with it, and is answered by TASK_ERROR.
+//! wrong with it, and is answered by TASK_ERROR. So does a conversion that is none, which is answered by
+//! OPERATION_ERROR if it has an id.
+//!
+//! Source: Mesos v1 `Offer.Operation`, ACCEPT.
 
-use lonja_model::operation::{LaunchTask, Operation};
+use lonja_model::operation::{Conversion, LaunchTask, Operation};
 
-use super::ids::{task_id_from_wire, task_id_to_wire};
+use super::ids::{
+    operation_id_from_wire, operation_id_to_wire, optional, task_id_from_wire, task_id_to_wire,
+};
 use super::refusal::{At, Fault, Refusal, at_most, known, required};
 use super::task::{task_info_from_wire, task_info_to_wire};
 use crate::limits;
 use crate::mesos::offer::{self, operation};
 use crate::mesos::{OperationId, TaskInfo};
 
+pub use super::conversion::{conversion_from_wire, conversion_to_wire};
+
 /// The operations of a call, in order.
 ///
-/// Errors: there are more than [`limits`] allow; the type of one is missing or unknown, or the message
-/// that goes with it is missing; the id of a task is none.
+/// Errors: there are more than [`limits`] allow, or more resources in them; the type of one is missing or unknown; a
+/// launch has no message; the id of a task, or of an operation, is none.
 pub fn operations_from_wire(wire: Vec<offer::Operation>) -> Result<Vec<Operation>, Refusal> {
     at_most(wire.len(), limits::OPERATIONS_PER_CALL, "")?;
     let count = wire.iter().map(tasks_in).sum::<usize>();
     if count > limits::TASKS_PER_CALL {
         let reason =
             format!("launch {count} tasks, at most {} are taken; use several calls", limits::TASKS_PER_CALL);
+        return Err(Fault::Invalid(reason).into());
+    }
+    let count = wire.iter().map(resources_in).sum::<usize>();
+    if count > limits::RESOURCES_PER_CALL {
+        let most = limits::RESOURCES_PER_CALL;
+        let reason = format!("convert {count} resources, at most {most} are taken; use several calls");
         return Err(Fault::Invalid(reason).into());
     }
     let operation = |(index, wire)| operation_from_wire(wire).at_index("", index);
@@ -34,7 +47,16 @@ fn tasks_in(wire: &offer::Operation) -> usize {
         + group.map_or(0, |group| group.tasks.len())
 }
 
-/// The operation's form on the wire.
+/// Resources in the lists of a conversion.
+fn resources_in(wire: &offer::Operation) -> usize {
+    wire.reserve.as_ref().map_or(0, |reserve| reserve.resources.len() + reserve.source.len())
+        + wire.unreserve.as_ref().map_or(0, |unreserve| unreserve.resources.len())
+        + wire.create.as_ref().map_or(0, |create| create.volumes.len())
+        + wire.destroy.as_ref().map_or(0, |destroy| destroy.volumes.len())
+}
+
+/// The operation's form on the wire. Of one that is wrong in itself only the name and the id are left; whoever reads
+/// it finds it as wrong.
 pub fn operation_to_wire(operation: &Operation) -> offer::Operation {
     let mut wire = offer::Operation::default();
     match operation {
@@ -42,6 +64,14 @@ pub fn operation_to_wire(operation: &Operation) -> offer::Operation {
             wire.set_type(operation::Type::Launch);
             wire.launch =
                 Some(operation::Launch { task_infos: tasks.iter().map(launch_task_to_wire).collect() });
+        }
+        Operation::Convert { id, conversion } => {
+            wire = conversion_to_wire(conversion);
+            wire.id = id.as_ref().map(operation_id_to_wire);
+        }
+        Operation::Invalid { id, name, .. } => {
+            wire.set_type(operation::Type::from_str_name(name).unwrap_or(operation::Type::Unknown));
+            wire.id = id.as_ref().map(operation_id_to_wire);
         }
         Operation::Unsupported(name) => {
             wire.set_type(operation::Type::from_str_name(name).unwrap_or(operation::Type::Unknown));
@@ -58,7 +88,7 @@ fn launch_task_to_wire(task: &LaunchTask) -> TaskInfo {
     }
 }
 
-fn operation_from_wire(wire: offer::Operation) -> Result<Operation, Refusal> {
+fn operation_from_wire(mut wire: offer::Operation) -> Result<Operation, Refusal> {
     use operation::Type;
     let kind: Type = known(required(wire.r#type).at("type")?, "Offer.Operation.Type").at("type")?;
     match kind {
@@ -76,10 +106,27 @@ fn operation_from_wire(wire: offer::Operation) -> Result<Operation, Refusal> {
         | Type::Create
         | Type::Destroy
         | Type::GrowVolume
-        | Type::ShrinkVolume
-        | Type::CreateDisk
-        | Type::DestroyDisk => Ok(Operation::Unsupported(kind.as_str_name().to_owned())),
+        | Type::ShrinkVolume => {
+            let id = optional(wire.id.take(), operation_id_from_wire).at("id")?;
+            Ok(match framework_conversion(wire) {
+                Ok(conversion) => Operation::Convert { id, conversion },
+                Err(refusal) => {
+                    let name = kind.as_str_name().to_owned();
+                    Operation::Invalid { id, name, reason: refusal.to_string() }
+                }
+            })
+        }
+        Type::CreateDisk | Type::DestroyDisk => Ok(Operation::Unsupported(kind.as_str_name().to_owned())),
     }
+}
+
+/// What a framework may ask: only operators say what is to be reserved anew.
+fn framework_conversion(wire: offer::Operation) -> Result<Conversion, Refusal> {
+    if wire.reserve.as_ref().is_some_and(|reserve| !reserve.source.is_empty()) {
+        let reason = "is for operators only; leave it out, or UNRESERVE first and then RESERVE";
+        return Err(Fault::Invalid(reason.to_owned())).at("reserve.source");
+    }
+    conversion_from_wire(wire)
 }
 
 fn launch(tasks: Vec<TaskInfo>, operation_id: Option<&OperationId>) -> Result<Vec<LaunchTask>, Refusal> {

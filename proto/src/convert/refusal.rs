@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use lonja_model::ids::InvalidId;
+use lonja_model::operation::ConversionError;
 use lonja_model::resources::{AddError, InvalidRanges, InvalidResource, InvalidScalar};
 use lonja_model::role::InvalidRole;
 use lonja_model::scheduler::{self, RefusalCode};
@@ -45,6 +46,9 @@ pub enum Fault {
     /// Resources that cannot be held together.
     #[error("{0}; name each part once")]
     Sum(#[from] AddError),
+    /// An operation that is none.
+    #[error("{0}")]
+    Conversion(#[from] ConversionError),
     /// A number that is none of the enum's.
     #[error("{number} is no {kind} that this version knows; use one of the API's")]
     UnknownNumber {
@@ -72,6 +76,9 @@ pub enum Fault {
     /// An update id that has not 16 bytes.
     #[error("has {0} bytes; an update id has 16: repeat the one of the update")]
     UpdateId(usize),
+    /// A uuid of an operation that has not 16 bytes.
+    #[error("has {0} bytes; the uuid of an operation has 16")]
+    OperationUuid(usize),
     /// Seconds that are no length of time.
     #[error("{0} seconds is no length of time; give a number from 0 up")]
     Seconds(f64),

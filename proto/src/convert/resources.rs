@@ -51,18 +51,50 @@ impl Shape {
 /// Errors: one of them is none, they cannot be held together, they are allocated for different roles, or
 /// there are more than [`limits`] allow.
 pub fn resources_from_wire(wire: Vec<mesos::Resource>) -> Result<Resources, Refusal> {
+    bounded(wire, &Bounds::LIST)
+}
+
+/// As [`resources_from_wire`], for all that an agent has or an offer holds: of that there may be more, as
+/// [`limits::RESOURCES_PER_AGENT`] tells.
+pub fn all_resources_from_wire(wire: Vec<mesos::Resource>) -> Result<Resources, Refusal> {
+    bounded(wire, &Bounds::AGENT)
+}
+
+/// How much one list may hold.
+struct Bounds {
+    resources: usize,
+    parts: usize,
+    ranges: usize,
+    items: usize,
+    devices: usize,
+}
+
+impl Bounds {
+    const LIST: Self = Self {
+        resources: limits::RESOURCES_PER_LIST,
+        parts: limits::PARTS_PER_LIST,
+        ranges: limits::RANGES_PER_RESOURCE,
+        items: limits::SET_ITEMS,
+        devices: limits::DEVICES_PER_RESOURCE,
+    };
+
+    const AGENT: Self = Self {
+        resources: limits::RESOURCES_PER_AGENT,
+        parts: limits::PARTS_PER_AGENT,
+        ranges: limits::PARTS_PER_AGENT,
+        items: limits::PARTS_PER_AGENT,
+        devices: limits::PARTS_PER_AGENT,
+    };
+}
+
+fn bounded(wire: Vec<mesos::Resource>, bounds: &Bounds) -> Result<Resources, Refusal> {
     let count = wire.len();
-    if count > limits::RESOURCES_PER_LIST {
-        return Err(Fault::TooMany { count, limit: limits::RESOURCES_PER_LIST }.into());
-    }
-    let parts = wire.iter().map(parts).sum::<usize>();
-    if parts > limits::PARTS_PER_LIST {
-        return Err(Fault::TooMany { count: parts, limit: limits::PARTS_PER_LIST }.into());
-    }
+    at_most(count, bounds.resources, "")?;
+    at_most(wire.iter().map(parts).sum(), bounds.parts, "")?;
     one_allocation_role(&wire)?;
     let mut resources = Vec::with_capacity(count);
     for (index, resource) in wire.into_iter().enumerate() {
-        let resource = resource_from_wire(resource).at_index("", index)?;
+        let resource = resource_within(resource, bounds).at_index("", index)?;
         resources.push(Resources::of([resource]).map_err(Fault::from)?);
     }
     sum(resources).map_err(|error| Fault::from(error).into())
@@ -115,7 +147,12 @@ fn one_allocation_role(wire: &[mesos::Resource]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn resource_from_wire(mut wire: mesos::Resource) -> Result<Resource, Refusal> {
+/// One resource. Errors: it is none, or there are more parts in it than [`limits`] allow.
+pub fn resource_from_wire(wire: mesos::Resource) -> Result<Resource, Refusal> {
+    resource_within(wire, &Bounds::LIST)
+}
+
+fn resource_within(mut wire: mesos::Resource, bounds: &Bounds) -> Result<Resource, Refusal> {
     let reservations = reservations_from_wire(&mut wire)?;
     let metadata = Metadata {
         reservations,
@@ -128,14 +165,14 @@ fn resource_from_wire(mut wire: mesos::Resource) -> Result<Resource, Refusal> {
     if name.is_empty() {
         return Err(Fault::Missing).at("name");
     }
-    let value = value_from_wire(wire)?;
+    let value = value_from_wire(wire, bounds)?;
     Resource::with_metadata(&name, value, metadata).map_err(|error| Fault::from(error).into())
 }
 
-fn value_from_wire(wire: mesos::Resource) -> Result<Value, Refusal> {
+fn value_from_wire(wire: mesos::Resource, bounds: &Bounds) -> Result<Value, Refusal> {
     let kind: value::Type = known(wire.r#type, "Value.Type").at("type")?;
     if let Some(devices) = wire.devices {
-        let devices = devices_from_wire(devices).at("devices")?;
+        let devices = devices_from_wire(devices, bounds.devices).at("devices")?;
         let whole = Scalar::from_units(u64::try_from(devices.whole()).unwrap_or(u64::MAX));
         let shown = wire.scalar.map(scalar_from_wire).transpose().at("scalar")?;
         if kind != value::Type::Scalar || shown.is_some_and(|shown| Some(shown) != whole) {
@@ -153,10 +190,13 @@ fn value_from_wire(wire: mesos::Resource) -> Result<Value, Refusal> {
             Ok(Value::Scalar(scalar))
         }
         value::Type::Ranges => {
-            let ranges = required(wire.ranges).and_then(ranges_from_wire).at("ranges")?;
-            Ok(Value::Ranges(ranges))
+            let ranges = required(wire.ranges).and_then(|wire| ranges_within(wire, bounds.ranges));
+            Ok(Value::Ranges(ranges.at("ranges")?))
         }
-        value::Type::Set => Ok(Value::Set(required(wire.set).and_then(set_from_wire).at("set")?)),
+        value::Type::Set => {
+            let set = required(wire.set).and_then(|wire| set_from_wire(wire, bounds.items));
+            Ok(Value::Set(set.at("set")?))
+        }
         value::Type::Text => {
             Err(Fault::Invalid("TEXT is no type of a resource; use SCALAR, RANGES or SET".to_owned()))
                 .at("type")
@@ -175,7 +215,11 @@ pub fn scalar_to_wire(scalar: Scalar) -> value::Scalar {
 }
 
 pub(super) fn ranges_from_wire(wire: value::Ranges) -> Result<Ranges, Refusal> {
-    at_most(wire.range.len(), limits::RANGES_PER_RESOURCE, "range")?;
+    ranges_within(wire, limits::RANGES_PER_RESOURCE)
+}
+
+fn ranges_within(wire: value::Ranges, most: usize) -> Result<Ranges, Refusal> {
+    at_most(wire.range.len(), most, "range")?;
     for (index, range) in wire.range.iter().enumerate() {
         Ranges::new([(range.begin, range.end)]).map_err(Fault::from).at_index("range", index)?;
     }
@@ -186,8 +230,8 @@ pub(super) fn ranges_to_wire(ranges: &Ranges) -> value::Ranges {
     value::Ranges { range: ranges.iter().map(|(begin, end)| value::Range { begin, end }).collect() }
 }
 
-fn set_from_wire(wire: value::Set) -> Result<Set, Refusal> {
-    at_most(wire.item.len(), limits::SET_ITEMS, "item")?;
+fn set_from_wire(wire: value::Set, most: usize) -> Result<Set, Refusal> {
+    at_most(wire.item.len(), most, "item")?;
     let mut items = Vec::with_capacity(wire.item.len());
     for (index, item) in wire.item.into_iter().enumerate() {
         items.push(text(item, limits::TEXT_BYTES).at_index("item", index)?);
@@ -195,8 +239,8 @@ fn set_from_wire(wire: value::Set) -> Result<Set, Refusal> {
     Ok(Set::new(items))
 }
 
-fn devices_from_wire(wire: resource::Devices) -> Result<Devices, Refusal> {
-    at_most(wire.device.len(), limits::DEVICES_PER_RESOURCE, "device")?;
+fn devices_from_wire(wire: resource::Devices, most: usize) -> Result<Devices, Refusal> {
+    at_most(wire.device.len(), most, "device")?;
     let mut devices = Vec::with_capacity(wire.device.len());
     for (index, device) in wire.device.into_iter().enumerate() {
         let id = text(device.id, limits::TEXT_BYTES).at("id").at_index("device", index)?;
@@ -282,7 +326,8 @@ fn reservation_to_wire(reservation: &Reservation) -> resource::ReservationInfo {
     }
 }
 
-fn resource_to_wire(resource: &Resource, role: Option<&Role>, shape: Shape) -> mesos::Resource {
+/// One resource, as [`resources_to_wire`] has it.
+pub fn resource_to_wire(resource: &Resource, role: Option<&Role>, shape: Shape) -> mesos::Resource {
     let metadata = resource.metadata();
     let mut wire = mesos::Resource {
         name: resource.name().to_owned(),

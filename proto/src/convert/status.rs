@@ -87,7 +87,7 @@ pub fn status_to_wire(status: &TaskStatus) -> mesos::TaskStatus {
     }
 }
 
-fn cut(message: &str) -> String {
+pub(super) fn cut(message: &str) -> String {
     message[..message.floor_char_boundary(limits::TEXT_BYTES)].to_owned()
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lonja_model::attributes::Attributes;
+use lonja_model::constraints::OfferConstraints;
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::labels::Labels;
@@ -22,7 +23,7 @@ use lonja_proto::convert::{Shape, call, event, resources};
 use lonja_proto::mesos::{self, scheduler};
 use prost::Message;
 
-fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("LONJA_WRITE_GOLDEN").is_some() {
         fs::write(&path, bytes).unwrap();
@@ -32,29 +33,28 @@ fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     kept
 }
 
-fn framework() -> FrameworkId {
+pub(crate) fn framework() -> FrameworkId {
     FrameworkId::new("c-1-0000").unwrap()
 }
 
-fn agent() -> AgentId {
+pub(crate) fn agent() -> AgentId {
     AgentId::new("c-1-S0").unwrap()
 }
 
-fn same_call(name: &str, call: &Call) {
+pub(crate) fn same_call(name: &str, call: &Call) {
     let kept = golden(name, &call::call_to_wire(Some(&framework()), call).encode_to_vec());
     let (said, read) = call::call_from_wire(scheduler::Call::decode(kept.as_slice()).unwrap()).unwrap();
     assert_eq!((said, &read), (Some(framework()), call));
 }
 
-fn same_event(name: &str, event: &Event) {
+pub(crate) fn same_event(name: &str, event: &Event) {
     let kept = golden(name, &event::event_to_wire(event, Shape::FULL).encode_to_vec());
     let read = event::event_from_wire(scheduler::Event::decode(kept.as_slice()).unwrap());
     assert_eq!(read.as_ref(), Ok(event));
 }
 
-#[test]
-fn subscribe() {
-    let info = FrameworkInfo {
+pub(crate) fn framework_info() -> FrameworkInfo {
+    FrameworkInfo {
         user: "root".to_owned(),
         name: "batch".to_owned(),
         failover_timeout: Duration::from_secs(60),
@@ -66,9 +66,16 @@ fn subscribe() {
         labels: Labels(vec![("team".to_owned(), Some("eng".to_owned()))]),
         roles: BTreeSet::from([Role::new("eng/web").unwrap(), Role::default_role()]),
         minimum_offers: BTreeMap::new(),
-    };
+    }
+}
+
+#[test]
+fn subscribe() {
+    let info = framework_info();
     let suppressed = BTreeSet::from([Role::default_role()]);
-    let call = Call::Subscribe { framework: Some(framework()), info: Box::new(info), suppressed };
+    let constraints = OfferConstraints::default();
+    let call =
+        Call::Subscribe { framework: Some(framework()), info: Box::new(info), suppressed, constraints };
     same_call("subscribe.bin", &call);
 }
 
@@ -86,6 +93,7 @@ fn offers() {
         attributes: Attributes::parse("rack:r1;slots:[1-5];speed:2.5").unwrap(),
         domain: None,
         executors: Vec::new(),
+        unavailability: None,
     };
     same_event("offers.bin", &Event::Offers(vec![offer]));
 }

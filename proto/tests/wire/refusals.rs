@@ -9,27 +9,10 @@ use lonja_proto::convert::{
     Fault, Refusal, agent, call, framework, link, offer, registry, resources, status,
 };
 use lonja_proto::limits;
-use lonja_proto::mesos::scheduler::call::{Accept, Acknowledge, Subscribe, Type};
+use lonja_proto::mesos::scheduler::call::{Accept, Acknowledge, AcknowledgeOperationStatus, Subscribe, Type};
 use lonja_proto::mesos::{self, offer::operation, scheduler, value};
 
-fn scalar(name: &str, amount: f64) -> mesos::Resource {
-    mesos::Resource {
-        name: name.to_owned(),
-        r#type: value::Type::Scalar.into(),
-        scalar: Some(value::Scalar { value: amount }),
-        ..Default::default()
-    }
-}
-
-fn ranges(name: &str, all: &[(u64, u64)]) -> mesos::Resource {
-    let range = all.iter().map(|&(begin, end)| value::Range { begin, end }).collect();
-    mesos::Resource {
-        name: name.to_owned(),
-        r#type: value::Type::Ranges.into(),
-        ranges: Some(value::Ranges { range }),
-        ..Default::default()
-    }
-}
+use super::messages::{a_call, field_of, framework_info, ranges, scalar};
 
 fn task(id: &str) -> mesos::TaskInfo {
     mesos::TaskInfo {
@@ -38,14 +21,6 @@ fn task(id: &str) -> mesos::TaskInfo {
         agent_id: mesos::AgentId { value: "a".to_owned() },
         resources: vec![scalar("cpus", 1.0)],
         command: Some(mesos::CommandInfo { value: Some("true".to_owned()), ..Default::default() }),
-        ..Default::default()
-    }
-}
-
-fn a_call(kind: Type) -> scheduler::Call {
-    scheduler::Call {
-        framework_id: Some(mesos::FrameworkId { value: "f".to_owned() }),
-        r#type: Some(kind.into()),
         ..Default::default()
     }
 }
@@ -76,14 +51,6 @@ fn why_invalid(task: mesos::TaskInfo) -> String {
         },
         other => panic!("no launch: {other:?}"),
     }
-}
-
-fn field_of<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
-    result.unwrap_err().field
-}
-
-fn framework_info() -> mesos::FrameworkInfo {
-    mesos::FrameworkInfo { user: "root".to_owned(), name: "n".to_owned(), ..Default::default() }
 }
 
 #[test]
@@ -162,10 +129,10 @@ fn what_is_not_supported_yet_is_refused_by_name() {
 fn a_task_group_is_answered_task_by_task() {
     let group = mesos::offer::Operation {
         r#type: Some(operation::Type::LaunchGroup.into()),
-        launch_group: Some(operation::LaunchGroup {
+        launch_group: Some(Box::new(operation::LaunchGroup {
             task_group: mesos::TaskGroupInfo { tasks: vec![task("t1"), task("t2")] },
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     };
     let Ok(Call::Accept { operations, .. }) = accept(vec![group]) else { panic!("refused") };
@@ -410,14 +377,14 @@ fn a_refusal_reaches_the_framework_with_its_code_and_path() {
     assert_eq!(told.code, RefusalCode::InvalidArgument);
     assert_eq!(told.field.as_deref(), Some("accept.operations[0].type"));
     assert_eq!(told.message, "accept.operations[0].type: is missing; set it");
-    let subscribe = Subscribe {
-        framework_info: framework_info(),
-        offer_constraints: Some(scheduler::OfferConstraints {
-            role_constraints: BTreeMap::from([("*".to_owned(), Default::default())]),
-        }),
+    let acknowledge = AcknowledgeOperationStatus {
+        resource_provider_id: Some(mesos::ResourceProviderId { value: "p".to_owned() }),
         ..Default::default()
     };
-    let wire = scheduler::Call { framework_id: None, subscribe: Some(subscribe), ..a_call(Type::Subscribe) };
+    let wire = scheduler::Call {
+        acknowledge_operation_status: Some(acknowledge),
+        ..a_call(Type::AcknowledgeOperationStatus)
+    };
     let told = model::Refusal::from(call::call_from_wire(wire).unwrap_err());
     assert_eq!(told.code, RefusalCode::Unsupported);
 }

@@ -1,195 +1,23 @@
 //! Every value of the model survives the wire: encoded, decoded and read again it is the same.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use lonja_model::checkpoint::{CheckpointOp, Identity, TaskRecord};
-use lonja_model::framework::FrameworkInfo;
-use lonja_model::link::{AgentTask, FromAgent, ToAgent};
-use lonja_model::operation::{LaunchTask, Operation};
-use lonja_model::registry::*;
-use lonja_model::scheduler::{Call, Event, MasterInfo, Refusal, RefusalCode};
-use lonja_proto::convert::{Shape, call, checkpoint, event, link, registry, resources};
-use proptest::collection::{btree_set, vec};
-use proptest::option;
+use lonja_model::checkpoint::CheckpointOp;
+use lonja_model::operation::{ConversionKind, Operation};
+use lonja_model::registry::RegistryOp;
+use lonja_model::resources::{Reservation, ReservationKind};
+use lonja_model::scheduler::{Call, Refusal, RefusalCode};
+use lonja_model::testing::*;
+use lonja_proto::convert::{
+    Shape, call, checkpoint, event, link, maintenance, operation, operation_status, quota, registry,
+    resources,
+};
+use lonja_proto::mesos;
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use prost::Message;
 
-use super::values::*;
-
 fn over_the_wire<M: Message + Default>(message: &M) -> M {
     M::decode(message.encode_to_vec().as_slice()).unwrap()
-}
-
-fn subscribe() -> impl Strategy<Value = (Option<lonja_model::FrameworkId>, FrameworkInfo, bool)> {
-    (option::of(framework_id()), framework_info(), any::<bool>())
-}
-
-fn any_call() -> BoxedStrategy<Call> {
-    let launch = vec(task_info().prop_map(|task| LaunchTask::Valid(Box::new(task))), 0..3);
-    let operation =
-        prop_oneof![launch.prop_map(Operation::Launch), Just(Operation::Unsupported("RESERVE".to_owned())),];
-    let roles = || btree_set(role(), 0..3);
-    prop_oneof![
-        subscribe().prop_map(|(framework, info, suppress)| {
-            let suppressed = if suppress { info.roles.clone() } else { BTreeSet::new() };
-            Call::Subscribe { framework, info: Box::new(info), suppressed }
-        }),
-        Just(Call::Teardown),
-        (vec(offer_id(), 0..3), vec(operation, 0..3), filters())
-            .prop_map(|(offers, operations, filters)| Call::Accept { offers, operations, filters }),
-        (vec(offer_id(), 0..3), filters()).prop_map(|(offers, filters)| Call::Decline { offers, filters }),
-        roles().prop_map(|roles| Call::Revive { roles }),
-        roles().prop_map(|roles| Call::Suppress { roles }),
-        (task_id(), option::of(agent_id()), option::of(exact_duration()))
-            .prop_map(|(task, agent, grace)| Call::Kill { task, agent, grace }),
-        (agent_id(), task_id(), update_id()).prop_map(|(agent, task, update)| Call::Acknowledge {
-            agent,
-            task,
-            update
-        }),
-        vec((task_id(), option::of(agent_id())), 0..3).prop_map(|tasks| Call::Reconcile { tasks }),
-        (agent_id(), executor_id(), vec(any::<u8>(), 0..9))
-            .prop_map(|(agent, executor, data)| Call::Message { agent, executor, data }),
-        Just(Call::Unsupported("RECONCILE_OPERATIONS".to_owned())),
-    ]
-    .boxed()
-}
-
-fn any_event() -> BoxedStrategy<Event> {
-    let master = (text(), text(), any::<u16>(), text())
-        .prop_map(|(id, hostname, port, version)| MasterInfo { id, hostname, port, version });
-    let beat = (1..1_000_000_u64).prop_map(Duration::from_millis);
-    prop_oneof![
-        (framework_id(), beat, master).prop_map(|(framework, heartbeat, master)| Event::Subscribed {
-            framework,
-            heartbeat,
-            master
-        }),
-        Just(Event::Heartbeat),
-        vec(offer(), 0..3).prop_map(Event::Offers),
-        offer_id().prop_map(Event::Rescind),
-        status().prop_map(|status| Event::Update(Box::new(status))),
-        (agent_id(), executor_id(), vec(any::<u8>(), 0..9))
-            .prop_map(|(agent, executor, data)| Event::Message { agent, executor, data }),
-        (agent_id(), option::of(executor_id()), option::of(any::<i32>()))
-            .prop_map(|(agent, executor, status)| Event::Failure { agent, executor, status }),
-        text().prop_map(Event::Error),
-    ]
-    .boxed()
-}
-
-fn agent_task() -> impl Strategy<Value = AgentTask> {
-    (framework_id(), role(), task_info(), state(), option::of(container_id())).prop_map(
-        |(framework, role, info, state, container)| AgentTask {
-            framework,
-            role,
-            info,
-            state,
-            pid: container.is_some().then_some(7),
-            container,
-        },
-    )
-}
-
-fn from_agent() -> BoxedStrategy<FromAgent> {
-    prop_oneof![
-        (agent_info(), text()).prop_map(|(mut info, version)| {
-            info.id = None;
-            FromAgent::Register { info: Box::new(info), version }
-        }),
-        (
-            agent_id(),
-            agent_info(),
-            text(),
-            vec(agent_task(), 0..3),
-            vec((framework_id(), framework_info()), 0..2)
-        )
-            .prop_map(|(agent, mut info, version, tasks, frameworks)| {
-                info.id = Some(agent.clone());
-                FromAgent::Reregister { agent, info: Box::new(info), version, tasks, frameworks }
-            }),
-        (framework_id(), status(), state()).prop_map(|(framework, status, latest)| FromAgent::Update {
-            framework,
-            status: Box::new(status),
-            latest
-        }),
-        any::<u64>().prop_map(|sequence| FromAgent::Pong { sequence }),
-        (framework_id(), executor_id(), vec(any::<u8>(), 0..9))
-            .prop_map(|(framework, executor, data)| FromAgent::Message { framework, executor, data }),
-    ]
-    .boxed()
-}
-
-fn to_agent() -> BoxedStrategy<ToAgent> {
-    let beat = (1..1_000_000_u64).prop_map(Duration::from_millis);
-    prop_oneof![
-        (agent_id(), beat, any::<u32>()).prop_map(|(agent, ping_interval, max_missed_pings)| {
-            ToAgent::Registered { agent, ping_interval, max_missed_pings }
-        }),
-        (text(), any::<bool>()).prop_map(|(reason, permanent)| ToAgent::Refused { reason, permanent }),
-        (framework_id(), framework_info(), role(), vec(task_info(), 0..3)).prop_map(
-            |(framework, info, role, tasks)| ToAgent::Run { framework, info: Box::new(info), role, tasks }
-        ),
-        (framework_id(), task_id(), option::of(exact_duration()))
-            .prop_map(|(framework, task, grace)| ToAgent::Kill { framework, task, grace }),
-        (framework_id(), task_id(), update_id()).prop_map(|(framework, task, update)| ToAgent::Acknowledge {
-            framework,
-            task,
-            update
-        }),
-        framework_id().prop_map(|framework| ToAgent::ResendUpdates { framework }),
-        framework_id().prop_map(|framework| ToAgent::ShutdownFramework { framework }),
-        (framework_id(), executor_id(), vec(any::<u8>(), 0..9))
-            .prop_map(|(framework, executor, data)| ToAgent::Message { framework, executor, data }),
-        any::<u64>().prop_map(|sequence| ToAgent::Ping { sequence }),
-    ]
-    .boxed()
-}
-
-fn registry_op() -> BoxedStrategy<RegistryOp> {
-    let standing = prop_oneof![
-        Just(AgentStanding::Admitted),
-        timestamp().prop_map(|since| AgentStanding::Unreachable { since }),
-        timestamp().prop_map(|since| AgentStanding::Gone { since }),
-    ];
-    let agent =
-        (agent_info(), standing).prop_map(|(info, standing)| Box::new(AgentRecord { info, standing }));
-    let standing = prop_oneof![
-        Just(FrameworkStanding::Connected),
-        exact_duration().prop_map(|left| FrameworkStanding::Disconnected { left }),
-        Just(FrameworkStanding::Removed),
-    ];
-    let framework = (framework_info(), standing)
-        .prop_map(|(info, standing)| Box::new(FrameworkRecord { info, standing }));
-    prop_oneof![
-        ("[a-z0-9-]{1,9}", any::<u64>())
-            .prop_map(|(cluster, number)| RegistryOp::Epoch(Epoch { cluster, number })),
-        (agent_id(), agent).prop_map(|(id, record)| RegistryOp::Agent(id, Some(record))),
-        (framework_id(), framework).prop_map(|(id, record)| RegistryOp::Framework(id, Some(record))),
-        (role(), scalar()).prop_map(|(role, weight)| RegistryOp::Weight(role, Some(weight))),
-    ]
-    .boxed()
-}
-
-fn checkpoint_op() -> BoxedStrategy<CheckpointOp> {
-    let task = (
-        (framework_id(), task_info(), role(), container_id(), state()),
-        (option::of(exact_duration()), any::<bool>(), vec(status(), 0..3)),
-    );
-    prop_oneof![
-        (agent_id(), agent_info())
-            .prop_map(|(agent, info)| CheckpointOp::Identity(Box::new(Identity { agent, info }))),
-        (framework_id(), framework_info())
-            .prop_map(|(id, info)| CheckpointOp::Framework(id, Some(Box::new(info)))),
-        task.prop_map(|((framework, info, role, container, state), (killing, orphaned, updates))| {
-            let id = info.id.clone();
-            let record = TaskRecord { info, role, container, state, killing, orphaned, updates };
-            CheckpointOp::Task(framework, id, Some(Box::new(record)))
-        }),
-    ]
-    .boxed()
 }
 
 fn fail(refusal: impl std::fmt::Display) -> TestCaseError {
@@ -200,7 +28,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_call_survives_the_wire(id: u64, framework in framework_id(), call in any_call()) {
+    fn a_call_survives_the_wire(id: u64, framework in any_framework_id(), call in any_call()) {
         let wire = over_the_wire(&call::request_to_wire(id, Some(&framework), &call));
         let (same_id, read) = call::request_from_wire(wire);
         let (said, same_call) = read.map_err(fail)?;
@@ -220,34 +48,127 @@ proptest! {
     }
 
     #[test]
-    fn what_an_agent_says_survives_the_wire(message in from_agent()) {
+    fn what_an_agent_says_survives_the_wire(message in any_from_agent()) {
         let wire = over_the_wire(&link::agent_message_to_wire(&message));
         prop_assert_eq!(link::agent_message_from_wire(wire).map_err(fail)?, message);
     }
 
     #[test]
-    fn what_the_master_says_survives_the_wire(message in to_agent()) {
+    fn what_the_master_says_survives_the_wire(message in any_to_agent()) {
         let wire = over_the_wire(&link::master_message_to_wire(&message));
         prop_assert_eq!(link::master_message_from_wire(wire).map_err(fail)?, message);
     }
 
     #[test]
-    fn what_the_master_stores_is_read_again(change in registry_op()) {
+    fn what_the_master_stores_is_read_again(change in any_registry_op()) {
         let stored = registry::encode(&change);
-        prop_assert_eq!(registry::decode(&stored.value.unwrap()).map_err(fail)?, change);
+        prop_assert!(stored.key.len() <= 600);
+        let Some(value) = stored.value else { return Ok(()) };
+        let same = registry::decode(&value).map_err(fail)?;
+        if let (RegistryOp::Machine(id, _), RegistryOp::Machine(same, _)) = (&change, &same) {
+            // Machines are equal if their names are.
+            prop_assert_eq!((&same.hostname, &same.ip), (&id.hostname, &id.ip));
+        }
+        prop_assert_eq!(same, change);
     }
 
     #[test]
-    fn what_an_agent_stores_is_read_again(change in checkpoint_op()) {
+    fn what_an_agent_stores_is_read_again(change in any_checkpoint_op()) {
         let stored = checkpoint::encode(&change);
-        prop_assert_eq!(checkpoint::decode(&stored.value.unwrap()).map_err(fail)?, change);
+        prop_assert!(stored.key.len() <= 600);
+        let Some(value) = stored.value else { return Ok(()) };
+        prop_assert_eq!(checkpoint::decode(&value).map_err(fail)?, change);
     }
 
     #[test]
-    fn resources_of_one_reservation_survive_the_old_form(all in resources()) {
+    fn a_conversion_survives_the_wire(conversion in any_conversion()) {
+        let wire = over_the_wire(&operation::conversion_to_wire(&conversion));
+        prop_assert_eq!(operation::conversion_from_wire(wire).map_err(fail)?, conversion);
+    }
+
+    #[test]
+    fn a_framework_gives_no_source_and_an_operator_may(conversion in any_conversion()) {
+        let wire = operation::conversion_to_wire(&conversion);
+        let has_source = wire.reserve.as_ref().is_some_and(|reserve| !reserve.source.is_empty());
+        prop_assert!(!has_source || conversion.kind() == ConversionKind::Reserve);
+        let read = operation::operations_from_wire(vec![wire]).map_err(fail)?;
+        let refused = matches!(&read[..], [Operation::Invalid { reason, .. }] if reason.starts_with("reserve.source: "));
+        prop_assert_eq!(refused, has_source);
+        let taken = read == [Operation::Convert { id: None, conversion }];
+        prop_assert!(refused || taken);
+    }
+
+    #[test]
+    fn an_operation_survives_the_wire_with_its_status(
+        operation in any_agent_operation(),
+        status in any_operation_status(),
+    ) {
+        let wire = over_the_wire(&operation_status::agent_operation_to_wire(&operation, &status));
+        prop_assert_eq!(&wire.agent_id, &wire.latest_status.agent_id);
+        let read = operation_status::agent_operation_from_wire(wire).map_err(fail)?;
+        prop_assert_eq!(read, (operation, status));
+    }
+
+    #[test]
+    fn a_schedule_survives_the_wire(windows in any_schedule()) {
+        let wire = over_the_wire(&maintenance::schedule_to_wire(&windows));
+        let same = maintenance::schedule_from_wire(wire).map_err(fail)?;
+        prop_assert_eq!(&same, &windows);
+        let ip = |all: &[lonja_model::maintenance::Window]| {
+            all.iter().flat_map(|window| window.machines.clone()).map(|id| id.ip).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(ip(&same), ip(&windows));
+    }
+
+    #[test]
+    fn the_windows_of_machines_have_each_machine_once(
+        machines in btree_map(any_machine_id(), any_machine(), 0..6),
+    ) {
+        let windows = maintenance::windows_of(&machines);
+        let wire = over_the_wire(&maintenance::schedule_to_wire(&windows));
+        let windows = maintenance::schedule_from_wire(wire).map_err(fail)?;
+        prop_assert_eq!(windows.iter().map(|window| window.machines.len()).sum::<usize>(), machines.len());
+        for window in &windows {
+            prop_assert!(window.machines.iter().all(|id| machines[id].unavailability == window.unavailability));
+        }
+    }
+
+    #[test]
+    fn where_machines_stand_survives_the_wire(
+        scheduled in vec((any_machine_id(), vec((any_framework_id(), any::<Option<bool>>(), any_timestamp()), 0..3)), 0..3),
+        down in vec(any_machine_id(), 0..3),
+    ) {
+        let answer = |(framework, accepted, at)| maintenance::Answer { framework, accepted, at };
+        let answers = |(id, all): (_, Vec<_>)| (id, all.into_iter().map(answer).collect());
+        let status = maintenance::ClusterStatus { scheduled: scheduled.into_iter().map(answers).collect(), down };
+        let wire = over_the_wire(&maintenance::cluster_status_to_wire(&status));
+        prop_assert_eq!(maintenance::cluster_status_from_wire(wire).map_err(fail)?, status);
+    }
+
+    #[test]
+    fn a_duty_survives_the_wire(duty in any_duty()) {
+        let (deactivated, info) = maintenance::duty_to_wire(&duty);
+        let info = info.map(|info| over_the_wire(&info));
+        prop_assert_eq!(maintenance::duty_from_wire(deactivated, info).map_err(fail)?, duty);
+    }
+
+    #[test]
+    fn quotas_survive_the_wire(quotas in btree_map(any_reservable_role(), any_quota(), 0..4)) {
+        let wire = over_the_wire(&quota::quota_status_to_wire(&quotas));
+        let same = quota::quota_status_from_wire(wire).map_err(fail)?;
+        let kept = quotas.into_iter().filter(|(_, quota)| *quota != Default::default());
+        prop_assert_eq!(same, kept.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn resources_of_one_reservation_survive_the_old_form(all in any_resources()) {
+        // The old form has no place for a principal or for labels of a static reservation.
+        let is_sayable = |only: &Reservation| {
+            only.kind == ReservationKind::Dynamic || *only == Reservation::fixed(only.role.clone())
+        };
         let few = all.filter(|resource| {
             let reservations = &resource.metadata().reservations;
-            reservations.len() <= 1
+            reservations.len() <= 1 && reservations.iter().all(is_sayable)
         });
         let wire = resources::resources_to_wire(&few, None, Shape { roles: false, refinement: false });
         prop_assert!(wire.iter().all(|resource| resource.reservations.is_empty()));
@@ -261,6 +182,15 @@ proptest! {
         }
         if let Ok(wire) = lonja_proto::lonja::AgentMessage::decode(bytes.as_slice()) {
             let _ = link::agent_message_from_wire(wire);
+        }
+        if let Ok(wire) = lonja_proto::lonja::MasterMessage::decode(bytes.as_slice()) {
+            let _ = link::master_message_from_wire(wire);
+        }
+        if let Ok(wire) = mesos::maintenance::Schedule::decode(bytes.as_slice()) {
+            let _ = maintenance::schedule_from_wire(wire);
+        }
+        if let Ok(wire) = mesos::quota::QuotaConfig::decode(bytes.as_slice()) {
+            let _ = quota::quota_from_wire(wire);
         }
         let _ = registry::decode(&bytes);
         let _ = checkpoint::decode(&bytes);

@@ -1,6 +1,8 @@
 //! An agent's host: its checkpoint on a disk, its containers in a kernel, its link on the network.
 
-use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, LaunchFailure};
+use std::collections::BTreeSet;
+
+use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, LaunchFailure, VolumeOrder};
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::{AgentInfo, ContainerId, Resources, Timestamp};
 
@@ -11,6 +13,7 @@ use crate::hosts::{Core, Process};
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
 use crate::random::Random;
+use crate::volumes::{self, Volume};
 use crate::words;
 use crate::world::{Happening, Node, World};
 
@@ -45,17 +48,24 @@ pub(crate) struct AgentHost {
     config: Config,
     pub(crate) disk: Disk<Checkpoint>,
     pub(crate) kernel: Kernel,
+    /// The folders of volumes, finished or not.
+    folders: BTreeSet<Volume>,
     pub(crate) process: Option<Process<Agent>>,
     pub(crate) link: Option<ConnectionId>,
+}
+
+/// The machine's name.
+pub(crate) fn hostname(index: usize) -> String {
+    format!("host-{index}")
 }
 
 impl AgentHost {
     pub(crate) fn new(random: &mut Random, index: usize) -> Self {
         let (cpus, mem) = (2 + random.below(3), 1024 * (1 + random.below(2)));
-        let total = Resources::parse(&format!("cpus:{cpus};mem:{mem};ports:[31000-31003]"));
+        let total = Resources::parse(&format!("cpus:{cpus};mem:{mem};disk:10000;ports:[31000-31003]"));
         let total = total.expect("numbers are amounts");
         let info = AgentInfo {
-            hostname: format!("host-{index}"),
+            hostname: hostname(index),
             port: 5051,
             resources: total.clone(),
             attributes: Default::default(),
@@ -64,7 +74,7 @@ impl AgentHost {
         };
         let config = Config::new(info, "0.1.0", format!("instance-{index}"));
         let (disk, kernel) = (Disk::default(), Kernel::default());
-        Self { total, config, disk, kernel, process: None, link: None }
+        Self { total, config, disk, kernel, folders: BTreeSet::new(), process: None, link: None }
     }
 }
 
@@ -95,6 +105,7 @@ impl World {
         if let Some(reason) = effects.shutdown {
             return Err(Broken::new("liveness", format!("agent {index} gives up: {reason}")));
         }
+        self.order_volumes(index, &effects.volumes)?;
         let host = &mut self.agents[index];
         for launch in &effects.launch {
             let task: TaskKey = (launch.framework.clone(), launch.task.id.clone());
@@ -124,6 +135,51 @@ impl World {
             self.dial_soon(Node::Agent(index));
         }
         Ok(())
+    }
+
+    /// The agent wants folders made or removed. INV-8: each volume of its durable total has its folder.
+    fn order_volumes(&mut self, index: usize, orders: &[VolumeOrder]) -> Result<(), Broken> {
+        for order in orders {
+            let host = &mut self.agents[index];
+            match order {
+                VolumeOrder::Make { number, volumes: made } => {
+                    // A disk that is full makes nothing.
+                    let works = !self.random.chance(5);
+                    if works {
+                        host.folders.extend(volumes::all(made)?);
+                    }
+                    let takes = self.random.millis(0, 20);
+                    let life = self.life(Node::Agent(index)).unwrap_or(0);
+                    let made = Happening::VolumesMade { agent: index, life, number: *number, works };
+                    self.queue.at(self.now + takes, made);
+                }
+                VolumeOrder::Remove(gone) => {
+                    let gone = volumes::all(gone)?;
+                    host.folders.retain(|folder| !gone.contains(folder));
+                }
+                VolumeOrder::Sweep { keep } => {
+                    let keep = volumes::all(keep)?;
+                    host.folders.retain(|folder| keep.contains(folder));
+                }
+            }
+        }
+        let host = &self.agents[index];
+        let durable = host.disk.committed().total.as_ref().map(volumes::all).transpose()?.unwrap_or_default();
+        match durable.difference(&host.folders).next() {
+            Some((_, id)) => Err(Broken::new("INV-8", format!("volume {id} of agent {index} has no folder"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Folders of volumes are there, or could not be made.
+    pub(crate) fn volumes_made(&mut self, index: usize, life: u64, number: u64, works: bool) {
+        if self.life(Node::Agent(index)) != Some(life) {
+            return;
+        }
+        let result = if works { Ok(()) } else { Err("no space left on device".to_owned()) };
+        if let Some(process) = self.agents[index].process.as_mut() {
+            process.take(Event::VolumesMade { number, result });
+        }
     }
 
     /// Something arrives at an agent.

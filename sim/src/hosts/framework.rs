@@ -137,12 +137,16 @@ impl World {
                 }
                 self.oracle.delivered(task, status)?;
             }
+            scheduler::Event::OperationUpdate(status) => {
+                self.activity.operations += 1;
+                let agents = self.agents.iter().map(|agent| agent.disk.committed());
+                crate::volumes::is_durable(status, agents)?;
+            }
             scheduler::Event::Offers(_)
             | scheduler::Event::Heartbeat
             | scheduler::Event::Rescind(_)
             | scheduler::Event::InverseOffers(_)
             | scheduler::Event::RescindInverse(_)
-            | scheduler::Event::OperationUpdate(_)
             | scheduler::Event::Message { .. }
             | scheduler::Event::Failure { .. }
             | scheduler::Event::Error(_) => {}

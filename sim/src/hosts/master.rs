@@ -94,7 +94,14 @@ impl World {
                 Outbound::CloseLink(LinkId(id)) | Outbound::CloseStream(StreamId(id)) => {
                     self.master_closes(ConnectionId(id));
                 }
-                Outbound::Operator(..) => {}
+                Outbound::Operator(_, result) => {
+                    let activity = &mut self.activity;
+                    *(if result.is_ok() {
+                        &mut activity.commands
+                    } else {
+                        &mut activity.refused_commands
+                    }) += 1;
+                }
             }
         }
         Ok(())

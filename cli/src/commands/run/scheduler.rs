@@ -1,6 +1,6 @@
 //! The scheduler of `lonja run`: so many of one task, wherever they fit.
 
-use lonja_sdk::model::resources::Scalar;
+use lonja_sdk::model::resources::{Quantities, Scalar};
 use lonja_sdk::model::scheduler::MasterInfo;
 use lonja_sdk::placement::fit;
 use lonja_sdk::prelude::*;
@@ -144,6 +144,10 @@ impl Scheduler for RunScheduler {
 
     fn wants_offers(&self) -> bool {
         !self.pending.is_empty() && !self.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn needs(&self) -> Vec<Quantities> {
+        if self.wants_offers() { vec![self.task.need().quantities()] } else { Vec::new() }
     }
 
     fn refused(&mut self, _now: Timestamp, problem: &Problem) -> Plan {

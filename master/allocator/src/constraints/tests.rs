@@ -153,9 +153,9 @@ fn a_refusal_names_the_role_the_group_the_constraint_and_the_reason() {
 
 #[test]
 fn a_regular_expression_that_is_a_bomb_is_refused_with_its_place() {
-    let shown_of = |error: InvalidConstraints| match error.fault {
-        ConstraintFault::Pattern { shown, .. } => shown,
-        fault => panic!("{fault}"),
+    let shown_of = |error: InvalidConstraints| {
+        let ConstraintFault::Pattern { shown, .. } = error.fault else { panic!("{error}") };
+        shown
     };
     for bomb in ["a{1000}{1000}", "((a{100}){100}){100}"] {
         let error = refused(vec![vec![attribute("rack", Predicate::TextNotMatches(bomb.to_owned()))]]);

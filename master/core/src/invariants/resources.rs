@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lonja_allocator::overlap;
 use lonja_model::resources::Quantities;
 use lonja_model::{AgentId, Resources};
 
@@ -81,6 +82,38 @@ pub(super) fn totals_are_confirmed(state: &State) -> Result<(), String> {
     Ok(())
 }
 
+/// INV-10: nothing is free or offered that its agent has not said it has: what conversions make is not, before they
+/// are durable. (A shared volume may be used by many at once, so that none of them can hold it back.)
+pub(super) fn nothing_unconfirmed_is_offered(state: &State) -> Result<(), String> {
+    for (id, agent) in state.agents.iter() {
+        let Some(free) = state.allocator.agent_free(id) else { continue };
+        if state.allocator.debt(id).is_some_and(|debt| !debt.is_empty()) {
+            continue;
+        }
+        let offers = state.offers.on_agent(id);
+        let mut open = unshared(free);
+        for offer in offers.iter().filter_map(|offer| state.offers.get(offer)) {
+            let sum = open.checked_add(&unshared(&offer.resources));
+            open = sum.map_err(|error| format!("INV-1: agent {id}: {error}"))?;
+        }
+        if !agent.total.contains(&open) {
+            return Err(format!("INV-10: agent {id} said {}, and {open} is free or offered", agent.total));
+        }
+    }
+    Ok(())
+}
+
+/// INV-2: nothing is offered that its agent does not have any more.
+pub(super) fn no_debt_is_offered(state: &State) -> Result<(), String> {
+    for offer in state.offers.iter() {
+        let Some(debt) = state.allocator.debt(&offer.agent) else { continue };
+        if let Some(layer) = debt.layers().find(|layer| !overlap(layer, &offer.resources).is_empty()) {
+            return Err(format!("INV-2: offer {} is of what its agent does not have: {layer}", offer.id));
+        }
+    }
+    Ok(())
+}
+
 /// INV-8: what is reserved is offered only for its role and those below it.
 pub(super) fn offers_stay_in_their_roles(state: &State) -> Result<(), String> {
     for offer in state.offers.iter() {
@@ -101,6 +134,10 @@ pub(super) fn volumes_exist_once(state: &State) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         if let Some(twice) = volumes::of(total).find(|volume| !seen.insert(volumes::key(volume))) {
             return Err(format!("INV-8: agent {id} has volume {} twice", volumes::name_of(twice)));
+        }
+        // A task on a volume that its agent could not make holds it, as a debt, until the agent has dropped the task.
+        if state.allocator.debt(id).is_some_and(|debt| !debt.is_empty()) {
+            continue;
         }
         let held = held(state, id);
         let mut seen = BTreeSet::new();

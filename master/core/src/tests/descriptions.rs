@@ -210,6 +210,30 @@ fn an_update_with_one_fault_changes_nothing() {
 }
 
 #[test]
+fn new_regular_expressions_are_charged_as_many_calls() {
+    let mut cluster = cluster_with(Config { call_burst: 100, calls_per_second: 100, ..Config::default() });
+    let (stream, _) = cluster.framework("web");
+    let mut taken = 0;
+    let refused = loop {
+        let call = update_to(info_in(&["web"]), &[], racks("web", &format!("r{taken}")));
+        match cluster.call(stream, call) {
+            Ok(()) => taken += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(
+        (refused.code, taken),
+        (RefusalCode::RateLimited, 9),
+        "each is the call and ten for the pattern"
+    );
+    cluster.advance(secs(1));
+    for _ in 0..50 {
+        let call = update_to(info_in(&["web"]), &[], racks("web", "r8"));
+        cluster.call(stream, call).expect("what it has already is only a call");
+    }
+}
+
+#[test]
 fn an_update_that_changes_nothing_tells_nobody() {
     let mut cluster = cluster();
     let (stream, _) = cluster.framework("web");

@@ -140,7 +140,8 @@ impl Cluster {
                     self.closed_streams.insert(stream);
                 }
                 Outbound::Operator(request, result) => {
-                    self.operator_answers.insert(request, result);
+                    let before = self.operator_answers.insert(request, result);
+                    assert!(before.is_none(), "a request is answered once");
                 }
             }
         }
@@ -174,7 +175,7 @@ impl Cluster {
         self.advance(Duration::from_millis(6))
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }

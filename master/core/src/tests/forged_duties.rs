@@ -144,6 +144,25 @@ fn a_framework_that_uses_a_scheduled_agent_and_is_not_asked_is_noticed() {
 }
 
 #[test]
+fn answers_of_or_about_those_who_are_no_more_are_noticed() {
+    let (mut cluster, offer) = asked();
+    let found = forge(&mut cluster, |state| {
+        let _gone = state.frameworks.remove(&offer.framework);
+        crate::inverse_offers::discard_of(state, &offer.framework);
+    });
+    // The task is nobody's either, which is found first; the check by itself finds its own.
+    assert!(found.contains("INV-24"), "{found}");
+    let found = crate::inverse_offers::check(&cluster.master.state).unwrap_err();
+    assert!(found.contains("which is no more"), "{found}");
+
+    let (cluster, offer) = asked();
+    let mut state = cluster.master.state;
+    state.agents.set_presence(&offer.agent, crate::agents::Presence::Unreachable { since: cluster.now });
+    let found = crate::inverse_offers::check(&state).unwrap_err();
+    assert!(found.contains("which is not there"), "{found}");
+}
+
+#[test]
 #[should_panic(expected = "asked once to leave an agent")]
 fn asking_a_framework_twice_to_leave_an_agent_is_noticed_at_once() {
     let (mut cluster, offer) = asked();

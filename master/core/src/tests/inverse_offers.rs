@@ -1,7 +1,9 @@
 use lonja_model::maintenance::{Drain, MachineId, Unavailability, Window};
 use lonja_model::offer::{Filters, InverseOffer};
+use lonja_model::operation::{Conversion, Operation};
+use lonja_model::resources::{Metadata, Reservation, ReservationKind, Resource};
 use lonja_model::scheduler::{Call, Event};
-use lonja_model::{AgentId, TaskState, Timestamp};
+use lonja_model::{AgentId, Resources, TaskState, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -174,6 +176,34 @@ fn an_inverse_offer_is_rescinded_when_the_framework_has_nothing_there_any_more()
 }
 
 #[test]
+fn who_waits_for_resources_to_be_converted_uses_the_agent() {
+    let mut cluster = cluster();
+    cluster.agent("cpus:4");
+    let (stream, _) = cluster.framework("web");
+    schedule(&mut cluster, Some(2_000));
+    let offer = cluster.only_offer(stream);
+    let asked = only(&mut cluster, stream);
+
+    let role = lonja_model::Role::new("web").unwrap();
+    let kind = ReservationKind::Dynamic;
+    let layer = Reservation { kind, role, principal: None, labels: Default::default() };
+    let metadata = Metadata { reservations: vec![layer], ..Metadata::default() };
+    let cpus = offer.resources.iter().next().unwrap();
+    let reserved = Resource::with_metadata(cpus.name(), cpus.value().clone(), metadata).unwrap();
+    let conversion = Conversion::reserve(Resources::of([reserved]).unwrap(), None).unwrap();
+    let operations = vec![Operation::Convert { id: None, conversion }];
+    let filters = Filters::DEFAULT;
+    cluster.call(stream, Call::Accept { offers: vec![offer.id], operations, filters }).unwrap();
+
+    assert!(!cluster.events(stream).contains(&Event::RescindInverse(asked.id.clone())));
+    // All of the agent is on its way from free to reserved, and nothing is offered.
+    assert!(cluster.master.snapshot().offers.is_empty());
+    assert_eq!(cluster.master.snapshot().inverse_offers[0].id, asked.id);
+    let stream = cluster.subscribe(Some(&asked.framework), framework_info("web", secs(60)));
+    assert_ne!(only(&mut cluster, stream).id, asked.id, "asked anew in a new conversation");
+}
+
+#[test]
 fn an_inverse_offer_is_rescinded_when_the_agent_goes_and_made_anew_when_it_is_back() {
     let mut cluster = cluster();
     let (link, agent, stream, offer) = asked(&mut cluster);
@@ -197,6 +227,18 @@ fn an_inverse_offer_is_rescinded_when_the_machine_goes_down_and_when_the_agent_i
     say(&mut cluster, MaintenanceCommand::MarkGone { agent });
     assert!(cluster.events(stream).contains(&Event::RescindInverse(offer.id)));
     assert!(cluster.master.snapshot().inverse_offer_statuses.is_empty());
+}
+
+#[test]
+fn what_was_said_of_an_agent_is_void_once_it_is_unreachable() {
+    let mut cluster = cluster();
+    let (_, agent, stream, offer) = asked(&mut cluster);
+    accept(&mut cluster, stream, &offer);
+    cluster.advance(secs(80));
+    assert_eq!(said(&cluster), None);
+    let task = agent_task(&offer.framework, "t1", &agent, "cpus:1;mem:64", TaskState::Running);
+    cluster.back(&agent, "cpus:4;mem:4096", vec![task]);
+    only(&mut cluster, stream);
 }
 
 #[test]

@@ -77,9 +77,9 @@ fn a_new_schedule_replaces_the_old_one_as_a_whole_and_leaves_alone_what_stays() 
     let told: Vec<_> = cluster
         .published
         .iter()
-        .filter_map(|event| match event {
-            ClusterEvent::MachineUpdated(id, machine) => Some((id.hostname.as_str(), machine.is_some())),
-            _ => None,
+        .filter_map(|event| {
+            let ClusterEvent::MachineUpdated(id, machine) = event else { return None };
+            Some((id.hostname.as_str(), machine.is_some()))
         })
         .collect();
     assert_eq!(told, [("a", false), ("c", false), ("d", true)]);

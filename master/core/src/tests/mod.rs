@@ -1,10 +1,16 @@
 //! The master's rules, each by name; and properties over any sequence of steps.
 
+mod conversion_fixture;
+mod conversion_properties;
+mod conversions;
+mod departures;
 mod descriptions;
 mod draining;
 mod failover;
+mod feedback;
 mod fixture;
 mod forged_duties;
+mod forged_faults;
 mod frameworks;
 mod inverse_offers;
 mod launches;
@@ -12,4 +18,9 @@ mod liveness;
 mod maintenance;
 mod maintenance_steps;
 mod offers;
+mod operator_conversions;
 mod properties;
+mod quotas;
+mod requests;
+mod rescinds;
+mod shared_volumes;

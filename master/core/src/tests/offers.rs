@@ -52,6 +52,8 @@ fn what_one_declines_the_next_is_offered_at_once() {
     let (first, _) = cluster.framework("a");
     let (second, _) = cluster.framework("b");
     let offer = cluster.only_offer(first);
+    // Both had a slice from the beginning.
+    cluster.offers(second);
 
     cluster.decline(first, &offer, secs(5));
 
@@ -181,7 +183,7 @@ fn weights_decide_who_is_next() {
     let (light, _) = cluster.framework("light");
     let role = lonja_model::Role::new("heavy").unwrap();
     let weight = lonja_model::resources::Scalar::from_units(3).unwrap();
-    let command = crate::OperatorCommand::SetWeight { role, weight };
+    let command = crate::OperatorCommand::SetWeights { weights: vec![(role, weight)] };
     cluster.handle(crate::Event::Operator { request: crate::RequestId(1), command });
     for _ in 0..8 {
         cluster.agent("cpus:1;mem:1024");

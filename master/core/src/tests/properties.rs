@@ -3,14 +3,16 @@
 
 use lonja_model::link::FromAgent;
 use lonja_model::offer::Filters;
+use lonja_model::quota::Quota;
+use lonja_model::resources::Scalar;
 use lonja_model::scheduler::Call;
-use lonja_model::{FrameworkId, TaskId, TaskState};
+use lonja_model::{FrameworkId, Role, TaskId, TaskState};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixture::*;
 use super::maintenance_steps::{HOSTS, MaintenanceStep, any_maintenance_step};
-use crate::{LinkId, StreamId};
+use crate::{LinkId, OperatorCommand, StreamId};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -28,6 +30,7 @@ enum Step {
     Revive(usize),
     Pass(u64),
     Pongs,
+    Quota(usize, u64, bool),
     MasterRestarts,
     Maintenance(MaintenanceStep),
 }
@@ -48,6 +51,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (0..8usize).prop_map(Step::Revive),
         4 => (0..100u64).prop_map(Step::Pass),
         2 => Just(Step::Pongs),
+        2 => (0..3usize, 0..9u64, any::<bool>()).prop_map(|(role, cpus, force)| Step::Quota(role, cpus, force)),
         1 => Just(Step::MasterRestarts),
         8 => any_maintenance_step().prop_map(Step::Maintenance),
     ]
@@ -162,6 +166,14 @@ impl World {
                         cluster.say(*link, FromAgent::Pong { sequence: 0 });
                     }
                 }
+            }
+            Step::Quota(role, cpus, force) => {
+                let role = Role::new(["a", "b", "b/c"][role]).unwrap();
+                let amount = |cpus| [("cpus", Scalar::from_units(cpus).unwrap())].into_iter().collect();
+                let quota = Quota { guarantees: amount(cpus / 2), limits: amount(cpus) };
+                let quotas = vec![(role, (cpus < 8).then_some(quota))];
+                // What is refused changes nothing; the fixture looks.
+                let _ = cluster.operator(OperatorCommand::UpdateQuotas { quotas, force });
             }
             Step::MasterRestarts => {
                 cluster.restart();

@@ -2,6 +2,7 @@
 
 mod agent_link;
 mod operator;
+mod operator_commands;
 mod scheduler;
 
 use std::pin::Pin;

@@ -9,13 +9,14 @@ use lonja_proto::convert::ids::{framework_id_from_wire, task_id_from_wire};
 use lonja_proto::convert::offer::offer_to_wire;
 use lonja_proto::convert::resources::Shape;
 use lonja_proto::lonja::operator_server;
+use lonja_proto::lonja::{ExplainRequest, ExplainResponse};
 use lonja_proto::lonja::{KillTaskRequest, KillTaskResponse, ListOffersRequest, ListOffersResponse};
 use lonja_proto::mesos::master::call::Type;
 use lonja_proto::mesos::master::{Call, Event, Response as Answer};
 use tokio::sync::{broadcast, watch};
 use tonic::{Request, Response, Status};
 
-use super::stopped;
+use super::{operator_commands, stopped};
 use crate::Handle;
 use crate::api::views;
 
@@ -28,28 +29,6 @@ pub(crate) struct Operators {
 impl Operators {
     pub(crate) fn new(handle: Handle, stop: watch::Receiver<bool>) -> Self {
         Self { handle, stop }
-    }
-}
-
-impl Operators {
-    /// Sets weights, all of which must make sense before the first is set.
-    async fn update_weights(&self, weights: Vec<lonja_proto::mesos::WeightInfo>) -> Result<(), Status> {
-        let mut commands = Vec::with_capacity(weights.len());
-        for (index, info) in weights.into_iter().enumerate() {
-            let at = |what: &str| format!("update_weights.weight_infos[{index}].{what}");
-            let role = lonja_proto::convert::ids::role_from_wire(info.role())
-                .map_err(|refusal| status(Refusal::from(refusal), &at("role")))?;
-            let weight = lonja_model::resources::Scalar::from_f64(info.weight)
-                .map_err(|error| Status::invalid_argument(format!("{}: {error}", at("weight"))))?;
-            if weight == lonja_model::resources::Scalar::ZERO {
-                return Err(Status::invalid_argument(format!("{}: must be at least 0.001", at("weight"))));
-            }
-            commands.push(OperatorCommand::SetWeight { role, weight });
-        }
-        for command in commands {
-            self.handle.command(command).await.map_err(|refusal| status(refusal, "update_weights"))?;
-        }
-        Ok(())
     }
 }
 
@@ -72,29 +51,23 @@ impl operator_server::Operator for Operators {
             Type::GetTasks => views::tasks(&*snapshot().await?),
             Type::GetRoles => views::roles(&*snapshot().await?),
             Type::GetState => views::state(&*snapshot().await?),
-            Type::Teardown => {
-                let framework = call.teardown.map(|teardown| teardown.framework_id);
-                let framework = framework_id_from_wire(framework)
-                    .map_err(|refusal| status(Refusal::from(refusal), "teardown.framework_id"))?;
-                self.handle
-                    .command(OperatorCommand::Teardown { framework })
-                    .await
-                    .map_err(|refusal| status(refusal, "teardown.framework_id"))?;
-                Answer::default()
-            }
             Type::GetWeights => views::weights(&*snapshot().await?),
-            Type::UpdateWeights => {
-                self.update_weights(call.update_weights.unwrap_or_default().weight_infos).await?;
-                Answer::default()
-            }
+            Type::GetQuota => views::quotas(&*snapshot().await?),
+            Type::GetOperations => views::operations(&*snapshot().await?),
+            Type::GetMaintenanceSchedule => views::maintenance_schedule(&*snapshot().await?),
+            Type::GetMaintenanceStatus => views::maintenance_status(&*snapshot().await?),
             Type::Unknown => {
                 return Err(Status::invalid_argument(
                     "type is missing or unknown; set it, for example GET_AGENTS",
                 ));
             }
             other => {
-                let message = format!("this master does not serve {} yet", other.as_str_name());
-                return Err(Status::unimplemented(message));
+                let Some(command) = operator_commands::command(other, call)? else {
+                    let message = format!("this master does not serve {} yet", other.as_str_name());
+                    return Err(Status::unimplemented(message));
+                };
+                self.handle.command(command).await.map_err(|refusal| status(refusal, ""))?;
+                Answer::default()
             }
         };
         Ok(Response::new(answer))
@@ -123,6 +96,13 @@ impl operator_server::Operator for Operators {
         Ok(Response::new(ListOffersResponse { offers }))
     }
 
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let subject = views::explain::subject(request.into_inner())?;
+        let found = self.handle.explain(subject).await.map_err(stopped)?;
+        let missing = || Status::not_found("no framework and no role of that name is known");
+        Ok(Response::new(views::explain::explanation(found.ok_or_else(missing)?)))
+    }
+
     async fn kill_task(
         &self,
         request: Request<KillTaskRequest>,
@@ -146,26 +126,22 @@ async fn next_change(
     changes: Option<broadcast::Receiver<ClusterEvent>>,
 ) -> Option<(Result<Event, Status>, Option<broadcast::Receiver<ClusterEvent>>)> {
     let mut changes = changes?;
-    loop {
-        match tokio::time::timeout(views::HEARTBEAT, changes.recv()).await {
-            Err(_quiet) => return Some((Ok(views::heartbeat()), Some(changes))),
-            Ok(Ok(change)) => {
-                if let Some(event) = views::event(change) {
-                    return Some((Ok(event), Some(changes)));
-                }
-            }
-            Ok(Err(broadcast::error::RecvError::Lagged(missed))) => {
-                let message =
-                    format!("{missed} events were missed: read faster; subscribe again for a new snapshot");
-                return Some((Err(Status::resource_exhausted(message)), None));
-            }
-            Ok(Err(broadcast::error::RecvError::Closed)) => return None,
+    match tokio::time::timeout(views::HEARTBEAT, changes.recv()).await {
+        Err(_quiet) => Some((Ok(views::heartbeat()), Some(changes))),
+        Ok(Ok(change)) => Some((Ok(views::event(change)), Some(changes))),
+        Ok(Err(broadcast::error::RecvError::Lagged(missed))) => {
+            let message =
+                format!("{missed} events were missed: read faster; subscribe again for a new snapshot");
+            Some((Err(Status::resource_exhausted(message)), None))
         }
+        Ok(Err(broadcast::error::RecvError::Closed)) => None,
     }
 }
 
-fn status(refusal: Refusal, field: &str) -> Status {
+/// A refusal about this field of the call; it may name one within.
+pub(super) fn status(refusal: Refusal, field: &str) -> Status {
     let message = match &refusal.field {
+        Some(path) if field.is_empty() => format!("{path}: {}", refusal.message),
         Some(path) => format!("{field}.{path}: {}", refusal.message),
         None => refusal.message.clone(),
     };

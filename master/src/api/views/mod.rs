@@ -2,25 +2,33 @@
 //!
 //! Source: Mesos v1 operator API of the master, `mesos.v1.master`.
 
+mod agents;
+mod changes;
+pub(crate) mod explain;
+mod sharing;
+mod upkeep;
+
 use std::time::Duration;
 
-use lonja_master_core::agents::Presence;
-use lonja_master_core::snapshot::{AgentView, FrameworkView, RoleView};
+use lonja_master_core::Snapshot;
+use lonja_master_core::snapshot::FrameworkView;
 use lonja_master_core::tasks::Task;
-use lonja_master_core::{ClusterEvent, Snapshot};
 use lonja_model::TaskState;
-use lonja_proto::convert::agent::agent_info_to_wire;
 use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{
     agent_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds, time_to_wire,
 };
-use lonja_proto::convert::offer::offer_to_wire;
+use lonja_proto::convert::offer::{inverse_offer_to_wire, offer_to_wire};
 use lonja_proto::convert::resources::{Shape, resources_to_wire};
 use lonja_proto::convert::status::{state_to_wire, status_to_wire};
 use lonja_proto::convert::task::task_info_to_wire;
 use lonja_proto::mesos;
-use lonja_proto::mesos::master::response::{self, Type, get_agents, get_frameworks};
+use lonja_proto::mesos::master::response::{self, Type, get_frameworks};
 use lonja_proto::mesos::master::{Event, Response, event};
+
+pub(crate) use changes::event;
+pub(crate) use sharing::{quotas, roles, weights};
+pub(crate) use upkeep::{maintenance_schedule, maintenance_status, operations};
 
 /// How often one who watches hears from the master.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -50,7 +58,7 @@ pub(crate) fn master(snapshot: &Snapshot) -> Response {
 }
 
 pub(crate) fn agents(snapshot: &Snapshot) -> Response {
-    Response { get_agents: Some(get_agents(snapshot)), ..answer(Type::GetAgents) }
+    Response { get_agents: Some(agents::get_agents(snapshot)), ..answer(Type::GetAgents) }
 }
 
 pub(crate) fn frameworks(snapshot: &Snapshot) -> Response {
@@ -59,20 +67,6 @@ pub(crate) fn frameworks(snapshot: &Snapshot) -> Response {
 
 pub(crate) fn tasks(snapshot: &Snapshot) -> Response {
     Response { get_tasks: Some(get_tasks(snapshot)), ..answer(Type::GetTasks) }
-}
-
-pub(crate) fn roles(snapshot: &Snapshot) -> Response {
-    let roles = snapshot.roles.iter().map(role).collect();
-    Response { get_roles: Some(response::GetRoles { roles }), ..answer(Type::GetRoles) }
-}
-
-pub(crate) fn weights(snapshot: &Snapshot) -> Response {
-    let weight = |view: &RoleView| mesos::WeightInfo {
-        weight: view.weight.to_f64(),
-        role: Some(view.role.to_string()),
-    };
-    let weight_infos = snapshot.roles.iter().map(weight).collect();
-    Response { get_weights: Some(response::GetWeights { weight_infos }), ..answer(Type::GetWeights) }
 }
 
 pub(crate) fn state(snapshot: &Snapshot) -> Response {
@@ -84,35 +78,7 @@ fn get_state(snapshot: &Snapshot) -> response::GetState {
         get_tasks: Some(get_tasks(snapshot)),
         get_executors: None,
         get_frameworks: Some(get_frameworks(snapshot)),
-        get_agents: Some(get_agents(snapshot)),
-    }
-}
-
-fn get_agents(snapshot: &Snapshot) -> response::GetAgents {
-    let mut agents = response::GetAgents::default();
-    for view in &snapshot.agents {
-        match view.presence {
-            Presence::Connected(_) | Presence::Disconnected => agents.agents.push(agent(view)),
-            Presence::Recovered => agents.recovered_agents.push(agent_info_to_wire(&view.info)),
-            Presence::Unreachable { .. } | Presence::Gone { .. } => {
-                agents.unreachable_agents.push(agent(view))
-            }
-        }
-    }
-    agents
-}
-
-fn agent(view: &AgentView) -> get_agents::Agent {
-    get_agents::Agent {
-        agent_info: agent_info_to_wire(&view.info),
-        active: matches!(view.presence, Presence::Connected(_)),
-        version: view.version.clone(),
-        registered_time: view.registered.map(time_to_wire),
-        reregistered_time: view.reregistered.map(time_to_wire),
-        total_resources: resources_to_wire(&view.info.resources, None, Shape::FULL),
-        allocated_resources: resources_to_wire(&view.allocated, None, Shape::FULL),
-        offered_resources: resources_to_wire(&view.offered, None, Shape::FULL),
-        ..Default::default()
+        get_agents: Some(agents::get_agents(snapshot)),
     }
 }
 
@@ -120,7 +86,9 @@ fn get_frameworks(snapshot: &Snapshot) -> response::GetFrameworks {
     let frameworks = snapshot.frameworks.iter().map(|view| {
         let offers = snapshot.offers.iter().filter(|offer| offer.framework == view.id);
         let offers = offers.map(|offer| offer_to_wire(offer, Shape::FULL)).collect();
-        get_frameworks::Framework { offers, ..framework(view) }
+        let inverse = snapshot.inverse_offers.iter().filter(|offer| offer.framework == view.id);
+        let inverse_offers = inverse.map(|offer| inverse_offer_to_wire(offer)).collect();
+        get_frameworks::Framework { offers, inverse_offers, ..framework(view) }
     });
     response::GetFrameworks {
         frameworks: frameworks.collect(),
@@ -154,17 +122,6 @@ fn quantities(quantities: &lonja_model::resources::Quantities) -> Vec<mesos::Res
         ..Default::default()
     };
     quantities.iter().map(scalar).collect()
-}
-
-fn role(view: &RoleView) -> mesos::Role {
-    let mut held = view.allocated.clone();
-    held.add(&view.offered);
-    mesos::Role {
-        name: view.role.to_string(),
-        weight: view.weight.to_f64(),
-        frameworks: view.frameworks.iter().map(framework_id_to_wire).collect(),
-        resources: quantities(&held),
-    }
 }
 
 fn get_tasks(snapshot: &Snapshot) -> response::GetTasks {
@@ -211,51 +168,4 @@ pub(crate) fn subscribed(snapshot: &Snapshot) -> Event {
 
 pub(crate) fn heartbeat() -> Event {
     Event { r#type: Some(event::Type::Heartbeat.into()), ..Event::default() }
-}
-
-/// A change as the event stream tells it; `None`: it has no words there.
-pub(crate) fn event(change: ClusterEvent) -> Option<Event> {
-    let event = |kind: event::Type| Event { r#type: Some(kind.into()), ..Event::default() };
-    Some(match change {
-        ClusterEvent::AgentAdded(view) => Event {
-            agent_added: Some(event::AgentAdded { agent: agent(&view) }),
-            ..event(event::Type::AgentAdded)
-        },
-        ClusterEvent::AgentRemoved(id) => Event {
-            agent_removed: Some(event::AgentRemoved { agent_id: agent_id_to_wire(&id) }),
-            ..event(event::Type::AgentRemoved)
-        },
-        ClusterEvent::FrameworkAdded(view) => Event {
-            framework_added: Some(event::FrameworkAdded { framework: framework(&view) }),
-            ..event(event::Type::FrameworkAdded)
-        },
-        ClusterEvent::FrameworkUpdated(view) => Event {
-            framework_updated: Some(event::FrameworkUpdated { framework: framework(&view) }),
-            ..event(event::Type::FrameworkUpdated)
-        },
-        ClusterEvent::FrameworkRemoved(view) => Event {
-            framework_removed: Some(event::FrameworkRemoved {
-                framework_info: framework_to_wire(Some(&view.id), &view.info),
-            }),
-            ..event(event::Type::FrameworkRemoved)
-        },
-        ClusterEvent::TaskAdded(known) => Event {
-            task_added: Some(event::TaskAdded { task: task(&known) }),
-            ..event(event::Type::TaskAdded)
-        },
-        ClusterEvent::TaskUpdated { framework, state, status } => Event {
-            task_updated: Some(event::TaskUpdated {
-                framework_id: framework_id_to_wire(&framework),
-                status: status_to_wire(&status),
-                state: state_to_wire(state).into(),
-            }),
-            ..event(event::Type::TaskUpdated)
-        },
-        ClusterEvent::AgentUpdated(_)
-        | ClusterEvent::WeightUpdated(..)
-        | ClusterEvent::QuotaUpdated(..)
-        | ClusterEvent::MachineUpdated(..)
-        | ClusterEvent::OperationUpdated(_)
-        | ClusterEvent::Alert(_) => return None,
-    })
 }

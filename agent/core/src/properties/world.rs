@@ -1,9 +1,5 @@
-//! Whatever happens, in whatever order: the agent's promises hold, and once all is well again every task
-//! has come to an end that its framework knows.
-//!
-//! The world around the agent is a master that repeats itself, frameworks that acknowledge late, twice or
-//! not at all, containers that end when they like, and a machine that kills the agent before or after its
-//! changes are durable.
+//! The world around the agent: a master that repeats itself, frameworks, containers, folders, and a machine that may
+//! die at any moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,73 +7,16 @@ use lonja_model::checkpoint::{Checkpoint, CheckpointOp};
 use lonja_model::framework::Capability;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::role::Role;
-use lonja_model::{AgentId, ContainerId, Resources, TaskStatus, Timestamp, UpdateId};
-use proptest::collection::vec;
-use proptest::prelude::*;
+use lonja_model::{AgentId, ContainerId, Resources, TaskInfo, TaskState, TaskStatus, Timestamp, UpdateId};
 
+use super::folders::{Asked, Folders, needs};
+use super::{Mishap, Step};
 use crate::book::Key;
 use crate::fixture::*;
+use crate::ledger::once;
 use crate::{Agent, Config, ContainerExit, Effects, Entropy, Event, LaunchFailure, Recovery, invariants};
 
-const TOTAL: &str = "cpus:4;mem:1000;ports:[31000-31003]";
-const NEEDS: [&str; 5] =
-    ["cpus:1", "cpus:2;mem:300", "cpus:0.5;ports:[31000-31001]", "cpus:1;ports:[31001-31003]", "mem:2000"];
-
-/// One thing that happens. Numbers choose among what there is.
-#[derive(Clone, Debug)]
-enum Step {
-    Run { framework: u8, task: u8, needs: u8, limited: bool },
-    Kill { framework: u8, task: u8, grace: Option<u8> },
-    ShutdownFramework(u8),
-    Acknowledge(u8),
-    AcknowledgeAgain(u8),
-    Resend(u8),
-    Ping,
-    Start(u8),
-    FailToStart(u8),
-    Exit(u8, u8),
-    Pass(u16),
-    Online,
-    LinkUp,
-    Registered,
-    LinkDown,
-    Restart(u8),
-}
-
-/// Does the agent die on it?
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mishap {
-    None,
-    BeforeDurable,
-    AfterDurable,
-}
-
-fn any_step() -> impl Strategy<Value = (Step, Mishap)> {
-    let step = prop_oneof![
-        8 => (0..4u8, 0..5u8, any::<u8>(), any::<bool>())
-            .prop_map(|(framework, task, needs, limited)| Step::Run { framework, task, needs, limited }),
-        3 => (0..4u8, 0..5u8, any::<Option<u8>>())
-            .prop_map(|(framework, task, grace)| Step::Kill { framework, task, grace }),
-        2 => (0..4u8).prop_map(Step::ShutdownFramework),
-        8 => any::<u8>().prop_map(Step::Acknowledge),
-        2 => any::<u8>().prop_map(Step::AcknowledgeAgain),
-        1 => (0..4u8).prop_map(Step::Resend),
-        1 => Just(Step::Ping),
-        8 => any::<u8>().prop_map(Step::Start),
-        1 => any::<u8>().prop_map(Step::FailToStart),
-        5 => (any::<u8>(), any::<u8>()).prop_map(|(which, how)| Step::Exit(which, how)),
-        3 => any::<u16>().prop_map(Step::Pass),
-        6 => Just(Step::Online),
-        1 => Just(Step::LinkUp),
-        2 => Just(Step::Registered),
-        1 => Just(Step::LinkDown),
-        1 => any::<u8>().prop_map(Step::Restart),
-    ];
-    let mishap = prop_oneof![
-        60 => Just(Mishap::None), 1 => Just(Mishap::BeforeDurable), 1 => Just(Mishap::AfterDurable)
-    ];
-    (step, mishap)
-}
+const TOTAL: &str = "cpus:4;mem:1000;disk:100;ports:[31000-31003]";
 
 /// A container as the host has it, from its launch until it is forgotten.
 #[derive(Clone, Debug)]
@@ -105,7 +44,7 @@ struct Told {
     acknowledged: usize,
 }
 
-struct World {
+pub(super) struct World {
     config: Config,
     agent: Agent,
     now: Timestamp,
@@ -117,6 +56,8 @@ struct World {
     told: BTreeMap<Key, Told>,
     inbox: Vec<(Key, UpdateId)>,
     shut_down: BTreeSet<u8>,
+    folders: Folders,
+    asked: Asked,
 }
 
 fn framework_name(framework: u8) -> String {
@@ -145,7 +86,7 @@ fn any_exit(how: u8, kill_asked: bool) -> ContainerExit {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let config = Config::new(agent_info(TOTAL), "0.1.0", "test");
         let mut world = Self {
             agent: Agent::new(config.clone(), Entropy(0, 0)),
@@ -159,6 +100,8 @@ impl World {
             told: BTreeMap::new(),
             inbox: Vec::new(),
             shut_down: BTreeSet::new(),
+            folders: Folders::default(),
+            asked: Asked::default(),
         };
         world.restart(0);
         world
@@ -197,10 +140,19 @@ impl World {
                     }
                 }
             }
+            match change {
+                CheckpointOp::Total(total) => self.folders.durable(total),
+                CheckpointOp::Operation(uuid, Some(record)) => self.asked.recorded(*uuid, &record.status),
+                CheckpointOp::Operation(_, None)
+                | CheckpointOp::Identity(_)
+                | CheckpointOp::Framework(..)
+                | CheckpointOp::Task(..) => {}
+            }
         }
     }
 
     fn carry_out(&mut self, effects: Effects) {
+        self.folders.order(effects.volumes);
         for launch in effects.launch {
             let container =
                 Container { needs: launch.task.resources, life: Life::Launching, kill_asked: false };
@@ -222,12 +174,23 @@ impl World {
         if !effects.send.is_empty() {
             assert!(self.linked, "sent without a link");
         }
+        let mut told_total = None;
         for message in effects.send {
+            if let FromAgent::OperationUpdate { record, total } = &message {
+                told_total = Some(total.clone());
+                self.asked.told(record.operation.uuid, &record.status);
+            }
             if let FromAgent::Update { framework, status, latest } = message {
+                if status.update.is_none() {
+                    assert_eq!(status.state, TaskState::Killed, "only what waited leaves no record");
+                    continue;
+                }
                 assert!(latest == status.state || status.state.may_become(latest) || latest.is_terminal());
                 self.arrive((framework, status.task.clone()), &status);
             }
         }
+        // Each outcome comes with the total as of then, so that the last one has the present.
+        assert!(told_total.is_none_or(|told| told == *self.agent.total()));
         assert_eq!(effects.shutdown, None);
         self.linked &= !effects.reconnect;
     }
@@ -254,7 +217,8 @@ impl World {
                 held = held.checked_add(&container.needs).expect("nothing has two holders");
             }
         }
-        assert!(resources(TOTAL).contains(&held), "containers hold {held}");
+        assert!(self.agent.total().contains(&once(&held)), "containers hold {held}");
+        self.folders.check();
         for task in self.agent.tasks().filter(|task| task.is_being_killed() && task.pid().is_some()) {
             assert!(self.containers[task.container()].kill_asked, "a kill is lost");
         }
@@ -285,6 +249,7 @@ impl World {
                 self.containers.remove(name);
             }
         }
+        self.folders.die(usize::from(fate % 4));
         self.starts += 1;
         self.linked = false;
         self.agent = Agent::new(self.config.clone(), Entropy(self.starts, 7));
@@ -292,7 +257,7 @@ impl World {
         assert!(self.happen(Event::Recovered { checkpoint, containers: found }, Mishap::None));
     }
 
-    fn take(&mut self, step: Step, mishap: Mishap) {
+    pub(super) fn take(&mut self, step: Step, mishap: Mishap) {
         match step {
             Step::Run { framework, task, needs, limited } => {
                 self.run(framework, task, needs, limited, mishap)
@@ -343,6 +308,18 @@ impl World {
                 self.happen(Event::LinkDown, mishap);
             }
             Step::Restart(fate) => self.restart(fate),
+            Step::Apply { which, again } => {
+                if self.agent.is_registered() {
+                    let operation = Box::new(self.asked.next(which, again));
+                    self.receive(ToAgent::Apply { operation }, mishap);
+                }
+            }
+            Step::WorkOnFolders { fails } => {
+                if let Some(event) = self.folders.work(fails) {
+                    self.happen(event, mishap);
+                }
+            }
+            Step::AcknowledgeOperation(which) => self.acknowledge_operation(which, mishap),
         }
     }
 
@@ -357,7 +334,7 @@ impl World {
         }
     }
 
-    fn run(&mut self, framework: u8, task: u8, needs: u8, limited: bool, mishap: Mishap) {
+    fn run(&mut self, framework: u8, task: u8, which: u8, limited: bool, mishap: Mishap) {
         let key = key(framework, task);
         let is_over = self.told.get(&key).is_some_and(|told| {
             told.made.last().is_some_and(|last| last.state.is_terminal())
@@ -367,11 +344,11 @@ impl World {
         if is_over || self.shut_down.contains(&framework) {
             return;
         }
-        let mut info = task_info(key.1.as_str(), NEEDS[usize::from(needs) % NEEDS.len()]);
+        let mut info = TaskInfo { resources: needs(which), ..task_info(key.1.as_str(), "") };
         info.max_completion_time = limited.then(|| secs(100));
         let capabilities: &[_] = if framework == 0 { &[Capability::TaskKillingState] } else { &[] };
         let framework = Box::new(framework_info(capabilities));
-        let role = Role::default_role();
+        let role = Role::new("eng").unwrap();
         self.receive(ToAgent::Run { framework: key.0, info: framework, role, tasks: vec![info] }, mishap);
     }
 
@@ -401,6 +378,17 @@ impl World {
             self.inbox.retain(|waiting| *waiting != last);
         }
         self.receive(ToAgent::Acknowledge { framework, task, update }, mishap);
+    }
+
+    fn acknowledge_operation(&mut self, which: u8, mishap: Mishap) {
+        if !self.agent.is_registered() {
+            return;
+        }
+        let Some(operation) = self.asked.unacknowledged(which) else { return };
+        if mishap != Mishap::BeforeDurable {
+            self.asked.acknowledged(operation);
+        }
+        self.receive(ToAgent::AcknowledgeOperation { operation }, mishap);
     }
 
     fn living(&self, wanted: fn(&Life) -> bool) -> Vec<ContainerId> {
@@ -436,7 +424,7 @@ impl World {
     }
 
     /// All is well from now on: everything comes to an end.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.online();
         for round in 0..1_000 {
             while !self.living(|life| matches!(life, Life::Launching)).is_empty() {
@@ -445,7 +433,11 @@ impl World {
             while !self.living(|life| matches!(life, Life::Running)).is_empty() {
                 self.exit(0, 255, Mishap::None);
             }
-            if self.agent.tasks().next().is_none() {
+            while !self.folders.is_idle() {
+                self.take(Step::WorkOnFolders { fails: false }, Mishap::None);
+            }
+            self.acknowledge_operation(0, Mishap::None);
+            if self.agent.tasks().next().is_none() && self.agent.operations().next().is_none() {
                 return;
             }
             while let Some((key, update)) = self.inbox.pop() {
@@ -459,10 +451,13 @@ impl World {
         panic!("it never settles: {:?}", self.agent.tasks().collect::<Vec<_>>());
     }
 
-    fn check_the_end(&self) {
+    pub(super) fn check_the_end(&self) {
         assert!(self.checkpoint.tasks.is_empty() && self.checkpoint.frameworks.is_empty());
         assert!(self.containers.is_empty(), "containers without records: {:?}", self.containers);
-        assert_eq!(self.agent.free(), resources(TOTAL));
+        assert!(self.checkpoint.operations.is_empty());
+        assert_eq!(self.agent.free(), *self.agent.total());
+        assert_eq!(self.agent.total().quantities(), resources(TOTAL).quantities());
+        self.folders.check_the_end();
         for (key, told) in &self.told {
             let orphaned = self.shut_down.iter().any(|gone| framework_name(*gone) == key.0.as_str());
             if !orphaned {
@@ -471,32 +466,5 @@ impl World {
                 assert_eq!((told.arrived, told.acknowledged), (told.made.len(), told.made.len()), "{key:?}");
             }
         }
-    }
-}
-
-proptest! {
-    /// Safety at every step; once healed, every task that was taken on has an end its framework knows.
-    #[test]
-    fn every_launched_task_ends_known_whatever_happens(steps in vec(any_step(), 0..200)) {
-        let mut world = World::new();
-        for (step, mishap) in steps {
-            world.take(step, mishap);
-        }
-        world.settle();
-        world.check_the_end();
-    }
-
-    /// The same events make the same effects: a run can be replayed.
-    #[test]
-    fn an_agent_is_deterministic(waits in vec(0..2_000u64, 0..20)) {
-        let run = || {
-            let mut stage = agent("cpus:4");
-            let mut all = stage.run("f1", "t1", "cpus:1");
-            for wait in &waits {
-                all.append(stage.after(millis(*wait)));
-            }
-            all
-        };
-        prop_assert_eq!(run(), run());
     }
 }

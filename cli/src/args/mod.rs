@@ -1,0 +1,161 @@
+//! The command line, as `clap` reads it: one file for each family of commands.
+
+mod daemons;
+mod listings;
+mod measuring;
+mod resources;
+mod run;
+mod sharing;
+mod upkeep;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
+pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
+pub(crate) use measuring::{Bench, BenchCommand, Sim, SimCommand};
+pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
+pub(crate) use run::Run;
+pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
+pub(crate) use upkeep::{Agents, AgentsCommand, Drain, Maintenance, MaintenanceCommand};
+
+/// The master that is asked unless told otherwise.
+pub(crate) const DEFAULT_MASTER: &str = "http://127.0.0.1:5050";
+
+/// A two-level cluster manager: a master offers the resources of many agents to frameworks.
+#[derive(Debug, Parser)]
+#[command(name = "lonja", version, about, args_override_self = true, propagate_version = true)]
+pub(crate) struct Lonja {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter such as lonja_master=debug.
+    #[arg(long, global = true, env = "LONJA_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring up a whole cluster in one process: a master and some agents.
+    Dev(Dev),
+    /// Run a master.
+    Master(Master),
+    /// Run an agent.
+    Agent(Agent),
+    /// Run a command on the cluster; stream its output; exit with its status.
+    Run(Run),
+    /// List agents; deactivate, reactivate or give up one.
+    Agents(Agents),
+    /// List frameworks.
+    Frameworks(List),
+    /// List roles.
+    Roles(List),
+    /// List tasks.
+    Tasks(ListTasks),
+    /// List outstanding offers.
+    Offers(List),
+    /// What roles are sure of, and what they may have at most.
+    Quota(Quota),
+    /// How much of the cluster roles get beside others.
+    Weights(Weights),
+    /// Resources that are set aside for roles.
+    Reservations(Reservations),
+    /// Volumes that outlive their tasks.
+    Volumes(Volumes),
+    /// Empty an agent: no more offers, and its tasks are ended.
+    Drain(Drain),
+    /// When machines are out of use.
+    Maintenance(Maintenance),
+    /// Say what a framework or role gets, what it could get, and what stands in the way.
+    Explain(Explain),
+    /// Print a task's output.
+    Logs(Logs),
+    /// Kill a task.
+    Kill(Kill),
+    /// Drive the production code in virtual time.
+    Sim(Sim),
+    /// Measure.
+    Bench(Bench),
+    /// Print the version.
+    Version,
+    /// Print a completion script.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which master.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MasterUrl {
+    /// The master.
+    #[arg(long, default_value = DEFAULT_MASTER, value_name = "URL", env = "LONJA_MASTER")]
+    pub(crate) master: String,
+}
+
+/// What commands of a family with verbs have in common; may stand before the verb or behind it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Family {
+    /// The master.
+    #[arg(long, global = true, default_value = DEFAULT_MASTER, value_name = "URL", env = "LONJA_MASTER")]
+    pub(crate) master: String,
+    /// How to print the outcome.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Only the ids.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// How long to wait for the master, where something is to be changed.
+    #[arg(long, global = true, default_value = "10s", value_parser = duration)]
+    pub(crate) wait: Duration,
+}
+
+/// A length of time with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write, for example, 15s, 5ms or 10m"))
+}
+
+/// An amount of mebibytes: a bare number, or one with a unit.
+pub(crate) fn mebibytes(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+'));
+    let number = &text[..text.len() - unit.len()];
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "m" | "mi" | "mib" => 1.0,
+        "mb" => 1e6 / (1 << 20) as f64,
+        "k" | "ki" | "kib" => 1.0 / 1024.0,
+        "g" | "gi" | "gib" => 1024.0,
+        "gb" => 1e9 / (1 << 20) as f64,
+        "t" | "ti" | "tib" => 1024.0 * 1024.0,
+        other => {
+            return Err(format!("{other:?} is no unit of memory; write, for example, 64, 512MiB or 2GiB"));
+        }
+    };
+    let amount: f64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} is no amount; write, for example, 64, 512MiB or 2GiB"))?;
+    if amount < 0.0 {
+        return Err(format!("{text:?} is below zero"));
+    }
+    Ok(amount * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Lonja::command().debug_assert();
+    }
+
+    #[test]
+    fn amounts_of_memory_take_units() {
+        assert_eq!(mebibytes("64"), Ok(64.0));
+        assert_eq!(mebibytes("2GiB"), Ok(2048.0));
+        assert_eq!(mebibytes("512k"), Ok(0.5));
+        assert!(mebibytes("-1").is_err() && mebibytes("x").is_err() && mebibytes("1 parsec").is_err());
+    }
+}
