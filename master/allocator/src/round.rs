@@ -189,25 +189,31 @@ impl Allocator {
     }
 
     /// The first of the open clients, in order, of which `takes` makes something.
+    ///
+    /// Where many are open, one of them stands near the head of the line as a rule, and the tree leads to it. Where many
+    /// that are not stand before it, such as those whose quota is used up, the open ones are compared with one another.
     fn first_open<T>(&self, open: &Bits, takes: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
-        if open.count() >= FEW {
-            return self.tree.first(&mut |client| if open.get(client) { takes(client) } else { None });
-        }
-        let mut clients: Vec<(Entry, u32)> =
-            open.iter().map(|client| (self.clients.get(client).entry, client)).collect();
-        while !clients.is_empty() {
-            let mut first = 0;
-            for at in 1..clients.len() {
-                if self.tree.is_before(clients[at].0, clients[first].0) {
-                    first = at;
+        let count = open.count();
+        let mut tried: Vec<u32> = Vec::new();
+        if count >= FEW {
+            let mut takes_if_open = |client: u32| {
+                if !open.get(client) {
+                    return None;
                 }
-            }
-            let (_, client) = clients.swap_remove(first);
-            if let Some(found) = takes(client) {
-                return Some(found);
+                let taken = takes(client);
+                if taken.is_none() {
+                    tried.push(client);
+                }
+                taken
+            };
+            let mut most = FEW.max(count / 4);
+            if let Ok(found) = self.tree.first(&mut most, &mut takes_if_open) {
+                return found;
             }
         }
-        None
+        let mut rest = open.clone();
+        tried.iter().for_each(|client| rest.set(*client, false));
+        self.tree.first_among(rest.iter().map(|client| self.clients.get(client).entry), takes)
     }
 
     /// Of those that did not take it, who has a filter will refuse it until the filter ends or more is free.
