@@ -127,7 +127,7 @@ impl World {
                 let gone = framework(FRAMEWORKS[at]);
                 self.allocator.remove_framework(&gone);
                 self.books.frameworks.remove(&gone);
-                self.books.needs.remove(&gone);
+                self.books.needs.retain(|(owner, _), _| *owner != gone);
                 self.books.filters.retain(|filter| filter.framework != gone);
             }
             Step::SetFrameworkActive(at, active) => {
@@ -186,6 +186,7 @@ impl World {
     fn drop_filters_of_left_roles(&mut self, framework: &FrameworkId, facts: &FrameworkFacts) {
         let kept = &facts.roles;
         self.books.filters.retain(|filter| filter.framework != *framework || kept.contains(&filter.role));
+        self.books.needs.retain(|(owner, role), _| owner != framework || kept.contains(role));
     }
 
     fn set_framework_active(&mut self, framework: &FrameworkId, active: bool) {
@@ -255,8 +256,9 @@ impl World {
     fn request(&mut self, framework: &FrameworkId, needs: &[&str]) {
         let needs: Vec<_> = needs.iter().map(|need| resources(need).quantities()).collect();
         self.allocator.request(framework, None, needs.clone());
-        if self.books.frameworks.contains_key(framework) {
-            self.books.needs.insert(framework.clone(), needs);
+        let roles = self.books.frameworks.get(framework).map(|known| known.facts.roles.clone());
+        for role in roles.unwrap_or_default() {
+            self.books.needs.insert((framework.clone(), role), needs.clone());
         }
     }
 
