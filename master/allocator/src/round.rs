@@ -26,6 +26,7 @@ use crate::clients::Client;
 use crate::ids::{Bits, index};
 use crate::quotas::is_limited;
 use crate::role_tree::Entry;
+use crate::shapes::SharedParts;
 use crate::{Allocation, Allocator, slices};
 
 /// Fewer open clients than this are compared with one another; of more the first is looked for in the tree.
@@ -78,7 +79,7 @@ impl Allocator {
                     self.account_limited(client, &change.limited_more, &change.limited_less);
                     let entry = self.clients.get(client).entry;
                     self.tree.account(entry, &change.more, &change.less, self.agents.totals());
-                    (resources, Parts::new())
+                    (resources, SharedParts::default())
                 }
             };
             let entry = self.clients.get(client).entry;
@@ -341,11 +342,11 @@ pub(crate) fn parts_of(kinds: &Kinds, resources: &Resources) -> Parts {
 }
 
 /// Is there at least as much of everything as in `least`?
-pub(crate) fn reaches(parts: &Parts, least: &Parts) -> bool {
+pub(crate) fn reaches(parts: &[(Kind, u64)], least: &Parts) -> bool {
     least.iter().all(|(kind, amount)| part(parts, *kind) >= *amount)
 }
 
 /// Is one of the alternatives reached in full? With none there is nothing to reach.
-pub(crate) fn reaches_one(parts: &Parts, alternatives: &[Parts]) -> bool {
+pub(crate) fn reaches_one(parts: &[(Kind, u64)], alternatives: &[Parts]) -> bool {
     alternatives.is_empty() || alternatives.iter().any(|least| reaches(parts, least))
 }

@@ -87,7 +87,18 @@ impl Share {
 /// As a floating point number, quickly where it is not huge.
 #[expect(clippy::cast_precision_loss, reason = "an approximation that only decides where it is clear")]
 fn about(number: u128) -> f64 {
-    u64::try_from(number).map_or_else(|_| number as f64, |number| number as f64)
+    match u64::try_from(number) {
+        Ok(number) => number as f64,
+        Err(_) => about_huge(number),
+    }
+}
+
+/// Apart and not inlined, or it would be done for small numbers too, only to be thrown away.
+#[cold]
+#[inline(never)]
+#[expect(clippy::cast_precision_loss, reason = "an approximation that only decides where it is clear")]
+fn about_huge(number: u128) -> f64 {
+    number as f64
 }
 
 impl Ord for Share {
