@@ -46,7 +46,7 @@ pub(crate) struct Ledger {
     pub(crate) held: BTreeMap<Holder, Resources>,
     pub(crate) filters: Vec<Filter>,
     pub(crate) quotas: BTreeMap<Role, Quota>,
-    /// What frameworks say they need, in the roles that they had when they said so and have had ever since.
+    /// What frameworks say they need, in roles that they had when they said so and have kept since.
     pub(crate) needs: BTreeMap<(FrameworkId, Role), Vec<Quantities>>,
     /// Who ever gave something of an agent back: others may come first there for once.
     pub(crate) gave_back: BTreeSet<Holder>,

@@ -62,7 +62,7 @@ impl World {
 
     pub(crate) fn add_framework(&mut self, framework: FrameworkId, facts: FrameworkFacts) {
         self.allocator.add_framework(framework.clone(), facts.clone());
-        self.drop_filters_of_left_roles(&framework, &facts);
+        self.drop_what_left_roles_had(&framework, &facts);
         self.books.frameworks.insert(framework, FrameworkEntry { facts, active: true });
     }
 
@@ -127,7 +127,7 @@ impl World {
                 let gone = framework(FRAMEWORKS[at]);
                 self.allocator.remove_framework(&gone);
                 self.books.frameworks.remove(&gone);
-                self.books.needs.retain(|(owner, _), _| *owner != gone);
+                self.books.needs.retain(|(framework, _), _| *framework != gone);
                 self.books.filters.retain(|filter| filter.framework != gone);
             }
             Step::SetFrameworkActive(at, active) => {
@@ -176,14 +176,14 @@ impl World {
     fn update_framework(&mut self, framework: &FrameworkId, facts: FrameworkFacts) {
         self.allocator.update_framework(framework, facts.clone());
         if self.books.frameworks.contains_key(framework) {
-            self.drop_filters_of_left_roles(framework, &facts);
+            self.drop_what_left_roles_had(framework, &facts);
         }
         if let Some(known) = self.books.frameworks.get_mut(framework) {
             known.facts = facts;
         }
     }
 
-    fn drop_filters_of_left_roles(&mut self, framework: &FrameworkId, facts: &FrameworkFacts) {
+    fn drop_what_left_roles_had(&mut self, framework: &FrameworkId, facts: &FrameworkFacts) {
         let kept = &facts.roles;
         self.books.filters.retain(|filter| filter.framework != *framework || kept.contains(&filter.role));
         self.books.needs.retain(|(owner, role), _| owner != framework || kept.contains(role));
@@ -256,9 +256,10 @@ impl World {
     fn request(&mut self, framework: &FrameworkId, needs: &[&str]) {
         let needs: Vec<_> = needs.iter().map(|need| resources(need).quantities()).collect();
         self.allocator.request(framework, None, needs.clone());
-        let roles = self.books.frameworks.get(framework).map(|known| known.facts.roles.clone());
-        for role in roles.unwrap_or_default() {
-            self.books.needs.insert((framework.clone(), role), needs.clone());
+        if self.books.frameworks.contains_key(framework) {
+            let roles = self.books.frameworks[framework].facts.roles.iter();
+            let said = roles.map(|role| ((framework.clone(), role.clone()), needs.clone()));
+            self.books.needs.extend(said.collect::<Vec<_>>());
         }
     }
 
