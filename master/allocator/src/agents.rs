@@ -330,10 +330,17 @@ impl Agents {
         self.get(agent)?;
         if !resources.is_empty() {
             self.change_free(agent, kinds, |known, kinds| {
-                change = measured(known, client, kinds, |known| {
+                let take = |known: &mut Agent| {
                     known.holdings(client).add(resources);
                     take_from(&mut known.free, &mut known.debt, resources);
-                });
+                };
+                change = match counted(resources, kinds) {
+                    Some((more, limited_more)) => {
+                        take(known);
+                        Change { more, limited_more, ..Change::default() }
+                    }
+                    None => measured(known, client, kinds, take),
+                };
             });
         }
         Some(change)
@@ -366,14 +373,22 @@ impl Agents {
             Recovered { change: Change::default(), missing: resources.clone(), holds_more: false };
         let result = &mut recovered;
         self.change_free(agent, kinds, |known, kinds| {
-            result.change = measured(known, client, kinds, |known| {
-                let returned = known.holdings(client).take(resources);
+            let mut returned = Resources::new();
+            let mut give_back = |known: &mut Agent| {
+                returned = known.holdings(client).take(resources);
                 known.held.retain(|(_, held)| !held.is_empty());
                 let paid = known.debt.take(&returned);
                 let free = known.free.checked_add(&without(&returned, &paid));
                 known.free = free.expect("what is not in debt is part of the total and was not free");
-                result.missing = without(resources, &returned);
-            });
+            };
+            if has_shared(resources) {
+                result.change = measured(known, client, kinds, give_back);
+            } else {
+                give_back(known);
+                let (less, limited_less) = counted(&returned, kinds).unwrap_or_default();
+                result.change = Change { less, limited_less, ..Change::default() };
+            }
+            result.missing = without(resources, &returned);
             result.holds_more = known.held_by(client).is_some();
         });
         if recovered.missing != *resources {
@@ -571,6 +586,22 @@ pub(crate) struct Reserved {
 
 fn known_grows(before: &Resources, after: Option<&Resources>) -> bool {
     after.is_some_and(|after| !before.contains(after))
+}
+
+fn has_shared(resources: &Resources) -> bool {
+    resources.iter().any(|resource| resource.metadata().shared)
+}
+
+/// The amounts of resources, and of those that count for quotas; `None`: they do not simply add up, since a shared
+/// volume counts once, however often it is held.
+fn counted(resources: &Resources, kinds: &mut Kinds) -> Option<(Parts, Parts)> {
+    if has_shared(resources) {
+        return None;
+    }
+    let all = kinds.parts(resources, |_| true);
+    let limited =
+        if resources.iter().all(is_limited) { all.clone() } else { kinds.parts(resources, is_limited) };
+    Some((all, limited))
 }
 
 /// Does something to what a client holds there, and says what has changed by it.
