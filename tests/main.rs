@@ -9,4 +9,5 @@ mod quota;
 mod recovery;
 mod upkeep;
 mod volumes;
+mod volumes_in_use;
 mod watching;
