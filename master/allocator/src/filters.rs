@@ -18,6 +18,8 @@ use std::sync::Arc;
 use lonja_model::offer::Filters as Limits;
 use lonja_model::{Resources, Timestamp};
 
+use crate::ids::index;
+
 /// The most filters for one framework, role and agent; the one that would end first gives way, so that a
 /// framework that refuses ever new shapes costs itself an offer too many and nobody memory.
 pub(crate) const MOST_ALIKE: usize = 32;
@@ -39,6 +41,8 @@ pub(crate) struct Filters {
     filters: BTreeMap<Place, Alike>,
     /// The agents of each client, so that its filters are found.
     by_client: BTreeSet<(u32, u32)>,
+    /// On how many agents each client has any: nearly always none, and then nothing has to be looked for.
+    places: Vec<u32>,
     by_time: BTreeMap<(Timestamp, u64), Place>,
     next_number: u64,
     /// What was refused last: declining many agents alike shares it.
@@ -56,19 +60,32 @@ impl Filters {
 
     /// Is an offer of `resources` to stay away?
     pub(crate) fn refuse(&self, agent: u32, client: u32, resources: &Resources) -> bool {
-        let alike = self.filters.get(&(agent, client));
+        let alike = self.alike(agent, client);
         alike.is_some_and(|alike| alike.iter().any(|filter| filter.refused.contains(resources)))
     }
 
     /// Until when an offer of `resources` stays away.
     pub(crate) fn refused_until(&self, agent: u32, client: u32, resources: &Resources) -> Option<Timestamp> {
-        let alike = self.filters.get(&(agent, client))?.iter();
+        let alike = self.alike(agent, client)?.iter();
         alike.filter(|filter| filter.refused.contains(resources)).map(|filter| filter.until).max()
     }
 
     /// Has the client any filter on the agent?
     pub(crate) fn has_any(&self, agent: u32, client: u32) -> bool {
-        self.filters.contains_key(&(agent, client))
+        self.alike(agent, client).is_some()
+    }
+
+    fn alike(&self, agent: u32, client: u32) -> Option<&Alike> {
+        let places = self.places.get(index(client)).copied().unwrap_or(0);
+        if places > 0 { self.filters.get(&(agent, client)) } else { None }
+    }
+
+    fn count(&mut self, client: u32, one_more: bool) {
+        if self.places.len() <= index(client) {
+            self.places.resize(index(client) + 1, 0);
+        }
+        let places = &mut self.places[index(client)];
+        *places = if one_more { *places + 1 } else { *places - 1 };
     }
 
     /// No filter if `refuse` is zero; cut to [`Limits::MAX`]. O(filters alike).
@@ -99,7 +116,9 @@ impl Filters {
         self.next_number += 1;
         alike.push(Filter { number, refused: self.last.clone(), until });
         self.by_time.insert((until, number), (agent, client));
-        self.by_client.insert((client, agent));
+        if self.by_client.insert((client, agent)) {
+            self.count(client, true);
+        }
     }
 
     /// Ends those whose time has come, and says whose on which agents.
@@ -111,7 +130,9 @@ impl Filters {
             alike.retain(|filter| filter.number != number);
             if alike.is_empty() {
                 self.filters.remove(&place);
-                self.by_client.remove(&(place.1, place.0));
+                if self.by_client.remove(&(place.1, place.0)) {
+                    self.count(place.1, false);
+                }
             }
             ended.push(place);
         }
@@ -139,7 +160,9 @@ impl Filters {
         for filter in self.filters.remove(&place).unwrap_or_default() {
             self.by_time.remove(&(filter.until, filter.number));
         }
-        self.by_client.remove(&(place.1, place.0));
+        if self.by_client.remove(&(place.1, place.0)) {
+            self.count(place.1, false);
+        }
     }
 
     /// On which agents, and whose, there are any.
@@ -163,6 +186,7 @@ impl Filters {
         self.filters.iter().all(timed)
             && self.filters.values().map(Vec::len).sum::<usize>() == self.by_time.len()
             && self.filters.len() == self.by_client.len()
+            && self.places.iter().map(|places| index(*places)).sum::<usize>() == self.by_client.len()
     }
 }
 
