@@ -211,6 +211,17 @@ impl Allocator {
                 return found;
             }
         }
+        if tried.is_empty() {
+            let mut open = open.iter();
+            let (first, second) = (open.next(), open.next());
+            return match (first, second) {
+                (Some(only), None) => takes(only),
+                _ => {
+                    let open = first.into_iter().chain(second).chain(open);
+                    self.tree.first_among(open.map(|client| self.clients.get(client).entry), takes)
+                }
+            };
+        }
         let mut rest = open.clone();
         tried.iter().for_each(|client| rest.set(*client, false));
         self.tree.first_among(rest.iter().map(|client| self.clients.get(client).entry), takes)

@@ -11,6 +11,8 @@
 //!   part of what is there; of devices that part of their number, each whole. Never less than the framework has said it
 //!   needs (REQUEST, which Mesos ignores), and never so much that less than an offer's minimum would be left behind.
 //! - What is reserved, and what cannot be divided, goes whole to the first who may have it.
+//! - A slice that would be smaller than the framework's own minimum or need, or that a filter of its keeps away, is
+//!   doubled until it is not, up to the whole agent: nothing stays free that somebody in line could have.
 //! - A framework that gives slices back without having said what it needs is given twice as much the next time, up to
 //!   the whole agent. The superset rule of filters lets the larger offer through.
 //!
