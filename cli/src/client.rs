@@ -17,6 +17,9 @@ use crate::output;
 /// How long one try to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long the master may take to answer: some answers wait for an agent's disk.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How often the master is tried again while it is waited for.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -68,7 +71,14 @@ impl Client {
     /// Makes a call of the operator API. Errors say what the master had against it.
     pub(crate) async fn call(&mut self, kind: Type, call: Call) -> anyhow::Result<Response> {
         let call = Call { r#type: Some(kind.into()), ..call };
-        let response = self.operator.call(call).await;
+        let Ok(response) = tokio::time::timeout(ANSWER_TIMEOUT, self.operator.call(call)).await else {
+            bail!(
+                "the master at {} has not answered within {}; what was asked may still be done: look before you \
+                 ask again",
+                self.url,
+                humantime::format_duration(ANSWER_TIMEOUT)
+            );
+        };
         Ok(response.map_err(|status| refused(&self.url, &status))?.into_inner())
     }
 

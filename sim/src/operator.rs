@@ -43,8 +43,8 @@ pub(crate) fn schedule(
 ) {
     // A third of the runs have an idle operator: the calm ones show what the busy ones hide.
     let gap = [0, 20, 90][random.index(3)];
-    let mut at = from;
-    while gap > 0 {
+    let mut at = if gap > 0 { from } else { until };
+    loop {
         at = at + random.millis(gap * 100, gap * 2_000);
         if at >= until {
             break;

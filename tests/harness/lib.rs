@@ -155,10 +155,15 @@ pub struct Cluster {
 impl Cluster {
     /// Brings both up; `master_flags` are for the master.
     pub fn start(master_flags: &[&str]) -> Self {
+        Self::start_with(master_flags, "cpus:4;mem:2048;ports:[31000-31010]")
+    }
+
+    /// Brings both up, the agent with these resources.
+    pub fn start_with(master_flags: &[&str], resources: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("lonja-test-").tempdir().expect("a temporary folder");
         let mut cluster = Self { folder, master: None, agent: None, url: String::new() };
         cluster.start_master("127.0.0.1:0", master_flags);
-        cluster.start_agent("cpus:4;mem:2048;ports:[31000-31010]");
+        cluster.start_agent(resources);
         cluster
     }
 
@@ -216,6 +221,40 @@ impl Cluster {
         let output = run(&[what, "--master", &self.url, "-o", "json"]);
         let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         document[what].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Runs a command against this cluster to its end.
+    pub fn lonja(&self, arguments: &[&str]) -> Output {
+        run(&[arguments, &["--master", &self.url]].concat())
+    }
+
+    /// The same, and it must not fail; what it lists, as objects.
+    pub fn done(&self, arguments: &[&str]) -> Vec<Value> {
+        self.done_as(arguments[0], arguments)
+    }
+
+    /// The same for a command that lists something of another name than its own.
+    pub fn done_as(&self, what: &str, arguments: &[&str]) -> Vec<Value> {
+        let output = self.lonja(&[arguments, &["-o", "json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        let document: Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+        document[what].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The same, and it must fail with status 1; what it says.
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.lonja(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+        stderr(&output)
+    }
+
+    /// `kill -9` of the master, and a new one on the same work dir and address.
+    pub fn restart_master(&mut self, flags: &[&str]) {
+        let listen = self.url["http://".len()..].to_owned();
+        if let Some(master) = self.master.take() {
+            master.kill9();
+        }
+        self.start_master(&listen, flags);
     }
 
     /// Starts `lonja run` in the background; what it needs goes before the `--`.

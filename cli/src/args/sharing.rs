@@ -31,7 +31,7 @@ pub(crate) enum QuotaCommand {
         #[arg(long, value_name = "RESOURCES", value_parser = amounts, required_unless_present = "limit")]
         guarantee: Option<Quantities>,
         /// What it may have at most; what is not named is unlimited; none: no limits.
-        #[arg(long, value_name = "RESOURCES", value_parser = amounts)]
+        #[arg(long, value_name = "RESOURCES", value_parser = limits)]
         limit: Option<Quantities>,
         /// Also when a limit is below what the role has, or guarantees are above what all agents have.
         #[arg(long)]
@@ -95,6 +95,20 @@ pub(super) fn amounts(text: &str) -> Result<Quantities, String> {
     Ok(resources.quantities())
 }
 
+/// Plain amounts above zero: a limit of nothing would be none.
+fn limits(text: &str) -> Result<Quantities, String> {
+    let limits = amounts(text)?;
+    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty() && *part != "none");
+    for part in parts {
+        if amounts(part)?.is_empty() {
+            return Err(format!(
+                "{part:?} cannot be told from no limit; give 0.001, so that the role gets nothing of use"
+            ));
+        }
+    }
+    Ok(limits)
+}
+
 fn weight(text: &str) -> Result<(String, Scalar), String> {
     let example = "write, for example, eng=2.5";
     let (role, weight) =
@@ -117,6 +131,13 @@ mod tests {
         for bad in ["cpus", "cpus(eng):4", "ports:[1-2]", "cpus:-1"] {
             assert!(amounts(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused_and_not_taken_for_none() {
+        assert_eq!(limits("cpus:0.001").unwrap().to_string(), "cpus:0.001");
+        assert!(limits("none").unwrap().is_empty());
+        assert!(limits("cpus:0").is_err() && limits("mem:1;cpus:0").is_err());
     }
 
     #[test]

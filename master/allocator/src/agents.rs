@@ -10,17 +10,19 @@
 //!
 //! Source: `docs/design.md`, invariant 1.
 
+use std::sync::Arc;
+
 use lonja_model::agent::Domain;
 use lonja_model::attributes::Attributes;
 use lonja_model::resources::Resource;
 use lonja_model::{AgentId, Resources};
 
-use crate::amounts::{Kind, Kinds, Parts, Sums, part};
-use crate::eligibility::GPUS;
+use crate::amounts::{Kind, Kinds, Parts, Sums};
 use crate::holdings::{Holdings, overlap, without};
 use crate::ids::{Bits, Ids, index};
 use crate::quotas::is_limited;
 use crate::role_tree::Totals;
+use crate::shapes::{Shape, Shapes, SharedParts, is_plain};
 
 /// How often a shared volume can be held at once.
 pub(crate) const COPIES: u32 = 1 << 20;
@@ -39,10 +41,10 @@ pub struct AgentFacts {
 /// One agent. See the module.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    pub(crate) facts: AgentFacts,
+    /// Apart, since a pass over all agents does not need them.
+    pub(crate) facts: Box<AgentFacts>,
     active: bool,
-    total: Resources,
-    has_gpus: bool,
+    shape: Arc<Shape>,
     free: Resources,
     /// By client; few.
     held: Vec<(u32, Holdings)>,
@@ -50,9 +52,7 @@ pub(crate) struct Agent {
     /// Is all that is free anyone's, for good, and no volume?
     plain: bool,
     /// Amounts of what is free, unreserved and not revocable.
-    open: Parts,
-    /// Amounts of the total.
-    size: Parts,
+    open: SharedParts,
     /// Clients that have refused what is free for them now, and whose filters last.
     pub(crate) refused_by: Bits,
     /// Clients that are kept from it for what it is.
@@ -67,7 +67,7 @@ impl Agent {
     }
 
     pub(crate) fn total(&self) -> &Resources {
-        &self.total
+        &self.shape.total
     }
 
     pub(crate) fn debt(&self) -> &Holdings {
@@ -79,19 +79,19 @@ impl Agent {
     }
 
     pub(crate) fn has_gpus(&self) -> bool {
-        self.has_gpus
+        self.shape.has_gpus
     }
 
     pub(crate) fn is_plain(&self) -> bool {
         self.plain
     }
 
-    pub(crate) fn open(&self) -> &Parts {
+    pub(crate) fn open(&self) -> &[(Kind, u64)] {
         &self.open
     }
 
-    pub(crate) fn size(&self) -> &Parts {
-        &self.size
+    pub(crate) fn size(&self) -> &[(Kind, u64)] {
+        &self.shape.size
     }
 
     pub(crate) fn held_by(&self, client: u32) -> Option<&Holdings> {
@@ -111,14 +111,12 @@ impl Agent {
 
     /// What free and held make up together, but for debt.
     pub(crate) fn books_total(&self) -> Resources {
-        in_books(&self.total)
+        in_books(&self.shape.total)
     }
 
     /// What is held stays held; what is free and what is in debt follow from the new total.
-    fn set_total(&mut self, total: Resources, kinds: &mut Kinds) {
-        self.size = kinds.parts(&total, |_| true);
-        self.has_gpus = kinds.find(GPUS).is_some_and(|gpus| part(&self.size, gpus) > 0);
-        self.total = total;
+    fn set_shape(&mut self, shape: Arc<Shape>, kinds: &mut Kinds) {
+        self.shape = shape;
         self.free = self.books_total();
         self.debt = Holdings::default();
         for layer in self.held.iter().flat_map(|(_, held)| held.layers()) {
@@ -128,8 +126,29 @@ impl Agent {
     }
 
     fn free_has_changed(&mut self, kinds: &mut Kinds) {
-        self.plain = self.free.iter().all(is_plain);
-        self.open = kinds.parts(&self.free, is_limited);
+        if self.free == self.shape.total {
+            self.all_is_free();
+        } else {
+            self.plain = self.free.iter().all(is_plain);
+            self.open = kinds.parts(&self.free, is_limited).into();
+        }
+    }
+
+    /// What is free is the total: what follows from it is known.
+    fn all_is_free(&mut self) {
+        self.plain = self.shape.is_plain;
+        self.open = self.shape.open.clone();
+    }
+
+    /// Does the client hold all there is, plain, and nothing beyond?
+    fn is_all_held_by(&self, client: u32, resources: &Resources) -> bool {
+        let [(holder, held)] = &self.held[..] else { return false };
+        *holder == client
+            && self.shape.is_plain
+            && self.debt.is_empty()
+            && self.free.is_empty()
+            && *resources == self.shape.total
+            && held.layers().eq([resources])
     }
 
     fn holdings(&mut self, client: u32) -> &mut Holdings {
@@ -139,11 +158,6 @@ impl Agent {
         });
         &mut self.held[at].1
     }
-}
-
-fn is_plain(resource: &Resource) -> bool {
-    let metadata = resource.metadata();
-    metadata.reservations.is_empty() && !metadata.revocable && metadata.disk.is_none()
 }
 
 /// Shared volumes as often as they can be held; anything else as it is.
@@ -184,6 +198,7 @@ pub(crate) struct Recovered {
 pub(crate) struct Agents {
     ids: Ids<AgentId>,
     agents: Vec<Option<Agent>>,
+    shapes: Shapes,
     all: Sums,
     totals: Totals,
     available: Sums,
@@ -253,36 +268,35 @@ impl Agents {
             self.agents.resize_with(index(agent) + 1, || None);
         }
         let known = self.agents[index(agent)].get_or_insert_with(|| Agent {
-            facts: facts.clone(),
+            facts: Box::new(facts.clone()),
             active: false,
-            total: Resources::new(),
-            has_gpus: false,
+            shape: Arc::default(),
             free: Resources::new(),
             held: Vec::new(),
             debt: Holdings::default(),
             plain: true,
-            open: Parts::new(),
-            size: Parts::new(),
+            open: SharedParts::default(),
             refused_by: Bits::default(),
             hidden_from: Bits::default(),
             passed: Vec::new(),
         });
-        let changed = known.facts != facts;
-        known.facts = facts;
+        let changed = *known.facts != facts;
+        *known.facts = facts;
         self.set_active(agent, true);
         self.update_total(agent, total, kinds);
         (agent, changed)
     }
 
     pub(crate) fn update_total(&mut self, agent: u32, total: Resources, kinds: &mut Kinds) {
-        self.change_free(agent, kinds, |known, kinds| known.set_total(total, kinds));
+        let shape = self.shapes.of(total, kinds);
+        self.change_free(agent, kinds, |known, kinds| known.set_shape(shape, kinds));
     }
 
     /// What was held there, by whom.
     pub(crate) fn remove(&mut self, agent: u32, kinds: &mut Kinds) -> Vec<(u32, Change)> {
         self.set_active(agent, false);
         let Some(known) = self.agents.get_mut(index(agent)).and_then(Option::take) else { return Vec::new() };
-        self.resize(&known.size, &Parts::new(), kinds);
+        self.resize(&known.shape.size, &[], kinds);
         self.ids.release(agent);
         let held = known.held.iter();
         let gone = |(client, held): &(u32, Holdings)| {
@@ -316,17 +330,24 @@ impl Agents {
         self.get(agent)?;
         if !resources.is_empty() {
             self.change_free(agent, kinds, |known, kinds| {
-                change = measured(known, client, kinds, |known| {
+                let take = |known: &mut Agent| {
                     known.holdings(client).add(resources);
                     take_from(&mut known.free, &mut known.debt, resources);
-                });
+                };
+                change = match counted(resources, kinds) {
+                    Some((more, limited_more)) => {
+                        take(known);
+                        Change { more, limited_more, ..Change::default() }
+                    }
+                    None => measured(known, client, kinds, take),
+                };
             });
         }
         Some(change)
     }
 
     /// Gives all that is free, which is plain, to one client: a charge without looking at each part.
-    pub(crate) fn give_all(&mut self, agent: u32, client: u32) -> (Resources, Parts) {
+    pub(crate) fn give_all(&mut self, agent: u32, client: u32) -> (Resources, SharedParts) {
         let known = self.agents[index(agent)].as_mut().expect("it was looked at just now");
         let resources = std::mem::take(&mut known.free);
         let open = std::mem::take(&mut known.open);
@@ -345,25 +366,51 @@ impl Agents {
         resources: &Resources,
         kinds: &mut Kinds,
     ) -> Option<Recovered> {
-        self.get(agent)?;
+        if self.get(agent)?.is_all_held_by(client, resources) {
+            return Some(self.recover_all(agent, resources));
+        }
         let mut recovered =
             Recovered { change: Change::default(), missing: resources.clone(), holds_more: false };
         let result = &mut recovered;
         self.change_free(agent, kinds, |known, kinds| {
-            result.change = measured(known, client, kinds, |known| {
-                let returned = known.holdings(client).take(resources);
+            let mut returned = Resources::new();
+            let mut give_back = |known: &mut Agent| {
+                returned = known.holdings(client).take(resources);
                 known.held.retain(|(_, held)| !held.is_empty());
                 let paid = known.debt.take(&returned);
                 let free = known.free.checked_add(&without(&returned, &paid));
                 known.free = free.expect("what is not in debt is part of the total and was not free");
-                result.missing = without(resources, &returned);
-            });
+            };
+            if has_shared(resources) {
+                result.change = measured(known, client, kinds, give_back);
+            } else {
+                give_back(known);
+                let (less, limited_less) = counted(&returned, kinds).unwrap_or_default();
+                result.change = Change { less, limited_less, ..Change::default() };
+            }
+            result.missing = without(resources, &returned);
             result.holds_more = known.held_by(client).is_some();
         });
         if recovered.missing != *resources {
             self.mark_dirty(agent);
         }
         Some(recovered)
+    }
+
+    /// All there is comes back from its one holder: without looking at each part.
+    fn recover_all(&mut self, agent: u32, resources: &Resources) -> Recovered {
+        let known = self.agents[index(agent)].as_mut().expect("it was looked at just now");
+        known.held.clear();
+        known.free = resources.clone();
+        known.all_is_free();
+        known.refused_by.clear();
+        let (less, limited_less) = (known.shape.size.to_vec(), known.shape.open.to_vec());
+        if known.active {
+            self.available.add(&limited_less);
+        }
+        self.list(agent);
+        let change = Change { less, limited_less, ..Change::default() };
+        Recovered { change, missing: Resources::new(), holds_more: false }
     }
 
     /// What the holder has of `before` is `after` from now on, and the agent's total changes along. `None`: it does
@@ -377,17 +424,18 @@ impl Agents {
         kinds: &mut Kinds,
     ) -> Option<(Change, Reserved)> {
         let known = self.get(agent)?;
-        let total = known.total.checked_sub(before)?.checked_add(after).ok()?;
+        let total = known.total().checked_sub(before)?.checked_add(after).ok()?;
         let mut converted = known.held_by(client)?.clone();
         if converted.take(before) != *before {
             return None;
         }
         converted.add(after);
-        let reserved = Reserved { before: known.total.clone(), after: total.clone() };
+        let reserved = Reserved { before: known.total().clone(), after: total.clone() };
+        let shape = self.shapes.of(total, kinds);
         let mut change = Change::default();
         self.change_free(agent, kinds, |known, kinds| {
             change = measured(known, client, kinds, |known| *known.holdings(client) = converted);
-            known.set_total(total, kinds);
+            known.set_shape(shape, kinds);
         });
         self.list(agent);
         Some((change, reserved))
@@ -402,12 +450,12 @@ impl Agents {
         kinds: &mut Kinds,
     ) -> Option<Reserved> {
         let known = self.get(agent)?;
-        let total = known.total.checked_sub(before)?.checked_add(after).ok()?;
+        let total = known.total().checked_sub(before)?.checked_add(after).ok()?;
         known
             .free
             .checked_sub(&overlap(&known.free, &in_books(before)))
             .filter(|_| known.free.contains(before))?;
-        let reserved = Reserved { before: known.total.clone(), after: total.clone() };
+        let reserved = Reserved { before: known.total().clone(), after: total.clone() };
         self.update_total(agent, total, kinds);
         Some(reserved)
     }
@@ -415,25 +463,25 @@ impl Agents {
     /// Does something to an agent, and brings up to date what follows from what is free and from its size.
     fn change_free(&mut self, agent: u32, kinds: &mut Kinds, change: impl FnOnce(&mut Agent, &mut Kinds)) {
         let Some(known) = self.agents.get_mut(index(agent)).and_then(Option::as_mut) else { return };
-        let (open, size) = (std::mem::take(&mut known.open), known.size.clone());
+        let (open, shape) = (known.open.clone(), known.shape.clone());
         let before = known.free.clone();
         change(known, kinds);
         known.free_has_changed(kinds);
         if !before.contains(&known.free) {
             known.refused_by.clear();
         }
-        let (open_now, size_now, active) = (known.open.clone(), known.size.clone(), known.active);
-        if active {
+        if known.active {
             self.available.subtract(&open);
-            self.available.add(&open_now);
+            self.available.add(&known.open);
         }
-        self.resize(&size, &size_now, kinds);
+        let shape_now = known.shape.clone();
+        self.resize(&shape.size, &shape_now.size, kinds);
         let grows = known_grows(&before, self.get(agent).map(Agent::free));
         self.list_as(agent, grows);
     }
 
     /// The agent's size was `before` and is `after`.
-    fn resize(&mut self, before: &Parts, after: &Parts, kinds: &Kinds) {
+    fn resize(&mut self, before: &[(Kind, u64)], after: &[(Kind, u64)], kinds: &Kinds) {
         if before == after {
             return;
         }
@@ -538,6 +586,22 @@ pub(crate) struct Reserved {
 
 fn known_grows(before: &Resources, after: Option<&Resources>) -> bool {
     after.is_some_and(|after| !before.contains(after))
+}
+
+fn has_shared(resources: &Resources) -> bool {
+    resources.iter().any(|resource| resource.metadata().shared)
+}
+
+/// The amounts of resources, and of those that count for quotas; `None`: they do not simply add up, since a shared
+/// volume counts once, however often it is held.
+fn counted(resources: &Resources, kinds: &mut Kinds) -> Option<(Parts, Parts)> {
+    if has_shared(resources) {
+        return None;
+    }
+    let all = kinds.parts(resources, |_| true);
+    let limited =
+        if resources.iter().all(is_limited) { all.clone() } else { kinds.parts(resources, is_limited) };
+    Some((all, limited))
 }
 
 /// Does something to what a client holds there, and says what has changed by it.

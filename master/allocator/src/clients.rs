@@ -40,6 +40,8 @@ pub(crate) struct Clients {
     pub(crate) in_line: Bits,
     /// Those that have said what they need, or have a minimum of their own.
     pub(crate) particular: Bits,
+    /// Those that have offer constraints.
+    pub(crate) constrained: Bits,
 }
 
 impl Clients {
@@ -74,6 +76,7 @@ impl Clients {
     pub(crate) fn remove(&mut self, client: u32) {
         self.in_line.set(client, false);
         self.particular.set(client, false);
+        self.constrained.set(client, false);
         self.clients[index(client)] = None;
         self.ids.release(client);
     }
@@ -93,11 +96,6 @@ impl Clients {
     pub(crate) fn of<'a>(&'a self, framework: &'a FrameworkId) -> impl Iterator<Item = (&'a Role, u32)> {
         let all = self.ids.iter().filter(move |((owner, _), _)| owner == framework);
         all.map(|((_, role), client)| (role, client))
-    }
-
-    /// One more than the largest number ever used.
-    pub(crate) fn end(&self) -> usize {
-        self.ids.end()
     }
 }
 

@@ -22,13 +22,12 @@
 //! Source: Mesos, options `filter_gpu_resources`, `domain` and `min_allocatable_resources`; capabilities of frameworks
 //! in the v1 scheduler API.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
 use lonja_model::framework::Capability;
 use lonja_model::resources::Resource;
-use lonja_model::{AgentId, FrameworkId, Resources, Role};
+use lonja_model::{AgentId, FrameworkId, Role};
 
 use crate::constraints::UnmetConstraint;
 use crate::frameworks::FrameworkFacts;
@@ -95,6 +94,11 @@ pub(crate) fn is_eligible(
     hidden(options, framework, agent, has_gpus).is_none() && framework.constraints.admit(role, agent)
 }
 
+/// Does nothing but offer constraints keep any framework from the agent?
+pub(crate) fn is_for_everyone(options: &Options, agent: &AgentFacts, has_gpus: bool) -> bool {
+    hidden(options, &FrameworkFacts::default(), agent, has_gpus).is_none()
+}
+
 fn hidden(
     options: &Options,
     framework: &FrameworkFacts,
@@ -139,15 +143,6 @@ impl Sight {
         (self.revocable || !metadata.revocable)
             && (self.shared || !metadata.shared)
             && (self.refined || metadata.reservations.len() < 2)
-    }
-
-    /// What of `resources` may be shown; borrowed if it is all of them.
-    pub(crate) fn shape(self, resources: &Resources) -> Cow<'_, Resources> {
-        if resources.iter().all(|resource| self.sees(resource)) {
-            Cow::Borrowed(resources)
-        } else {
-            Cow::Owned(resources.filter(|resource| self.sees(resource)))
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! held more than once.
 //!
 //! Invariants
-//! - No layer is empty.
+//! - No layer is empty, but the first of nothing.
 //! - What is added can be taken again, in any order and any parts.
 
 use std::cmp::Ordering;
@@ -18,37 +18,40 @@ use lonja_model::resources::{Devices, Quantities, Ranges, Resource, Set, Value};
 
 /// Resources of which any may be held more than once. Nearly always one layer.
 #[derive(Clone, Debug, Default)]
-pub struct Holdings(Vec<Resources>);
-
-static NOTHING: Resources = Resources::new();
+pub struct Holdings {
+    first: Resources,
+    /// What is held again.
+    more: Vec<Resources>,
+}
 
 impl Holdings {
     /// Is there nothing?
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.first.is_empty()
     }
 
     /// Everything once; all there is, unless something is held twice.
     pub fn once(&self) -> &Resources {
-        self.0.first().unwrap_or(&NOTHING)
+        &self.first
     }
 
     /// The layers, of which each can be held at once. Together they are everything.
     pub fn layers(&self) -> impl Iterator<Item = &Resources> {
-        self.0.iter()
+        let first = (!self.first.is_empty()).then_some(&self.first);
+        first.into_iter().chain(&self.more)
     }
 
     /// Totals by name over all layers.
     pub fn quantities(&self) -> Quantities {
         let mut all = self.once().quantities();
-        self.0.iter().skip(1).for_each(|layer| all.add(&layer.quantities()));
+        self.more.iter().for_each(|layer| all.add(&layer.quantities()));
         all
     }
 
     /// Are both the same, however they are layered?
     pub fn equals(&self, other: &Self) -> bool {
         let mut left = self.clone();
-        other.0.iter().all(|layer| left.take(layer) == *layer) && left.is_empty()
+        other.layers().all(|layer| left.take(layer) == *layer) && left.is_empty()
     }
 
     pub(crate) fn of(resources: &Resources) -> Self {
@@ -59,37 +62,40 @@ impl Holdings {
 
     pub(crate) fn add(&mut self, resources: &Resources) {
         let mut rest = resources.clone();
-        for layer in &mut self.0 {
+        for layer in std::iter::once(&mut self.first).chain(&mut self.more) {
             if rest.is_empty() {
                 return;
             }
             rest = add_what_fits(layer, rest);
         }
         if !rest.is_empty() {
-            self.0.push(rest);
+            self.more.push(rest);
         }
     }
 
     pub(crate) fn add_all(&mut self, other: &Self) {
-        other.0.iter().for_each(|layer| self.add(layer));
+        other.layers().for_each(|layer| self.add(layer));
     }
 
     /// Takes as much of `resources` as is held, and returns that.
     pub(crate) fn take(&mut self, resources: &Resources) -> Resources {
         let mut rest = resources.clone();
-        for layer in self.0.iter_mut().rev() {
+        for layer in self.more.iter_mut().rev().chain([&mut self.first]) {
             let common = overlap(layer, &rest);
             *layer = without(layer, &common);
             rest = without(&rest, &common);
         }
-        self.0.retain(|layer| !layer.is_empty());
+        self.more.retain(|layer| !layer.is_empty());
+        if self.first.is_empty() && !self.more.is_empty() {
+            self.first = self.more.remove(0);
+        }
         without(resources, &rest)
     }
 }
 
 impl fmt::Display for Holdings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, layer) in self.0.iter().enumerate() {
+        for (index, layer) in self.layers().enumerate() {
             write!(f, "{}{layer}", if index == 0 { "" } else { " + " })?;
         }
         Ok(())

@@ -54,11 +54,6 @@ impl<K: Clone + Ord> Ids<K> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, u32)> {
         self.numbers.iter().map(|(name, number)| (name, *number))
     }
-
-    /// One more than the largest number ever used.
-    pub(crate) fn end(&self) -> usize {
-        self.names.len()
-    }
 }
 
 /// A number as the index that it is.

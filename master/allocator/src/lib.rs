@@ -25,6 +25,7 @@ mod holdings;
 mod clients;
 mod frameworks;
 mod role_tree;
+mod shapes;
 mod shares;
 
 pub mod constraints;

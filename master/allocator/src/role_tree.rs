@@ -11,12 +11,12 @@
 //! Invariants
 //! - An entry stands in the line of the one above it exactly while a framework below it wants offers.
 //! - What an entry holds is the sum of what those below it hold.
-//! - Each line is a heap by the shares that follow from the totals of `version`.
+//! - Each line is a heap by the shares that follow from the totals of `version`; who stands in it alone has none.
 //!
 //! Source: Mesos, hierarchical DRF sorter; LAYOUT of the heaps: any textbook.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use lonja_model::resources::Scalar;
 use lonja_model::{FrameworkId, Role};
@@ -79,6 +79,37 @@ enum Sorter {
     DominantShare,
     Random(Random),
 }
+
+/// More clients stand in line before the one that was looked for than was worth looking at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TooMany;
+
+/// An entry in the order of serving: the largest is served first, as heaps of the library have it.
+struct InOrder<'a> {
+    tree: &'a RoleTree,
+    entry: Entry,
+    of: usize,
+}
+
+impl Ord for InOrder<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.tree.order(other.entry, self.entry)
+    }
+}
+
+impl PartialOrd for InOrder<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for InOrder<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for InOrder<'_> {}
 
 /// See the module.
 #[derive(Debug)]
@@ -295,8 +326,12 @@ impl RoleTree {
         all
     }
 
-    /// Would `one` be served before `other`? Both are clients in line.
+    /// Would `one` be served before `other`? Both stand in line.
     pub(crate) fn is_before(&self, one: Entry, other: Entry) -> bool {
+        self.order(one, other) == Ordering::Less
+    }
+
+    fn order(&self, one: Entry, other: Entry) -> Ordering {
         let (mut one, mut other) = (one, other);
         while self.place(one).depth > self.place(other).depth {
             one = self.above(one);
@@ -307,31 +342,59 @@ impl RoleTree {
         while self.above(one) != self.above(other) {
             (one, other) = (self.above(one), self.above(other));
         }
-        self.compare(one, other) == Ordering::Less
+        self.compare(one, other)
     }
 
-    /// The first client in line, in order, of which `takes` makes something.
-    pub(crate) fn first<T>(&self, takes: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
-        self.first_below(ROOT, takes)
+    /// The first client in line, in order, of which `takes` makes something. Looks at no more than `most` clients;
+    /// `Err`: it would have had to.
+    pub(crate) fn first<T>(
+        &self,
+        most: &mut u32,
+        takes: &mut impl FnMut(u32) -> Option<T>,
+    ) -> Result<Option<T>, TooMany> {
+        self.first_below(ROOT, most, takes)
     }
 
-    fn first_below<T>(&self, entry: Entry, takes: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
+    fn first_below<T>(
+        &self,
+        entry: Entry,
+        most: &mut u32,
+        takes: &mut impl FnMut(u32) -> Option<T>,
+    ) -> Result<Option<T>, TooMany> {
         let line = &self.place(entry).line;
-        let mut frontier: Vec<usize> = Vec::new();
-        let mut next = (!line.is_empty()).then_some(0);
-        while let Some(at) = next {
-            let place = self.place(line[at]);
+        let place_of = |at: usize| InOrder { tree: self, entry: line[at], of: at };
+        let mut frontier = BinaryHeap::new();
+        let mut next = (!line.is_empty()).then(|| place_of(0));
+        while let Some(InOrder { entry, of: at, .. }) = next {
+            let place = self.place(entry);
             let found = match place.name {
-                Name::Client(_) => takes(place.client),
-                Name::Root | Name::Leaf | Name::Role(_) => self.first_below(line[at], takes),
+                Name::Client(_) => {
+                    *most = most.checked_sub(1).ok_or(TooMany)?;
+                    takes(place.client)
+                }
+                Name::Root | Name::Leaf | Name::Role(_) => self.first_below(entry, most, takes)?,
             };
+            if found.is_some() {
+                return Ok(found);
+            }
+            frontier.extend((2 * at + 1..2 * at + 3).filter(|child| *child < line.len()).map(place_of));
+            next = frontier.pop();
+        }
+        Ok(None)
+    }
+
+    /// The first of these clients in line, in order, of which `takes` makes something.
+    pub(crate) fn first_among<T>(
+        &self,
+        clients: impl Iterator<Item = Entry>,
+        takes: &mut impl FnMut(u32) -> Option<T>,
+    ) -> Option<T> {
+        let mut clients: BinaryHeap<_> = clients.map(|entry| InOrder { tree: self, entry, of: 0 }).collect();
+        while let Some(first) = clients.pop() {
+            let found = takes(self.place(first.entry).client);
             if found.is_some() {
                 return found;
             }
-            frontier.extend((2 * at + 1..2 * at + 3).filter(|child| *child < line.len()));
-            let smallest = (0..frontier.len())
-                .min_by(|one, other| self.compare(line[frontier[*one]], line[frontier[*other]]));
-            next = smallest.map(|smallest| frontier.swap_remove(smallest));
         }
         None
     }
@@ -365,6 +428,7 @@ impl RoleTree {
                 || self.version != totals.version
                 || !matches!(self.sorter, Sorter::DominantShare)
                 || !self.is_in_line(entry)
+                || self.place(place.above).line.len() == 1
                 || place.share == Share::dominant(&place.allocated, place.weight, &totals.counted);
             if !(sums_up && standing == place.line.len() && in_place && ordered && follows && current) {
                 return Err(entry);
@@ -377,6 +441,10 @@ impl RoleTree {
         let share = self.share_of(entry, totals);
         self.place_mut(entry).share = share;
         let mut line = std::mem::take(&mut self.place_mut(above).line);
+        if let [alone] = line[..] {
+            let share = self.share_of(alone, totals);
+            self.place_mut(alone).share = share;
+        }
         line.push(entry);
         let last = line.len() - 1;
         self.place_mut(entry).at = u32::try_from(last).unwrap_or(NOWHERE);
@@ -401,12 +469,13 @@ impl RoleTree {
         if !self.is_in_line(entry) || self.version != totals.version {
             return;
         }
-        let share = self.share_of(entry, totals);
-        self.place_mut(entry).share = share;
         let above = self.above(entry);
         if self.place(above).line.len() == 1 {
+            // Its share is made when there is somebody to compare it with.
             return;
         }
+        let share = self.share_of(entry, totals);
+        self.place_mut(entry).share = share;
         let at = index(self.place(entry).at);
         let mut line = std::mem::take(&mut self.place_mut(above).line);
         self.settle(&mut line, at);

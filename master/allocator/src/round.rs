@@ -23,9 +23,10 @@ use lonja_model::{Resources, Timestamp};
 use crate::agents::Agent;
 use crate::amounts::{Kind, Kinds, Parts, part};
 use crate::clients::Client;
-use crate::ids::Bits;
+use crate::ids::{Bits, index};
 use crate::quotas::is_limited;
 use crate::role_tree::Entry;
+use crate::shapes::SharedParts;
 use crate::{Allocation, Allocator, slices};
 
 /// Fewer open clients than this are compared with one another; of more the first is looked for in the tree.
@@ -52,7 +53,7 @@ impl Allocator {
         self.tree.refresh(self.agents.totals());
         let dirty = self.agents.take_dirty();
         let in_line = self.clients.in_line.count();
-        let mut allocations = Vec::new();
+        let mut allocations = Vec::with_capacity(index(dirty.count()));
         if in_line == 0 {
             return allocations;
         }
@@ -78,7 +79,7 @@ impl Allocator {
                     self.account_limited(client, &change.limited_more, &change.limited_less);
                     let entry = self.clients.get(client).entry;
                     self.tree.account(entry, &change.more, &change.less, self.agents.totals());
-                    (resources, Parts::new())
+                    (resources, SharedParts::default())
                 }
             };
             let entry = self.clients.get(client).entry;
@@ -188,25 +189,31 @@ impl Allocator {
     }
 
     /// The first of the open clients, in order, of which `takes` makes something.
+    ///
+    /// Where many are open, one of them stands near the head of the line as a rule, and the tree leads to it. Where many
+    /// that are not stand before it, such as those whose quota is used up, the open ones are compared with one another.
     fn first_open<T>(&self, open: &Bits, takes: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
-        if open.count() >= FEW {
-            return self.tree.first(&mut |client| if open.get(client) { takes(client) } else { None });
-        }
-        let mut clients: Vec<(Entry, u32)> =
-            open.iter().map(|client| (self.clients.get(client).entry, client)).collect();
-        while !clients.is_empty() {
-            let mut first = 0;
-            for at in 1..clients.len() {
-                if self.tree.is_before(clients[at].0, clients[first].0) {
-                    first = at;
+        let count = open.count();
+        let mut tried: Vec<u32> = Vec::new();
+        if count >= FEW {
+            let mut takes_if_open = |client: u32| {
+                if !open.get(client) {
+                    return None;
                 }
-            }
-            let (_, client) = clients.swap_remove(first);
-            if let Some(found) = takes(client) {
-                return Some(found);
+                let taken = takes(client);
+                if taken.is_none() {
+                    tried.push(client);
+                }
+                taken
+            };
+            let mut most = FEW.max(count / 4);
+            if let Ok(found) = self.tree.first(&mut most, &mut takes_if_open) {
+                return found;
             }
         }
-        None
+        let mut rest = open.clone();
+        tried.iter().for_each(|client| rest.set(*client, false));
+        self.tree.first_among(rest.iter().map(|client| self.clients.get(client).entry), takes)
     }
 
     /// Of those that did not take it, who has a filter will refuse it until the filter ends or more is free.
@@ -225,6 +232,9 @@ impl Allocator {
     /// What of an agent's free resources a client may see: what is anyone's, or its role's, and of a kind that it
     /// understands; of a shared volume one copy.
     pub(crate) fn shown(&self, known: &Agent, client: u32) -> Resources {
+        if known.is_plain() {
+            return known.free().clone();
+        }
         let (_, role) = self.clients.name(client);
         let sight = self.clients.get(client).sight;
         let usable = known.free().iter().filter(|resource| sight.sees(resource));
@@ -253,9 +263,9 @@ impl Allocator {
         // What only adds to an offer that is large enough already may be small.
         let adds = given.contains(&client);
         let mut pieces = round.slices.div_ceil(asks.appetite.max(1));
+        let there = parts_of(&self.kinds, &usable);
         loop {
-            let slice = self.slice(pieces, known, asks, &usable);
-            let parts = parts_of(&self.kinds, &slice);
+            let (slice, parts) = self.slice(pieces, known, asks, &usable, &there);
             let enough = adds || (reaches_one(&parts, &asks.minimum) && reaches_one(&parts, &asks.needs));
             if !slice.is_empty() && enough && !self.filters.refuse(agent, client, &slice) {
                 return Some(Offer::Part(slice));
@@ -270,22 +280,27 @@ impl Allocator {
 
     /// One of so many pieces of the agent for the client, or all that it may use where that leaves no offer's worth
     /// behind.
-    fn slice(&self, pieces: u32, known: &Agent, asks: &Client, usable: &Resources) -> Resources {
+    fn slice(
+        &self,
+        pieces: u32,
+        known: &Agent,
+        asks: &Client,
+        usable: &Resources,
+        there: &Parts,
+    ) -> (Resources, Parts) {
         if pieces <= 1 {
-            return usable.clone();
+            return (usable.clone(), there.clone());
         }
-        let there = parts_of(&self.kinds, usable);
-        let need = asks.needs.iter().find(|need| reaches(&there, need));
+        let need = asks.needs.iter().find(|need| reaches(there, need));
         let amount = |kind: Kind| {
             let even = part(known.size(), kind).div_ceil(u64::from(pieces));
             even.max(need.map_or(0, |need| part(need, kind)))
         };
         let slice = slices::cut(usable, pieces, |name| self.kinds.find(name).map_or(u64::MAX, amount));
-        let rest: Parts = there
-            .iter()
-            .map(|(kind, amount)| (*kind, amount - part(&parts_of(&self.kinds, &slice), *kind).min(*amount)))
-            .collect();
-        if reaches_one(&rest, &self.minimum) { slice } else { usable.clone() }
+        let parts = parts_of(&self.kinds, &slice);
+        let rest = |(kind, amount): &(Kind, u64)| (*kind, amount - part(&parts, *kind).min(*amount));
+        let rest: Parts = there.iter().map(rest).collect();
+        if reaches_one(&rest, &self.minimum) { (slice, parts) } else { (usable.clone(), there.clone()) }
     }
 
     /// What of `usable` the client may have under quotas.
@@ -300,8 +315,7 @@ impl Allocator {
                 Value::Scalar(held) => {
                     let allowed = u64::try_from(allowed).unwrap_or(u64::MAX).min(held.thousandths());
                     let value = Value::Scalar(lonja_model::resources::Scalar::from_thousandths(allowed)?);
-                    let part =
-                        Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
+                    let part = resource.with_value(value);
                     (allowed > 0).then_some(part)
                 }
                 // Devices are not cut by a quota: all of them, or as many from the first as it allows.
@@ -314,8 +328,7 @@ impl Allocator {
                     });
                     let some = some.map(|(device, part)| (device.clone(), part));
                     let value = Value::Devices(lonja_model::resources::Devices::new(some)?);
-                    let part =
-                        Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
+                    let part = resource.with_value(value);
                     (!part.is_empty()).then_some(part)
                 }
                 Value::Ranges(_) | Value::Set(_) => Some(resource.clone()),
@@ -341,11 +354,11 @@ pub(crate) fn parts_of(kinds: &Kinds, resources: &Resources) -> Parts {
 }
 
 /// Is there at least as much of everything as in `least`?
-pub(crate) fn reaches(parts: &Parts, least: &Parts) -> bool {
+pub(crate) fn reaches(parts: &[(Kind, u64)], least: &Parts) -> bool {
     least.iter().all(|(kind, amount)| part(parts, *kind) >= *amount)
 }
 
 /// Is one of the alternatives reached in full? With none there is nothing to reach.
-pub(crate) fn reaches_one(parts: &Parts, alternatives: &[Parts]) -> bool {
+pub(crate) fn reaches_one(parts: &[(Kind, u64)], alternatives: &[Parts]) -> bool {
     alternatives.is_empty() || alternatives.iter().any(|least| reaches(parts, least))
 }

@@ -31,9 +31,8 @@ const CLEARLY: f64 = 1e-9;
 impl Share {
     pub(crate) const NOTHING: Self = Self { part: 0, whole: 1, about: 0.0 };
 
-    #[expect(clippy::cast_precision_loss, reason = "an approximation that only decides where it is clear")]
     pub(crate) fn new(part: u128, whole: u128) -> Self {
-        Self { part, whole, about: part as f64 / whole as f64 }
+        Self { part, whole, about: about(part) / about(whole) }
     }
 
     /// `weight` in thousandths, above 0; `totals` of the kinds that count. O(kinds).
@@ -41,15 +40,24 @@ impl Share {
         let weight = u128::from(weight.thousandths());
         let mut dominant = Self::NOTHING;
         for (kind, part) in allocated.iter() {
-            let whole = totals.get(kind).saturating_mul(weight);
-            if whole > 0 {
-                let share = Self::new(part, whole);
-                if share > dominant {
-                    dominant = share;
-                }
+            let total = totals.get(kind);
+            if total == 0 {
+                continue;
+            }
+            // The weight is the same for all kinds, and comes in at the end.
+            let share = Self { part, whole: total, about: about(part) / about(total) };
+            if share > dominant {
+                dominant = share;
             }
         }
-        dominant
+        if dominant.part == 0 {
+            return Self::NOTHING;
+        }
+        Self {
+            whole: dominant.whole.saturating_mul(weight),
+            about: dominant.about / about(weight),
+            ..dominant
+        }
     }
 
     /// In millionths, rounded down, of a share that was made with the weight 1.
@@ -74,6 +82,23 @@ impl Share {
             }
         }
     }
+}
+
+/// As a floating point number, quickly where it is not huge.
+#[expect(clippy::cast_precision_loss, reason = "an approximation that only decides where it is clear")]
+fn about(number: u128) -> f64 {
+    match u64::try_from(number) {
+        Ok(number) => number as f64,
+        Err(_) => about_huge(number),
+    }
+}
+
+/// Apart and not inlined, or it would be done for small numbers too, only to be thrown away.
+#[cold]
+#[inline(never)]
+#[expect(clippy::cast_precision_loss, reason = "an approximation that only decides where it is clear")]
+fn about_huge(number: u128) -> f64 {
+    number as f64
 }
 
 impl Ord for Share {

@@ -63,7 +63,7 @@ fn part(resource: &Resource, of: u32, amount: &impl Fn(&str) -> u64) -> Option<R
             Value::Devices(Devices::new(first.map(|(device, part)| (device.clone(), part)))?)
         }
     };
-    let part = Resource::with_metadata(resource.name(), value, resource.metadata().clone()).ok()?;
+    let part = resource.with_value(value);
     (!part.is_empty()).then_some(part)
 }
 

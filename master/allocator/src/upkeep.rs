@@ -38,8 +38,7 @@ impl Allocator {
         let (framework, role) = self.clients.name(client);
         let subscribed = self.frameworks.get(framework).is_some_and(|known| known.facts.roles.contains(role));
         let entry = self.clients.get(client).entry;
-        let holds = self.agents_hold(client, entry);
-        if subscribed || holds {
+        if subscribed || self.agents_hold(client, entry) {
             return;
         }
         self.tree.remove_client(entry);
@@ -111,11 +110,12 @@ impl Allocator {
         };
         let needs = known.needs.of(role).iter().map(|one| self.kinds.parts_of(one)).collect();
         let sight = Sight::of(&known.facts.capabilities);
-        let minimum_is_common = own.is_none();
+        let (minimum_is_common, has_constraints) = (own.is_none(), !known.facts.constraints.is_empty());
         let client_now = self.clients.get_mut(client);
         *client_now =
             Client { sight, minimum, minimum_is_common, needs, entry: client_now.entry, appetite: 1 };
         self.clients.note_particular(client);
+        self.clients.constrained.set(client, has_constraints);
         self.judge_client(client);
     }
 
@@ -132,11 +132,22 @@ impl Allocator {
         }
     }
 
-    /// Is each client kept from the agent for what that is?
+    /// Is each client kept from the agent for what that is? O(clients with offer constraints) for an agent that is
+    /// open to all others, as most are.
     pub(crate) fn judge_agent(&mut self, agent: u32) {
         let Some(known) = self.agents.get_mut(agent) else { return };
-        let mut is_new_to_someone = false;
-        for ((framework, role), client) in self.clients.iter() {
+        let everyone = eligibility::is_for_everyone(&self.options, &known.facts, known.has_gpus());
+        let mut is_new_to_someone = everyone && !known.hidden_from.is_empty();
+        if everyone {
+            known.hidden_from.clear();
+        }
+        let judged: &mut dyn Iterator<Item = u32> = if everyone {
+            &mut self.clients.constrained.iter()
+        } else {
+            &mut self.clients.iter().map(|(_, client)| client)
+        };
+        for client in judged {
+            let (framework, role) = self.clients.name(client);
             let Some(owner) = self.frameworks.get(framework) else { continue };
             let fits =
                 eligibility::is_eligible(&self.options, &owner.facts, role, &known.facts, known.has_gpus());

@@ -63,7 +63,7 @@ pub(crate) fn accept(
     send_off(state, effects, &pool, launched);
     withhold(state, &mut pool, &begun);
     if !pool.left.is_empty() {
-        let refuse = Some(filters.refuse).filter(|refuse| !refuse.is_zero());
+        let refuse = Some(filters.refuse);
         offers::recover(state, now, &pool.agent, framework, &pool.role, &pool.left, refuse);
     }
     failures.into_answer()

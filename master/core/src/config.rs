@@ -53,6 +53,8 @@ pub struct Config {
     pub max_agents: usize,
     /// Operations of one framework, and on one agent, that may wait for their outcome or its acknowledgement.
     pub max_operations: usize,
+    /// Kinds of resources that one agent may be cut into by reservations and volumes.
+    pub max_pieces: usize,
     /// Removed frameworks that are remembered with their tasks.
     pub completed_frameworks: usize,
     /// Ended tasks that are remembered for each framework.
@@ -97,6 +99,7 @@ impl Default for Config {
             max_frameworks: 10_000,
             max_agents: 200_000,
             max_operations: 10_000,
+            max_pieces: 4_096,
             completed_frameworks: 50,
             completed_tasks: 1_000,
             removed_framework_ids: 10_000,

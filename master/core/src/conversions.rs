@@ -57,6 +57,11 @@ pub(crate) enum Refused {
         "{whose} has {most} operations that wait for their outcome or its acknowledgement, and takes no more"
     )]
     TooMany { whose: String, most: usize },
+    #[error(
+        "agent {agent} would be cut into {pieces} kinds of resources, of which it may have {most}; use fewer volumes, labels \
+         and principals there"
+    )]
+    TooManyPieces { agent: AgentId, pieces: usize, most: usize },
 }
 
 impl Refused {
@@ -75,7 +80,8 @@ impl Refused {
             | Self::NotThere { .. }
             | Self::Clash(_)
             | Self::IdInUse(_)
-            | Self::TooMany { .. } => RefusalCode::Conflict,
+            | Self::TooMany { .. }
+            | Self::TooManyPieces { .. } => RefusalCode::Conflict,
         }
     }
 
@@ -108,6 +114,7 @@ pub(crate) fn begin(
     }
     has_room(state, &pool.agent, Some(&pool.framework))?;
     volumes_allow(state, &pool.agent, &conversion)?;
+    stays_whole(state, &pool.agent, &conversion)?;
     if !pool.left.contains(conversion.before()) {
         return Err(Refused::not_there(conversion.before(), &pool.left));
     }
@@ -278,6 +285,14 @@ pub(crate) fn has_room(
         Some(framework) => Err(Refused::TooMany { whose: format!("framework {framework}"), most }),
         None => Ok(()),
     }
+}
+
+/// An agent's total is stored and sent as a whole: it must not be cut into ever more pieces.
+pub(crate) fn stays_whole(state: &State, agent: &AgentId, conversion: &Conversion) -> Result<(), Refused> {
+    let most = state.config.max_pieces;
+    let total = state.allocator.agent_total(agent);
+    let pieces = total.and_then(|total| conversion.apply(total)).map_or(0, |total| total.iter().count());
+    if pieces <= most { Ok(()) } else { Err(Refused::TooManyPieces { agent: agent.clone(), pieces, most }) }
 }
 
 /// A volume's id is given once for each role; one that is in use stays as it is.

@@ -105,7 +105,6 @@ pub(crate) fn give_back(
 ) -> Option<Arc<Offer>> {
     let offer = state.offers.take(id)?;
     state.deadlines.cancel(Timer::OfferExpiry(id.clone()));
-    let filter = filter.filter(|refuse| !refuse.is_zero());
     recover(state, now, &offer.agent, &offer.framework, &offer.role, &offer.resources, filter);
     Some(offer)
 }

@@ -66,6 +66,7 @@ fn begin(
 ) -> Result<(), Refused> {
     conversions::has_room(state, agent, None)?;
     conversions::volumes_allow(state, agent, conversion)?;
+    conversions::stays_whole(state, agent, conversion)?;
     let (before, after) = (conversion.before(), conversion.after());
     let total = state.allocator.agent_total(agent).cloned().unwrap_or_default();
     if total.contains(before) && conversion.apply(&total).is_none() {

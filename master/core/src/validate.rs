@@ -6,6 +6,7 @@ use lonja_allocator::CompiledConstraints;
 use lonja_model::constraints::OfferConstraints;
 use lonja_model::container::Program;
 use lonja_model::link::AgentTask;
+use lonja_model::resources::Resource;
 use lonja_model::resources::Scalar;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::task::Limit;
@@ -21,8 +22,11 @@ pub(crate) fn agent(info: &AgentInfo) -> Result<(), String> {
     if info.resources.is_empty() {
         return Err("an agent without resources has nothing to offer; set --resources".to_owned());
     }
-    if info.resources.iter().any(|resource| resource.metadata().revocable) {
-        return Err("an agent's own resources cannot be revocable".to_owned());
+    let kept = |resource: &Resource| resource.metadata().revocable && resource.reserved_for().is_some();
+    if let Some(resource) = info.resources.iter().find(|resource| kept(resource)) {
+        return Err(format!(
+            "{resource} is both reserved and revocable; what can be taken back cannot be set aside"
+        ));
     }
     Ok(())
 }

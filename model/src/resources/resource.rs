@@ -159,6 +159,12 @@ impl Resource {
         Self { copies, ..self.clone() }
     }
 
+    /// The same kind of resource with another amount, of the same type of value.
+    #[must_use]
+    pub fn with_value(&self, value: Value) -> Self {
+        Self { value, ..self.clone() }
+    }
+
     /// For whom it is reserved, by the innermost reservation; `None`: for anyone.
     pub fn reserved_for(&self) -> Option<&Role> {
         self.metadata().reservations.last().map(|reservation| &reservation.role)

@@ -46,8 +46,8 @@ pub(crate) struct Ledger {
     pub(crate) held: BTreeMap<Holder, Resources>,
     pub(crate) filters: Vec<Filter>,
     pub(crate) quotas: BTreeMap<Role, Quota>,
-    /// What frameworks say they need, in roles of which they say nothing else.
-    pub(crate) needs: BTreeMap<FrameworkId, Vec<Quantities>>,
+    /// What frameworks say they need, in roles that they had when they said so and have kept since.
+    pub(crate) needs: BTreeMap<(FrameworkId, Role), Vec<Quantities>>,
     /// Who ever gave something of an agent back: others may come first there for once.
     pub(crate) gave_back: BTreeSet<Holder>,
 }
@@ -207,7 +207,8 @@ impl Ledger {
         let reaches_one = |alternatives: &[Quantities]| {
             alternatives.is_empty() || alternatives.iter().any(|least| quantities.contains(least))
         };
-        reaches_one(least) && self.needs.get(framework).is_none_or(|needs| reaches_one(needs))
+        reaches_one(least)
+            && self.needs.get(&(framework.clone(), role.clone())).is_none_or(|needs| reaches_one(needs))
     }
 
     /// Reservations of the subtree, used or not, and what its clients hold beyond that could not be taken back.

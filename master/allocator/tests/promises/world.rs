@@ -62,7 +62,7 @@ impl World {
 
     pub(crate) fn add_framework(&mut self, framework: FrameworkId, facts: FrameworkFacts) {
         self.allocator.add_framework(framework.clone(), facts.clone());
-        self.drop_filters_of_left_roles(&framework, &facts);
+        self.drop_what_left_roles_had(&framework, &facts);
         self.books.frameworks.insert(framework, FrameworkEntry { facts, active: true });
     }
 
@@ -127,7 +127,7 @@ impl World {
                 let gone = framework(FRAMEWORKS[at]);
                 self.allocator.remove_framework(&gone);
                 self.books.frameworks.remove(&gone);
-                self.books.needs.remove(&gone);
+                self.books.needs.retain(|(framework, _), _| *framework != gone);
                 self.books.filters.retain(|filter| filter.framework != gone);
             }
             Step::SetFrameworkActive(at, active) => {
@@ -176,16 +176,17 @@ impl World {
     fn update_framework(&mut self, framework: &FrameworkId, facts: FrameworkFacts) {
         self.allocator.update_framework(framework, facts.clone());
         if self.books.frameworks.contains_key(framework) {
-            self.drop_filters_of_left_roles(framework, &facts);
+            self.drop_what_left_roles_had(framework, &facts);
         }
         if let Some(known) = self.books.frameworks.get_mut(framework) {
             known.facts = facts;
         }
     }
 
-    fn drop_filters_of_left_roles(&mut self, framework: &FrameworkId, facts: &FrameworkFacts) {
+    fn drop_what_left_roles_had(&mut self, framework: &FrameworkId, facts: &FrameworkFacts) {
         let kept = &facts.roles;
         self.books.filters.retain(|filter| filter.framework != *framework || kept.contains(&filter.role));
+        self.books.needs.retain(|(owner, role), _| owner != framework || kept.contains(role));
     }
 
     fn set_framework_active(&mut self, framework: &FrameworkId, active: bool) {
@@ -256,7 +257,9 @@ impl World {
         let needs: Vec<_> = needs.iter().map(|need| resources(need).quantities()).collect();
         self.allocator.request(framework, None, needs.clone());
         if self.books.frameworks.contains_key(framework) {
-            self.books.needs.insert(framework.clone(), needs);
+            let roles = self.books.frameworks[framework].facts.roles.iter();
+            let said = roles.map(|role| ((framework.clone(), role.clone()), needs.clone()));
+            self.books.needs.extend(said.collect::<Vec<_>>());
         }
     }
 

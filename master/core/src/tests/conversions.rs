@@ -358,6 +358,20 @@ fn more_operations_than_can_be_waited_for_are_refused() {
 }
 
 #[test]
+fn an_agent_is_not_cut_into_more_pieces_than_it_may() {
+    let (_, _, whole) = offered(&mut cluster(), web());
+    let pieces = whole.resources.iter().count();
+    let mut cluster = cluster_with(Config { max_pieces: pieces, ..Config::default() });
+    let (link, stream, offer) = offered(&mut cluster, web());
+
+    let reserve = step(reserve(&reserved("cpus:1", &["web"])));
+    let refusal = cluster.accept(stream, &offer, vec![reserve]).unwrap_err();
+
+    assert!(refusal.message.contains(&format!("would be cut into {} kinds", pieces + 1)), "{refusal}");
+    assert!(cluster.asked_of(link).is_empty());
+}
+
+#[test]
 fn a_reservation_below_another_is_made_with_the_capability_and_undone_layer_by_layer() {
     let mut cluster = cluster();
     let mut info = framework_info("web/a", secs(60));
