@@ -369,8 +369,11 @@ impl Allocator {
         }
         check_limits(&quotas)?;
         let guaranteed = guaranteed_at_the_top(&quotas);
-        let total = self.cluster_total();
-        let above = guaranteed.iter().find(|(name, amount)| *amount > total.get(name));
+        let (total, before) = (self.cluster_total(), guaranteed_at_the_top(&self.quotas));
+        // What does not grow by this is not to blame: a way back must stand open.
+        let too_much =
+            |(name, amount): &(&str, Scalar)| *amount > total.get(name) && *amount > before.get(name);
+        let above = guaranteed.iter().find(too_much);
         if let Some((name, guaranteed)) = above {
             let (name, total) = (name.to_owned(), total.get(name));
             return Err(QuotaRefusal::GuaranteesAboveCluster { name, guaranteed, total });
@@ -460,6 +463,17 @@ mod tests {
         cluster.allocator.set_quota(role("eng"), quota("", "cpus:3"));
         assert_eq!(cluster.allocate(), ["f1 eng/web a1 cpus:3;mem:8192"]);
         assert_eq!(cluster.allocator.quota_consumed(&role("eng")).to_string(), "cpus:3;mem:8192");
+    }
+
+    #[test]
+    fn guarantees_above_the_cluster_can_always_be_lowered() {
+        let mut cluster = cluster().agent("a1", "cpus:8");
+        cluster.allocator.set_quota(role("eng"), quota("cpus:20", ""));
+        cluster.allocator.set_quota(role("ops"), quota("cpus:4", ""));
+        for lower in [None, quota("cpus:10", ""), quota("cpus:20", "cpus:30")] {
+            assert_eq!(cluster.allocator.check_quotas(&[(role("eng"), lower)]), Ok(()));
+        }
+        assert!(cluster.allocator.check_quotas(&[(role("ops"), quota("cpus:5", ""))]).is_err());
     }
 
     #[test]

@@ -431,3 +431,20 @@ fn a_role_without_anything_is_forgotten() {
     let cluster = cluster.weight("ops", "1");
     assert!(cluster.allocator.role_shares().is_empty());
 }
+
+#[test]
+fn who_made_use_of_an_offer_keeps_its_turn_though_a_part_came_back() {
+    let mut cluster = cluster().agent("a1", "cpus:10;mem:1000").weight("heavy", "9");
+    cluster = cluster.framework("f1", "heavy").framework("f2", "light");
+    cluster.charge("f1 heavy a1 cpus:4").charge("f2 light a1 cpus:4");
+    assert_eq!(cluster.allocate(), ["f1 heavy a1 cpus:2;mem:1000"]);
+    cluster.give_back("f1 heavy a1 mem:1000", Some(5));
+    cluster.allocator.made_use(&agent("a1"), &framework("f1"), &role("heavy"));
+    assert_eq!(cluster.allocate(), ["f2 light a1 mem:1000"]);
+    cluster.give_back("f2 light a1 mem:1000", Some(5));
+    cluster.allocator.made_use(&agent("a1"), &framework("f2"), &role("light"));
+    cluster.allocate();
+    // A task of the other ends: its CPU goes to whose weighted share is the smaller.
+    cluster.give_back("f2 light a1 cpus:1", None);
+    assert_eq!(cluster.allocate(), ["f1 heavy a1 cpus:1;mem:1000"]);
+}

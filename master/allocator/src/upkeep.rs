@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lonja_model::{FrameworkId, Resources, Role, Timestamp};
+use lonja_model::{AgentId, FrameworkId, Resources, Role, Timestamp};
 
 use crate::agents::{Change, Reserved};
 use crate::amounts::{Kind, Parts};
@@ -211,6 +211,17 @@ impl Allocator {
         };
         if let Some(known) = self.agents.get_mut(agent).filter(|_| refused) {
             known.refused_by.set(client, true);
+        }
+    }
+
+    /// The framework made use of what it was offered of the agent: it is not one that turns offers down, though a part
+    /// may have come back, and its turn there is not to be passed over. Said after that came back.
+    pub fn made_use(&mut self, agent: &AgentId, framework: &FrameworkId, role: &Role) {
+        let (agent, client) = (self.agents.number(agent), self.clients.number(framework, role));
+        let (Some(agent), Some(client)) = (agent, client) else { return };
+        self.clients.get_mut(client).appetite = 1;
+        if let Some(known) = self.agents.get_mut(agent) {
+            known.passed.retain(|other| *other != client);
         }
     }
 

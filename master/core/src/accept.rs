@@ -60,11 +60,15 @@ pub(crate) fn accept(
     }
     keep_one_copy(state, now, &mut pool);
     let Steps { launched, begun, failures } = run(state, effects, now, &mut pool, operations);
+    let made_use = !launched.is_empty() || !begun.is_empty();
     send_off(state, effects, &pool, launched);
     withhold(state, &mut pool, &begun);
     if !pool.left.is_empty() {
         let refuse = Some(filters.refuse);
         offers::recover(state, now, &pool.agent, framework, &pool.role, &pool.left, refuse);
+    }
+    if made_use {
+        state.allocator.made_use(&pool.agent, framework, &pool.role);
     }
     failures.into_answer()
 }

@@ -93,11 +93,12 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// All agents free and to be looked at, all frameworks in line.
     pub(crate) fn new(size: Size) -> Self {
-        Self::of(size, AGENT)
+        Self::of(size, AGENT, Options::default())
     }
 
-    pub(crate) fn of(size: Size, agent: &str) -> Self {
-        let mut allocator = Allocator::new(Options::default());
+    /// Agents that have this, and an operator who has set that.
+    pub(crate) fn of(size: Size, agent: &str, options: Options) -> Self {
+        let mut allocator = Allocator::new(options);
         let mut clients = Vec::new();
         for number in 0..size.roles * size.frameworks_per_role {
             let client = (framework_id(number), role(number / size.frameworks_per_role));
@@ -114,9 +115,13 @@ impl Cluster {
 
     /// The same with everything allocated already.
     pub(crate) fn held(size: Size) -> Self {
-        let mut cluster = Self::new(size);
-        cluster.pass();
-        cluster
+        Self::new(size).allocated()
+    }
+
+    /// After one pass.
+    pub(crate) fn allocated(mut self) -> Self {
+        self.pass();
+        self
     }
 
     /// What is measured as a rule: one allocation over all that changed. Returns how much was allocated.

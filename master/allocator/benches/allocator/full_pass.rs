@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use divan::Bencher;
+use lonja_allocator::{Options, Sorter};
 
-use crate::cluster::{Cluster, Size};
+use crate::cluster::{AGENT, Cluster, Size};
 
 const ONE_A_ROLE: &[Size] = &[
     Size::new(1_000, 1),
@@ -36,13 +37,20 @@ const FIVE_A_ROLE: &[Size] = &[
 /// Everything has come back. Goals: 25 ms at 50k agents, 10 ms at 10k.
 #[divan::bench(args = ONE_A_ROLE, sample_size = 1, sample_count = 25, max_time = 2)]
 fn one_framework_a_role(bencher: Bencher, size: Size) {
-    repeated(bencher, size);
+    repeated(bencher, Cluster::held(size));
 }
 
 /// As before, with two levels to choose on.
 #[divan::bench(args = FIVE_A_ROLE, sample_size = 1, sample_count = 25, max_time = 2)]
 fn five_frameworks_a_role(bencher: Bencher, size: Size) {
-    repeated(bencher, size);
+    repeated(bencher, Cluster::held(size));
+}
+
+/// Everything has come back, and who comes next is drawn. Goals as by share.
+#[divan::bench(args = [Size::new(10_000, 200), Size::new(50_000, 1_000)], sample_size = 1, sample_count = 25, max_time = 2)]
+fn by_lot(bencher: Bencher, size: Size) {
+    let options = Options { sorter: Sorter::Random, ..Options::default() };
+    repeated(bencher, Cluster::of(size, AGENT, options).allocated());
 }
 
 /// The first pass of an allocator's life, its memory still untouched.
@@ -53,9 +61,10 @@ fn first_of_all(bencher: Bencher, size: Size) {
     });
 }
 
-fn repeated(bencher: Bencher, size: Size) {
-    let cluster = RefCell::new(Cluster::held(size));
+fn repeated(bencher: Bencher, cluster: Cluster) {
+    let agents = cluster.agents.len();
+    let cluster = RefCell::new(cluster);
     bencher.with_inputs(|| cluster.borrow_mut().give_all_back()).bench_local_values(|()| {
-        assert!(cluster.borrow_mut().pass() >= size.agents, "every agent is allocated");
+        assert!(cluster.borrow_mut().pass() >= agents, "every agent is allocated");
     });
 }

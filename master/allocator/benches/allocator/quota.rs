@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use divan::Bencher;
+use lonja_allocator::Options;
 use lonja_model::quota::Quota;
 
 use crate::cluster::{Cluster, Size, resources, role};
@@ -50,7 +51,7 @@ fn large_and_small_exhausted(bencher: Bencher, size: Size) {
 }
 
 fn large_and_small_cluster(size: Size) -> Cluster {
-    let mut cluster = Cluster::of(size, "cpus:2;mem:2048;disk:2048");
+    let mut cluster = Cluster::of(size, "cpus:2;mem:2048;disk:2048", Options::default());
     let small = both_alike("cpus:1;mem:1024;disk:1024");
     let large = both_alike("cpus:4;mem:4096;disk:4096");
     for number in 0..size.roles {
