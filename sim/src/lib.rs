@@ -20,6 +20,7 @@ mod faults;
 mod hosts;
 mod invariants;
 mod journal;
+pub mod lab;
 mod life;
 mod liveness;
 mod network;

@@ -46,6 +46,7 @@ use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskStatus, 
 pub use check::MAX_TASKS;
 pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
 pub use offers::MAX_HOLD;
+pub use placement::Gpus;
 pub use plan::{Plan, PlanError, Step};
 pub use task::{InvalidTask, Task};
 

@@ -8,7 +8,7 @@ use lonja_model::labels::Labels;
 use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
-use crate::placement::fit;
+use crate::placement::{Gpus, fit};
 
 /// What a task needs. Amounts in thousandths; mem and disk of MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,12 +21,15 @@ pub struct Need {
     pub disk: Scalar,
     /// How many ports, whichever.
     pub ports: usize,
+    /// GPUs, whole or a share of one.
+    pub gpus: Gpus,
 }
 
 impl Need {
     /// Its amounts, as [`Scheduler::needs`](crate::Scheduler::needs) tells them; ports are no amount.
     pub fn quantities(&self) -> Quantities {
-        [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk)].into_iter().collect()
+        let gpus = self.gpus.thousandths();
+        [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk), ("gpus", gpus)].into_iter().collect()
     }
 }
 
@@ -127,6 +130,13 @@ impl Task {
     #[must_use]
     pub fn ports(mut self, count: usize) -> Self {
         self.need.ports = count;
+        self
+    }
+
+    /// GPUs, whole or a share of one.
+    #[must_use]
+    pub fn gpus(mut self, gpus: Gpus) -> Self {
+        self.need.gpus = gpus;
         self
     }
 

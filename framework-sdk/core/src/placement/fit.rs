@@ -1,14 +1,52 @@
-//! Ready-made ways to place tasks on offers.
+//! Does it fit, and with which of the resources?
 
-use lonja_model::resources::{Ranges, Resource, Scalar, Value};
+use lonja_model::resources::{DeviceId, Devices, Ranges, Resource, Scalar, Value};
 use lonja_model::{Offer, Resources};
 
+use crate::placement::Gpus;
 use crate::task::Need;
 
-/// What of `available` meets `need`: scalars as they are asked for, and as many ports as are asked for, the
-/// lowest ones. Resources reserved for the offer's role are used before those that anyone may have.
+/// What of `available` meets `need`: scalars as they are asked for, as many ports as are asked for, the
+/// lowest ones, and GPUs: whole ones by name, a share on the device that has the least left.
+/// Resources reserved for the offer's role are used before those that anyone may have.
 /// `None` if it does not fit.
 pub fn fit(available: &Resources, need: &Need) -> Option<Resources> {
+    let taken = fit_without_gpus(available, need)?;
+    let gpus = available.iter().filter(|resource| resource.name() == "gpus" && plain(resource));
+    let devices = |resource: &Resource| match resource.value() {
+        Value::Devices(devices) => match need.gpus {
+            Gpus::None => Some(Devices::default()),
+            Gpus::Share(thousandths) => devices.take_share(thousandths),
+            Gpus::Whole(count) => devices.take_whole(usize::from(count)),
+        },
+        Value::Scalar(_) | Value::Ranges(_) | Value::Set(_) => None,
+    };
+    if need.gpus == Gpus::None {
+        return Some(taken);
+    }
+    let mut gpus = gpus.filter_map(|resource| Some(resource.with_value(Value::Devices(devices(resource)?))));
+    taken.checked_add(&Resources::of([gpus.next()?]).ok()?).ok()
+}
+
+/// Like [`fit`], with the GPUs on these devices: a share on the first of them, or each of them whole.
+pub fn fit_on(available: &Resources, need: &Need, devices: &[DeviceId]) -> Option<Resources> {
+    let taken = fit_without_gpus(available, need)?;
+    let each = match need.gpus {
+        Gpus::None => return Some(taken),
+        Gpus::Share(thousandths) if devices.len() == 1 => thousandths,
+        Gpus::Whole(count) if devices.len() == usize::from(count) => Devices::WHOLE,
+        Gpus::Share(_) | Gpus::Whole(_) => return None,
+    };
+    let wanted = Devices::new(devices.iter().map(|device| (device.clone(), each)))?;
+    let holds = |resource: &&Resource| match resource.value() {
+        Value::Devices(held) => resource.name() == "gpus" && plain(resource) && held.contains(&wanted),
+        Value::Scalar(_) | Value::Ranges(_) | Value::Set(_) => false,
+    };
+    let gpus = available.iter().find(holds)?.with_value(Value::Devices(wanted.clone()));
+    taken.checked_add(&Resources::of([gpus]).ok()?).ok()
+}
+
+fn fit_without_gpus(available: &Resources, need: &Need) -> Option<Resources> {
     let mut taken = Resources::new();
     for (name, amount) in [("cpus", need.cpus), ("mem", need.mem), ("disk", need.disk)] {
         taken = take_scalar(available, taken, name, amount)?;
