@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faults::{Kill, Moment};
+use crate::faults::kills::{Kill, Moment};
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
 use crate::world::{Happening, Node, World};

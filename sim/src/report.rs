@@ -9,7 +9,7 @@ use lonja_model::TaskState;
 use lonja_model::scheduler::Event;
 
 use crate::Options;
-use crate::faults::{Kill, Moment};
+use crate::faults::kills::{Kill, Moment};
 use crate::world::Node;
 
 /// How much happened. A run in which nothing happens proves nothing.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Role, Timestamp};
 
-use crate::faults::{self, Kill, Moment};
+use crate::faults::kills::{self, Kill, Moment};
 use crate::hosts::Turn;
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
@@ -150,7 +150,7 @@ impl World {
         let frameworks: Vec<_> =
             (0..frameworks).map(plan).map(|plan| FrameworkHost::new(now, plan)).collect();
         let agents: Vec<_> = (0..agents).map(|index| AgentHost::new(&mut random, index)).collect();
-        for (at, kill) in faults::schedule(&mut random.fork(), now, calm_at, agents.len(), frameworks.len()) {
+        for (at, kill) in kills::schedule(&mut random.fork(), now, calm_at, agents.len(), frameworks.len()) {
             queue.at(at, Happening::Kill(kill));
         }
         let mut roles: Vec<Role> = frameworks.iter().map(|host| host.plan.role()).collect();

@@ -1,4 +1,4 @@
-//! What goes wrong, drawn from the seed before the run: kills of master, agents and frameworks.
+//! Kills of master, agents and frameworks.
 //!
 //! A kill comes at a drawn moment, or in the middle of the victim's next commit: before it is durable
 //! (neither changes nor messages happened) or after (the changes did, the messages did not). Most victims
