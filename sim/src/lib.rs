@@ -15,6 +15,7 @@
 //! judges: `invariants`, `oracle`, `volumes`, `liveness`; then `journal` and [`report`].
 
 mod batch;
+mod clocks;
 mod disk;
 mod faults;
 mod hosts;
@@ -26,8 +27,11 @@ mod liveness;
 mod network;
 mod operator;
 mod oracle;
+mod partitions;
 mod random;
 pub mod report;
+mod stalls;
+mod troubles;
 mod volumes;
 mod words;
 mod workload;
@@ -40,6 +44,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 pub use report::{Activity, Kills, Outcome, Report};
+pub use troubles::{ClockTroubles, NetworkTroubles};
 
 use world::World;
 
@@ -93,6 +98,8 @@ pub(crate) enum Mutant {
     AgentMissesExits,
     /// Each RUN arrives again, minutes later.
     NetworkRepeatsRun,
+    /// Some messages come later than what was said after them over the same connection.
+    NetworkOvertakes,
 }
 
 /// Tries many seeds. See [`fuzz_with`].

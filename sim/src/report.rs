@@ -10,6 +10,7 @@ use lonja_model::scheduler::Event;
 
 use crate::Options;
 use crate::faults::kills::{Kill, Moment};
+use crate::troubles::{ClockTroubles, NetworkTroubles};
 use crate::world::Node;
 
 /// How much happened. A run in which nothing happens proves nothing.
@@ -31,6 +32,10 @@ pub struct Activity {
     pub commands: u64,
     /// Commands of operators that a master refused.
     pub refused_commands: u64,
+    /// What the network went through.
+    pub network: NetworkTroubles,
+    /// What clocks went through.
+    pub clocks: ClockTroubles,
 }
 
 /// Processes killed, by what they were and again by when.
@@ -96,6 +101,8 @@ impl AddAssign for Activity {
         self.operations += other.operations;
         self.commands += other.commands;
         self.refused_commands += other.refused_commands;
+        self.network += other.network;
+        self.clocks += other.clocks;
     }
 }
 
@@ -200,8 +207,9 @@ impl Report {
         // Over a few short runs chance may leave a kind of kill or a state out.
         let many = self.seeds >= 50 && options.duration >= Duration::from_secs(600) && jobs >= 1_000;
         let few = u64::from(many);
-        let Activity { offers, launches, updates, told, kills, operations, commands, refused_commands: _ } =
-            &self.activity;
+        let Activity {
+            offers, launches, updates, told, kills, operations, commands, network, clocks, ..
+        } = &self.activity;
         let mut floors = vec![
             ("offers", *offers, self.seeds),
             ("launches", *launches, jobs / 2),
@@ -217,6 +225,9 @@ impl Report {
         for state in TOLD_OFTEN {
             floors.push((state.name(), told.get(&state).copied().unwrap_or(0), few));
         }
+        for (what, number) in network.all().into_iter().chain(clocks.all()) {
+            floors.push((what, number, few));
+        }
         let low = floors.into_iter().find(|(_, number, least)| number < least);
         self.too_quiet =
             low.map(|(what, number, least)| format!("INV-M2: {number} {what}, at least {least}"));
@@ -225,12 +236,22 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Activity { offers, launches, updates, told: _, kills, operations, commands, refused_commands } =
-            &self.activity;
+        let Activity {
+            offers,
+            launches,
+            updates,
+            kills,
+            operations,
+            commands,
+            refused_commands,
+            network,
+            clocks,
+            ..
+        } = &self.activity;
         write!(
             f,
             "{} seeds, {:.1} cluster-hours, {} events, {offers} offers, {launches} launches, {updates} updates, \
-             {operations} news of operations, {commands} commands of operators ({refused_commands} refused), {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {})",
+             {operations} news of operations, {commands} commands of operators ({refused_commands} refused), {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {}), {network}, {clocks}",
             self.seeds,
             self.virtual_hours(),
             self.events,

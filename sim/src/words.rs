@@ -12,6 +12,8 @@ pub(crate) fn payload(payload: &Payload) -> String {
     match payload {
         Payload::Opened => "connection opened".to_owned(),
         Payload::Closed => "connection closed".to_owned(),
+        Payload::KeepAlive => "are you there?".to_owned(),
+        Payload::Alive => "yes".to_owned(),
         Payload::ToAgent(message) => to_agent(message),
         Payload::FromAgent(message) => from_agent(message),
         Payload::ToFramework(event) => to_framework(event),

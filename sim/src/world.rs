@@ -10,7 +10,10 @@ use std::time::Duration;
 use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Role, Timestamp};
 
+use crate::clocks::Clocks;
+use crate::faults::clocks::{self, ClockFault};
 use crate::faults::kills::{self, Kill, Moment};
+use crate::faults::network::{self, NetworkFault};
 use crate::hosts::Turn;
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
@@ -20,10 +23,12 @@ use crate::journal::Journal;
 use crate::network::{ConnectionId, End, Network, Payload};
 use crate::operator::{self, Wish};
 use crate::oracle::Oracle;
+use crate::partitions::Partitions;
 use crate::random::Random;
 use crate::report::Activity;
+use crate::stalls::Stalls;
 use crate::workload::Plan;
-use crate::{Mutant, Options, liveness, words};
+use crate::{Mutant, Options, liveness};
 
 /// How long the cluster may take to settle once the faults have ended.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3600);
@@ -58,9 +63,32 @@ pub(crate) enum Happening {
         to: End,
         payload: Payload,
     },
+    /// What waited on a way is sent again.
+    Resend {
+        id: ConnectionId,
+        to: End,
+    },
+    /// An end is told that its connection is over.
+    Reset {
+        id: ConnectionId,
+        to: End,
+    },
+    /// The keep-alive of an end may be due; `asked`: when it asked whether the other is there.
+    KeepAlive {
+        id: ConnectionId,
+        end: End,
+        asked: Option<Timestamp>,
+    },
+    /// A client tries to connect; `since`: when it first did.
     Dial {
         node: Node,
         life: u64,
+        since: Timestamp,
+    },
+    /// A framework's connection should stand by now.
+    DialIsLate {
+        framework: usize,
+        id: ConnectionId,
     },
     Start(Node),
     Committed {
@@ -83,6 +111,10 @@ pub(crate) enum Happening {
         works: bool,
     },
     Kill(Kill),
+    Trouble(NetworkFault),
+    Warp(ClockFault),
+    /// A process that was stopped goes on.
+    Resume(Node),
     /// An operator says something.
     Operate(Wish),
     /// The faults end.
@@ -125,6 +157,11 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) activity: Activity,
     pub(crate) mutant: Mutant,
+    pub(crate) clocks: Clocks,
+    pub(crate) stalls: Stalls,
+    pub(crate) partitions: Partitions,
+    /// Tries to connect that failed in a row.
+    pub(crate) failed_dials: BTreeMap<Node, u32>,
     /// Commands that the operator has said.
     pub(crate) requests: u64,
     lives: BTreeMap<Node, u64>,
@@ -153,6 +190,17 @@ impl World {
         for (at, kill) in kills::schedule(&mut random.fork(), now, calm_at, agents.len(), frameworks.len()) {
             queue.at(at, Happening::Kill(kill));
         }
+        let span = (now, calm_at);
+        let network = network::schedule(&mut random.fork(), span, agents.len(), frameworks.len());
+        for (at, fault) in network.faults {
+            queue.at(at, Happening::Trouble(fault));
+        }
+        for (at, fault) in clocks::schedule(&mut random.fork(), span, agents.len(), frameworks.len()) {
+            queue.at(at, Happening::Warp(fault));
+        }
+        let clients = (0..agents.len()).map(Node::Agent).chain((0..frameworks.len()).map(Node::Framework));
+        let clocks = Clocks::draw(&mut random.fork(), std::iter::once(Node::Master).chain(clients));
+        let activity = Activity::of(&clocks);
         let mut roles: Vec<Role> = frameworks.iter().map(|host| host.plan.role()).collect();
         roles.sort();
         roles.dedup();
@@ -169,14 +217,18 @@ impl World {
             now,
             random,
             queue,
-            network: Network::default(),
+            network: Network::new(network.repeats),
             master: MasterHost::new(),
             agents,
             frameworks,
             oracle: Oracle::default(),
             journal: Journal::new(),
-            activity: Activity::default(),
+            activity,
             mutant,
+            clocks,
+            stalls: Stalls::default(),
+            partitions: Partitions::default(),
+            failed_dials: BTreeMap::new(),
             requests: 0,
             lives: BTreeMap::new(),
             armed: BTreeMap::new(),
@@ -229,12 +281,17 @@ impl World {
 
     /// The earliest deadline of any core. O(nodes).
     fn next_alarm(&self) -> Option<(Timestamp, Node)> {
-        let master = self.master.process.iter().filter_map(|process| Some((process.alarm()?, Node::Master)));
+        let alarm = |node: Node, at: Option<Timestamp>| {
+            let at = at.filter(|_| !self.stalls.contains_key(&node))?;
+            Some((self.clocks.world(node, at), node))
+        };
+        let master = self.master.process.iter();
+        let master = master.filter_map(|process| alarm(Node::Master, process.alarm()));
         let agents = self.agents.iter().enumerate();
-        let agents = agents.filter_map(|(i, host)| Some((host.process.as_ref()?.alarm()?, Node::Agent(i))));
+        let agents = agents.filter_map(|(i, host)| alarm(Node::Agent(i), host.process.as_ref()?.alarm()));
         let frameworks = self.frameworks.iter().enumerate();
         let frameworks =
-            frameworks.filter_map(|(i, host)| Some((host.process.as_ref()?.alarm()?, Node::Framework(i))));
+            frameworks.filter_map(|(i, host)| alarm(Node::Framework(i), host.process.as_ref()?.alarm()));
         master.chain(agents).chain(frameworks).min()
     }
 
@@ -252,17 +309,25 @@ impl World {
     fn happen(&mut self) -> Result<Option<Node>, Broken> {
         let Some((_, what)) = self.queue.events.pop_first() else { return Ok(None) };
         Ok(match what {
-            Happening::Arrival { id, to, payload } => self.arrive(id, to, payload)?,
-            Happening::Dial { node, life } => {
-                self.dial(node, life);
+            Happening::Arrival { id, to, payload } => self.arrive(id, to, payload, false)?,
+            Happening::Resend { id, to } => self.resend(id, to)?,
+            Happening::Reset { id, to } => self.reset(id, to),
+            Happening::KeepAlive { id, end, asked } => self.keep_alive(id, end, asked),
+            Happening::Dial { node, life, since } => {
+                self.dial(node, life, since);
                 Some(node)
             }
+            Happening::DialIsLate { framework, id } => self.dial_is_late(framework, id),
             Happening::Start(node) => {
                 self.start(node)?;
                 Some(node)
             }
             Happening::Committed { node, life } => {
                 if self.life(node) != Some(life) {
+                    return Ok(None);
+                }
+                if let Some(until) = self.stalled_until(node) {
+                    self.queue.at(until, Happening::Committed { node, life });
                     return Ok(None);
                 }
                 self.committed(node)?;
@@ -286,6 +351,15 @@ impl World {
                 self.fault(kill)?;
                 None
             }
+            Happening::Trouble(fault) => {
+                self.trouble(fault);
+                None
+            }
+            Happening::Warp(fault) => {
+                self.warp(fault);
+                None
+            }
+            Happening::Resume(node) => self.resume(node),
             Happening::Operate(wish) => self.operate(&wish),
             Happening::Calm => {
                 self.journal.note(self.now, "the faults end");
@@ -301,36 +375,15 @@ impl World {
         })
     }
 
-    fn arrive(&mut self, id: ConnectionId, to: End, payload: Payload) -> Result<Option<Node>, Broken> {
-        let Some(client) = self.network.client(id) else { return Ok(None) };
-        if !self.network.arrives(id, to, &payload) {
-            return Ok(None);
-        }
-        let words = words::payload(&payload);
-        match (to, client) {
-            (End::Master, _) => {
-                self.journal.note(self.now, &format!("{client} -> master: {words}"));
-                self.arrive_at_master(client, id, payload);
-                return Ok(Some(Node::Master));
-            }
-            (End::Client, Node::Agent(index)) => {
-                self.journal.note(self.now, &format!("master -> {client}: {words}"));
-                self.arrive_at_agent(index, id, payload);
-            }
-            (End::Client, Node::Framework(index)) => {
-                self.journal.note(self.now, &format!("master -> {client}: {words}"));
-                self.arrive_at_framework(index, id, payload)?;
-            }
-            (End::Client, Node::Master) => {}
-        }
-        Ok(Some(client))
-    }
-
     /// Lets a process handle what is ready, until it waits.
     fn turn(&mut self, node: Node) -> Result<(), Broken> {
+        if self.stalls.contains_key(&node) {
+            return Ok(());
+        }
+        let now = self.local(node);
         loop {
             let commits = match node {
-                Node::Master => match self.master.process.as_mut().map(|process| process.turn(self.now)) {
+                Node::Master => match self.master.process.as_mut().map(|process| process.turn(now)) {
                     None | Some(Turn::Idle) => return Ok(()),
                     Some(Turn::Commits) => true,
                     Some(Turn::Acts(effects)) => {
@@ -338,8 +391,7 @@ impl World {
                         false
                     }
                 },
-                Node::Agent(i) => match self.agents[i].process.as_mut().map(|process| process.turn(self.now))
-                {
+                Node::Agent(i) => match self.agents[i].process.as_mut().map(|process| process.turn(now)) {
                     None | Some(Turn::Idle) => return Ok(()),
                     Some(Turn::Commits) => true,
                     Some(Turn::Acts(effects)) => {
@@ -348,7 +400,7 @@ impl World {
                     }
                 },
                 Node::Framework(i) => {
-                    match self.frameworks[i].process.as_mut().map(|process| process.turn(self.now)) {
+                    match self.frameworks[i].process.as_mut().map(|process| process.turn(now)) {
                         None | Some(Turn::Idle) => return Ok(()),
                         Some(Turn::Commits) => true,
                         Some(Turn::Acts(effects)) => {
@@ -368,7 +420,7 @@ impl World {
     pub(crate) fn begin_commit(&mut self, node: Node) -> Result<(), Broken> {
         if let Some(kill) = self.armed.remove(&node) {
             self.activity.count_kill(kill);
-            return self.die(node, kill.moment == Moment::AfterDurable, kill.down);
+            return self.die(kill, kill.moment == Moment::AfterDurable);
         }
         let takes = self.random.between(Duration::from_micros(20), Duration::from_millis(3));
         let life = self.lives.get(&node).copied().unwrap_or(0);
@@ -399,6 +451,11 @@ impl World {
                 self.act_framework(i, effects)
             }
         }
+    }
+
+    /// What the process of `node` believes the time is.
+    pub(crate) fn local(&self, node: Node) -> Timestamp {
+        self.clocks.local(node, self.now)
     }
 
     /// Counts the lives of a node.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
+use crate::faults::any_node;
 use crate::random::Random;
 use crate::world::Node;
 
@@ -30,6 +31,8 @@ pub(crate) struct Kill {
     pub(crate) moment: Moment,
     /// How long until the process starts again.
     pub(crate) down: Duration,
+    /// Its machine goes with it: nobody is told that its connections are no more.
+    pub(crate) silent: bool,
 }
 
 /// The kills of one run, in order, all between `from` and `until`.
@@ -52,24 +55,18 @@ pub(crate) fn schedule(
             _ => Moment::AfterDurable,
         };
         let down = downtime(random);
-        kills.push((at, Kill { node, moment, down }));
+        let silent = random.chance(15);
+        kills.push((at, Kill { node, moment, down, silent }));
         if moment == Moment::Now && random.chance(20) {
             // Again, while it recovers.
             let again = at + down + random.millis(0, 50);
-            kills.push((again.min(until), Kill { node, moment: Moment::Now, down: downtime(random) }));
+            let kill = Kill { node, moment: Moment::Now, down: downtime(random), silent: false };
+            kills.push((again.min(until), kill));
         }
         at = at + random.millis(gap * 100, gap * 2_000);
     }
     kills.sort_by_key(|(at, _)| *at);
     kills
-}
-
-fn any_node(random: &mut Random, agents: usize, frameworks: usize) -> Node {
-    match random.below(10) {
-        0..3 => Node::Master,
-        3..7 => Node::Agent(random.index(agents)),
-        _ => Node::Framework(random.index(frameworks)),
-    }
 }
 
 fn downtime(random: &mut Random) -> Duration {

@@ -82,11 +82,12 @@ impl World {
     /// An agent starts on what is durable and what runs.
     pub(crate) fn start_agent(&mut self, index: usize, life: u64) {
         let entropy = Entropy(self.random.next(), self.random.next());
+        let now = self.local(Node::Agent(index));
         let host = &mut self.agents[index];
         let mut core = Agent::new(host.config.clone(), entropy);
         let checkpoint = host.disk.committed().clone();
-        let containers = host.kernel.found();
-        let effects = core.handle(self.now, Event::Recovered { checkpoint, containers });
+        let containers = host.kernel.found(now);
+        let effects = core.handle(now, Event::Recovered { checkpoint, containers });
         host.process = Some(Process::starting(life, core, effects));
     }
 
@@ -196,7 +197,12 @@ impl World {
                     self.dial_soon(Node::Agent(index));
                 }
             }
-            Payload::FromAgent(_) | Payload::ToFramework(_) | Payload::Call(..) | Payload::Answer(..) => {
+            Payload::FromAgent(_)
+            | Payload::ToFramework(_)
+            | Payload::Call(..)
+            | Payload::Answer(..)
+            | Payload::KeepAlive
+            | Payload::Alive => {
                 unreachable!("{} is not for agents", words::payload(&payload))
             }
         }

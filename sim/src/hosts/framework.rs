@@ -36,12 +36,13 @@ impl World {
     /// A framework starts on what is durable.
     pub(crate) fn start_framework(&mut self, index: usize, life: u64) {
         let seed = self.random.next();
+        let now = self.local(Node::Framework(index));
         let host = &mut self.frameworks[index];
         let notes = host.disk.committed().clone();
         if notes.gone {
             return;
         }
-        let core = Client::new(self.now, host.born, host.plan.clone(), notes, seed);
+        let core = Client::new(now, now - self.now.since(host.born), host.plan.clone(), notes, seed);
         host.process = Some(Process::starting(life, core, Wishes::default()));
     }
 
@@ -79,6 +80,19 @@ impl World {
         }
     }
 
+    /// A framework's connection is over.
+    pub(crate) fn framework_hears_of_end(&mut self, index: usize, id: ConnectionId, why: &str) {
+        let host = &mut self.frameworks[index];
+        if host.link != Some(id) {
+            return;
+        }
+        host.link = None;
+        host.speaks_as = None;
+        if let Some(process) = host.process.as_mut() {
+            process.take(Event::Disconnected { why: why.to_owned() });
+        }
+    }
+
     /// Something arrives at a framework.
     pub(crate) fn arrive_at_framework(
         &mut self,
@@ -95,14 +109,12 @@ impl World {
             Payload::Opened => process.take(Event::Connected),
             Payload::ToFramework(event) => process.take(Event::Received(*event)),
             Payload::Answer(id, result) => process.take(Event::Answered { id, result }),
-            Payload::Closed => {
-                if host.link == Some(id) {
-                    host.link = None;
-                    host.speaks_as = None;
-                    process.take(Event::Disconnected { why: "closed".to_owned() });
-                }
-            }
-            Payload::FromAgent(_) | Payload::ToAgent(_) | Payload::Call(..) => {
+            Payload::Closed => self.framework_hears_of_end(index, id, "closed"),
+            Payload::FromAgent(_)
+            | Payload::ToAgent(_)
+            | Payload::Call(..)
+            | Payload::KeepAlive
+            | Payload::Alive => {
                 unreachable!("{} is not for frameworks", words::payload(&payload))
             }
         }

@@ -165,11 +165,11 @@ impl Kernel {
         whole
     }
 
-    /// What a restarted agent finds.
-    pub(crate) fn found(&self) -> Vec<(ContainerId, Recovery)> {
+    /// What an agent finds that starts at `now` by its clock; like the real one it takes what runs to have begun then.
+    pub(crate) fn found(&self, now: Timestamp) -> Vec<(ContainerId, Recovery)> {
         let fate = |life: &Life| match life {
             Life::Launching => Recovery::NeverStarted,
-            Life::Running { pid, since } => Recovery::Running { pid: *pid, since: *since },
+            Life::Running { pid, .. } => Recovery::Running { pid: *pid, since: now },
             Life::Ended(exit) => Recovery::Exited(exit.clone()),
         };
         self.containers.iter().map(|(id, container)| (id.clone(), fate(&container.life))).collect()

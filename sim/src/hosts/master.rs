@@ -52,7 +52,7 @@ impl World {
     /// A master starts on what is durable.
     pub(crate) fn start_master(&mut self, life: u64) {
         let registry = self.master.disk.committed().clone();
-        let (core, effects) = Master::start(self.now, Config::default(), registry, "sim");
+        let (core, effects) = Master::start(self.local(Node::Master), Config::default(), registry, "sim");
         self.master.process = Some(Process::starting(life, core, effects));
     }
 
@@ -135,7 +135,12 @@ impl World {
                 process.take(Event::Call { stream, id: call, framework: None, call: *what });
             }
             Payload::Closed => self.master_hears_of_end(client, id),
-            Payload::Opened | Payload::ToAgent(_) | Payload::ToFramework(_) | Payload::Answer(..) => {
+            Payload::Opened
+            | Payload::ToAgent(_)
+            | Payload::ToFramework(_)
+            | Payload::Answer(..)
+            | Payload::KeepAlive
+            | Payload::Alive => {
                 unreachable!("{} is for clients", words::payload(&payload))
             }
         }
