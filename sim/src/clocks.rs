@@ -63,8 +63,8 @@ pub(crate) struct Clocks {
 
 impl Clocks {
     /// Draws a rate for each node: all true in two runs of three, else each within a tenth.
-    pub(crate) fn draw(random: &mut Random, nodes: impl IntoIterator<Item = Node>) -> Self {
-        let skewed = random.chance(34);
+    pub(crate) fn draw(random: &mut Random, may_differ: bool, nodes: impl IntoIterator<Item = Node>) -> Self {
+        let skewed = random.chance(34) && may_differ;
         let rate = |random: &mut Random| if skewed { 900 + random.below(201) } else { TRUE_RATE };
         let rates = nodes.into_iter().map(|node| (node, rate(random))).collect();
         Self { running: BTreeMap::new(), rates, walls: BTreeMap::new() }

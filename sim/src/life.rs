@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
-use crate::faults::kills::{Kill, Moment};
+use crate::faults::{Kill, Moment};
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
 use crate::world::{Happening, Node, World};
@@ -48,7 +48,7 @@ impl World {
         if self.life(node).is_some() {
             return Ok(());
         }
-        self.journal.note(self.now, &format!("{node} starts"));
+        self.journal.note(self.now, "starts", [node.number(), 0], || format!("{node} starts"));
         let life = self.next_life(node);
         self.clocks.start(node, self.now);
         self.disturbs(node);
@@ -184,7 +184,8 @@ impl World {
         self.disturbs(node);
         self.stalls.remove(&node);
         let what = if durable { "its commit, if any, held" } else { "its commit, if any, is lost" };
-        self.journal.note(self.now, &format!("{node} is killed, {what}"));
+        let numbers = [node.number(), u64::from(durable)];
+        self.journal.note(self.now, "killed", numbers, || format!("{node} is killed, {what}"));
         match node {
             Node::Master => {
                 let unsaid = self.master.process.take().and_then(|process| process.committing);
@@ -208,6 +209,7 @@ impl World {
             }
         }
         self.break_connections(node, silent);
+        self.set_alarm(node);
         self.queue.at(self.now + down, Happening::Start(node));
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use lonja_model::Timestamp;
 
-use crate::faults::clocks::ClockFault;
+use crate::faults::ClockFault;
 use crate::network::{ConnectionId, End, Payload};
 use crate::world::{Happening, Node, World};
 
@@ -38,27 +38,34 @@ impl World {
                 if self.life(node).is_none() || self.stalls.contains_key(&node) {
                     return;
                 }
-                self.journal.note(self.now, &format!("{node} is stopped for {lasts:?}"));
+                self.journal.note(self.now, "stopped", [node.number(), 0], || {
+                    format!("{node} is stopped for {lasts:?}, its clock as well: {frozen}")
+                });
                 self.activity.clocks.stalls += 1;
                 let until = self.now + lasts;
                 let stall = Stall { since: self.now, until, frozen, unanswered: Vec::new() };
                 self.stalls.insert(node, stall);
                 self.disturbs(node);
                 self.queue.at(until, Happening::Resume(node));
+                self.set_alarm(node);
                 self.watch(node);
             }
             ClockFault::Leap { node, by } => {
                 if self.life(node).is_none() {
                     return;
                 }
-                self.journal.note(self.now, &format!("the clock of {node} leaps by {by:?}"));
+                self.journal.note(self.now, "leaps", [node.number(), 0], || {
+                    format!("the clock of {node} leaps by {by:?}")
+                });
                 self.activity.clocks.leaps += 1;
                 self.disturbs(node);
                 self.clocks.leap(node, self.now, by);
+                self.set_alarm(node);
             }
             ClockFault::Jump { node, by, back } => {
-                self.journal
-                    .note(self.now, &format!("the wall clock of {node} jumps by {by:?}, back: {back}"));
+                self.journal.note(self.now, "jumps", [node.number(), 0], || {
+                    format!("the wall clock of {node} jumps by {by:?}, back: {back}")
+                });
                 self.activity.clocks.jumps += 1;
                 self.clocks.jump(node, by, back);
             }
@@ -69,7 +76,7 @@ impl World {
     pub(crate) fn resume(&mut self, node: Node) -> Option<Node> {
         let due = self.stalled_until(node).is_some_and(|until| until <= self.now);
         let stall = if due { self.stalls.remove(&node)? } else { return None };
-        self.journal.note(self.now, &format!("{node} goes on"));
+        self.journal.note(self.now, "goes on", [node.number(), 0], || format!("{node} goes on"));
         self.disturbs(node);
         if stall.frozen {
             self.clocks.stood_still(node, stall.since, self.now);

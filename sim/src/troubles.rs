@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use crate::clocks::Clocks;
-use crate::faults::network::{Told, Trouble, Ways};
+use crate::faults::{Told, Trouble, Ways};
 use crate::report::Activity;
 
 /// Declares counters that add up and can be listed by name.

@@ -11,21 +11,19 @@ use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Role, Timestamp};
 
 use crate::clocks::Clocks;
-use crate::faults::clocks::{self, ClockFault};
-use crate::faults::kills::{self, Kill, Moment};
-use crate::faults::network::{self, NetworkFault};
-use crate::hosts::Turn;
+use crate::faults::{self, ClockFault, Kill, Moment, NetworkFault, Shape};
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
 use crate::hosts::master::MasterHost;
+use crate::hosts::{Process, Turn};
 use crate::invariants::{self, Broken};
-use crate::journal::Journal;
+use crate::journal::{Journal, Reader};
 use crate::network::{ConnectionId, End, Network, Payload};
 use crate::operator::{self, Wish};
 use crate::oracle::Oracle;
 use crate::partitions::Partitions;
 use crate::random::Random;
-use crate::report::Activity;
+use crate::report::{Activity, Fault};
 use crate::stalls::Stalls;
 use crate::workload::Plan;
 use crate::{Mutant, Options, liveness};
@@ -34,6 +32,8 @@ use crate::{Mutant, Options, liveness};
 const SETTLES_WITHIN: Duration = Duration::from_secs(3600);
 /// How often it is looked whether it has.
 const LOOKS_EVERY: Duration = Duration::from_secs(5);
+/// So many steps of one node in which nothing but keep-alive happened are checked together.
+const QUIET_IN_A_ROW: u8 = 32;
 /// More events than this at one instant: something goes round in circles.
 const AT_ONE_INSTANT: u32 = 10_000;
 
@@ -43,6 +43,18 @@ pub(crate) enum Node {
     Master,
     Agent(usize),
     Framework(usize),
+}
+
+impl Node {
+    /// A number of its own.
+    pub(crate) fn number(self) -> u64 {
+        let of = |kind: u64, index: usize| kind << 32 | u64::try_from(index).unwrap_or(u64::MAX);
+        match self {
+            Self::Master => 0,
+            Self::Agent(index) => of(1, index),
+            Self::Framework(index) => of(2, index),
+        }
+    }
 }
 
 impl std::fmt::Display for Node {
@@ -112,6 +124,8 @@ pub(crate) enum Happening {
     },
     Kill(Kill),
     Trouble(NetworkFault),
+    /// That trouble of a link is over.
+    TroubleEnds(u64),
     Warp(ClockFault),
     /// A process that was stopped goes on.
     Resume(Node),
@@ -124,6 +138,15 @@ pub(crate) enum Happening {
         agent: usize,
         message: Box<ToAgent>,
     },
+}
+
+/// What came of letting a process handle what is ready.
+enum Done {
+    /// Nothing is ready.
+    Waits,
+    Commits,
+    /// It has acted; true: nothing but keep-alive happened.
+    Acts(bool),
 }
 
 /// What is going to happen, in order.
@@ -155,6 +178,8 @@ pub(crate) struct World {
     pub(crate) frameworks: Vec<FrameworkHost>,
     pub(crate) oracle: Oracle,
     pub(crate) journal: Journal,
+    /// The faults of this run, in order.
+    pub(crate) faults: Vec<Fault>,
     pub(crate) activity: Activity,
     pub(crate) mutant: Mutant,
     pub(crate) clocks: Clocks,
@@ -165,6 +190,11 @@ pub(crate) struct World {
     /// Commands that the operator has said.
     pub(crate) requests: u64,
     lives: BTreeMap<Node, u64>,
+    /// When each node wants to be woken, as it said when it was last touched; the master first, then agents, then
+    /// frameworks.
+    alarms: Vec<Option<Timestamp>>,
+    /// How many steps of each node have not been checked, by the same order.
+    unchecked: Vec<u8>,
     /// Kills that wait for their victim's next commit.
     armed: BTreeMap<Node, Kill>,
     calm_at: Timestamp,
@@ -174,37 +204,36 @@ pub(crate) struct World {
 
 impl World {
     /// The world of `seed`, about to begin.
-    pub(crate) fn new(seed: u64, options: &Options, mutant: Mutant) -> Self {
+    pub(crate) fn new(seed: u64, options: &Options, mutant: Mutant, reader: Option<Reader>) -> Self {
         let mut random = Random::new(seed);
         let now = Timestamp::ZERO + Duration::from_secs(1);
         let calm_at = now + options.duration;
-        let (agents, frameworks) = (options.agents.max(1), options.frameworks.max(1));
-        let mut queue = Queue::default();
+        let shape = Shape::draw(&mut random.fork(), options);
         let mut plans = random.fork();
         // The last jobs come before the last faults.
         let time = options.duration / 4 * 3;
-        let plan = |index| Plan::draw(&mut plans, index, options.tasks.max(1), time);
+        let plan = |index| Plan::draw(&mut plans, index, shape.jobs, time);
         let frameworks: Vec<_> =
-            (0..frameworks).map(plan).map(|plan| FrameworkHost::new(now, plan)).collect();
-        let agents: Vec<_> = (0..agents).map(|index| AgentHost::new(&mut random, index)).collect();
-        for (at, kill) in kills::schedule(&mut random.fork(), now, calm_at, agents.len(), frameworks.len()) {
-            queue.at(at, Happening::Kill(kill));
-        }
-        let span = (now, calm_at);
-        let network = network::schedule(&mut random.fork(), span, agents.len(), frameworks.len());
-        for (at, fault) in network.faults {
-            queue.at(at, Happening::Trouble(fault));
-        }
-        for (at, fault) in clocks::schedule(&mut random.fork(), span, agents.len(), frameworks.len()) {
-            queue.at(at, Happening::Warp(fault));
-        }
-        let clients = (0..agents.len()).map(Node::Agent).chain((0..frameworks.len()).map(Node::Framework));
-        let clocks = Clocks::draw(&mut random.fork(), std::iter::once(Node::Master).chain(clients));
-        let activity = Activity::of(&clocks);
+            (0..shape.frameworks).map(plan).map(|plan| FrameworkHost::new(now, plan)).collect();
+        let agents: Vec<_> = (0..shape.agents).map(|index| AgentHost::new(&mut random, index)).collect();
         let mut roles: Vec<Role> = frameworks.iter().map(|host| host.plan.role()).collect();
         roles.sort();
         roles.dedup();
-        operator::schedule(&mut random.fork(), &mut queue, (now, calm_at), agents.len(), &roles);
+        let faults = faults::draw(&mut random, options.faults, &shape, &roles, (now, calm_at));
+        let clients = (0..agents.len()).map(Node::Agent).chain((0..frameworks.len()).map(Node::Framework));
+        let nodes = std::iter::once(Node::Master).chain(clients);
+        let clocks = Clocks::draw(&mut random.fork(), options.faults.clocks, nodes);
+        let network = Network::draw(&mut random.fork(), options.faults.network);
+        let activity = Activity::of(&clocks);
+        let mut queue = Queue::default();
+        let mut kept = Vec::new();
+        for (number, (at, fault)) in faults.into_iter().enumerate() {
+            if options.keep.as_ref().is_none_or(|keep| keep.contains(&number)) {
+                kept.push(Fault { number, at_nanos: at.as_nanos(), words: format!("{fault:?}") });
+                queue.at(at, fault);
+            }
+        }
+        operator::take_back(&mut queue, calm_at, agents.len(), &roles);
         queue.at(now, Happening::Start(Node::Master));
         for index in 0..agents.len() {
             queue.at(now + random.millis(0, 2_000), Happening::Start(Node::Agent(index)));
@@ -213,16 +242,18 @@ impl World {
             queue.at(now + random.millis(0, 2_000), Happening::Start(Node::Framework(index)));
         }
         queue.at(calm_at, Happening::Calm);
+        let nodes = 1 + agents.len() + frameworks.len();
         Self {
             now,
             random,
             queue,
-            network: Network::new(network.repeats),
+            network,
             master: MasterHost::new(),
             agents,
             frameworks,
             oracle: Oracle::default(),
-            journal: Journal::new(),
+            journal: Journal::new(reader),
+            faults: kept,
             activity,
             mutant,
             clocks,
@@ -231,6 +262,8 @@ impl World {
             failed_dials: BTreeMap::new(),
             requests: 0,
             lives: BTreeMap::new(),
+            alarms: vec![None; nodes],
+            unchecked: vec![0; nodes],
             armed: BTreeMap::new(),
             calm_at,
             look_at: calm_at,
@@ -264,10 +297,44 @@ impl World {
             None => self.happen()?,
         };
         if let Some(node) = touched {
-            self.turn(node)?;
-            invariants::check(self, node)?;
+            let quiet = self.turn(node)?;
+            self.set_alarm(node);
+            self.check(node, quiet)?;
         }
         Ok(false)
+    }
+
+    /// Checks what a step of `node` may have broken. Keep-alive that changed nothing is left to the next step that
+    /// does something, or to the last of a row.
+    fn check(&mut self, node: Node, quiet: bool) -> Result<(), Broken> {
+        let place = self.place(node);
+        self.unchecked[place] += 1;
+        if quiet && self.unchecked[place] < QUIET_IN_A_ROW {
+            return Ok(());
+        }
+        self.unchecked[place] = 0;
+        invariants::check(self, node)
+    }
+
+    /// Where a node stands in lists of all nodes.
+    fn place(&self, node: Node) -> usize {
+        match node {
+            Node::Master => 0,
+            Node::Agent(index) => 1 + index,
+            Node::Framework(index) => 1 + self.agents.len() + index,
+        }
+    }
+
+    /// Asks a node that was touched when it wants to be woken.
+    pub(crate) fn set_alarm(&mut self, node: Node) {
+        let alarm = match node {
+            Node::Master => self.master.process.as_ref().and_then(Process::alarm),
+            Node::Agent(i) => self.agents[i].process.as_ref().and_then(Process::alarm),
+            Node::Framework(i) => self.frameworks[i].process.as_ref().and_then(Process::alarm),
+        };
+        let alarm = alarm.filter(|_| !self.stalls.contains_key(&node));
+        let place = self.place(node);
+        self.alarms[place] = alarm.map(|at| self.clocks.world(node, at));
     }
 
     fn pass_time(&mut self, at: Timestamp) -> Result<(), Broken> {
@@ -281,22 +348,18 @@ impl World {
 
     /// The earliest deadline of any core. O(nodes).
     fn next_alarm(&self) -> Option<(Timestamp, Node)> {
-        let alarm = |node: Node, at: Option<Timestamp>| {
-            let at = at.filter(|_| !self.stalls.contains_key(&node))?;
-            Some((self.clocks.world(node, at), node))
+        let all = self.alarms.iter().enumerate();
+        let (at, place) = all.filter_map(|(place, at)| Some(((*at)?, place))).min()?;
+        let node = match place.checked_sub(1) {
+            None => Node::Master,
+            Some(index) if index < self.agents.len() => Node::Agent(index),
+            Some(index) => Node::Framework(index - self.agents.len()),
         };
-        let master = self.master.process.iter();
-        let master = master.filter_map(|process| alarm(Node::Master, process.alarm()));
-        let agents = self.agents.iter().enumerate();
-        let agents = agents.filter_map(|(i, host)| alarm(Node::Agent(i), host.process.as_ref()?.alarm()));
-        let frameworks = self.frameworks.iter().enumerate();
-        let frameworks =
-            frameworks.filter_map(|(i, host)| alarm(Node::Framework(i), host.process.as_ref()?.alarm()));
-        master.chain(agents).chain(frameworks).min()
+        Some((at, node))
     }
 
     fn wake(&mut self, node: Node) -> Node {
-        self.journal.note(self.now, &format!("{node} wakes"));
+        self.journal.note(self.now, "wakes", [node.number(), 0], || format!("{node} wakes"));
         match node {
             Node::Master => self.master.process.iter_mut().for_each(|process| process.wake()),
             Node::Agent(i) => self.agents[i].process.iter_mut().for_each(|process| process.wake()),
@@ -334,12 +397,14 @@ impl World {
                 Some(node)
             }
             Happening::Launched { agent, container } => {
-                self.journal.note(self.now, &format!("agent {agent}: container {container} is launched"));
+                let words = || format!("agent {agent}: container {container} is launched");
+                self.journal.note(self.now, "launched", [Node::Agent(agent).number(), 0], words);
                 self.launched(agent, container);
                 Some(Node::Agent(agent))
             }
             Happening::Ended { agent, container } => {
-                self.journal.note(self.now, &format!("agent {agent}: container {container} may end"));
+                let words = || format!("agent {agent}: container {container} may end");
+                self.journal.note(self.now, "may end", [Node::Agent(agent).number(), 0], words);
                 self.ended(agent, container);
                 Some(Node::Agent(agent))
             }
@@ -355,6 +420,10 @@ impl World {
                 self.trouble(fault);
                 None
             }
+            Happening::TroubleEnds(number) => {
+                self.trouble_ends(number);
+                None
+            }
             Happening::Warp(fault) => {
                 self.warp(fault);
                 None
@@ -362,7 +431,7 @@ impl World {
             Happening::Resume(node) => self.resume(node),
             Happening::Operate(wish) => self.operate(&wish),
             Happening::Calm => {
-                self.journal.note(self.now, "the faults end");
+                self.journal.note(self.now, "calm", [0, 0], || "the faults end".to_owned());
                 self.armed.clear();
                 None
             }
@@ -375,43 +444,46 @@ impl World {
         })
     }
 
-    /// Lets a process handle what is ready, until it waits.
-    fn turn(&mut self, node: Node) -> Result<(), Broken> {
+    /// Lets a process handle what is ready, until it waits. True: nothing but keep-alive happened.
+    fn turn(&mut self, node: Node) -> Result<bool, Broken> {
         if self.stalls.contains_key(&node) {
-            return Ok(());
+            return Ok(true);
         }
         let now = self.local(node);
+        let mut quiet = true;
         loop {
-            let commits = match node {
+            let turn = match node {
                 Node::Master => match self.master.process.as_mut().map(|process| process.turn(now)) {
-                    None | Some(Turn::Idle) => return Ok(()),
-                    Some(Turn::Commits) => true,
-                    Some(Turn::Acts(effects)) => {
+                    None | Some(Turn::Idle) => Done::Waits,
+                    Some(Turn::Commits) => Done::Commits,
+                    Some(Turn::Acts(effects, calm)) => {
                         self.act_master(effects)?;
-                        false
+                        Done::Acts(calm)
                     }
                 },
                 Node::Agent(i) => match self.agents[i].process.as_mut().map(|process| process.turn(now)) {
-                    None | Some(Turn::Idle) => return Ok(()),
-                    Some(Turn::Commits) => true,
-                    Some(Turn::Acts(effects)) => {
+                    None | Some(Turn::Idle) => Done::Waits,
+                    Some(Turn::Commits) => Done::Commits,
+                    Some(Turn::Acts(effects, calm)) => {
                         self.act_agent(i, effects)?;
-                        false
+                        Done::Acts(calm)
                     }
                 },
                 Node::Framework(i) => {
                     match self.frameworks[i].process.as_mut().map(|process| process.turn(now)) {
-                        None | Some(Turn::Idle) => return Ok(()),
-                        Some(Turn::Commits) => true,
-                        Some(Turn::Acts(effects)) => {
+                        None | Some(Turn::Idle) => Done::Waits,
+                        Some(Turn::Commits) => Done::Commits,
+                        Some(Turn::Acts(effects, calm)) => {
                             self.act_framework(i, effects)?;
-                            false
+                            Done::Acts(calm)
                         }
                     }
                 }
             };
-            if commits {
-                return self.begin_commit(node);
+            match turn {
+                Done::Waits => return Ok(quiet),
+                Done::Acts(calm) => quiet &= calm,
+                Done::Commits => return self.begin_commit(node).map(|()| false),
             }
         }
     }
@@ -429,7 +501,9 @@ impl World {
     }
 
     fn committed(&mut self, node: Node) -> Result<(), Broken> {
-        self.journal.note(self.now, &format!("{node} has committed"));
+        let place = self.place(node);
+        self.unchecked[place] = QUIET_IN_A_ROW - 1;
+        self.journal.note(self.now, "committed", [node.number(), 0], || format!("{node} has committed"));
         match node {
             Node::Master => {
                 let effects = self.master.process.as_mut().and_then(|process| process.committing.take());

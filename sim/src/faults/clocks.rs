@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
-use crate::faults::any_node;
+use crate::faults::{Shape, any_node};
 use crate::random::Random;
 use crate::world::Node;
 
@@ -22,34 +22,31 @@ pub(crate) enum ClockFault {
     Jump { node: Node, by: Duration, back: bool },
 }
 
-/// What befalls the clocks of one run, all over before `until`.
-pub(crate) fn schedule(
+/// What befalls the clocks of one run, all over before the end.
+pub(super) fn draw(
     random: &mut Random,
-    (from, until): (Timestamp, Timestamp),
-    agents: usize,
-    frameworks: usize,
+    between: (Timestamp, Timestamp),
+    shape: &Shape,
 ) -> Vec<(Timestamp, ClockFault)> {
-    let gap = [0, 0, 40, 150][random.index(4)];
-    let mut faults = Vec::new();
-    let mut at = if gap > 0 { from } else { until };
-    loop {
-        at = at + random.millis(gap * 100, gap * 2_000);
-        if at >= until {
-            return faults;
+    if random.chance(40) {
+        return Vec::new();
+    }
+    let moments = super::moments(random, between);
+    moments.into_iter().map(|at| (at, fault(random, shape, between.1.since(at)))).collect()
+}
+
+fn fault(random: &mut Random, shape: &Shape, left: Duration) -> ClockFault {
+    let node = any_node(random, shape);
+    match random.below(10) {
+        0..5 => {
+            let lasts = stall(random).min(left);
+            ClockFault::Stall { node, lasts, frozen: random.chance(40) }
         }
-        let node = any_node(random, agents, frameworks);
-        let fault = match random.below(10) {
-            0..5 => {
-                let lasts = stall(random).min(until.since(at));
-                ClockFault::Stall { node, lasts, frozen: random.chance(40) }
-            }
-            5 => ClockFault::Leap { node, by: random.millis(100, 60_000) },
-            _ => {
-                let by = random.between(Duration::ZERO, Duration::from_secs(3_600));
-                ClockFault::Jump { node, by, back: random.chance(50) }
-            }
-        };
-        faults.push((at, fault));
+        5 => ClockFault::Leap { node, by: random.millis(100, 60_000) },
+        _ => {
+            let by = random.between(Duration::ZERO, Duration::from_secs(3_600));
+            ClockFault::Jump { node, by, back: random.chance(50) }
+        }
     }
 }
 

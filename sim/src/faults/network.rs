@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
+use crate::faults::Shape;
 use crate::random::Random;
 use crate::world::Node;
 
@@ -45,107 +46,91 @@ pub(crate) enum Told {
 /// One thing that happens to the link of `client`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetworkFault {
-    Begins { number: u64, client: Node, trouble: Trouble },
-    Ends { number: u64 },
+    Lasts { client: Node, trouble: Trouble, lasts: Duration },
     Breaks { client: Node, told: Told },
 }
 
-/// The network of one run.
-#[derive(Debug, Default)]
-pub(crate) struct Schedule {
-    pub(crate) faults: Vec<(Timestamp, NetworkFault)>,
-    /// How many messages in a thousand come twice.
-    pub(crate) repeats: u64,
-    troubles: u64,
-}
-
-/// What befalls the network of one run.
-pub(crate) fn schedule(
+/// What befalls the network of one run, in order, all of it over before the end.
+pub(super) fn draw(
     random: &mut Random,
-    (from, until): (Timestamp, Timestamp),
-    agents: usize,
-    frameworks: usize,
-) -> Schedule {
-    let gap = [0, 15, 60, 200][random.index(4)];
-    let mut schedule = Schedule { repeats: [0, 0, 5, 30][random.index(4)], ..Schedule::default() };
-    let clients: Vec<Node> =
-        (0..agents).map(Node::Agent).chain((0..frameworks).map(Node::Framework)).collect();
-    let mut at = if gap > 0 { from } else { until };
-    loop {
-        at = at + random.millis(gap * 100, gap * 2_000);
-        if at >= until {
-            break;
-        }
-        schedule.draw(random, (at, until), &clients);
+    between: (Timestamp, Timestamp),
+    shape: &Shape,
+) -> Vec<(Timestamp, NetworkFault)> {
+    if random.chance(25) {
+        return Vec::new();
     }
-    // Stable: what begins and ends at one instant keeps its order.
-    schedule.faults.sort_by_key(|(at, _)| *at);
-    schedule
+    let agents = (0..shape.agents).map(Node::Agent);
+    let clients: Vec<Node> = agents.chain((0..shape.frameworks).map(Node::Framework)).collect();
+    let mut story = Story { faults: Vec::new(), until: between.1 };
+    for at in super::moments(random, between) {
+        story.tell(random, at, &clients);
+    }
+    story.faults.sort_by_key(|(at, _)| *at);
+    story.faults
 }
 
-impl Schedule {
-    fn draw(&mut self, random: &mut Random, (at, until): (Timestamp, Timestamp), clients: &[Node]) {
+struct Story {
+    faults: Vec<(Timestamp, NetworkFault)>,
+    until: Timestamp,
+}
+
+impl Story {
+    fn tell(&mut self, random: &mut Random, at: Timestamp, clients: &[Node]) {
         let client = clients[random.index(clients.len())];
         let lasts = length(random);
         match random.below(20) {
-            0..5 => self.lasts((at, until), client, Trouble::Cut(ways(random)), lasts),
-            5..7 => {
+            0..5 => self.lasts(at, client, Trouble::Cut(ways(random)), lasts),
+            5 => {
                 // The master's own cable.
                 let trouble = Trouble::Cut(ways(random));
                 for client in clients {
-                    self.lasts((at, until), *client, trouble, lasts);
+                    self.lasts(at, *client, trouble, lasts);
                 }
             }
-            7..10 => {
+            6..9 => {
                 let most = random.millis(10, 5_000);
-                self.lasts((at, until), client, Trouble::Slow(ways(random), most), lasts);
+                self.lasts(at, client, Trouble::Slow(ways(random), most), lasts);
             }
-            10 => {
+            9 | 10 => {
                 let each = random.millis(10, 1_000);
-                self.lasts((at, until), client, Trouble::Narrow(ways(random), each), lasts);
+                self.lasts(at, client, Trouble::Narrow(ways(random), each), lasts);
             }
-            11 => self.lasts((at, until), client, Trouble::Refusing, lasts),
+            11 => self.lasts(at, client, Trouble::Refusing, lasts),
             12..17 => {
                 let told = [Told::Both, Told::Client, Told::Master, Told::Nobody][random.index(4)];
                 self.faults.push((at, NetworkFault::Breaks { client, told }));
             }
-            17 | 18 => self.flap(random, (at, until), client),
-            _ => self.swizzle(random, (at, until), clients),
+            17 => self.flap(random, at, client),
+            _ => self.swizzle(random, at, clients),
         }
     }
 
-    fn lasts(
-        &mut self,
-        (at, until): (Timestamp, Timestamp),
-        client: Node,
-        trouble: Trouble,
-        lasts: Duration,
-    ) {
-        self.troubles += 1;
-        let number = self.troubles;
-        self.faults.push((at, NetworkFault::Begins { number, client, trouble }));
-        self.faults.push(((at + lasts).min(until), NetworkFault::Ends { number }));
+    fn lasts(&mut self, at: Timestamp, client: Node, trouble: Trouble, lasts: Duration) {
+        if at < self.until {
+            let lasts = lasts.min(self.until.since(at));
+            self.faults.push((at, NetworkFault::Lasts { client, trouble, lasts }));
+        }
     }
 
     /// A second without, a second with, for up to ten minutes.
-    fn flap(&mut self, random: &mut Random, (at, until): (Timestamp, Timestamp), client: Node) {
+    fn flap(&mut self, random: &mut Random, at: Timestamp, client: Node) {
         let ways = ways(random);
-        let end = (at + random.millis(10_000, 600_000)).min(until);
+        let end = (at + random.millis(10_000, 600_000)).min(self.until);
         let mut at = at;
         while at < end {
-            self.lasts((at, until), client, Trouble::Cut(ways), random.millis(500, 1_500));
+            self.lasts(at, client, Trouble::Cut(ways), random.millis(500, 1_500));
             at = at + random.millis(1_600, 3_000);
         }
     }
 
     /// Some links clog one after the other, and recover in another order.
-    fn swizzle(&mut self, random: &mut Random, (at, until): (Timestamp, Timestamp), clients: &[Node]) {
+    fn swizzle(&mut self, random: &mut Random, at: Timestamp, clients: &[Node]) {
         let mut at = at;
         let chosen: Vec<Node> = clients.iter().copied().filter(|_| random.chance(60)).collect();
         let span = length(random);
         for client in chosen {
             let lasts = random.between(Duration::from_secs(1), span.max(Duration::from_secs(2)));
-            self.lasts((at.min(until), until), client, Trouble::Cut(ways(random)), lasts);
+            self.lasts(at, client, Trouble::Cut(ways(random)), lasts);
             at = at + random.millis(0, 10_000);
         }
     }
@@ -176,18 +161,14 @@ mod tests {
     #[test]
     fn every_trouble_ends_before_the_calm() {
         let (from, until) = (Timestamp::from_nanos(10), Timestamp::ZERO + Duration::from_secs(900));
+        let shape = Shape { agents: 3, frameworks: 2, jobs: 1 };
         for seed in 0..200 {
-            let schedule = schedule(&mut Random::new(seed), (from, until), 3, 2);
-            let mut open = std::collections::BTreeSet::new();
-            for (at, fault) in schedule.faults {
+            for (at, fault) in draw(&mut Random::new(seed), (from, until), &shape) {
                 assert!(at >= from && at <= until);
-                match fault {
-                    NetworkFault::Begins { number, .. } => assert!(open.insert(number)),
-                    NetworkFault::Ends { number } => assert!(open.remove(&number)),
-                    NetworkFault::Breaks { .. } => {}
+                if let NetworkFault::Lasts { lasts, .. } = fault {
+                    assert!(at + lasts <= until);
                 }
             }
-            assert!(open.is_empty());
         }
     }
 }

@@ -84,7 +84,9 @@ impl World {
     fn give_up(&mut self, id: ConnectionId, end: End) -> Option<Node> {
         let node = self.at_end(id, end)?;
         let client = self.network.client(id)?;
-        self.journal.note(self.now, &format!("{node} gives up a silent connection of {client}"));
+        self.journal.note(self.now, "gives up", [node.number(), id.0], || {
+            format!("{node} gives up a silent connection of {client}")
+        });
         self.activity.network.given_up += 1;
         let lost = self.random.chance(50);
         if self.network.leave(id, end) {

@@ -120,8 +120,9 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// No connections yet; so many messages in a thousand come twice.
-    pub(crate) fn new(repeats: u64) -> Self {
+    /// No connections yet. How many messages in a thousand come twice is drawn, if any may.
+    pub(crate) fn draw(random: &mut Random, repeats: bool) -> Self {
+        let repeats = if repeats { [0, 0, 5, 30][random.index(4)] } else { 0 };
         Self { repeats, ..Self::default() }
     }
 

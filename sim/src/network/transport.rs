@@ -5,7 +5,7 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::scheduler::{self, Call};
 
 use super::{ConnectionId, End, Passage, Payload};
-use crate::faults::network::{NetworkFault, Told, Trouble};
+use crate::faults::{NetworkFault, Told, Trouble};
 use crate::invariants::Broken;
 use crate::world::{Happening, Node, World};
 use crate::{Mutant, words};
@@ -88,19 +88,21 @@ impl World {
             Payload::Alive => return Ok(None),
             _ => {}
         }
-        let words = words::payload(&payload);
+        let numbers = [id.0, words::digest(&payload)];
+        let words = || match to {
+            End::Master => format!("{client} -> master: {}", words::payload(&payload)),
+            End::Client => format!("master -> {client}: {}", words::payload(&payload)),
+        };
+        self.journal.note(self.now, words::name(&payload), numbers, words);
         match (to, client) {
             (End::Master, _) => {
-                self.journal.note(self.now, &format!("{client} -> master: {words}"));
                 self.arrive_at_master(client, id, payload);
                 return Ok(Some(Node::Master));
             }
             (End::Client, Node::Agent(index)) => {
-                self.journal.note(self.now, &format!("master -> {client}: {words}"));
                 self.arrive_at_agent(index, id, payload);
             }
             (End::Client, Node::Framework(index)) => {
-                self.journal.note(self.now, &format!("master -> {client}: {words}"));
                 self.arrive_at_framework(index, id, payload)?;
             }
             (End::Client, Node::Master) => {}
@@ -134,23 +136,30 @@ impl World {
     /// Something happens to the network.
     pub(crate) fn trouble(&mut self, fault: NetworkFault) {
         match fault {
-            NetworkFault::Begins { number, client, trouble } => {
-                self.journal.note(self.now, &format!("trouble between {client} and master: {trouble:?}"));
+            NetworkFault::Lasts { client, trouble, lasts } => {
+                self.journal.note(self.now, "trouble", [client.number(), 0], || {
+                    format!("trouble between {client} and master for {lasts:?}: {trouble:?}")
+                });
                 self.activity.network.count(trouble);
-                self.partitions.disturbs(client, self.now);
-                self.network.weather.begins(self.now, number, client, trouble);
+                self.disturbs(client);
+                let number = self.network.weather.begins(self.now, client, trouble);
+                self.queue.at(self.now + lasts, Happening::TroubleEnds(number));
                 if !matches!(trouble, Trouble::Refusing) {
                     self.watch(client);
                 }
             }
-            NetworkFault::Ends { number } => {
-                let Some((client, since)) = self.network.weather.ends(number) else { return };
-                self.journal.note(self.now, &format!("trouble between {client} and master ends"));
-                self.partitions.disturbs(client, self.now);
-                self.send_again(client, since);
-            }
             NetworkFault::Breaks { client, told } => self.break_link(client, told),
         }
+    }
+
+    /// Trouble of a link is over.
+    pub(crate) fn trouble_ends(&mut self, number: u64) {
+        let Some((client, since)) = self.network.weather.ends(number) else { return };
+        self.journal.note(self.now, "trouble ends", [client.number(), 0], || {
+            format!("trouble between {client} and master ends")
+        });
+        self.disturbs(client);
+        self.send_again(client, since);
     }
 
     /// The ways of a link that are open again carry what has waited, after a while: the longer the way was cut, the
@@ -173,9 +182,11 @@ impl World {
     /// The connection of `client`, if there is one, carries nothing more.
     fn break_link(&mut self, client: Node, told: Told) {
         let Some(id) = self.network.of(client).last().copied() else { return };
-        self.journal.note(self.now, &format!("the connection of {client} breaks, told: {told:?}"));
+        self.journal.note(self.now, "breaks", [client.number(), id.0], || {
+            format!("the connection of {client} breaks, told: {told:?}")
+        });
         self.activity.network.count_break(told);
-        self.partitions.disturbs(client, self.now);
+        self.disturbs(client);
         self.network.swallow(id);
         let ends: &[End] = match told {
             Told::Both => &[End::Client, End::Master],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lonja_model::Timestamp;
 
 use super::End;
-use crate::faults::network::{Trouble, Ways};
+use crate::faults::{Trouble, Ways};
 use crate::random::Random;
 use crate::world::Node;
 
@@ -22,13 +22,17 @@ struct Ongoing {
 #[derive(Debug, Default)]
 pub(crate) struct Weather {
     ongoing: BTreeMap<u64, Ongoing>,
+    begun: u64,
     /// When a narrow link has carried what was given to it.
     busy_until: BTreeMap<(Node, bool), Timestamp>,
 }
 
 impl Weather {
-    pub(crate) fn begins(&mut self, now: Timestamp, number: u64, client: Node, trouble: Trouble) {
-        self.ongoing.insert(number, Ongoing { client, trouble, since: now });
+    /// Trouble begins; returns its number.
+    pub(crate) fn begins(&mut self, now: Timestamp, client: Node, trouble: Trouble) -> u64 {
+        self.begun += 1;
+        self.ongoing.insert(self.begun, Ongoing { client, trouble, since: now });
+        self.begun
     }
 
     /// Trouble ends: whose, and since when it lasted.
