@@ -180,6 +180,11 @@ impl Oracle {
         Ok(())
     }
 
+    /// Volumes that a framework has asked to destroy.
+    pub(crate) fn unwanted(&self) -> &BTreeSet<volumes::Volume> {
+        &self.unwanted
+    }
+
     /// A framework acknowledges an update; all that it learned from it is durable.
     pub(crate) fn acknowledges(&mut self, update: UpdateId) {
         self.acknowledged.insert(update);

@@ -55,13 +55,15 @@ pub(crate) fn keeps(
     Ok(())
 }
 
-/// A framework is told that an operation is done: what came of it is durable on one of the agents.
+/// A framework is told that an operation is done: what came of it is durable on one of the agents, unless somebody has
+/// asked for its end since (an outcome may be told again and late).
 pub(crate) fn is_durable<'a>(
     status: &OperationStatus,
+    unwanted: &BTreeSet<Volume>,
     mut agents: impl Iterator<Item = &'a Checkpoint>,
 ) -> Result<(), Broken> {
     let made = all(&status.converted)?;
-    if status.state != OperationState::Finished || made.is_empty() {
+    if status.state != OperationState::Finished || made.is_subset(unwanted) {
         return Ok(());
     }
     let has = |total: &Resources| all(total).is_ok_and(|has| made.is_subset(&has));
@@ -118,7 +120,8 @@ mod tests {
             agent: None,
         };
         let has = Checkpoint { total: Some(total("disk:9", &["a"])), ..Checkpoint::default() };
-        assert!(is_durable(&status, [&has].into_iter()).is_ok());
-        assert!(is_durable(&status, [&Checkpoint::default()].into_iter()).is_err());
+        assert!(is_durable(&status, &BTreeSet::new(), [&has].into_iter()).is_ok());
+        assert!(is_durable(&status, &all(&status.converted).expect("one"), std::iter::empty()).is_ok());
+        assert!(is_durable(&status, &BTreeSet::new(), [&Checkpoint::default()].into_iter()).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! A framework's host: its notes on a disk, its stream on the network.
 
 use lonja_model::scheduler::{self, Call};
+use lonja_model::task::Reason;
 use lonja_model::{FrameworkId, Timestamp};
 use lonja_sdk_core::{Event, Outcome};
 
@@ -150,12 +151,17 @@ impl World {
                     );
                     return Err(Broken::new("INV-17", what));
                 }
-                self.oracle.delivered(task, status)?;
+                // A KILL or RECONCILE that comes once more, late, is answered as if the task had never been there. The
+                // library knows better; the oracle need not.
+                let answers_again = self.network.repeats > 0 && status.reason == Some(Reason::Reconciliation);
+                if !answers_again {
+                    self.oracle.delivered(task, status)?;
+                }
             }
             scheduler::Event::OperationUpdate(status) => {
                 self.activity.operations += 1;
                 let agents = self.agents.iter().map(|agent| agent.disk.committed());
-                crate::volumes::is_durable(status, agents)?;
+                crate::volumes::is_durable(status, self.oracle.unwanted(), agents)?;
             }
             scheduler::Event::Offers(_)
             | scheduler::Event::Heartbeat

@@ -1,5 +1,7 @@
 //! The master's host: its registry on a disk, its links and streams on the network.
 
+use std::collections::BTreeSet;
+
 use lonja_master_core::{Config, Effects, Event, LinkId, Master, Outbound, StreamId};
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::Registry;
@@ -83,10 +85,19 @@ impl World {
 
     /// Does what the master wants, all that it rests on being durable.
     pub(crate) fn act_master(&mut self, effects: Effects) -> Result<(), Broken> {
+        // Who is sent away in the same breath is told what was true before.
+        let leaves = |out: &Outbound| match out {
+            Outbound::CloseStream(StreamId(id)) => Some(ConnectionId(*id)),
+            _ => None,
+        };
+        let leaving: BTreeSet<ConnectionId> = effects.send.iter().filter_map(leaves).collect();
         for out in effects.send {
             match out {
                 Outbound::Agent(LinkId(link), message) => {
                     let id = ConnectionId(link);
+                    if self.network.has_left(id, End::Master) {
+                        continue;
+                    }
                     if let Some(Node::Agent(index)) = self.network.client(id) {
                         self.oracle.master_tells_agent(index, &message, self.master.disk.committed())?;
                         self.repeat_run(id, &message);
@@ -95,8 +106,17 @@ impl World {
                 }
                 Outbound::Framework(StreamId(stream), event) => {
                     let id = ConnectionId(stream);
+                    if self.network.has_left(id, End::Master) {
+                        continue;
+                    }
                     if let Some(Node::Framework(index)) = self.network.client(id) {
-                        self.oracle.master_tells_framework(index, &event, self.master.disk.committed())?;
+                        if !leaving.contains(&id) {
+                            self.oracle.master_tells_framework(
+                                index,
+                                &event,
+                                self.master.disk.committed(),
+                            )?;
+                        }
                         self.activity.count_event(&event);
                         self.send(id, End::Client, Payload::ToFramework(Box::new(event)));
                     }

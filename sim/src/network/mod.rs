@@ -252,6 +252,14 @@ impl Network {
         self.connections.get(&id).is_some_and(|connection| connection.stands)
     }
 
+    /// Is this end no more?
+    pub(crate) fn has_left(&self, id: ConnectionId, end: End) -> bool {
+        self.connections.get(&id).is_none_or(|connection| match end {
+            End::Client => connection.to_client.deaf,
+            End::Master => connection.to_master.deaf,
+        })
+    }
+
     /// Is one of its ends gone, of which the other has not been told?
     fn is_half_open(&self, id: ConnectionId) -> bool {
         self.connections.get(&id).is_some_and(|connection| {
