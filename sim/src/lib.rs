@@ -15,6 +15,7 @@
 //! judges: `invariants`, `oracle`, `volumes`, `liveness`; then `journal` and [`report`].
 
 mod batch;
+mod coverage;
 mod disk;
 mod faults;
 mod hosts;
@@ -30,6 +31,7 @@ mod oracle;
 mod profile;
 mod random;
 pub mod report;
+mod shrink;
 mod volumes;
 mod words;
 mod workload;
@@ -44,8 +46,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use coverage::Coverage;
 pub use journal::{Entry, Reader};
-pub use report::{Activity, Kills, Outcome, Report};
+pub use report::{Activity, Fault, Kills, Outcome, Report};
+pub use shrink::{Shrunk, shrink};
 
 pub use profile::{Profile, UnknownProfile};
 
@@ -193,6 +197,7 @@ fn attempt(seed: u64, options: &Options, mutant: Mutant, reader: Option<Reader>)
         seed,
         trace_hash: world.journal.hash(),
         virtual_time: world.now.since(began),
+        ended_at_nanos: world.now.as_nanos(),
         events: world.journal.events(),
         jobs: world.frameworks.iter().map(|host| host.plan.jobs.len() as u64).sum(),
         activity,
