@@ -24,6 +24,7 @@ pub mod lab;
 mod life;
 mod liveness;
 mod network;
+pub mod openb;
 mod operator;
 mod oracle;
 mod random;
