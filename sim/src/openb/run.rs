@@ -1,7 +1,6 @@
 //! One run: one policy, one seed.
 
-use lonja_sdk_core::placement::policies::{UnknownPolicy, by_name};
-use lonja_sdk_core::placement::{Ask, Picker};
+use lonja_sdk_core::placement::{Ask, Picker, Scorer};
 
 use super::{ASKED_PERCENT, Trace};
 use crate::random::Random;
@@ -22,13 +21,17 @@ pub struct Run {
     pub failed: u64,
 }
 
-/// Runs `policy` over `trace` with the tasks that `seed` draws. Errors: no such policy.
-pub fn run(trace: &Trace, policy: &str, seed: u64) -> Result<Run, UnknownPolicy> {
+/// Runs a policy over `trace` with the tasks that `seed` draws.
+pub fn run(trace: &Trace, policy: Box<dyn Scorer>, seed: u64) -> Run {
     let mut random = Random::new(seed);
     let arrivals = draw(trace, &mut random);
-    let mut picker = Picker::new(by_name(policy, random.next())?);
+    let name = policy.name().to_owned();
+    let mut picker = Picker::new(policy);
     picker.learn(&trace.cluster);
-    for (index, room) in trace.machines.iter().enumerate() {
+    // The machines are shuffled too: which of equally good ones is first is chance, but the same for the whole run.
+    let mut machines: Vec<_> = trace.machines.iter().collect();
+    shuffle(&mut machines, &mut random);
+    for (index, room) in machines.into_iter().enumerate() {
         picker.insert(index, room.clone());
     }
     let mut curve = Curve::default();
@@ -47,16 +50,14 @@ pub fn run(trace: &Trace, policy: &str, seed: u64) -> Result<Run, UnknownPolicy>
         }
         curve.add(percent(asked, trace.gpus), percent(allocated, trace.gpus));
     }
-    Ok(Run { policy: policy.to_owned(), seed, allocated: curve.means(), placed, failed })
+    Run { policy: name, seed, allocated: curve.means(), placed, failed }
 }
 
 /// All tasks shuffled, then more of them, drawn again and again, up to the end of the experiment.
 fn draw<'a>(trace: &'a Trace, random: &mut Random) -> Vec<&'a Ask> {
     let end = trace.gpus * u64::try_from(ASKED_PERCENT).unwrap_or(0) / 100;
     let mut all: Vec<&Ask> = trace.tasks.iter().collect();
-    for last in (1..all.len()).rev() {
-        all.swap(last, random.index(last + 1));
-    }
+    shuffle(&mut all, random);
     let gpus = |ask: &Ask| ask.need.gpus.thousandths().thousandths();
     let mut asked: u64 = all.iter().map(|ask| gpus(ask)).sum();
     loop {
@@ -66,6 +67,13 @@ fn draw<'a>(trace: &'a Trace, random: &mut Random) -> Vec<&'a Ask> {
             return all;
         }
         all.push(ask);
+    }
+}
+
+/// Every order with the same chance.
+fn shuffle<T>(all: &mut [T], random: &mut Random) {
+    for last in (1..all.len()).rev() {
+        all.swap(last, random.index(last + 1));
     }
 }
 

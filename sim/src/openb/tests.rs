@@ -4,6 +4,7 @@ use std::time::Duration;
 use lonja_model::Resources;
 use lonja_model::attributes::{AttributeValue, Attributes};
 use lonja_model::resources::{DeviceId, Devices, Resource, Scalar, Value};
+use lonja_sdk_core::placement::policies::by_name;
 use lonja_sdk_core::task::Need;
 
 use super::*;
@@ -82,7 +83,7 @@ fn figures() {
                 let half = |first: u64| {
                     let trace = &trace;
                     scope.spawn(move || {
-                        (first..=seeds).step_by(2).map(|seed| run(trace, policy, seed).unwrap()).collect::<Vec<_>>()
+                        (first..=seeds).step_by(2).map(|seed| run(trace, by_name(policy, seed).unwrap(), seed)).collect::<Vec<_>>()
                     })
                 };
                 let halves = [half(1), half(2)];
