@@ -16,6 +16,7 @@
 //! Source: Weng et al., "Beware of Fragmentation: Scheduling GPU-Sharing Workloads with Fragmentation Gradient
 //! Descent", USENIX ATC 2023, section 6; `docs/openb.md` says what was taken from where.
 
+mod read;
 mod run;
 mod summary;
 
@@ -29,6 +30,7 @@ use lonja_sdk_core::placement::{Ask, Cluster, Gpus, Room, Spec};
 
 use crate::lab::Workload;
 
+pub use read::{BadTrace, File, MACHINES, read, tasks_of};
 pub use run::{Run, run};
 pub use summary::{Cell, Summary};
 
@@ -103,3 +105,4 @@ fn largest(machines: &[Room]) -> Spec {
         devices: machines.iter().map(|room| room.spec.devices).max().unwrap_or_default(),
     }
 }
+

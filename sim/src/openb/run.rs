@@ -54,7 +54,7 @@ pub fn run(trace: &Trace, policy: Box<dyn Scorer>, seed: u64) -> Run {
 }
 
 /// All tasks shuffled, then more of them, drawn again and again, up to the end of the experiment.
-fn draw<'a>(trace: &'a Trace, random: &mut Random) -> Vec<&'a Ask> {
+pub(super) fn draw<'a>(trace: &'a Trace, random: &mut Random) -> Vec<&'a Ask> {
     let end = trace.gpus * u64::try_from(ASKED_PERCENT).unwrap_or(0) / 100;
     let mut all: Vec<&Ask> = trace.tasks.iter().collect();
     shuffle(&mut all, random);

@@ -11,7 +11,7 @@ use super::*;
 use crate::lab::{Arrival, Machine, Tenant};
 
 /// What is in the folder that LONJA_TRACES names; `None`, said loudly, if it names none.
-fn read(list: &str) -> Option<Workload> {
+pub(super) fn read(list: &str) -> Option<Workload> {
     let Ok(folder) = std::env::var("LONJA_TRACES") else {
         println!("skipped: LONJA_TRACES is not set");
         return None;
@@ -20,51 +20,10 @@ fn read(list: &str) -> Option<Workload> {
     if folder.join("openb-2023").is_dir() {
         folder.push("openb-2023");
     }
-    let nodes = std::fs::read_to_string(folder.join("openb_node_list_all_node.csv")).unwrap();
-    let pods = std::fs::read_to_string(folder.join(format!("openb_pod_list_{list}.csv"))).unwrap();
-    Some(parse(&nodes, &pods))
-}
-
-fn parse(nodes: &str, pods: &str) -> Workload {
-    let rows = |text: &str| -> Vec<Vec<String>> {
-        text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect()
-    };
-    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-    let machines = rows(nodes).into_iter().map(|row| {
-        let gpus = Devices::new((0..number(&row[3])).map(|i| (DeviceId::from(i.to_string()), 1000))).unwrap();
-        let mut total = vec![
-            Resource::new("cpus", Value::Scalar(Scalar::from_thousandths(number(&row[1])).unwrap())).unwrap(),
-            Resource::new("mem", Value::Scalar(Scalar::from_units(number(&row[2])).unwrap())).unwrap(),
-        ];
-        if !gpus.is_empty() {
-            total.push(Resource::new("gpus", Value::Devices(gpus)).unwrap());
-        }
-        let attributes = Attributes(vec![("gpu_model".to_owned(), AttributeValue::Text(row[4].clone()))]);
-        Machine { name: row[0].clone(), total: Resources::of(total).unwrap(), attributes }
-    });
-    let arrivals = rows(pods).into_iter().map(|row| {
-        let gpus = match (number(&row[3]), number(&row[4])) {
-            (0, _) => Gpus::None,
-            (1, share) if share < 1000 => Gpus::Share(u16::try_from(share).unwrap()),
-            (count, _) => Gpus::Whole(u16::try_from(count).unwrap()),
-        };
-        let need = Need {
-            cpus: Scalar::from_thousandths(number(&row[1])).unwrap(),
-            mem: Scalar::from_units(number(&row[2])).unwrap(),
-            gpus,
-            ..Need::default()
-        };
-        let models = row[5].split('|').filter(|model| !model.is_empty()).map(str::to_owned).collect();
-        let ask = Ask { need, models };
-        Arrival { name: row[0].clone(), framework: 0, ask, at: Duration::ZERO, runs: None }
-    });
-    Workload {
-        source: "openb-2023".to_owned(),
-        machines: machines.collect(),
-        frameworks: vec![Tenant { name: "openb".to_owned(), weight: 1000 }],
-        arrivals: arrivals.collect(),
-        lasts: Duration::ZERO,
-    }
+    let tasks = tasks_of(list);
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let machines = File { name: MACHINES, text: &text(MACHINES) };
+    Some(super::read(machines, File { name: &tasks, text: &text(&tasks) }).unwrap())
 }
 
 #[test]
