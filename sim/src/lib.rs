@@ -26,6 +26,7 @@ mod life;
 mod liveness;
 mod network;
 mod notes;
+pub mod openb;
 mod operator;
 mod oracle;
 mod profile;
