@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
-pub(crate) use measuring::{Bench, BenchCommand, Sim, SimCommand};
+pub(crate) use measuring::{Bench, BenchCommand, ReportFormat, Sim, SimCommand, SimRun};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};

@@ -1,5 +1,7 @@
 //! `lonja sim`.
 
+mod run;
+
 use std::process::ExitCode;
 
 use lonja_sim::{Options, fuzz_with};
@@ -7,9 +9,16 @@ use lonja_sim::{Options, fuzz_with};
 use crate::args::{Sim, SimCommand};
 use crate::output;
 
-/// Runs the simulator. Exits with 1 if a promise was broken; the seed is printed, and repeats it exactly.
+/// Runs the simulator.
 pub(crate) fn run(sim: &Sim) -> anyhow::Result<ExitCode> {
-    let SimCommand::Fuzz { seeds, seed } = sim.command;
+    match &sim.command {
+        SimCommand::Fuzz { seeds, seed } => fuzz(*seeds, *seed),
+        SimCommand::Run(arguments) => run::run(arguments),
+    }
+}
+
+/// Hunts for broken promises. Exits with 1 if one was broken; the seed is printed, and repeats it exactly.
+fn fuzz(seeds: u64, seed: Option<u64>) -> anyhow::Result<ExitCode> {
     let options = Options { seeds, first_seed: seed.unwrap_or(1), ..Options::default() };
     // A core that panics has broken a promise; its words are in the report.
     std::panic::set_hook(Box::new(|_| {}));
