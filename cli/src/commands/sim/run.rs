@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &SimRun) -> anyhow::Result<ExitCode> {
     );
     let host = Host { wall_s, jobs: plan.jobs, runs: done.iter().map(Done::took).collect() };
     let comparison = Comparison::new(about, done.into_iter().map(|done| done.figures).collect());
-    output::note(&format!("{} runs in {wall_s:.1} s, {} at once", plan.runs(), plan.jobs));
+    output::note(&format!("runs: {}, at once: {}, took: {wall_s:.1} s", plan.runs(), plan.jobs));
 
     let text = render(&comparison, arguments, host);
     match target {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tempfile::NamedTempFile;
 
 /// A file that can be written, found out before the runs begin. A new or ordinary file appears under its name when it is
@@ -34,8 +34,9 @@ impl Target {
         let path = if metadata.is_ok() { path.canonicalize().with_context(cannot)? } else { path };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let permissions = Permissions::from_mode(0o666);
-        let beside =
-            tempfile::Builder::new().permissions(permissions).tempfile_in(folder).with_context(cannot)?;
+        let beside = tempfile::Builder::new().permissions(permissions).tempfile_in(folder);
+        // Without the name of the file beside, which nobody asked for.
+        let beside = beside.map_err(|error| anyhow!(error.kind())).with_context(cannot)?;
         Ok(Self::Whole { beside, path })
     }
 
