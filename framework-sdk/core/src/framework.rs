@@ -225,6 +225,12 @@ impl<S: Scheduler> Framework<S> {
         &self.scheduler
     }
 
+    /// The scheduler, for its owner to take out what it has written down. What it wants is asked after events only, so
+    /// whoever changes that here says so by an event.
+    pub fn scheduler_mut(&mut self) -> &mut S {
+        &mut self.scheduler
+    }
+
     /// The scheduler, taken out.
     pub fn into_scheduler(self) -> S {
         self.scheduler

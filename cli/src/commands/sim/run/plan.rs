@@ -30,7 +30,7 @@ impl Plan {
         ensure!(runs <= MOST_RUNS, "{runs} runs are more than {MOST_RUNS}; ask for fewer seeds or policies");
         let agents = arguments.agents.as_deref().map(agents).transpose()?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let jobs = arguments.jobs.map_or_else(cores, usize::from).min(runs);
+        let jobs = arguments.threads.map_or_else(cores, usize::from).min(runs);
         Ok(Self { policies, seeds, agents, jobs })
     }
 
