@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{bail, ensure};
-use lonja_sim::lab::{RunResult, Workload};
+use lonja_sim::lab::{self, RunResult, Workload};
 
 use super::plan::Plan;
 use super::pool::Bench;
 use crate::args::SimRun;
+use crate::output;
 
 /// Where the trace is published that is most asked for.
 const PUBLISHED: &str = "the openb trace of 2023 is published in the repository alibaba/clusterdata on GitHub, folder \
@@ -68,6 +69,7 @@ impl Workbench {
         let workbench = Self { source, mix: arguments.framework_mix.clone() };
         // What is wrong with the words for generator and mix is said now, not from some thread later.
         workbench.workload(plan.seeds[0])?;
+        output::warn("the laboratory is not built yet: all figures are MADE UP");
         Ok(workbench)
     }
 }
@@ -127,7 +129,7 @@ fn resize(workload: &mut Workload, machines: usize) {
 
 /// The policies' names.
 pub(super) fn policies() -> Vec<&'static str> {
-    stand_in::POLICIES.to_vec()
+    lab::policies::NAMES.to_vec()
 }
 
 /// The generators' names.
@@ -148,6 +150,7 @@ fn deal_out(workload: &Workload, _mix: &str, _seed: u64) -> anyhow::Result<Workl
 }
 
 fn run_policy(workload: &Workload, policy: &str, seed: u64) -> anyhow::Result<RunResult> {
+    let _scorer = lab::policies::by_name(policy, seed)?;
     Ok(stand_in::result(workload, policy, seed))
 }
 
@@ -157,9 +160,6 @@ mod stand_in {
 
     use lonja_model::resources::Scalar;
     use lonja_sim::lab::{Arrival, Machine, RunResult, Sample, Tenant, Workload};
-
-    pub(super) const POLICIES: [&str; 7] =
-        ["random", "spread", "binpack", "dot", "gpu-packing", "gpu-clustering", "fgd"];
 
     pub(super) fn workload(source: &str, machines: usize) -> Workload {
         let machine = |number| Machine {
@@ -219,5 +219,48 @@ mod stand_in {
             trace_hash: seed,
             ..RunResult::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lonja_sim::lab::Machine;
+
+    use super::*;
+
+    #[test]
+    fn a_path_here_comes_before_one_among_the_traces_and_both_before_a_generator() {
+        let traces = tempfile::tempdir().unwrap();
+        let (folder, usual) = (traces.path(), traces.path().join(USUAL));
+        let generator = generators()[0];
+        let trace = |path: &Path| Named::Trace(path.to_owned());
+        assert_eq!(named(None, Some(folder)).unwrap(), trace(folder));
+        std::fs::create_dir(&usual).unwrap();
+
+        assert_eq!(named(None, Some(folder)).unwrap(), trace(&usual));
+        assert_eq!(named(Some(USUAL), Some(folder)).unwrap(), trace(&usual));
+        assert_eq!(named(usual.to_str(), None).unwrap(), trace(&usual));
+        let words = format!("{generator}:rate=1");
+        assert_eq!(named(Some(&words), Some(folder)).unwrap(), Named::Generator(words.clone()));
+        std::fs::create_dir(folder.join(generator)).unwrap();
+        assert_eq!(named(Some(generator), Some(folder)).unwrap(), trace(&folder.join(generator)));
+        assert!(named(Some("nowhere"), Some(folder)).unwrap_err().to_string().contains(PUBLISHED));
+    }
+
+    #[test]
+    fn a_fleet_is_cut_or_repeated_under_new_names() {
+        let machine = |name: &str| Machine {
+            name: name.to_owned(),
+            total: Default::default(),
+            attributes: Default::default(),
+        };
+        let fleet = Workload { machines: vec![machine("a"), machine("b")], ..Workload::default() };
+        let names = |machines: usize| {
+            let mut fleet = fleet.clone();
+            resize(&mut fleet, machines);
+            fleet.machines.into_iter().map(|machine| machine.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(1), ["a"]);
+        assert_eq!(names(5), ["a", "b", "a-2", "b-2", "a-3"]);
     }
 }
