@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::Format;
+use super::{Format, SimRun};
 
 /// Virtual time.
 #[derive(Debug, Args)]
@@ -18,6 +18,8 @@ pub(crate) struct Sim {
 pub(crate) enum SimCommand {
     /// Run clusters in virtual time through faults drawn from seeds, and check every promise.
     Fuzz(Fuzz),
+    /// Run a trace, or a generated workload, under placement policies, and put them beside each other.
+    Run(Box<SimRun>),
 }
 
 /// Faults from seeds.

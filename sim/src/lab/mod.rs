@@ -14,6 +14,9 @@ use lonja_model::Resources;
 use lonja_model::attributes::Attributes;
 use lonja_sdk_core::placement::Ask;
 
+/// The policies that can be run by name.
+pub use lonja_sdk_core::placement::policies;
+
 /// One machine of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {

@@ -1,6 +1,7 @@
 //! `lonja sim`: one file for each of its commands.
 
 mod fuzz;
+mod run;
 
 use std::process::ExitCode;
 
@@ -10,5 +11,6 @@ use crate::args::{Sim, SimCommand};
 pub(crate) fn run(sim: &Sim) -> anyhow::Result<ExitCode> {
     match &sim.command {
         SimCommand::Fuzz(options) => fuzz::run(options),
+        SimCommand::Run(options) => run::run(options),
     }
 }

@@ -103,7 +103,7 @@ impl Measure {
             Self::Placed | Self::Never | Self::StillWaiting | Self::Failed | Self::Preempted => {
                 usize::from(!whole)
             }
-            Self::WaitP50 | Self::WaitP99 => three_digits(3),
+            Self::WaitP50 | Self::WaitP99 => three_digits(3).max(1),
             Self::LaunchesPerSecond => three_digits(6),
             Self::UtilisationMean(_) | Self::UtilisationFinal(_) | Self::Fragmentation | Self::LargestGap => {
                 2

@@ -25,8 +25,11 @@ impl Comparison {
     pub fn svg(&self) -> String {
         let mut panels: Vec<Panel> = self.kinds().iter().map(|kind| self.utilisation(kind)).collect();
         // What the fleet is bought for: its GPUs if it has any.
-        let scarce =
-            ["gpus", "cpus"].into_iter().find(|scarce| self.kinds().iter().any(|kind| kind == scarce));
+        let asked_for = |kind: &&str| {
+            let mut moments = self.runs().flat_map(|run| &run.course);
+            moments.any(|moment| moment.asked.get(*kind).is_some_and(|asked| *asked > 0.0))
+        };
+        let scarce = ["gpus", "cpus"].into_iter().find(asked_for);
         panels.extend(scarce.map(|kind| self.allocated(kind)));
         panels.push(
             self.over("Tasks that wait", Axis::count("tasks"), |moment| Some(moment.sample.waiting as f64)),
@@ -67,6 +70,7 @@ impl Comparison {
         let asked = |moment: &Moment| moment.asked.get(kind).map(|part| part * 100.0);
         if let Some(line) = self.lines.iter().find(|line| line.ended().next().is_some()) {
             panel.series.insert(0, Series::asked(self.over_time(line, asked)));
+            panel.y = Axis::percent(kind).reach(&panel.series);
         }
         panel
     }

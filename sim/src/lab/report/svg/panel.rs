@@ -69,10 +69,11 @@ impl Panel {
         self.write_axes(svg, width, height);
         let _ok = writeln!(
             svg,
-            "<clipPath id=\"c{number}\"><rect width=\"{}\" height=\"{}\"/></clipPath>\n\
+            "<clipPath id=\"c{number}\"><rect x=\"-1\" y=\"-1\" width=\"{}\" height=\"{}\"/></clipPath>\n\
              <g clip-path=\"url(#c{number})\">",
-            place(width),
-            place(height)
+            // A line along an edge keeps its whole width.
+            place(width + 2.0),
+            place(height + 2.0)
         );
         let at = |x: f64, y: f64| {
             // Far beyond the edge is as good as anywhere beyond it, and stays a number that readers can parse.
