@@ -8,6 +8,7 @@ use std::time::Duration;
 use lonja_model::TaskState;
 use lonja_model::scheduler::Event;
 
+use crate::coverage::Coverage;
 use crate::faults::{Kill, Moment};
 use crate::troubles::{ClockTroubles, NetworkTroubles};
 use crate::world::Node;
@@ -38,6 +39,8 @@ pub struct Activity {
     pub clocks: ClockTroubles,
     /// Events by kind.
     pub kinds: BTreeMap<&'static str, u64>,
+    /// Changes of tasks' states before their frameworks' eyes: from none or one state to another.
+    pub arcs: BTreeMap<(Option<TaskState>, TaskState), u64>,
 }
 
 /// Processes killed, by what they were and again by when.
@@ -71,8 +74,11 @@ impl Activity {
         }
     }
 
-    pub(crate) fn count_update(&mut self, state: TaskState) {
+    pub(crate) fn count_update(&mut self, before: Option<TaskState>, state: TaskState) {
         self.updates += 1;
+        if before != Some(state) {
+            *self.arcs.entry((before, state)).or_default() += 1;
+        }
         *self.told.entry(state).or_default() += 1;
     }
 
@@ -108,6 +114,9 @@ impl AddAssign for Activity {
         for (kind, number) in other.kinds {
             *self.kinds.entry(kind).or_default() += number;
         }
+        for (arc, number) in other.arcs {
+            *self.arcs.entry(arc).or_default() += number;
+        }
     }
 }
 
@@ -142,6 +151,8 @@ pub struct Outcome {
     pub trace_hash: u64,
     /// How much time passed in the cluster.
     pub virtual_time: Duration,
+    /// When its last event was, in nanoseconds of virtual time; a run begins at one second.
+    pub ended_at_nanos: u64,
     /// How many events there were.
     pub events: u64,
     /// Jobs that its frameworks wanted done.
@@ -219,6 +230,11 @@ impl Report {
         self.failed == 0 && self.too_quiet.is_none()
     }
 
+    /// What was tried and what was not.
+    pub fn coverage(&self) -> Coverage {
+        Coverage::of(&self.activity)
+    }
+
     /// How much time passed in all clusters together, in hours.
     pub fn virtual_hours(&self) -> f64 {
         self.virtual_time.as_secs_f64() / 3600.0
@@ -272,6 +288,7 @@ impl fmt::Display for Report {
             network,
             clocks,
             kinds: _,
+            arcs: _,
         } = &self.activity;
         write!(
             f,

@@ -140,8 +140,9 @@ impl World {
                     let what = format!("framework {framework} is told of {}, not its own", status.task);
                     return Err(Broken::new("INV-24", what));
                 }
-                self.activity.count_update(status.state);
                 let task = (framework, status.task.clone());
+                let before = self.oracle.told_before(&task, status.state);
+                self.activity.count_update(before, status.state);
                 if is_final(status.state)
                     && let Some(agent) = self.agents.iter().position(|agent| agent.kernel.has_live(&task))
                 {

@@ -4,12 +4,18 @@
 //! SDK's side of the protocol, in virtual time and without faults; what is asked is not whether it holds but how well a
 //! policy places. [`RunResult`] is what came of one policy and one seed.
 
+pub mod report;
+pub mod statistics;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lonja_model::Resources;
 use lonja_model::attributes::Attributes;
 use lonja_sdk_core::placement::Ask;
+
+/// The policies that can be run by name.
+pub use lonja_sdk_core::placement::policies;
 
 /// One machine of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
