@@ -57,6 +57,12 @@ impl Coverage {
         ] {
             all.insert(format!("kill: {name}"), number);
         }
+        for (name, number) in activity.network.all() {
+            all.insert(format!("network: {name}"), number);
+        }
+        for (name, number) in activity.clocks.all() {
+            all.insert(format!("clock: {name}"), number);
+        }
         Self(all)
     }
 

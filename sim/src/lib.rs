@@ -35,7 +35,9 @@ mod profile;
 mod random;
 pub mod report;
 mod shrink;
+mod silence;
 mod stalls;
+mod streams;
 mod troubles;
 mod volumes;
 mod words;
@@ -123,6 +125,18 @@ pub(crate) enum Mutant {
     NetworkRepeatsRun,
     /// Some messages come later than what was said after them over the same connection.
     NetworkOvertakes,
+    /// No PONG reaches the master.
+    MasterMissesPongs,
+    /// The master takes each PING for answered.
+    MasterHearsGhosts,
+    /// The master tells no framework of tasks that are unreachable.
+    MasterKeepsSilence,
+    /// The master tells no stream that another has taken over, and closes none.
+    MasterKeepsOldStreams,
+    /// An agent kills its tasks when it loses its link.
+    AgentPanicsInSilence,
+    /// An agent that has lost its link stays away.
+    AgentStaysAway,
 }
 
 /// Tries many seeds. See [`fuzz_with`].

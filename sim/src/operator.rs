@@ -108,6 +108,10 @@ impl World {
         let words = || format!("operator -> master: {command:?}");
         self.journal.note(self.now, "operator", [self.requests, 0], words);
         self.requests += 1;
+        match wish {
+            Wish::Drain(agent, _) | Wish::Start(agent) => self.partitions.wants_empty(*agent),
+            _ => {}
+        }
         process.take(Event::Operator { request: RequestId(self.requests), command });
         Some(Node::Master)
     }

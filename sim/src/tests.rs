@@ -91,3 +91,38 @@ fn an_end_that_nobody_tells_is_noticed() {
 fn a_run_that_comes_twice_is_noticed() {
     assert_noticed(Mutant::NetworkRepeatsRun, &["INV-15"]);
 }
+
+#[test]
+fn a_message_that_overtakes_another_is_noticed() {
+    assert_noticed(Mutant::NetworkOvertakes, &["INV-19", "INV-17", "INV-15", "INV-10", "panic"]);
+}
+
+#[test]
+fn a_master_that_does_not_hear_is_noticed() {
+    assert_noticed(Mutant::MasterMissesPongs, &["INV-33"]);
+}
+
+#[test]
+fn a_master_that_waits_for_ever_is_noticed() {
+    assert_noticed(Mutant::MasterHearsGhosts, &["INV-33"]);
+}
+
+#[test]
+fn a_master_that_tells_nobody_of_unreachable_tasks_is_noticed() {
+    assert_noticed(Mutant::MasterKeepsSilence, &["INV-33"]);
+}
+
+#[test]
+fn a_master_that_keeps_old_streams_is_noticed() {
+    assert_noticed(Mutant::MasterKeepsOldStreams, &["INV-14"]);
+}
+
+#[test]
+fn an_agent_that_kills_in_silence_is_noticed() {
+    assert_noticed(Mutant::AgentPanicsInSilence, &["INV-33"]);
+}
+
+#[test]
+fn an_agent_that_stays_away_is_noticed() {
+    assert_noticed(Mutant::AgentStaysAway, &["INV-33"]);
+}

@@ -1,8 +1,9 @@
 //! An agent's host: its checkpoint on a disk, its containers in a kernel, its link on the network.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, LaunchFailure, VolumeOrder};
+use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, KillContainer, LaunchFailure, VolumeOrder};
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::{AgentInfo, ContainerId, Resources, Timestamp};
@@ -113,7 +114,7 @@ impl World {
     }
 
     /// Does what an agent wants, all that it rests on being durable.
-    pub(crate) fn act_agent(&mut self, index: usize, effects: Effects) -> Result<(), Broken> {
+    pub(crate) fn act_agent(&mut self, index: usize, mut effects: Effects) -> Result<(), Broken> {
         if let Some(reason) = effects.shutdown {
             return Err(Broken::new("liveness", format!("agent {index} gives up: {reason}")));
         }
@@ -127,6 +128,16 @@ impl World {
             let container = launch.container.clone();
             self.queue.at(self.now + takes, Happening::Launched { agent: index, container });
         }
+        if effects.new_link && self.mutant == Mutant::AgentPanicsInSilence {
+            effects.kill.extend(
+                self.agents[index]
+                    .kernel
+                    .running()
+                    .map(|container| KillContainer { container: container.clone(), grace: Duration::ZERO }),
+            );
+        }
+        self.judge_kills(index, &effects.kill)?;
+        let host = &mut self.agents[index];
         for kill in &effects.kill {
             host.kernel.kill(&mut self.random, self.now, kill)?;
             if let Some(at) = host.kernel.ends(&kill.container) {

@@ -66,7 +66,16 @@ impl World {
             for (id, call) in effects.send {
                 match &call {
                     Call::Acknowledge { update, .. } => self.oracle.acknowledges(*update),
-                    Call::Accept { operations, .. } => self.oracle.accepts(operations)?,
+                    Call::Accept { offers, operations, .. } => {
+                        self.oracle.accepts(operations)?;
+                        self.partitions.streams.accepts(offers, operations);
+                    }
+                    Call::Kill { task, .. } => self.partitions.wants_killed(task),
+                    Call::Teardown => {
+                        if let Some(framework) = &self.frameworks[index].speaks_as {
+                            self.partitions.wants_no_more(framework);
+                        }
+                    }
                     _ => {}
                 }
                 self.send(link, End::Master, Payload::Call(id, Box::new(call)));

@@ -180,6 +180,11 @@ impl Kernel {
         self.live().any(|container| container.task == *task)
     }
 
+    /// Whose a container is.
+    pub(crate) fn task_of(&self, id: &ContainerId) -> Option<&TaskKey> {
+        self.containers.get(id).map(|container| &container.task)
+    }
+
     /// How many containers have left a trace.
     pub(crate) fn len(&self) -> usize {
         self.containers.len()
@@ -191,6 +196,13 @@ impl Kernel {
             let both = sum.checked_add(&container.needs);
             both.map_err(|error| Broken::new("INV-2", format!("two containers hold the same: {error}")))
         })
+    }
+
+    /// The containers whose programs run.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &ContainerId> {
+        let runs =
+            |(_, container): &(&ContainerId, &Container)| matches!(container.life, Life::Running { .. });
+        self.containers.iter().filter(runs).map(|(id, _)| id)
     }
 
     fn live(&self) -> impl Iterator<Item = &Container> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lonja_master_core::{Config, Effects, Event, LinkId, Master, Outbound, StreamId};
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::Registry;
-use lonja_model::{Timestamp, scheduler};
+use lonja_model::{TaskState, Timestamp, scheduler};
 
 use crate::disk::Disk;
 use crate::hosts::{Core, Process};
@@ -83,6 +83,19 @@ impl World {
         self.master.disk.commit(batch, forgetful);
     }
 
+    /// A mutant's master tells nobody whom it declares unreachable.
+    pub(crate) fn keep_silence(&mut self) {
+        let effects = self.master.process.as_mut().and_then(|process| process.committing.as_mut());
+        if let (Mutant::MasterKeepsSilence, Some(effects)) = (self.mutant, effects) {
+            effects.send.retain(|out| match out {
+                Outbound::Framework(_, scheduler::Event::Update(status)) => {
+                    status.state != TaskState::Unreachable
+                }
+                _ => true,
+            });
+        }
+    }
+
     /// Does what the master wants, all that it rests on being durable.
     pub(crate) fn act_master(&mut self, effects: Effects) -> Result<(), Broken> {
         // Who is sent away in the same breath is told what was true before.
@@ -91,10 +104,22 @@ impl World {
             _ => None,
         };
         let leaving: BTreeSet<ConnectionId> = effects.send.iter().filter_map(leaves).collect();
+        let subscribes =
+            |out: &Outbound| matches!(out, Outbound::Framework(_, scheduler::Event::Subscribed { .. }));
+        let open: BTreeSet<ConnectionId> = if effects.send.iter().any(subscribes) {
+            let all = self.network.of(Node::Master).into_iter();
+            all.filter(|id| !self.network.has_left(*id, End::Master)).collect()
+        } else {
+            BTreeSet::new()
+        };
         for out in effects.send {
+            if self.mutant == Mutant::MasterKeepsOldStreams && self.refuses_old_stream(&out) {
+                continue;
+            }
             match out {
                 Outbound::Agent(LinkId(link), message) => {
                     let id = ConnectionId(link);
+                    self.judge_word_to_agent(id, &message)?;
                     if self.network.has_left(id, End::Master) {
                         continue;
                     }
@@ -106,6 +131,7 @@ impl World {
                 }
                 Outbound::Framework(StreamId(stream), event) => {
                     let id = ConnectionId(stream);
+                    self.partitions.streams.says(id, &event, |id| open.contains(&id))?;
                     if self.network.has_left(id, End::Master) {
                         continue;
                     }
@@ -122,6 +148,7 @@ impl World {
                     }
                 }
                 Outbound::Answer(StreamId(stream), call, answer) => {
+                    self.partitions.streams.answers(ConnectionId(stream), &answer)?;
                     self.send(ConnectionId(stream), End::Client, Payload::Answer(call, answer));
                 }
                 Outbound::CloseLink(LinkId(id)) | Outbound::CloseStream(StreamId(id)) => {
@@ -138,6 +165,41 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What the master says to an agent, as far as silence and offers go.
+    fn judge_word_to_agent(&mut self, id: ConnectionId, message: &ToAgent) -> Result<(), Broken> {
+        match message {
+            ToAgent::Registered { agent, .. } => {
+                let now = self.local(Node::Master);
+                self.partitions.silence.welcomes(agent, id, now);
+            }
+            ToAgent::Refused { .. } => {
+                if let Some(Node::Agent(index)) = self.network.client(id) {
+                    self.partitions.refuses(index, self.now);
+                }
+            }
+            ToAgent::Run { framework, tasks, .. } => {
+                self.partitions.streams.runs(framework, tasks.iter().map(|task| &task.id))?;
+            }
+            ToAgent::Ping { sequence } if self.mutant == Mutant::MasterHearsGhosts => {
+                let message = FromAgent::Pong { sequence: *sequence };
+                if let Some(process) = self.master.process.as_mut() {
+                    process.take(Event::Agent { link: LinkId(id.0), message });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Is this how the master sends the older of two streams away?
+    fn refuses_old_stream(&self, out: &Outbound) -> bool {
+        match out {
+            Outbound::Framework(_, scheduler::Event::Error(why)) => why.contains("failed over"),
+            Outbound::CloseStream(_) => true,
+            _ => false,
+        }
     }
 
     /// The master closes a connection; it hears of that at once, the client in order.
@@ -162,6 +224,7 @@ impl World {
     pub(crate) fn arrive_at_master(&mut self, client: Node, id: ConnectionId, payload: Payload) {
         let Some(process) = self.master.process.as_mut() else { return };
         match payload {
+            Payload::FromAgent(FromAgent::Pong { .. }) if self.mutant == Mutant::MasterMissesPongs => {}
             Payload::FromAgent(message) => process.take(Event::Agent { link: LinkId(id.0), message }),
             Payload::Call(call, what) => {
                 let stream = StreamId(id.0);
