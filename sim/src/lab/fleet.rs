@@ -42,7 +42,8 @@ fn resources(size: &Size) -> Resources {
     if size.gpus > 0 {
         all.push(("gpus", Value::Devices(whole_devices(size.gpus))));
     }
-    let all = all.into_iter().map(|(name, value)| Resource::new(name, value).expect("a usual kind above zero"));
+    let all =
+        all.into_iter().map(|(name, value)| Resource::new(name, value).expect("a usual kind above zero"));
     Resources::of(all).expect("kinds that differ")
 }
 

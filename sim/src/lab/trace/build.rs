@@ -27,11 +27,17 @@ pub(super) struct Building {
 
 impl Building {
     /// A machine, or several that differ in the number behind their name.
-    pub(super) fn machines(&mut self, row: &Row<'_>, name: &str, size: &Size, count: u64) -> Result<(), TraceError> {
+    pub(super) fn machines(
+        &mut self,
+        row: &Row<'_>,
+        name: &str,
+        size: &Size,
+        count: u64,
+    ) -> Result<(), TraceError> {
+        if !has_room(self.workload.machines.len(), count) {
+            return Err(row.too_much("more machines", MOST_ROWS));
+        }
         for name in numbered(name, count) {
-            if self.workload.machines.len() >= MOST_ROWS {
-                return Err(row.too_much("more machines", MOST_ROWS));
-            }
             let (total, attributes) = self.sizes.made(size);
             self.workload.machines.push(Machine { name, total, attributes });
             self.machine_lines.push(row.place().line);
@@ -41,10 +47,10 @@ impl Building {
 
     /// A task, or several that differ in the number behind their name.
     pub(super) fn arrivals(&mut self, row: &Row<'_>, task: &Arrival, count: u64) -> Result<(), TraceError> {
+        if !has_room(self.workload.arrivals.len(), count) {
+            return Err(row.too_much("more tasks", MOST_ROWS));
+        }
         for name in numbered(&task.name, count) {
-            if self.workload.arrivals.len() >= MOST_ROWS {
-                return Err(row.too_much("more tasks", MOST_ROWS));
-            }
             self.workload.arrivals.push(Arrival { name, ..task.clone() });
             self.arrival_lines.push(row.place().line);
         }
@@ -79,7 +85,12 @@ impl Building {
     }
 
     /// The workload. Errors: no machine, no task, a name twice.
-    pub(super) fn finish(mut self, source: &str, machines: &str, tasks: &str) -> Result<Workload, TraceError> {
+    pub(super) fn finish(
+        mut self,
+        source: &str,
+        machines: &str,
+        tasks: &str,
+    ) -> Result<Workload, TraceError> {
         let names = self.workload.machines.iter().map(|machine| machine.name.as_str());
         each_once(machines, names, &self.machine_lines)?;
         let names = self.workload.arrivals.iter().map(|arrival| arrival.name.as_str());
@@ -98,17 +109,18 @@ pub(super) fn lasts(arrivals: &[Arrival]) -> Duration {
     end.map_or(last + ENDLESS, |end| end.max(last))
 }
 
+/// Are `count` more few enough? Asked before any of them is made.
+fn has_room(there: usize, count: u64) -> bool {
+    usize::try_from(count).is_ok_and(|count| count <= MOST_ROWS.saturating_sub(there))
+}
+
 /// `name` alone, or `name-1` to `name-count`.
 fn numbered(name: &str, count: u64) -> impl Iterator<Item = String> {
     (1..=count).map(move |number| if count == 1 { name.to_owned() } else { format!("{name}-{number}") })
 }
 
 /// Errors: nothing at all, or the first row whose name stood before.
-fn each_once<'n>(
-    file: &str,
-    names: impl Iterator<Item = &'n str>,
-    lines: &[u64],
-) -> Result<(), TraceError> {
+fn each_once<'n>(file: &str, names: impl Iterator<Item = &'n str>, lines: &[u64]) -> Result<(), TraceError> {
     let wrong = |line, field: &str, found: &str, expected: &str| {
         let place = Place { file: file.to_owned(), line };
         let (field, found, expected) = (field.to_owned(), shown(found), expected.to_owned());

@@ -6,8 +6,8 @@ use std::io::{self, BufRead, Write};
 
 use lonja_model::attributes::AttributeValue;
 use lonja_model::resources::Scalar;
-use lonja_sdk_core::task::Need;
 use lonja_sdk_core::placement::{Ask, Gpus, Room};
+use lonja_sdk_core::task::Need;
 
 use super::build::Building;
 use super::error::TraceError;
@@ -45,7 +45,11 @@ const FRAMEWORKS: &[Column] = &[required("name"), required("weight")];
 const FRAMEWORK: &str = "default";
 
 /// Reads `frameworks.csv`: names and weights.
-pub(super) fn frameworks<R: BufRead>(building: &mut Building, file: &str, lines: R) -> Result<(), TraceError> {
+pub(super) fn frameworks<R: BufRead>(
+    building: &mut Building,
+    file: &str,
+    lines: R,
+) -> Result<(), TraceError> {
     let mut table = Table::open(file, lines, FRAMEWORKS)?;
     while let Some(row) = table.next_row()? {
         let name = values::role(&row, "name")?;
@@ -69,7 +73,7 @@ pub(super) fn machines<R: BufRead>(building: &mut Building, file: &str, lines: R
             cpus: values::amount(&row, "cpus")?,
             mem: values::amount(&row, "mem_mib")?,
             disk: values::amount(&row, "disk_mib")?,
-            gpus: values::devices(&row, "gpus")?,
+            gpus: if row.get("gpus").is_empty() { 0 } else { values::devices(&row, "gpus")? },
             model: row.get("gpu_model").to_owned(),
         };
         building.machines(&row, values::name(&row, "name")?, &size, count(&row)?)?;
@@ -124,7 +128,9 @@ pub fn write_machines(workload: &Workload, mut out: impl Write) -> io::Result<()
         let room = Room::new(&machine.total, &machine.attributes);
         let model = match machine.attributes.get("gpu_model") {
             Some(AttributeValue::Text(text)) => field(text),
-            Some(other @ (AttributeValue::Scalar(_) | AttributeValue::Ranges(_))) => field(&other.to_string()),
+            Some(other @ (AttributeValue::Scalar(_) | AttributeValue::Ranges(_))) => {
+                field(&other.to_string())
+            }
             None => String::new(),
         };
         let (name, gpus) = (field(&machine.name), room.devices.len());

@@ -58,10 +58,7 @@ const EXPECTED: &str = "machines.csv and tasks.csv, or openb_node_list_all_node.
 /// `openb_pod_list_gpuspec33.csv`; without it `default`, or the only one.
 ///
 /// Errors: no trace there, both formats, no list of this name.
-pub fn choose<'n>(
-    names: impl IntoIterator<Item = &'n str>,
-    list: Option<&str>,
-) -> Result<Files, TraceError> {
+pub fn choose<'n>(names: impl IntoIterator<Item = &'n str>, list: Option<&str>) -> Result<Files, TraceError> {
     let names: Vec<&str> = names.into_iter().collect();
     let has = |name: &str| names.contains(&name).then(|| name.to_owned());
     let no_trace = |found: &str| TraceError::NoTrace { found: found.to_owned(), expected: EXPECTED };

@@ -11,8 +11,8 @@
 use std::io::BufRead;
 
 use lonja_model::resources::Devices;
-use lonja_sdk_core::task::Need;
 use lonja_sdk_core::placement::{Ask, Gpus};
+use lonja_sdk_core::task::Need;
 
 use super::build::Building;
 use super::error::TraceError;
@@ -21,13 +21,8 @@ use super::values;
 use crate::lab::Arrival;
 use crate::lab::fleet::Size;
 
-const MACHINES: &[Column] = &[
-    required("sn"),
-    required("cpu_milli"),
-    required("memory_mib"),
-    required("gpu"),
-    required("model"),
-];
+const MACHINES: &[Column] =
+    &[required("sn"), required("cpu_milli"), required("memory_mib"), required("gpu"), required("model")];
 
 const TASKS: &[Column] = &[
     required("name"),
@@ -68,7 +63,8 @@ pub(super) fn tasks<R: BufRead>(building: &mut Building, file: &str, lines: R) -
     let framework = building.framework(FRAMEWORK);
     while let Some(row) = table.next_row()? {
         let created = values::seconds(&row, "creation_time")?;
-        let created = created.ok_or_else(|| row.wrong("creation_time", "the seconds at which it was created"))?;
+        let created =
+            created.ok_or_else(|| row.wrong("creation_time", "the seconds at which it was created"))?;
         let deleted = values::seconds(&row, "deletion_time")?;
         if deleted.is_some_and(|deleted| deleted < created) {
             let expected = format!("no time before creation_time, {}", row.get("creation_time"));

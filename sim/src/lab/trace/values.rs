@@ -46,11 +46,8 @@ pub(super) fn amount(row: &Row<'_>, column: &'static str) -> Result<Scalar, Trac
     })
 }
 
-/// How many devices a machine has.
+/// A number of devices.
 pub(super) fn devices(row: &Row<'_>, column: &'static str) -> Result<u16, TraceError> {
-    if row.get(column).is_empty() {
-        return Ok(0);
-    }
     let count = whole(row, column, 0, u64::from(MOST_GPUS))?;
     Ok(u16::try_from(count).unwrap_or(MOST_GPUS))
 }
