@@ -22,7 +22,9 @@ mod invariants;
 mod journal;
 pub mod lab;
 mod life;
+mod ledger;
 mod liveness;
+mod mutants;
 mod network;
 mod notes;
 mod operator;
@@ -30,7 +32,9 @@ mod oracle;
 mod profile;
 mod random;
 pub mod report;
+pub mod steps;
 mod volumes;
+mod witness;
 mod words;
 mod workload;
 mod world;
@@ -49,6 +53,7 @@ pub use report::{Activity, Kills, Outcome, Report};
 
 pub use profile::{Profile, UnknownProfile};
 
+pub(crate) use mutants::Mutant;
 use world::World;
 
 /// Events told of a run that broke a promise.
@@ -90,27 +95,6 @@ impl Default for Options {
             keep: None,
         }
     }
-}
-
-/// A deliberate mistake in the world around the cores, for tests that prove that it is noticed (INV-M3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests plant mistakes"))]
-pub(crate) enum Mutant {
-    None,
-    /// The disk of each agent loses commits that it called durable.
-    AgentForgets,
-    /// The disk of the master does.
-    MasterForgets,
-    /// The disk of the master keeps nothing but the first epoch.
-    MasterForgetsEpochs,
-    /// The disk of each framework loses commits.
-    FrameworkForgets,
-    /// What is left of containers is never removed.
-    AgentKeepsContainers,
-    /// Agents are not told when a container ends while they are up.
-    AgentMissesExits,
-    /// Each RUN arrives again, minutes later.
-    NetworkRepeatsRun,
 }
 
 /// Tries many seeds. See [`fuzz_with`].

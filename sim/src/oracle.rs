@@ -225,6 +225,35 @@ impl Oracle {
         Ok(())
     }
 
+    /// An agent has lost its memory: nobody will hear what it had yet to tell.
+    pub(crate) fn agent_is_lost(&mut self, checkpoint: &Checkpoint) {
+        for task in checkpoint.tasks.keys() {
+            if let Some(told) = self.told.get_mut(task) {
+                told.delivered = told.made.len();
+            }
+        }
+    }
+
+    /// Has its framework been told that the task ended?
+    pub(crate) fn end_was_told(&self, task: &TaskKey) -> bool {
+        self.over.contains_key(task)
+    }
+
+    /// The first agent that was ever admitted, by its name.
+    pub(crate) fn first_agent(&self) -> Option<&AgentId> {
+        self.agents.keys().next()
+    }
+
+    /// The first framework that ever subscribed, by its name.
+    pub(crate) fn first_framework(&self) -> Option<&FrameworkId> {
+        self.frameworks.keys().next()
+    }
+
+    /// What the framework on this host was last called.
+    pub(crate) fn name_of(&self, index: usize) -> Option<&FrameworkId> {
+        self.frameworks.iter().rev().find(|(_, owner)| **owner == index).map(|(framework, _)| framework)
+    }
+
     /// How many updates of `task` were made and have not reached its framework.
     pub(crate) fn untold(&self) -> impl Iterator<Item = &TaskKey> {
         self.told.iter().filter(|(_, told)| told.delivered < told.made.len()).map(|(task, _)| task)
