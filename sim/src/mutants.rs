@@ -42,8 +42,8 @@ mutants! {
     MasterForgetsEpochs breaks "INV-3" | "INV-9",
     /// The disk of each framework loses commits.
     FrameworkForgets breaks "INV-24" | "INV-11",
-    /// All disks call durable what they hold in memory alone.
-    DisksDoNotSync breaks "INV-11",
+    /// All disks call durable what they hold in memory alone, as those who look at the medium see at once.
+    DisksDoNotSync breaks "INV-10" | "INV-11" | "INV-20" | "INV-24",
     /// A batch that a kill interrupts is there by half.
     StoresTear breaks "INV-30",
     /// The master speaks before its commit holds.

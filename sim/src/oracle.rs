@@ -59,12 +59,13 @@ impl Oracle {
     }
 
     /// The master says this to the agent on host `index`; `registry` is what is durable. INV-9: an id is
-    /// one agent's for ever; INV-10: it is admitted durably first.
+    /// one agent's for ever; INV-10: it is admitted durably first, and perhaps gone by the end of the same batch.
     pub(crate) fn master_tells_agent(
         &mut self,
         index: usize,
         message: &ToAgent,
         registry: &Registry,
+        just_gone: impl Fn(&AgentId) -> bool,
     ) -> Result<(), Broken> {
         let ToAgent::Registered { agent, .. } = message else { return Ok(()) };
         let owner = *self.agents.entry(agent.clone()).or_insert(index);
@@ -73,7 +74,7 @@ impl Oracle {
             return Err(Broken::new("INV-9", what));
         }
         let standing = registry.agents.get(agent).map(|record| record.standing);
-        if standing != Some(AgentStanding::Admitted) {
+        if standing != Some(AgentStanding::Admitted) && !just_gone(agent) {
             let what = format!("agent {agent} is welcomed, the durable registry says {standing:?}");
             return Err(Broken::new("INV-10", what));
         }

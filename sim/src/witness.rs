@@ -147,6 +147,8 @@ impl KillWatch {
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
     gone: BTreeSet<AgentId>,
+    /// Those that the last commit made so: what the same batch said to them before that still follows.
+    just_gone: BTreeSet<AgentId>,
     run: BTreeSet<TaskKey>,
     leaving: BTreeSet<FrameworkId>,
     /// Over which connection each offer that is outstanding, as far as is known, was made.
@@ -162,11 +164,14 @@ impl Witness {
     /// The master makes these changes durable. INV-13: an agent that is gone stays gone. INV-37: no framework is removed
     /// that has not asked for it; in the simulator none stays away for as long as its failover timeout.
     pub(crate) fn master_commits(&mut self, ops: &[RegistryOp]) -> Result<(), Broken> {
+        self.just_gone.clear();
         for op in ops {
             match op {
                 RegistryOp::Agent(agent, Some(record)) => {
                     if matches!(record.standing, AgentStanding::Gone { .. }) {
-                        self.gone.insert(agent.clone());
+                        if self.gone.insert(agent.clone()) {
+                            self.just_gone.insert(agent.clone());
+                        }
                     } else if self.gone.contains(agent) {
                         let what = format!("agent {agent} is gone and becomes {:?}", record.standing);
                         return Err(Broken::new("INV-13", what));
@@ -188,7 +193,7 @@ impl Witness {
     /// its id, which these frameworks never use again.
     pub(crate) fn master_tells_agent(&mut self, message: &ToAgent) -> Result<(), Broken> {
         match message {
-            ToAgent::Registered { agent, .. } if self.gone.contains(agent) => {
+            ToAgent::Registered { agent, .. } if self.is_long_gone(agent) => {
                 Err(Broken::new("INV-13", format!("agent {agent} is gone and is welcomed")))
             }
             ToAgent::Run { framework, tasks, .. } => tasks.iter().try_for_each(|task| {
@@ -209,7 +214,7 @@ impl Witness {
         connection: ConnectionId,
     ) -> Result<(), Broken> {
         self.offered.insert(offer.clone(), connection);
-        if self.gone.contains(agent) {
+        if self.is_long_gone(agent) {
             return Err(Broken::new("INV-13", format!("offer {offer} is of {agent}, which is gone")));
         }
         Ok(())
@@ -224,6 +229,15 @@ impl Witness {
             }
         }
         Ok(())
+    }
+
+    fn is_long_gone(&self, agent: &AgentId) -> bool {
+        self.gone.contains(agent) && !self.just_gone.contains(agent)
+    }
+
+    /// Did the last commit declare this agent gone?
+    pub(crate) fn is_just_gone(&self, agent: &AgentId) -> bool {
+        self.just_gone.contains(agent)
     }
 
     /// Offers that are outstanding no more.

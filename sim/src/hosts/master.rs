@@ -5,7 +5,7 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::Registry;
 use lonja_model::scheduler::Call;
 use lonja_model::task::Source;
-use lonja_model::{Timestamp, scheduler};
+use lonja_model::{AgentId, Timestamp, scheduler};
 
 use crate::disk::Disk;
 use crate::faults::Ending;
@@ -126,7 +126,8 @@ impl World {
         self.mutant.master_tells_agent(&mut message, self.oracle.first_agent());
         let times = if self.mutant.master_says_twice(&message) { 2 } else { 1 };
         for _ in 0..times {
-            self.oracle.master_tells_agent(index, &message, self.master.disk.committed())?;
+            let just_gone = |agent: &AgentId| self.witness.is_just_gone(agent);
+            self.oracle.master_tells_agent(index, &message, self.master.disk.committed(), just_gone)?;
             self.witness.master_tells_agent(&message)?;
         }
         self.ledger.master_tells_agent(id, &self.agents[index].total, &message);
