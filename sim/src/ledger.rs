@@ -251,7 +251,9 @@ impl Ledger {
     /// The master answers a request.
     pub(crate) fn answered(&mut self, request: u64, done: bool) {
         for (role, quota) in self.asked.remove(&request).unwrap_or_default() {
-            let Some(quota) = quota.filter(|_| done) else { continue };
+            // What was asked later may hold by now.
+            let asked_again = self.asked.values().flatten().any(|(other, _)| *other == role);
+            let Some(quota) = quota.filter(|_| done && !asked_again) else { continue };
             let named = |kind: &str| quota.limits.iter().find(|(name, _)| *name == kind);
             let limits = KINDS.map(|kind| named(kind).map(|(_, limit)| limit.thousandths()));
             self.roles.limits.insert(role, limits);

@@ -32,6 +32,8 @@ pub(crate) enum Wish {
     Reactivate(usize),
     /// This agent will never return.
     Gone(AgentId),
+    /// Agents that the master waits for and no machine calls itself by will never return.
+    TidyUp,
     /// These agents' machines, and no others, are to be maintained.
     Schedule(Vec<usize>),
     Start(usize),
@@ -110,6 +112,9 @@ impl World {
         if self.master.process.is_none() || self.dies_at(Node::Master, Step::MasterHearsOperator)? {
             return Ok(None);
         }
+        if let Wish::TidyUp = wish {
+            self.tidy_up();
+        }
         Ok(self.say(wish))
     }
 
@@ -140,6 +145,7 @@ impl World {
             }
             Wish::Drain(agent, drain) => maintenance(Drain { agent: self.agent_id(*agent)?, drain: *drain }),
             Wish::Deactivate(agent) => maintenance(Deactivate { agent: self.agent_id(*agent)? }),
+            Wish::TidyUp => None,
             Wish::Gone(agent) => Some(Self::gone_command(agent)),
             Wish::Reactivate(agent) => maintenance(Reactivate { agent: self.agent_id(*agent)? }),
             Wish::Schedule(agents) => {

@@ -235,6 +235,11 @@ impl Oracle {
         }
     }
 
+    /// Volumes that a framework has wanted destroyed.
+    pub(crate) fn unwanted(&self) -> &BTreeSet<Volume> {
+        &self.unwanted
+    }
+
     /// Has its framework been told that the task ended?
     pub(crate) fn end_was_told(&self, task: &TaskKey) -> bool {
         self.over.contains_key(task)

@@ -399,6 +399,7 @@ impl World {
                 self.journal.note(self.now, "calm", [0, 0], || "the faults end".to_owned());
                 self.armed.clear();
                 self.aimed.clear();
+                self.tidy_up_later();
                 None
             }
             Happening::Repeat { agent, message } => {

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use lonja_master_core::agents::Presence;
 use lonja_model::registry::AgentStanding;
 use lonja_model::{AgentId, Timestamp};
 
@@ -26,6 +27,8 @@ use crate::world::{Happening, Node, World};
 
 /// After how many seconds an operator declares an agent gone whose disk is, and says it again, lest no master heard it.
 const DECLARES_AFTER: [u64; 4] = [20, 200, 800, 2_000];
+/// After how many seconds of quiet an operator looks for agents that nobody is.
+const TIDIES_UP_AFTER: [u64; 4] = [60, 300, 900, 2_000];
 
 /// One thing that goes wrong with a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +180,31 @@ impl World {
         self.die(Node::Agent(agent), false, down)?;
         self.forget_everything(agent);
         Ok(())
+    }
+
+    /// Once the faults are over an operator sees to it that nobody waits for names that agents never learned or have
+    /// lost: many of them together look like a cut cable, and the master removes none by itself (INV-35).
+    pub(crate) fn tidy_up_later(&mut self) {
+        for seconds in TIDIES_UP_AFTER {
+            self.queue.at(self.now + Duration::from_secs(seconds), Happening::Operate(Wish::TidyUp));
+        }
+    }
+
+    /// The operator compares the master's agents with the machines there are.
+    pub(crate) fn tidy_up(&mut self) {
+        let Some(process) = &self.master.process else { return };
+        let answers = |agent: &AgentId| {
+            let identities = self.agents.iter().filter_map(|host| host.disk.committed().identity.as_ref());
+            identities.into_iter().any(|identity| identity.agent == *agent)
+        };
+        let snapshot = process.core.snapshot();
+        let waited_for = snapshot.agents.iter().filter(|agent| {
+            let waits = matches!(agent.presence, Presence::Disconnected | Presence::Recovered);
+            waits && !answers(&agent.id)
+        });
+        for agent in waited_for {
+            self.queue.at(self.now, Happening::Operate(Wish::Gone(agent.id.clone())));
+        }
     }
 
     /// What the commit of `node` that begins now comes to.

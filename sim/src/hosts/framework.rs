@@ -183,7 +183,7 @@ impl World {
             scheduler::Event::OperationUpdate(status) => {
                 self.activity.operations += 1;
                 let agents = self.agents.iter().map(|agent| agent.disk.committed());
-                crate::volumes::is_durable(status, agents.chain(&self.lost))?;
+                crate::volumes::is_durable(status, self.oracle.unwanted(), agents.chain(&self.lost))?;
             }
             scheduler::Event::Offers(_)
             | scheduler::Event::Heartbeat
