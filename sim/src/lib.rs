@@ -23,7 +23,9 @@ mod invariants;
 mod journal;
 pub mod lab;
 mod life;
+mod ledger;
 mod liveness;
+mod mutants;
 mod network;
 mod notes;
 pub mod openb;
@@ -33,7 +35,9 @@ mod profile;
 mod random;
 pub mod report;
 mod shrink;
+pub mod steps;
 mod volumes;
+mod witness;
 mod words;
 mod workload;
 mod world;
@@ -54,6 +58,7 @@ pub use shrink::{Shrunk, shrink};
 
 pub use profile::{Profile, UnknownProfile};
 
+pub(crate) use mutants::Mutant;
 use world::World;
 
 /// Events told of a run that broke a promise.
@@ -95,27 +100,6 @@ impl Default for Options {
             keep: None,
         }
     }
-}
-
-/// A deliberate mistake in the world around the cores, for tests that prove that it is noticed (INV-M3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests plant mistakes"))]
-pub(crate) enum Mutant {
-    None,
-    /// The disk of each agent loses commits that it called durable.
-    AgentForgets,
-    /// The disk of the master does.
-    MasterForgets,
-    /// The disk of the master keeps nothing but the first epoch.
-    MasterForgetsEpochs,
-    /// The disk of each framework loses commits.
-    FrameworkForgets,
-    /// What is left of containers is never removed.
-    AgentKeepsContainers,
-    /// Agents are not told when a container ends while they are up.
-    AgentMissesExits,
-    /// Each RUN arrives again, minutes later.
-    NetworkRepeatsRun,
 }
 
 /// Tries many seeds. See [`fuzz_with`].
