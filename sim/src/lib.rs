@@ -15,6 +15,7 @@
 //! judges: `invariants`, `oracle`, `volumes`, `liveness`; then `journal` and [`report`].
 
 mod batch;
+mod clocks;
 mod coverage;
 mod disk;
 mod faults;
@@ -31,11 +32,14 @@ mod notes;
 pub mod openb;
 mod operator;
 mod oracle;
+mod partitions;
 mod profile;
 mod random;
 pub mod report;
 mod shrink;
 pub mod steps;
+mod stalls;
+mod troubles;
 mod volumes;
 mod witness;
 mod words;
@@ -55,6 +59,7 @@ pub use coverage::Coverage;
 pub use journal::{Entry, Reader};
 pub use report::{Activity, Fault, Kills, Outcome, Report};
 pub use shrink::{Shrunk, shrink};
+pub use troubles::{ClockTroubles, NetworkTroubles};
 
 pub use profile::{Profile, UnknownProfile};
 
