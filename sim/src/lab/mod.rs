@@ -8,6 +8,8 @@ mod amounts;
 mod fleet;
 pub mod generators;
 pub mod never;
+pub mod report;
+pub mod statistics;
 pub mod trace;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,9 @@ use std::time::Duration;
 use lonja_model::Resources;
 use lonja_model::attributes::Attributes;
 use lonja_sdk_core::placement::Ask;
+
+/// The policies that can be run by name.
+pub use lonja_sdk_core::placement::policies;
 
 /// One machine of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
