@@ -29,6 +29,18 @@ const STATES: [TaskState; 10] = [
     TaskState::Gone,
 ];
 
+/// What can happen to a disk and its machine.
+const DISKS: [&str; 8] = [
+    "disk full",
+    "disk fails once",
+    "disk fails",
+    "disk slow",
+    "disk stalls",
+    "power loss",
+    "disk rots",
+    "agent declared gone",
+];
+
 impl Coverage {
     pub(crate) fn of(activity: &Activity) -> Self {
         let mut all = BTreeMap::new();
@@ -57,11 +69,17 @@ impl Coverage {
         ] {
             all.insert(format!("kill: {name}"), number);
         }
+        for name in DISKS {
+            all.insert(format!("disk: {name}"), activity.disk_faults.get(name).copied().unwrap_or(0));
+        }
         for (name, number) in activity.network.all() {
             all.insert(format!("network: {name}"), number);
         }
         for (name, number) in activity.clocks.all() {
-            all.insert(format!("clock: {name}"), number);
+            all.insert(format!("clocks: {name}"), number);
+        }
+        for (name, passed) in activity.steps.iter() {
+            all.insert(format!("killed at {name}"), passed.killed);
         }
         Self(all)
     }

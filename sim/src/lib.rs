@@ -23,8 +23,10 @@ mod hosts;
 mod invariants;
 mod journal;
 pub mod lab;
+mod ledger;
 mod life;
 mod liveness;
+mod mutants;
 mod network;
 mod notes;
 pub mod openb;
@@ -37,9 +39,11 @@ pub mod report;
 mod shrink;
 mod silence;
 mod stalls;
+pub mod steps;
 mod streams;
 mod troubles;
 mod volumes;
+mod witness;
 mod words;
 mod workload;
 mod world;
@@ -61,6 +65,7 @@ pub use troubles::{ClockTroubles, NetworkTroubles};
 
 pub use profile::{Profile, UnknownProfile};
 
+pub(crate) use mutants::Mutant;
 use world::World;
 
 /// Events told of a run that broke a promise.
@@ -102,41 +107,6 @@ impl Default for Options {
             keep: None,
         }
     }
-}
-
-/// A deliberate mistake in the world around the cores, for tests that prove that it is noticed (INV-M3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests plant mistakes"))]
-pub(crate) enum Mutant {
-    None,
-    /// The disk of each agent loses commits that it called durable.
-    AgentForgets,
-    /// The disk of the master does.
-    MasterForgets,
-    /// The disk of the master keeps nothing but the first epoch.
-    MasterForgetsEpochs,
-    /// The disk of each framework loses commits.
-    FrameworkForgets,
-    /// What is left of containers is never removed.
-    AgentKeepsContainers,
-    /// Agents are not told when a container ends while they are up.
-    AgentMissesExits,
-    /// Each RUN arrives again, minutes later.
-    NetworkRepeatsRun,
-    /// Some messages come later than what was said after them over the same connection.
-    NetworkOvertakes,
-    /// No PONG reaches the master.
-    MasterMissesPongs,
-    /// The master takes each PING for answered.
-    MasterHearsGhosts,
-    /// The master tells no framework of tasks that are unreachable.
-    MasterKeepsSilence,
-    /// The master tells no stream that another has taken over, and closes none.
-    MasterKeepsOldStreams,
-    /// An agent kills its tasks when it loses its link.
-    AgentPanicsInSilence,
-    /// An agent that has lost its link stays away.
-    AgentStaysAway,
 }
 
 /// Tries many seeds. See [`fuzz_with`].

@@ -9,7 +9,8 @@ use lonja_model::TaskState;
 use lonja_model::scheduler::Event;
 
 use crate::coverage::Coverage;
-use crate::faults::{Kill, Moment};
+use crate::faults::{DiskFault, Kill, Moment};
+use crate::steps;
 use crate::troubles::{ClockTroubles, NetworkTroubles};
 use crate::world::Node;
 use crate::{Options, Profile};
@@ -33,6 +34,10 @@ pub struct Activity {
     pub commands: u64,
     /// Commands of operators that a master refused.
     pub refused_commands: u64,
+    /// Faults of disks and hosts, by kind.
+    pub disk_faults: BTreeMap<&'static str, u64>,
+    /// How often each named step was passed, and how often somebody was killed there.
+    pub steps: steps::Coverage,
     /// What the network went through.
     pub network: NetworkTroubles,
     /// What clocks went through.
@@ -58,6 +63,8 @@ pub struct Kills {
     pub before_durable: u64,
     /// In a commit that held, before anything was sent.
     pub after_durable: u64,
+    /// At a named step; see [`Activity::steps`].
+    pub at_a_step: u64,
 }
 
 impl Kills {
@@ -82,6 +89,10 @@ impl Activity {
         *self.told.entry(state).or_default() += 1;
     }
 
+    pub(crate) fn count_disk_fault(&mut self, fault: &DiskFault) {
+        *self.disk_faults.entry(fault.kind()).or_default() += 1;
+    }
+
     pub(crate) fn count_kill(&mut self, kill: Kill) {
         let kills = &mut self.kills;
         match kill.node {
@@ -93,6 +104,10 @@ impl Activity {
             Moment::Now => kills.at_any_time += 1,
             Moment::BeforeDurable => kills.before_durable += 1,
             Moment::AfterDurable => kills.after_durable += 1,
+            Moment::At(step) => {
+                kills.at_a_step += 1;
+                self.steps.kill(step);
+            }
         }
     }
 }
@@ -109,6 +124,10 @@ impl AddAssign for Activity {
         self.operations += other.operations;
         self.commands += other.commands;
         self.refused_commands += other.refused_commands;
+        for (kind, number) in other.disk_faults {
+            *self.disk_faults.entry(kind).or_default() += number;
+        }
+        self.steps += &other.steps;
         self.network += other.network;
         self.clocks += other.clocks;
         for (kind, number) in other.kinds {
@@ -128,6 +147,7 @@ impl AddAssign for Kills {
         self.at_any_time += other.at_any_time;
         self.before_durable += other.before_durable;
         self.after_durable += other.after_durable;
+        self.at_a_step += other.at_a_step;
     }
 }
 
@@ -287,6 +307,8 @@ impl fmt::Display for Report {
             refused_commands,
             network,
             clocks,
+            disk_faults: _,
+            steps: _,
             kinds: _,
             arcs: _,
         } = &self.activity;

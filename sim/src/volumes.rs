@@ -55,15 +55,16 @@ pub(crate) fn keeps(
     Ok(())
 }
 
-/// A framework is told that an operation is done: what came of it is durable on one of the agents, unless somebody has
-/// asked for its end since (an outcome may be told again and late).
+/// A framework is told that an operation is done: what came of it is durable on one of the agents, or was until somebody
+/// wanted it destroyed.
 pub(crate) fn is_durable<'a>(
     status: &OperationStatus,
     unwanted: &BTreeSet<Volume>,
     mut agents: impl Iterator<Item = &'a Checkpoint>,
 ) -> Result<(), Broken> {
-    let made = all(&status.converted)?;
-    if status.state != OperationState::Finished || made.is_subset(unwanted) {
+    let mut made = all(&status.converted)?;
+    made.retain(|volume| !unwanted.contains(volume));
+    if status.state != OperationState::Finished || made.is_empty() {
         return Ok(());
     }
     let has = |total: &Resources| all(total).is_ok_and(|has| made.is_subset(&has));

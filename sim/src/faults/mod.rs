@@ -4,6 +4,7 @@
 //! Every fault ends at the end of the faults at the latest, whether its own end comes or was left out.
 
 mod clocks;
+pub(crate) mod disks;
 mod kills;
 mod network;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use lonja_model::{Role, Timestamp};
 
 pub(crate) use clocks::ClockFault;
+pub(crate) use disks::{DiskFault, Ending};
 pub(crate) use kills::{Kill, Moment};
 pub(crate) use network::{NetworkFault, Told, Trouble, Ways};
 
@@ -50,11 +52,16 @@ pub(crate) fn draw(
     between: (Timestamp, Timestamp),
 ) -> Vec<(Timestamp, Happening)> {
     let (mut for_kills, mut for_operators) = (random.fork(), random.fork());
+    let mut for_disks = random.fork();
     let (mut for_network, mut for_clocks) = (random.fork(), random.fork());
     let mut all = Vec::new();
     if profile.kills {
         let kills = kills::draw(&mut for_kills, between, shape);
         all.extend(kills.into_iter().map(|(at, kill)| (at, Happening::Kill(kill))));
+    }
+    if profile.disks {
+        let faults = disks::draw(&mut for_disks, between, shape);
+        all.extend(faults.into_iter().map(|(at, fault)| (at, Happening::Disk(fault))));
     }
     if profile.network {
         let faults = network::draw(&mut for_network, between, shape);

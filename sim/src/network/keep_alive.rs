@@ -10,6 +10,7 @@ use std::time::Duration;
 use lonja_model::Timestamp;
 
 use super::{ConnectionId, End, Payload};
+use crate::invariants::Broken;
 use crate::world::{Happening, Node, World};
 
 /// The transport asks after this long without a word, and waits as long for the answer.
@@ -40,14 +41,15 @@ impl World {
         id: ConnectionId,
         end: End,
         asked: Option<Timestamp>,
-    ) -> Option<Node> {
-        let node = self.at_end(id, end)?;
+    ) -> Result<Option<Node>, Broken> {
+        let Some(node) = self.at_end(id, end) else { return Ok(None) };
         if let Some(until) = self.stalled_until(node) {
             self.queue.at(until, Happening::KeepAlive { id, end, asked });
-            return None;
+            return Ok(None);
         }
         let is_well = self.is_well(id);
-        let direction = self.network.direction(id, end).filter(|direction| !direction.deaf)?;
+        let direction = self.network.direction(id, end).filter(|direction| !direction.deaf);
+        let Some(direction) = direction else { return Ok(None) };
         if let Some(asked) = asked
             && direction.heard_alive.is_none_or(|heard| heard < asked)
         {
@@ -55,7 +57,7 @@ impl World {
         }
         if is_well {
             direction.watched = false;
-            return None;
+            return Ok(None);
         }
         let due = self.clocks.after(node, direction.heard, KEEPALIVE);
         if self.now < due {
@@ -65,7 +67,7 @@ impl World {
             let late = self.clocks.after(node, self.now, KEEPALIVE);
             self.queue.at(late, Happening::KeepAlive { id, end, asked: Some(self.now) });
         }
-        None
+        Ok(None)
     }
 
     /// Does nothing stand between the two ends?
@@ -81,9 +83,9 @@ impl World {
     }
 
     /// An end has waited in vain: for it the connection is over; the other hears so if anything gets there.
-    fn give_up(&mut self, id: ConnectionId, end: End) -> Option<Node> {
-        let node = self.at_end(id, end)?;
-        let client = self.network.client(id)?;
+    fn give_up(&mut self, id: ConnectionId, end: End) -> Result<Option<Node>, Broken> {
+        let Some(node) = self.at_end(id, end) else { return Ok(None) };
+        let Some(client) = self.network.client(id) else { return Ok(None) };
         self.journal.note(self.now, "gives up", [node.number(), id.0], || {
             format!("{node} gives up a silent connection of {client}")
         });
@@ -99,14 +101,19 @@ impl World {
     }
 
     /// The process at an end is told that its connection is over.
-    pub(crate) fn hears_of_end(&mut self, id: ConnectionId, client: Node, end: End) -> Option<Node> {
-        match (end, client) {
+    pub(crate) fn hears_of_end(
+        &mut self,
+        id: ConnectionId,
+        client: Node,
+        end: End,
+    ) -> Result<Option<Node>, Broken> {
+        Ok(match (end, client) {
             (End::Master, _) => {
-                self.arrive_at_master(client, id, Payload::Closed);
+                self.arrive_at_master(client, id, Payload::Closed)?;
                 Some(Node::Master)
             }
             (End::Client, Node::Agent(index)) => {
-                self.arrive_at_agent(index, id, Payload::Closed);
+                self.arrive_at_agent(index, id, Payload::Closed)?;
                 Some(client)
             }
             (End::Client, Node::Framework(index)) => {
@@ -114,6 +121,6 @@ impl World {
                 Some(client)
             }
             (End::Client, Node::Master) => None,
-        }
+        })
     }
 }

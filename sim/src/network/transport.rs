@@ -100,11 +100,11 @@ impl World {
                     let now = self.local(Node::Master);
                     self.partitions.silence.hears(id, now);
                 }
-                self.arrive_at_master(client, id, payload);
+                self.arrive_at_master(client, id, payload)?;
                 return Ok(Some(Node::Master));
             }
             (End::Client, Node::Agent(index)) => {
-                self.arrive_at_agent(index, id, payload);
+                self.arrive_at_agent(index, id, payload)?;
             }
             (End::Client, Node::Framework(index)) => {
                 self.arrive_at_framework(index, id, payload)?;
@@ -206,11 +206,11 @@ impl World {
     }
 
     /// An end is told by its own host that its connection is over.
-    pub(crate) fn reset(&mut self, id: ConnectionId, to: End) -> Option<Node> {
-        let client = self.network.client(id)?;
+    pub(crate) fn reset(&mut self, id: ConnectionId, to: End) -> Result<Option<Node>, Broken> {
+        let Some(client) = self.network.client(id) else { return Ok(None) };
         let is_deaf = self.network.direction(id, to).is_none_or(|way| way.deaf);
         if is_deaf {
-            return None;
+            return Ok(None);
         }
         let _untold = self.network.leave(id, to);
         self.hears_of_end(id, client, to)
