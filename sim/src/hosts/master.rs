@@ -127,7 +127,14 @@ impl World {
                 continue;
             }
             let step = match out {
-                Outbound::Agent(LinkId(link), message) => self.tell_agent(ConnectionId(link), message)?,
+                Outbound::Agent(LinkId(link), message) => {
+                    let id = ConnectionId(link);
+                    if let ToAgent::Registered { agent, .. } = &message {
+                        let now = self.local(Node::Master);
+                        self.partitions.silence.welcomes(agent, id, now);
+                    }
+                    self.tell_agent(id, message)?
+                }
                 Outbound::Framework(StreamId(stream), event) => {
                     let id = ConnectionId(stream);
                     self.partitions.streams.says(id, &event, |id| open.contains(&id))?;
@@ -251,10 +258,6 @@ impl World {
         message: &ToAgent,
     ) -> Result<(), Broken> {
         match message {
-            ToAgent::Registered { agent, .. } => {
-                let now = self.local(Node::Master);
-                self.partitions.silence.welcomes(agent, id, now);
-            }
             ToAgent::Refused { .. } => self.partitions.refuses(index, self.now),
             ToAgent::Run { framework, tasks, .. } => {
                 self.partitions.streams.runs(framework, tasks.iter().map(|task| &task.id))?;
