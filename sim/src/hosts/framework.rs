@@ -8,6 +8,7 @@ use lonja_sdk_core::{Event, Outcome};
 use crate::batch::{Client, Wishes};
 use crate::disk::Disk;
 use crate::faults::Ending;
+use crate::faults::Kill;
 use crate::hosts::Process;
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
@@ -91,6 +92,10 @@ impl World {
             self.frameworks[index].speaks_as = None;
         }
         match effects.finished {
+            Some(Outcome::EndedByMaster { .. }) if self.partitions.is_robbed(index) => {
+                let down = self.random.millis(100, 10_000);
+                self.die(Kill::now(node, down), true)
+            }
             Some(Outcome::EndedByMaster { why }) if !self.frameworks[index].disk.committed().gone => {
                 Err(Broken::new("liveness", format!("framework {index} was ended by the master: {why}")))
             }
