@@ -26,6 +26,7 @@ mod life;
 mod liveness;
 mod network;
 mod notes;
+pub mod openb;
 mod operator;
 mod oracle;
 mod profile;
@@ -70,7 +71,7 @@ pub struct Options {
     /// Frameworks in each cluster, at least 1; none: each seed draws 1 to 4.
     pub frameworks: Option<usize>,
     /// Jobs that each framework must bring to an end, at least 1; each takes one task or more. None: each seed draws
-    /// about 100 to 250 an hour for all frameworks together.
+    /// about 80 to 160 an hour for all frameworks together.
     pub jobs: Option<usize>,
     /// How long the faults go on, in virtual time; then everything has an hour to settle.
     pub duration: Duration,
