@@ -5,6 +5,7 @@
 //! restart it hands the tasks it remembers to the library, which asks where they stand.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use lonja_model::framework::Capability;
@@ -12,15 +13,16 @@ use lonja_model::operation::Conversion;
 use lonja_model::resources::{
     Disk, Metadata, Persistence, Reservation, ReservationKind, Resource, Scalar, Value,
 };
-use lonja_model::scheduler::MasterInfo;
+use lonja_model::scheduler::{self, MasterInfo};
 use lonja_model::{
-    AgentId, FrameworkId, FrameworkInfo, Offer, OperationId, Resources, TaskId, TaskInfo, TaskState,
-    TaskStatus, Timestamp,
+    FrameworkId, FrameworkInfo, Offer, OperationId, Resources, TaskId, TaskInfo, TaskState, TaskStatus,
+    Timestamp,
 };
 use lonja_sdk_core::{Effects, Event, Framework, Options, Outcome, Plan, Scheduler, Step};
 
 use crate::disk::Durable;
 use crate::hosts::Core;
+use crate::notes::{self, Attempt, Note, Notebook};
 use crate::workload::{self, Goal};
 
 /// The size of each volume. Agents have disk for all that a run can make.
@@ -29,75 +31,16 @@ const VOLUME_MIB: u64 = 1;
 /// How often kills are repeated.
 const KILL_AGAIN: Duration = Duration::from_secs(20);
 
-/// What a framework remembers.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Notebook {
-    /// Grows with each change.
-    version: u64,
-    id: Option<FrameworkId>,
-    jobs: BTreeMap<usize, Standing>,
-    pub(crate) tasks: BTreeMap<TaskId, Attempt>,
-    /// It has asked to be torn down, or is about to.
-    leaving: bool,
-    /// It is torn down and does nothing more.
-    pub(crate) gone: bool,
-}
-
-/// Where one job stands.
-#[derive(Clone, Debug, Default)]
-struct Standing {
-    failures: usize,
-    current: Option<TaskId>,
-    done: bool,
-}
-
-/// One task.
-#[derive(Clone, Debug)]
-pub(crate) struct Attempt {
-    job: usize,
-    agent: AgentId,
-    state: TaskState,
-}
-
-impl Durable for Notebook {
-    type Op = Box<Notebook>;
-    fn take(&mut self, op: Box<Notebook>) {
-        *self = *op;
-    }
-}
-
-impl Notebook {
-    fn all_jobs_done(&self, plan: &workload::Plan) -> bool {
-        (0..plan.jobs.len()).all(|job| self.jobs.get(&job).is_some_and(|standing| standing.done))
-    }
-
-    fn unfinished(&self) -> impl Iterator<Item = (&TaskId, &Attempt)> {
-        self.tasks.iter().filter(|(_, attempt)| !attempt.state.is_terminal())
-    }
-
-    /// What is still waited for, in words; `None`: all that was wanted is there.
-    pub(crate) fn waits_for(&self, plan: &workload::Plan) -> Option<String> {
-        let open = |job: &usize| !self.jobs.get(job).is_some_and(|standing| standing.done);
-        let open: Vec<_> = (0..plan.jobs.len()).filter(open).collect();
-        let tasks: Vec<_> = self
-            .unfinished()
-            .map(|(id, attempt)| format!("{id} {} on {}", attempt.state, attempt.agent))
-            .collect();
-        let done = open.is_empty() && if plan.tears_down { self.gone } else { tasks.is_empty() };
-        (!done).then(|| format!("{} waits for jobs {open:?} and tasks {tasks:?}", plan.name))
-    }
-}
-
 /// The SDK's framework with a batch scheduler in it.
 pub(crate) struct Client {
     framework: Framework<Batch>,
-    durable: u64,
+    gone: bool,
 }
 
 /// What a framework wants done, in field order.
 #[derive(Default)]
 pub(crate) struct Wishes {
-    pub(crate) persist: Option<Box<Notebook>>,
+    pub(crate) persist: Vec<Note>,
     pub(crate) effects: Effects,
 }
 
@@ -108,15 +51,18 @@ impl Core for Client {
 
     fn handle(&mut self, now: Timestamp, event: Event) -> Wishes {
         let effects = self.framework.handle(now, event);
-        let mut notes = self.framework.scheduler().notes.clone();
-        match &effects.finished {
-            Some(Outcome::TornDown) => notes.gone = true,
-            Some(Outcome::EndedByMaster { .. }) => notes.gone = notes.leaving,
-            Some(Outcome::Left { .. }) | None => {}
+        let scheduler = self.framework.scheduler_mut();
+        let mut persist = std::mem::take(&mut scheduler.changes);
+        let gone = match &effects.finished {
+            Some(Outcome::TornDown) => true,
+            Some(Outcome::EndedByMaster { .. }) => scheduler.notes.leaving,
+            Some(Outcome::Left { .. }) | None => false,
+        };
+        if gone && !self.gone {
+            self.gone = true;
+            persist.push(Note::Gone);
         }
-        let changed = notes.version != self.durable || notes.gone;
-        self.durable = notes.version;
-        Wishes { persist: changed.then(|| Box::new(notes)), effects }
+        Wishes { persist, effects }
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
@@ -132,7 +78,16 @@ impl Core for Client {
     }
 
     fn must_commit(wishes: &Wishes) -> bool {
-        wishes.persist.is_some()
+        !wishes.persist.is_empty()
+    }
+
+    fn is_keep_alive(event: &Event) -> bool {
+        matches!(event, Event::Tick | Event::Received(scheduler::Event::Heartbeat))
+    }
+
+    fn only_keeps_alive(wishes: &Wishes) -> bool {
+        let Effects { connect, send, disconnect, .. } = &wishes.effects;
+        send.is_empty() && !connect && !disconnect
     }
 }
 
@@ -147,8 +102,8 @@ impl Client {
     ) -> Self {
         let options =
             Options { info: describe(&plan), id: notes.id.clone(), constraints: Default::default(), seed };
-        let durable = notes.version;
-        Self { framework: Framework::new(now, options, Batch::new(now, born, plan, notes)), durable }
+        let gone = notes.gone;
+        Self { framework: Framework::new(now, options, Batch::new(now, born, plan, notes)), gone }
     }
 
     /// The library's own promises.
@@ -181,8 +136,12 @@ fn describe(plan: &workload::Plan) -> FrameworkInfo {
 struct Batch {
     plan: workload::Plan,
     now: Timestamp,
-    born: Timestamp,
     notes: Notebook,
+    /// What has changed in them and is not durable yet.
+    changes: Vec<Note>,
+    /// Jobs that want a task, with the time from which on.
+    open: BTreeSet<(Timestamp, usize)>,
+    born: Timestamp,
     /// When a task that is to be killed will be.
     kill_at: BTreeMap<TaskId, Timestamp>,
 }
@@ -203,42 +162,40 @@ impl Scheduler for Batch {
     fn update(&mut self, now: Timestamp, status: &TaskStatus) -> Plan {
         self.now = now;
         let told = status.state;
-        let Some(attempt) = self.notes.tasks.get_mut(&status.task) else { return Plan::new() };
+        let Some(attempt) = self.notes.task(&status.task) else { return Plan::new() };
         if !attempt.state.may_become(told) || attempt.state == told {
             return Plan::new();
         }
-        attempt.state = told;
-        self.notes.version += 1;
         let job = attempt.job;
         let goal = self.plan.jobs[job].goal;
-        let standing = self.notes.jobs.entry(job).or_default();
-        if told.is_terminal() && standing.current.as_ref() == Some(&status.task) {
-            standing.current = None;
-            standing.failures += usize::from(told == TaskState::Failed);
-        }
-        standing.done |= reaches(goal, told);
-        match goal {
-            _ if told.is_terminal() => {
-                self.kill_at.remove(&status.task);
+        let mut standing = self.notes.job(job);
+        if told.is_terminal() {
+            self.kill_at.remove(&status.task);
+            if standing.current.as_ref() == Some(&status.task) {
+                standing.current = None;
+                standing.failures += usize::from(told == TaskState::Failed);
             }
-            Goal::Kill { after } if told == TaskState::Running => {
+            self.note(Note::Ended(status.task.clone()));
+        } else {
+            let attempt = Attempt { state: told, ..attempt.clone() };
+            self.note(Note::Task(status.task.clone(), attempt));
+            if let (Goal::Kill { after }, TaskState::Running) = (goal, told) {
                 self.kill_at.entry(status.task.clone()).or_insert(now + after);
             }
-            Goal::Kill { .. } | Goal::Finish | Goal::Linger => {}
         }
+        standing.done |= reaches(goal, told);
+        self.note(Note::Job(job, standing));
         self.leave_if_done()
     }
 
     fn wants_offers(&self) -> bool {
-        let wanted = |job| self.is_open(job) && self.wanted_at(job) <= self.now;
-        !self.notes.leaving && (0..self.plan.jobs.len()).any(wanted)
+        !self.notes.leaving && self.open.first().is_some_and(|(at, _)| *at <= self.now)
     }
 
     fn subscribed(&mut self, now: Timestamp, framework: &FrameworkId, _master: &MasterInfo) -> Plan {
         self.now = now;
         if self.notes.id.as_ref() != Some(framework) {
-            self.notes.id = Some(framework.clone());
-            self.notes.version += 1;
+            self.note(Note::Id(framework.clone()));
         }
         if self.notes.leaving {
             return Plan::new().tear_down();
@@ -251,8 +208,8 @@ impl Scheduler for Batch {
         if self.notes.leaving {
             return None;
         }
-        let jobs = (0..self.plan.jobs.len()).filter(|job| self.is_open(*job));
-        let wanted = jobs.map(|job| self.wanted_at(job)).filter(|at| *at > self.now).min();
+        let later = (Bound::Excluded((self.now, usize::MAX)), Bound::Unbounded);
+        let wanted = self.open.range(later).next().map(|(at, _)| *at);
         lonja_model::time::earliest(wanted, self.kill_at.values().min().copied())
     }
 
@@ -275,36 +232,41 @@ impl Batch {
                 kill_at.insert(id.clone(), now + after);
             }
         }
-        Self { plan, now, born, notes, kill_at }
+        let open = (0..plan.jobs.len()).filter(|job| notes.is_open(*job));
+        let open = open.map(|job| (born + plan.jobs[job].not_before, job)).collect();
+        Self { plan, now, notes, changes: Vec::new(), open, born, kill_at }
+    }
+
+    /// Takes in a change, which is to be made durable.
+    fn note(&mut self, note: Note) {
+        self.notes.take(note.clone());
+        if let Note::Job(job, _) = &note {
+            let wanted = (self.born + self.plan.jobs[*job].not_before, *job);
+            if self.notes.is_open(*job) {
+                self.open.insert(wanted);
+            } else {
+                self.open.remove(&wanted);
+            }
+        }
+        self.changes.push(note);
     }
 
     fn leave_if_done(&mut self) -> Plan {
         if !self.plan.tears_down || self.notes.leaving || !self.notes.all_jobs_done(&self.plan) {
             return Plan::new();
         }
-        self.notes.leaving = true;
-        self.notes.version += 1;
+        self.note(Note::Leaving);
         Plan::new().tear_down()
     }
 
-    fn wanted_at(&self, job: usize) -> Timestamp {
-        self.born + self.plan.jobs[job].not_before
-    }
-
-    /// Is a task to be launched for this job, now or later?
-    fn is_open(&self, job: usize) -> bool {
-        let standing = self.notes.jobs.get(&job);
-        standing.is_none_or(|standing| !standing.done && standing.current.is_none())
-    }
-
-    /// What to do with one offer: tasks to launch, each of which is noted, some on a volume of their own.
+    /// What to do with one offer: volumes that nobody needs any more go, then come tasks to launch, each of which is
+    /// noted, some on a volume of their own.
     fn place(&mut self, now: Timestamp, offer: &Offer) -> Vec<Step> {
         let mut left = offer.resources.clone();
-        let mut steps = Vec::new();
-        for job in 0..self.plan.jobs.len() {
-            if !self.is_open(job) || self.wanted_at(job) > now {
-                continue;
-            }
+        let mut steps = self.clear(&mut left);
+        let due: Vec<usize> =
+            self.open.iter().take_while(|(at, _)| *at <= now).map(|(_, job)| *job).collect();
+        for job in due {
             let Some(needs) = needs(&left, &self.plan.jobs[job].needs, self.plan.jobs[job].wants_port) else {
                 continue;
             };
@@ -319,6 +281,28 @@ impl Batch {
                 None
             };
             steps.extend(self.launch(job, offer, needs, volume));
+        }
+        steps
+    }
+
+    /// Destroys the volumes in `left` on which a task of its own has ended, and gives their space back.
+    fn clear(&self, left: &mut Resources) -> Vec<Step> {
+        let over = |resource: &&Resource| {
+            let persistence = resource.metadata().disk.as_ref().and_then(|disk| disk.persistence.as_ref());
+            persistence.is_some_and(|persistence| {
+                let ended = TaskId::new(&persistence.id).is_ok_and(|task| self.notes.task(&task).is_none());
+                ended && self.notes.launched(&self.plan, &persistence.id)
+            })
+        };
+        let mut steps = Vec::new();
+        for volume in left.clone().iter().filter(over) {
+            let step = |conversion: Conversion| Step::Convert { id: None, conversion };
+            let Ok(destroy) = Resources::of([volume.clone()]).map(Conversion::destroy) else { continue };
+            let Ok(destroy) = destroy else { continue };
+            let Ok(unreserve) = Conversion::unreserve(destroy.after().clone()) else { continue };
+            let Some(rest) = left.checked_sub(destroy.before()) else { continue };
+            *left = rest;
+            steps.extend([step(destroy), step(unreserve)]);
         }
         steps
     }
@@ -372,24 +356,26 @@ impl Batch {
 
     /// The id of the job's next task.
     fn next_id(&self, job: usize) -> TaskId {
-        let number = self.notes.tasks.values().filter(|attempt| attempt.job == job).count();
-        TaskId::new(format!("{}-j{job}-{number}", self.plan.name)).expect("letters and digits")
+        let id = notes::write_id(&self.plan.name, job, self.notes.job(job).attempts);
+        TaskId::new(id).expect("letters and digits")
     }
 
     fn task(&mut self, job: usize, offer: &Offer, resources: Resources) -> TaskInfo {
         let id = self.next_id(job);
         let attempt = Attempt { job, agent: offer.agent.clone(), state: TaskState::Staging };
-        self.notes.tasks.insert(id.clone(), attempt);
-        let standing = self.notes.jobs.entry(job).or_default();
+        self.note(Note::Task(id.clone(), attempt));
+        let mut standing = self.notes.job(job);
+        let command = self.plan.jobs[job].script(standing.failures).command();
         standing.current = Some(id.clone());
-        self.notes.version += 1;
+        standing.attempts += 1;
+        self.note(Note::Job(job, standing));
         TaskInfo {
             name: id.to_string(),
             id,
             agent: offer.agent.clone(),
             resources,
             limits: BTreeMap::new(),
-            command: self.plan.jobs[job].script(standing.failures).command(),
+            command,
             container: Default::default(),
             kill_grace: None,
             max_completion_time: None,

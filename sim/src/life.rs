@@ -30,7 +30,7 @@ impl World {
         if self.life(node).is_some() {
             return Ok(());
         }
-        self.journal.note(self.now, &format!("{node} starts"));
+        self.journal.note(self.now, "starts", [node.number(), 0], || format!("{node} starts"));
         let life = self.next_life(node);
         match node {
             Node::Master => self.start_master(life),
@@ -114,7 +114,8 @@ impl World {
     /// A process dies. What it was about to commit is durable or not; nothing of it is sent.
     pub(crate) fn die(&mut self, node: Node, durable: bool, down: Duration) -> Result<(), Broken> {
         let what = if durable { "its commit, if any, held" } else { "its commit, if any, is lost" };
-        self.journal.note(self.now, &format!("{node} is killed, {what}"));
+        let numbers = [node.number(), u64::from(durable)];
+        self.journal.note(self.now, "killed", numbers, || format!("{node} is killed, {what}"));
         match node {
             Node::Master => {
                 let unsaid = self.master.process.take().and_then(|process| process.committing);
@@ -138,6 +139,7 @@ impl World {
             }
         }
         self.break_connections(node);
+        self.set_alarm(node);
         self.queue.at(self.now + down, Happening::Start(node));
         Ok(())
     }

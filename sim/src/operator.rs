@@ -12,6 +12,7 @@ use lonja_model::quota::Quota;
 use lonja_model::resources::Scalar;
 use lonja_model::{AgentId, Resources, Role, Timestamp};
 
+use crate::faults;
 use crate::random::Random;
 use crate::world::{Happening, Node, Queue, World};
 
@@ -33,24 +34,23 @@ pub(crate) enum Wish {
     Stop(usize),
 }
 
-/// The wishes of one run, in order, all between `from` and `until`; then what takes them back.
-pub(crate) fn schedule(
+/// The wishes of one run, in order, all between the two times.
+pub(crate) fn draw(
     random: &mut Random,
-    queue: &mut Queue,
-    (from, until): (Timestamp, Timestamp),
+    between: (Timestamp, Timestamp),
     agents: usize,
     roles: &[Role],
-) {
+) -> Vec<(Timestamp, Wish)> {
     // A third of the runs have an idle operator: the calm ones show what the busy ones hide.
-    let gap = [0, 20, 90][random.index(3)];
-    let mut at = if gap > 0 { from } else { until };
-    loop {
-        at = at + random.millis(gap * 100, gap * 2_000);
-        if at >= until {
-            break;
-        }
-        queue.at(at, Happening::Operate(wish(random, agents, roles)));
+    if random.below(3) == 0 {
+        return Vec::new();
     }
+    let moments = faults::moments(random, between);
+    moments.into_iter().map(|at| (at, wish(random, agents, roles))).collect()
+}
+
+/// What takes all wishes back once the faults are over.
+pub(crate) fn take_back(queue: &mut Queue, until: Timestamp, agents: usize, roles: &[Role]) {
     for round in 0..TAKEN_BACK {
         let at = until + APART * round;
         for role in roles {
@@ -105,7 +105,8 @@ impl World {
     pub(crate) fn operate(&mut self, wish: &Wish) -> Option<Node> {
         let command = self.command(wish)?;
         let process = self.master.process.as_mut()?;
-        self.journal.note(self.now, &format!("operator -> master: {command:?}"));
+        let words = || format!("operator -> master: {command:?}");
+        self.journal.note(self.now, "operator", [self.requests, 0], words);
         self.requests += 1;
         process.take(Event::Operator { request: RequestId(self.requests), command });
         Some(Node::Master)

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::checkpoint::{Checkpoint, CheckpointOp};
 use lonja_model::link::ToAgent;
+use lonja_model::operation::{ConversionKind, Operation};
 use lonja_model::registry::{AgentStanding, FrameworkStanding, Registry};
 use lonja_model::scheduler::Event;
 use lonja_model::{AgentId, FrameworkId, OfferId, TaskState, TaskStatus, UpdateId};
 
 use crate::hosts::kernel::TaskKey;
 use crate::invariants::Broken;
-use crate::volumes;
+use crate::volumes::{self, Volume};
 
 /// All that was said so far.
 #[derive(Debug, Default)]
@@ -25,6 +26,10 @@ pub(crate) struct Oracle {
     told: BTreeMap<TaskKey, Told>,
     acknowledged: BTreeSet<UpdateId>,
     over: BTreeMap<TaskKey, TaskState>,
+    /// What frameworks were told last.
+    latest: BTreeMap<TaskKey, TaskState>,
+    /// Volumes that a framework has wanted destroyed.
+    unwanted: BTreeSet<Volume>,
 }
 
 /// The updates of one task.
@@ -134,7 +139,7 @@ impl Oracle {
         ops: &[CheckpointOp],
         registry: &Registry,
     ) -> Result<(), Broken> {
-        volumes::keeps(before, ops)?;
+        volumes::keeps(before, ops, &self.unwanted)?;
         let mut after: BTreeMap<TaskKey, Vec<UpdateId>> = BTreeMap::new();
         for op in ops {
             let CheckpointOp::Task(framework, task, record) = op else { continue };
@@ -165,6 +170,18 @@ impl Oracle {
         Ok(())
     }
 
+    /// A framework uses offers so. INV-8: a volume may go once somebody has wanted it destroyed, not before.
+    pub(crate) fn accepts(&mut self, operations: &[Operation]) -> Result<(), Broken> {
+        for operation in operations {
+            if let Operation::Convert { conversion, .. } = operation
+                && conversion.kind() == ConversionKind::Destroy
+            {
+                self.unwanted.extend(volumes::all(conversion.before())?);
+            }
+        }
+        Ok(())
+    }
+
     /// A framework acknowledges an update; all that it learned from it is durable.
     pub(crate) fn acknowledges(&mut self, update: UpdateId) {
         self.acknowledged.insert(update);
@@ -188,6 +205,11 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// What a framework was told of `task` before it is told `state`.
+    pub(crate) fn told_before(&mut self, task: &TaskKey, state: TaskState) -> Option<TaskState> {
+        self.latest.insert(task.clone(), state)
     }
 
     fn delivered_update(&mut self, task: &TaskKey, update: UpdateId) -> Result<(), Broken> {

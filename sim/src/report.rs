@@ -8,9 +8,10 @@ use std::time::Duration;
 use lonja_model::TaskState;
 use lonja_model::scheduler::Event;
 
-use crate::Options;
+use crate::coverage::Coverage;
 use crate::faults::{Kill, Moment};
 use crate::world::Node;
+use crate::{Options, Profile};
 
 /// How much happened. A run in which nothing happens proves nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct Activity {
     pub commands: u64,
     /// Commands of operators that a master refused.
     pub refused_commands: u64,
+    /// Events by kind.
+    pub kinds: BTreeMap<&'static str, u64>,
+    /// Changes of tasks' states before their frameworks' eyes: from none or one state to another.
+    pub arcs: BTreeMap<(Option<TaskState>, TaskState), u64>,
 }
 
 /// Processes killed, by what they were and again by when.
@@ -64,8 +69,11 @@ impl Activity {
         }
     }
 
-    pub(crate) fn count_update(&mut self, state: TaskState) {
+    pub(crate) fn count_update(&mut self, before: Option<TaskState>, state: TaskState) {
         self.updates += 1;
+        if before != Some(state) {
+            *self.arcs.entry((before, state)).or_default() += 1;
+        }
         *self.told.entry(state).or_default() += 1;
     }
 
@@ -96,6 +104,12 @@ impl AddAssign for Activity {
         self.operations += other.operations;
         self.commands += other.commands;
         self.refused_commands += other.refused_commands;
+        for (kind, number) in other.kinds {
+            *self.kinds.entry(kind).or_default() += number;
+        }
+        for (arc, number) in other.arcs {
+            *self.arcs.entry(arc).or_default() += number;
+        }
     }
 }
 
@@ -110,6 +124,17 @@ impl AddAssign for Kills {
     }
 }
 
+/// One fault of a run, or one wish of an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Its number among those that the seed draws.
+    pub number: usize,
+    /// When, in nanoseconds of virtual time.
+    pub at_nanos: u64,
+    /// What.
+    pub words: String,
+}
+
 /// What came of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -119,14 +144,20 @@ pub struct Outcome {
     pub trace_hash: u64,
     /// How much time passed in the cluster.
     pub virtual_time: Duration,
+    /// When its last event was, in nanoseconds of virtual time; a run begins at one second.
+    pub ended_at_nanos: u64,
     /// How many events there were.
     pub events: u64,
+    /// Jobs that its frameworks wanted done.
+    pub jobs: u64,
     /// How much happened.
     pub activity: Activity,
     /// The first promise that was broken, if any: its number in `docs/invariants.md`, or `liveness`, or
     /// `panic`, a colon, and how.
     pub broken: Option<String>,
-    /// The last events in words, oldest first; at most 80.
+    /// The faults of the run, in order.
+    pub faults: Vec<Fault>,
+    /// The last events in words, oldest first, if a promise was broken; at most 80.
     pub last_events: Vec<String>,
 }
 
@@ -139,6 +170,8 @@ pub struct Report {
     pub virtual_time: Duration,
     /// Events in all clusters.
     pub events: u64,
+    /// Jobs that frameworks wanted done in all clusters.
+    pub jobs: u64,
     /// How much happened in all clusters.
     pub activity: Activity,
     /// One number for all trace hashes in order.
@@ -168,10 +201,12 @@ const TOLD_OFTEN: [TaskState; 9] = [
 const FAILURES_KEPT: usize = 10;
 
 impl Report {
-    pub(crate) fn take(&mut self, outcome: Outcome) {
+    /// Takes in what came of one more seed.
+    pub fn take(&mut self, outcome: Outcome) {
         self.seeds += 1;
         self.virtual_time += outcome.virtual_time;
         self.events += outcome.events;
+        self.jobs += outcome.jobs;
         self.activity += outcome.activity.clone();
         self.trace_hash =
             (self.trace_hash ^ outcome.trace_hash).wrapping_mul(0x0100_0000_01b3).rotate_left(7);
@@ -188,20 +223,35 @@ impl Report {
         self.failed == 0 && self.too_quiet.is_none()
     }
 
+    /// What was tried and what was not.
+    pub fn coverage(&self) -> Coverage {
+        Coverage::of(&self.activity)
+    }
+
     /// How much time passed in all clusters together, in hours.
     pub fn virtual_hours(&self) -> f64 {
         self.virtual_time.as_secs_f64() / 3600.0
     }
 
     /// Looks whether enough happened for the silence of the checkers to mean something (INV-M2).
-    pub(crate) fn judge_activity(&mut self, options: &Options) {
-        let count = |number: usize| u64::try_from(number.max(1)).unwrap_or(u64::MAX);
-        let jobs = self.seeds * count(options.frameworks) * count(options.tasks);
+    pub fn judge_activity(&mut self, options: &Options) {
+        let jobs = self.jobs;
         // Over a few short runs chance may leave a kind of kill or a state out.
         let many = self.seeds >= 50 && options.duration >= Duration::from_secs(600) && jobs >= 1_000;
+        let many = many && options.faults == Profile::ALL && options.keep.is_none();
         let few = u64::from(many);
-        let Activity { offers, launches, updates, told, kills, operations, commands, refused_commands: _ } =
-            &self.activity;
+        let Activity {
+            offers,
+            launches,
+            updates,
+            told,
+            kills,
+            operations,
+            commands,
+            refused_commands: _,
+            kinds: _,
+            arcs: _,
+        } = &self.activity;
         let mut floors = vec![
             ("offers", *offers, self.seeds),
             ("launches", *launches, jobs / 2),
@@ -211,8 +261,8 @@ impl Report {
             ("kills of frameworks", kills.frameworks, few),
             ("kills in a commit that is lost", kills.before_durable, few),
             ("kills in a commit that holds", kills.after_durable, few),
-            ("commands of operators", *commands, self.seeds),
-            ("news of operations", *operations, self.seeds),
+            ("commands of operators", *commands, self.seeds * few),
+            ("news of operations", *operations, self.seeds * few),
         ];
         for state in TOLD_OFTEN {
             floors.push((state.name(), told.get(&state).copied().unwrap_or(0), few));
@@ -225,8 +275,18 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Activity { offers, launches, updates, told: _, kills, operations, commands, refused_commands } =
-            &self.activity;
+        let Activity {
+            offers,
+            launches,
+            updates,
+            told: _,
+            kills,
+            operations,
+            commands,
+            refused_commands,
+            kinds: _,
+            arcs: _,
+        } = &self.activity;
         write!(
             f,
             "{} seeds, {:.1} cluster-hours, {} events, {offers} offers, {launches} launches, {updates} updates, \

@@ -2,11 +2,21 @@
 
 use std::time::Duration;
 
-use crate::{Mutant, Options, fuzz, replay, run};
+use crate::{Mutant, Options, Outcome, fuzz, run};
+
+/// Small clusters under dense faults.
+fn small() -> Options {
+    let (agents, frameworks, jobs) = (Some(3), Some(2), Some(12));
+    Options { agents, frameworks, jobs, duration: Duration::from_secs(900), ..Options::default() }
+}
+
+fn replay(seed: u64, options: &Options) -> Outcome {
+    run(seed, options, Mutant::None)
+}
 
 #[test]
 fn a_hundred_clusters_keep_every_promise_through_kills() {
-    let report = fuzz(Options::default());
+    let report = fuzz(&small());
     println!("{report}");
     for failure in &report.failures {
         println!("{failure}\n");
@@ -19,14 +29,15 @@ fn a_hundred_clusters_keep_every_promise_through_kills() {
 #[test]
 fn an_unreachable_task_is_asked_about_until_its_agent_is_back() {
     let duration = Duration::from_secs(300);
-    let options = Options { agents: 1, frameworks: 1, tasks: 8, duration, ..Options::default() };
+    let (agents, frameworks, jobs) = (Some(1), Some(1), Some(8));
+    let options = Options { agents, frameworks, jobs, duration, ..Options::default() };
     let outcome = replay(10118, &options);
     assert_eq!(outcome.broken, None, "{outcome}");
 }
 
 #[test]
 fn the_same_seed_tells_the_same_story() {
-    let options = Options::default();
+    let options = small();
     for seed in 1..4 {
         let (once, again) = (replay(seed, &options), replay(seed, &options));
         assert_eq!(once, again);
@@ -36,7 +47,7 @@ fn the_same_seed_tells_the_same_story() {
 
 /// One of a few seeds breaks one of the promises because of `mutant`.
 fn assert_noticed(mutant: Mutant, promises: &[&str]) {
-    let options = Options { duration: Duration::from_secs(600), ..Options::default() };
+    let options = Options { duration: Duration::from_secs(600), ..small() };
     let broken: Vec<_> = (1..9)
         .map_while(|seed| {
             let broken = run(seed, &options, mutant).broken.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What becomes of reservations and volumes on agents (INV-8, INV-10).
 //!
-//! The frameworks of the simulator make volumes and never remove one, so that every volume that ever was must be there
-//! for ever; and nothing but its metadata may change about what an agent has.
+//! Every volume that ever was is there until somebody has wanted it destroyed; and nothing but its metadata may change
+//! about what an agent has.
 
 use std::collections::BTreeSet;
 
@@ -27,14 +27,22 @@ pub(crate) fn all(total: &Resources) -> Result<BTreeSet<Volume>, Broken> {
     Ok(all)
 }
 
-/// An agent makes `ops` durable on top of `before`: no volume goes, none is there twice, and no amount changes.
-pub(crate) fn keeps(before: &Checkpoint, ops: &[CheckpointOp]) -> Result<(), Broken> {
+/// An agent makes `ops` durable on top of `before`: no volume goes but the `unwanted`, none is there twice, and no amount
+/// changes.
+pub(crate) fn keeps(
+    before: &Checkpoint,
+    ops: &[CheckpointOp],
+    unwanted: &BTreeSet<Volume>,
+) -> Result<(), Broken> {
+    if !ops.iter().any(|op| matches!(op, CheckpointOp::Total(_))) {
+        return Ok(());
+    }
     let mut last = before.total.clone().or_else(|| Some(before.identity.as_ref()?.info.resources.clone()));
     for op in ops {
         let CheckpointOp::Total(total) = op else { continue };
         let now = all(total)?;
         if let Some(last) = &last {
-            if let Some((_, id)) = all(last)?.difference(&now).next() {
+            if let Some((_, id)) = all(last)?.difference(&now).find(|volume| !unwanted.contains(volume)) {
                 return Err(Broken::new("INV-8", format!("volume {id} is gone, and nobody destroyed it")));
             }
             if last.quantities() != total.quantities() {
@@ -89,7 +97,7 @@ mod tests {
 
     fn after(text: &str, ids: &[&str]) -> Result<(), Broken> {
         let before = Checkpoint { total: Some(total("disk:9", &["a"])), ..Checkpoint::default() };
-        keeps(&before, &[CheckpointOp::Total(total(text, ids))])
+        keeps(&before, &[CheckpointOp::Total(total(text, ids))], &BTreeSet::new())
     }
 
     #[test]

@@ -3,9 +3,139 @@
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::operation::{LaunchTask, Operation};
 use lonja_model::scheduler::{Call, Event};
-use lonja_model::{TaskId, TaskStatus};
+use lonja_model::{TaskId, TaskState, TaskStatus};
 
 use crate::network::Payload;
+
+/// The kinds of messages that clusters of the simulator send. Not played: messages of executors, and calls that its
+/// frameworks have no use for.
+pub(crate) const PLAYED: [&str; 40] = [
+    "opened",
+    "closed",
+    "agent: registered",
+    "agent: run",
+    "agent: kill",
+    "agent: acknowledge",
+    "agent: resend updates",
+    "agent: shut down framework",
+    "agent: ping",
+    "agent: apply",
+    "agent: acknowledge operation",
+    "master: register",
+    "master: reregister",
+    "master: update",
+    "master: pong",
+    "master: operation update",
+    "framework: subscribed",
+    "framework: heartbeat",
+    "framework: offers",
+    "framework: rescind",
+    "framework: update",
+    "framework: failure",
+    "framework: inverse offers",
+    "framework: rescind inverse",
+    "framework: operation update",
+    "call: subscribe",
+    "call: teardown",
+    "call: accept",
+    "call: decline",
+    "call: revive",
+    "call: suppress",
+    "call: kill",
+    "call: acknowledge",
+    "call: reconcile",
+    "call: acknowledge operation",
+    "answer: done",
+    "answer: refused",
+    "operator",
+    "killed",
+    "starts",
+];
+
+/// What kind of message it is.
+pub(crate) fn name(payload: &Payload) -> &'static str {
+    match payload {
+        Payload::Opened => "opened",
+        Payload::Closed => "closed",
+        Payload::ToAgent(message) => match message {
+            ToAgent::Registered { .. } => "agent: registered",
+            ToAgent::Refused { .. } => "agent: refused",
+            ToAgent::Run { .. } => "agent: run",
+            ToAgent::Kill { .. } => "agent: kill",
+            ToAgent::Acknowledge { .. } => "agent: acknowledge",
+            ToAgent::ResendUpdates { .. } => "agent: resend updates",
+            ToAgent::ShutdownFramework { .. } => "agent: shut down framework",
+            ToAgent::Message { .. } => "agent: message",
+            ToAgent::Ping { .. } => "agent: ping",
+            ToAgent::Apply { .. } => "agent: apply",
+            ToAgent::AcknowledgeOperation { .. } => "agent: acknowledge operation",
+        },
+        Payload::FromAgent(message) => match message {
+            FromAgent::Register { .. } => "master: register",
+            FromAgent::Reregister { .. } => "master: reregister",
+            FromAgent::Update { .. } => "master: update",
+            FromAgent::Pong { .. } => "master: pong",
+            FromAgent::OperationUpdate { .. } => "master: operation update",
+            FromAgent::Message { .. } => "master: message",
+        },
+        Payload::ToFramework(event) => match &**event {
+            Event::Subscribed { .. } => "framework: subscribed",
+            Event::Heartbeat => "framework: heartbeat",
+            Event::Offers(_) => "framework: offers",
+            Event::Rescind(_) => "framework: rescind",
+            Event::Update(_) => "framework: update",
+            Event::Message { .. } => "framework: message",
+            Event::Failure { .. } => "framework: failure",
+            Event::Error(_) => "framework: error",
+            Event::InverseOffers(_) => "framework: inverse offers",
+            Event::RescindInverse(_) => "framework: rescind inverse",
+            Event::OperationUpdate(_) => "framework: operation update",
+        },
+        Payload::Call(_, call) => match &**call {
+            Call::Subscribe { .. } => "call: subscribe",
+            Call::Teardown => "call: teardown",
+            Call::Accept { .. } => "call: accept",
+            Call::Decline { .. } => "call: decline",
+            Call::Revive { .. } => "call: revive",
+            Call::Suppress { .. } => "call: suppress",
+            Call::Kill { .. } => "call: kill",
+            Call::Acknowledge { .. } => "call: acknowledge",
+            Call::Reconcile { .. } => "call: reconcile",
+            Call::Message { .. } => "call: message",
+            Call::UpdateFramework { .. } => "call: update framework",
+            Call::AcceptInverseOffers { .. } => "call: accept inverse offers",
+            Call::DeclineInverseOffers { .. } => "call: decline inverse offers",
+            Call::Request { .. } => "call: request",
+            Call::AcknowledgeOperation { .. } => "call: acknowledge operation",
+            Call::ReconcileOperations { .. } => "call: reconcile operations",
+            Call::Unsupported(_) => "call: unsupported",
+        },
+        Payload::Answer(_, Ok(())) => "answer: done",
+        Payload::Answer(_, Err(_)) => "answer: refused",
+    }
+}
+
+/// A number that tells a message from most others of its kind, at next to no cost.
+pub(crate) fn digest(payload: &Payload) -> u64 {
+    let length = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let state = |state: TaskState| u64::from(state.name().as_bytes()[state.name().len() - 1]);
+    match payload {
+        Payload::Call(id, _) | Payload::Answer(id, _) => *id,
+        Payload::ToAgent(ToAgent::Ping { sequence }) => *sequence,
+        Payload::FromAgent(FromAgent::Pong { sequence }) => *sequence,
+        Payload::ToAgent(ToAgent::Run { tasks, .. }) => length(tasks.len()),
+        Payload::FromAgent(FromAgent::Reregister { tasks, .. }) => length(tasks.len()),
+        Payload::FromAgent(FromAgent::Update { status, latest, .. }) => {
+            state(status.state) << 8 | state(*latest)
+        }
+        Payload::ToFramework(event) => match &**event {
+            Event::Offers(offers) => length(offers.len()),
+            Event::Update(status) => state(status.state),
+            _ => 0,
+        },
+        Payload::Opened | Payload::Closed | Payload::ToAgent(_) | Payload::FromAgent(_) => 0,
+    }
+}
 
 /// Says what `payload` is.
 pub(crate) fn payload(payload: &Payload) -> String {

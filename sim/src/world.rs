@@ -10,18 +10,18 @@ use std::time::Duration;
 use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Role, Timestamp};
 
-use crate::faults::{self, Kill, Moment};
-use crate::hosts::Turn;
+use crate::faults::{self, Kill, Moment, Shape};
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
 use crate::hosts::master::MasterHost;
+use crate::hosts::{Process, Turn};
 use crate::invariants::{self, Broken};
-use crate::journal::Journal;
+use crate::journal::{Journal, Reader};
 use crate::network::{ConnectionId, End, Network, Payload};
 use crate::operator::{self, Wish};
 use crate::oracle::Oracle;
 use crate::random::Random;
-use crate::report::Activity;
+use crate::report::{Activity, Fault};
 use crate::workload::Plan;
 use crate::{Mutant, Options, liveness, words};
 
@@ -29,6 +29,8 @@ use crate::{Mutant, Options, liveness, words};
 const SETTLES_WITHIN: Duration = Duration::from_secs(3600);
 /// How often it is looked whether it has.
 const LOOKS_EVERY: Duration = Duration::from_secs(5);
+/// So many steps of one node in which nothing but keep-alive happened are checked together.
+const QUIET_IN_A_ROW: u8 = 32;
 /// More events than this at one instant: something goes round in circles.
 const AT_ONE_INSTANT: u32 = 10_000;
 
@@ -38,6 +40,18 @@ pub(crate) enum Node {
     Master,
     Agent(usize),
     Framework(usize),
+}
+
+impl Node {
+    /// A number of its own.
+    pub(crate) fn number(self) -> u64 {
+        let of = |kind: u64, index: usize| kind << 32 | u64::try_from(index).unwrap_or(u64::MAX);
+        match self {
+            Self::Master => 0,
+            Self::Agent(index) => of(1, index),
+            Self::Framework(index) => of(2, index),
+        }
+    }
 }
 
 impl std::fmt::Display for Node {
@@ -94,6 +108,15 @@ pub(crate) enum Happening {
     },
 }
 
+/// What came of letting a process handle what is ready.
+enum Done {
+    /// Nothing is ready.
+    Waits,
+    Commits,
+    /// It has acted; true: nothing but keep-alive happened.
+    Acts(bool),
+}
+
 /// What is going to happen, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -123,11 +146,18 @@ pub(crate) struct World {
     pub(crate) frameworks: Vec<FrameworkHost>,
     pub(crate) oracle: Oracle,
     pub(crate) journal: Journal,
+    /// The faults of this run, in order.
+    pub(crate) faults: Vec<Fault>,
     pub(crate) activity: Activity,
     pub(crate) mutant: Mutant,
     /// Commands that the operator has said.
     pub(crate) requests: u64,
     lives: BTreeMap<Node, u64>,
+    /// When each node wants to be woken, as it said when it was last touched; the master first, then agents, then
+    /// frameworks.
+    alarms: Vec<Option<Timestamp>>,
+    /// How many steps of each node have not been checked, by the same order.
+    unchecked: Vec<u8>,
     /// Kills that wait for their victim's next commit.
     armed: BTreeMap<Node, Kill>,
     calm_at: Timestamp,
@@ -137,26 +167,31 @@ pub(crate) struct World {
 
 impl World {
     /// The world of `seed`, about to begin.
-    pub(crate) fn new(seed: u64, options: &Options, mutant: Mutant) -> Self {
+    pub(crate) fn new(seed: u64, options: &Options, mutant: Mutant, reader: Option<Reader>) -> Self {
         let mut random = Random::new(seed);
         let now = Timestamp::ZERO + Duration::from_secs(1);
         let calm_at = now + options.duration;
-        let (agents, frameworks) = (options.agents.max(1), options.frameworks.max(1));
-        let mut queue = Queue::default();
+        let shape = Shape::draw(&mut random.fork(), options);
         let mut plans = random.fork();
         // The last jobs come before the last faults.
         let time = options.duration / 4 * 3;
-        let plan = |index| Plan::draw(&mut plans, index, options.tasks.max(1), time);
+        let plan = |index| Plan::draw(&mut plans, index, shape.jobs, time);
         let frameworks: Vec<_> =
-            (0..frameworks).map(plan).map(|plan| FrameworkHost::new(now, plan)).collect();
-        let agents: Vec<_> = (0..agents).map(|index| AgentHost::new(&mut random, index)).collect();
-        for (at, kill) in faults::schedule(&mut random.fork(), now, calm_at, agents.len(), frameworks.len()) {
-            queue.at(at, Happening::Kill(kill));
-        }
+            (0..shape.frameworks).map(plan).map(|plan| FrameworkHost::new(now, plan)).collect();
+        let agents: Vec<_> = (0..shape.agents).map(|index| AgentHost::new(&mut random, index)).collect();
         let mut roles: Vec<Role> = frameworks.iter().map(|host| host.plan.role()).collect();
         roles.sort();
         roles.dedup();
-        operator::schedule(&mut random.fork(), &mut queue, (now, calm_at), agents.len(), &roles);
+        let faults = faults::draw(&mut random, options.faults, &shape, &roles, (now, calm_at));
+        let mut queue = Queue::default();
+        let mut kept = Vec::new();
+        for (number, (at, fault)) in faults.into_iter().enumerate() {
+            if options.keep.as_ref().is_none_or(|keep| keep.contains(&number)) {
+                kept.push(Fault { number, at_nanos: at.as_nanos(), words: format!("{fault:?}") });
+                queue.at(at, fault);
+            }
+        }
+        operator::take_back(&mut queue, calm_at, agents.len(), &roles);
         queue.at(now, Happening::Start(Node::Master));
         for index in 0..agents.len() {
             queue.at(now + random.millis(0, 2_000), Happening::Start(Node::Agent(index)));
@@ -165,6 +200,7 @@ impl World {
             queue.at(now + random.millis(0, 2_000), Happening::Start(Node::Framework(index)));
         }
         queue.at(calm_at, Happening::Calm);
+        let nodes = 1 + agents.len() + frameworks.len();
         Self {
             now,
             random,
@@ -174,11 +210,14 @@ impl World {
             agents,
             frameworks,
             oracle: Oracle::default(),
-            journal: Journal::new(),
+            journal: Journal::new(reader),
+            faults: kept,
             activity: Activity::default(),
             mutant,
             requests: 0,
             lives: BTreeMap::new(),
+            alarms: vec![None; nodes],
+            unchecked: vec![0; nodes],
             armed: BTreeMap::new(),
             calm_at,
             look_at: calm_at,
@@ -212,10 +251,43 @@ impl World {
             None => self.happen()?,
         };
         if let Some(node) = touched {
-            self.turn(node)?;
-            invariants::check(self, node)?;
+            let quiet = self.turn(node)?;
+            self.set_alarm(node);
+            self.check(node, quiet)?;
         }
         Ok(false)
+    }
+
+    /// Checks what a step of `node` may have broken. Keep-alive that changed nothing is left to the next step that
+    /// does something, or to the last of a row.
+    fn check(&mut self, node: Node, quiet: bool) -> Result<(), Broken> {
+        let place = self.place(node);
+        self.unchecked[place] += 1;
+        if quiet && self.unchecked[place] < QUIET_IN_A_ROW {
+            return Ok(());
+        }
+        self.unchecked[place] = 0;
+        invariants::check(self, node)
+    }
+
+    /// Where a node stands in lists of all nodes.
+    fn place(&self, node: Node) -> usize {
+        match node {
+            Node::Master => 0,
+            Node::Agent(index) => 1 + index,
+            Node::Framework(index) => 1 + self.agents.len() + index,
+        }
+    }
+
+    /// Asks a node that was touched when it wants to be woken.
+    pub(crate) fn set_alarm(&mut self, node: Node) {
+        let alarm = match node {
+            Node::Master => self.master.process.as_ref().and_then(Process::alarm),
+            Node::Agent(i) => self.agents[i].process.as_ref().and_then(Process::alarm),
+            Node::Framework(i) => self.frameworks[i].process.as_ref().and_then(Process::alarm),
+        };
+        let place = self.place(node);
+        self.alarms[place] = alarm;
     }
 
     fn pass_time(&mut self, at: Timestamp) -> Result<(), Broken> {
@@ -229,17 +301,18 @@ impl World {
 
     /// The earliest deadline of any core. O(nodes).
     fn next_alarm(&self) -> Option<(Timestamp, Node)> {
-        let master = self.master.process.iter().filter_map(|process| Some((process.alarm()?, Node::Master)));
-        let agents = self.agents.iter().enumerate();
-        let agents = agents.filter_map(|(i, host)| Some((host.process.as_ref()?.alarm()?, Node::Agent(i))));
-        let frameworks = self.frameworks.iter().enumerate();
-        let frameworks =
-            frameworks.filter_map(|(i, host)| Some((host.process.as_ref()?.alarm()?, Node::Framework(i))));
-        master.chain(agents).chain(frameworks).min()
+        let all = self.alarms.iter().enumerate();
+        let (at, place) = all.filter_map(|(place, at)| Some(((*at)?, place))).min()?;
+        let node = match place.checked_sub(1) {
+            None => Node::Master,
+            Some(index) if index < self.agents.len() => Node::Agent(index),
+            Some(index) => Node::Framework(index - self.agents.len()),
+        };
+        Some((at, node))
     }
 
     fn wake(&mut self, node: Node) -> Node {
-        self.journal.note(self.now, &format!("{node} wakes"));
+        self.journal.note(self.now, "wakes", [node.number(), 0], || format!("{node} wakes"));
         match node {
             Node::Master => self.master.process.iter_mut().for_each(|process| process.wake()),
             Node::Agent(i) => self.agents[i].process.iter_mut().for_each(|process| process.wake()),
@@ -269,12 +342,14 @@ impl World {
                 Some(node)
             }
             Happening::Launched { agent, container } => {
-                self.journal.note(self.now, &format!("agent {agent}: container {container} is launched"));
+                let words = || format!("agent {agent}: container {container} is launched");
+                self.journal.note(self.now, "launched", [Node::Agent(agent).number(), 0], words);
                 self.launched(agent, container);
                 Some(Node::Agent(agent))
             }
             Happening::Ended { agent, container } => {
-                self.journal.note(self.now, &format!("agent {agent}: container {container} may end"));
+                let words = || format!("agent {agent}: container {container} may end");
+                self.journal.note(self.now, "may end", [Node::Agent(agent).number(), 0], words);
                 self.ended(agent, container);
                 Some(Node::Agent(agent))
             }
@@ -288,7 +363,7 @@ impl World {
             }
             Happening::Operate(wish) => self.operate(&wish),
             Happening::Calm => {
-                self.journal.note(self.now, "the faults end");
+                self.journal.note(self.now, "calm", [0, 0], || "the faults end".to_owned());
                 self.armed.clear();
                 None
             }
@@ -306,19 +381,21 @@ impl World {
         if !self.network.arrives(id, to, &payload) {
             return Ok(None);
         }
-        let words = words::payload(&payload);
+        let numbers = [id.0, words::digest(&payload)];
+        let words = || match to {
+            End::Master => format!("{client} -> master: {}", words::payload(&payload)),
+            End::Client => format!("master -> {client}: {}", words::payload(&payload)),
+        };
+        self.journal.note(self.now, words::name(&payload), numbers, words);
         match (to, client) {
             (End::Master, _) => {
-                self.journal.note(self.now, &format!("{client} -> master: {words}"));
                 self.arrive_at_master(client, id, payload);
                 return Ok(Some(Node::Master));
             }
             (End::Client, Node::Agent(index)) => {
-                self.journal.note(self.now, &format!("master -> {client}: {words}"));
                 self.arrive_at_agent(index, id, payload);
             }
             (End::Client, Node::Framework(index)) => {
-                self.journal.note(self.now, &format!("master -> {client}: {words}"));
                 self.arrive_at_framework(index, id, payload)?;
             }
             (End::Client, Node::Master) => {}
@@ -326,40 +403,43 @@ impl World {
         Ok(Some(client))
     }
 
-    /// Lets a process handle what is ready, until it waits.
-    fn turn(&mut self, node: Node) -> Result<(), Broken> {
+    /// Lets a process handle what is ready, until it waits. True: nothing but keep-alive happened.
+    fn turn(&mut self, node: Node) -> Result<bool, Broken> {
+        let mut quiet = true;
         loop {
-            let commits = match node {
+            let turn = match node {
                 Node::Master => match self.master.process.as_mut().map(|process| process.turn(self.now)) {
-                    None | Some(Turn::Idle) => return Ok(()),
-                    Some(Turn::Commits) => true,
-                    Some(Turn::Acts(effects)) => {
+                    None | Some(Turn::Idle) => Done::Waits,
+                    Some(Turn::Commits) => Done::Commits,
+                    Some(Turn::Acts(effects, calm)) => {
                         self.act_master(effects)?;
-                        false
+                        Done::Acts(calm)
                     }
                 },
                 Node::Agent(i) => match self.agents[i].process.as_mut().map(|process| process.turn(self.now))
                 {
-                    None | Some(Turn::Idle) => return Ok(()),
-                    Some(Turn::Commits) => true,
-                    Some(Turn::Acts(effects)) => {
+                    None | Some(Turn::Idle) => Done::Waits,
+                    Some(Turn::Commits) => Done::Commits,
+                    Some(Turn::Acts(effects, calm)) => {
                         self.act_agent(i, effects)?;
-                        false
+                        Done::Acts(calm)
                     }
                 },
                 Node::Framework(i) => {
                     match self.frameworks[i].process.as_mut().map(|process| process.turn(self.now)) {
-                        None | Some(Turn::Idle) => return Ok(()),
-                        Some(Turn::Commits) => true,
-                        Some(Turn::Acts(effects)) => {
+                        None | Some(Turn::Idle) => Done::Waits,
+                        Some(Turn::Commits) => Done::Commits,
+                        Some(Turn::Acts(effects, calm)) => {
                             self.act_framework(i, effects)?;
-                            false
+                            Done::Acts(calm)
                         }
                     }
                 }
             };
-            if commits {
-                return self.begin_commit(node);
+            match turn {
+                Done::Waits => return Ok(quiet),
+                Done::Acts(calm) => quiet &= calm,
+                Done::Commits => return self.begin_commit(node).map(|()| false),
             }
         }
     }
@@ -377,7 +457,9 @@ impl World {
     }
 
     fn committed(&mut self, node: Node) -> Result<(), Broken> {
-        self.journal.note(self.now, &format!("{node} has committed"));
+        let place = self.place(node);
+        self.unchecked[place] = QUIET_IN_A_ROW - 1;
+        self.journal.note(self.now, "committed", [node.number(), 0], || format!("{node} has committed"));
         match node {
             Node::Master => {
                 let effects = self.master.process.as_mut().and_then(|process| process.committing.take());

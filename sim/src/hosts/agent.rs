@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, LaunchFailure, VolumeOrder};
 use lonja_model::checkpoint::Checkpoint;
+use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::{AgentInfo, ContainerId, Resources, Timestamp};
 
 use crate::Mutant;
@@ -39,6 +40,16 @@ impl Core for Agent {
 
     fn must_commit(effects: &Effects) -> bool {
         !effects.persist.is_empty()
+    }
+
+    fn is_keep_alive(event: &Event) -> bool {
+        matches!(event, Event::Tick | Event::Received(ToAgent::Ping { .. }))
+    }
+
+    fn only_keeps_alive(effects: &Effects) -> bool {
+        let pongs = effects.send.iter().all(|message| matches!(message, FromAgent::Pong { .. }));
+        let Effects { launch, kill, forget, volumes, reconnect, .. } = effects;
+        pongs && launch.is_empty() && kill.is_empty() && forget.is_empty() && volumes.is_empty() && !reconnect
     }
 }
 

@@ -5,11 +5,12 @@ use lonja_model::{FrameworkId, Timestamp};
 use lonja_sdk_core::{Event, Outcome};
 
 use crate::Mutant;
-use crate::batch::{Client, Notebook, Wishes};
+use crate::batch::{Client, Wishes};
 use crate::disk::Disk;
 use crate::hosts::Process;
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
+use crate::notes::Notebook;
 use crate::oracle::is_final;
 use crate::words;
 use crate::workload::Plan;
@@ -48,7 +49,7 @@ impl World {
     /// A framework's notes become durable.
     pub(crate) fn commit_framework(&mut self, index: usize, effects: &mut Wishes) {
         let forgetful = self.forgets(Mutant::FrameworkForgets, self.frameworks[index].disk.commits());
-        let batch = effects.persist.take().into_iter().collect();
+        let batch = std::mem::take(&mut effects.persist);
         self.frameworks[index].disk.commit(batch, forgetful);
     }
 
@@ -61,8 +62,10 @@ impl World {
         }
         if let Some(link) = self.frameworks[index].link {
             for (id, call) in effects.send {
-                if let Call::Acknowledge { update, .. } = &call {
-                    self.oracle.acknowledges(*update);
+                match &call {
+                    Call::Acknowledge { update, .. } => self.oracle.acknowledges(*update),
+                    Call::Accept { operations, .. } => self.oracle.accepts(operations)?,
+                    _ => {}
                 }
                 self.send(link, End::Master, Payload::Call(id, Box::new(call)));
             }
@@ -120,12 +123,13 @@ impl World {
                     let what = format!("framework {index} is told of {} before it subscribed", status.task);
                     return Err(Broken::new("INV-24", what));
                 };
-                if !host.disk.committed().tasks.contains_key(&status.task) {
+                if !host.disk.committed().launched(&host.plan, status.task.as_str()) {
                     let what = format!("framework {framework} is told of {}, not its own", status.task);
                     return Err(Broken::new("INV-24", what));
                 }
-                self.activity.count_update(status.state);
                 let task = (framework, status.task.clone());
+                let before = self.oracle.told_before(&task, status.state);
+                self.activity.count_update(before, status.state);
                 if is_final(status.state)
                     && let Some(agent) = self.agents.iter().position(|agent| agent.kernel.has_live(&task))
                 {

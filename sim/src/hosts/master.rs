@@ -1,8 +1,9 @@
 //! The master's host: its registry on a disk, its links and streams on the network.
 
 use lonja_master_core::{Config, Effects, Event, LinkId, Master, Outbound, StreamId};
-use lonja_model::Timestamp;
+use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::Registry;
+use lonja_model::{Timestamp, scheduler};
 
 use crate::disk::Disk;
 use crate::hosts::{Core, Process};
@@ -33,6 +34,18 @@ impl Core for Master {
 
     fn must_commit(effects: &Effects) -> bool {
         !effects.persist.is_empty()
+    }
+
+    fn is_keep_alive(event: &Event) -> bool {
+        matches!(event, Event::Tick | Event::Agent { message: FromAgent::Pong { .. }, .. })
+    }
+
+    fn only_keeps_alive(effects: &Effects) -> bool {
+        effects.send.iter().all(|out| match out {
+            Outbound::Agent(_, message) => matches!(message, ToAgent::Ping { .. }),
+            Outbound::Framework(_, event) => matches!(event, scheduler::Event::Heartbeat),
+            _ => false,
+        })
     }
 }
 

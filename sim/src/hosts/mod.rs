@@ -28,6 +28,10 @@ pub(crate) trait Core {
     fn append(all: &mut Self::Effects, later: Self::Effects);
     /// Is there something to be made durable?
     fn must_commit(effects: &Self::Effects) -> bool;
+    /// Does this say only that somebody is there, or that time has passed?
+    fn is_keep_alive(event: &Self::Event) -> bool;
+    /// Is nothing to be done, or nothing but saying that one is there?
+    fn only_keeps_alive(effects: &Self::Effects) -> bool;
 }
 
 /// One life of a daemon: from its start to its kill.
@@ -46,8 +50,8 @@ pub(crate) enum Turn<E> {
     Idle,
     /// A commit begins.
     Commits,
-    /// Nothing had to be committed: do this.
-    Acts(E),
+    /// Nothing had to be committed: do this. True: nothing but keep-alive happened.
+    Acts(E, bool),
 }
 
 impl<C: Core> Process<C> {
@@ -67,7 +71,9 @@ impl<C: Core> Process<C> {
             return Turn::Idle;
         }
         let mut effects = C::Effects::default();
+        let mut quiet = true;
         while let Some(event) = self.inbox.pop_front() {
+            quiet = quiet && C::is_keep_alive(&event);
             C::append(&mut effects, self.core.handle(now, event));
             if !C::BATCHES {
                 break;
@@ -77,7 +83,8 @@ impl<C: Core> Process<C> {
             self.committing = Some(effects);
             Turn::Commits
         } else {
-            Turn::Acts(effects)
+            let quiet = quiet && C::only_keeps_alive(&effects);
+            Turn::Acts(effects, quiet)
         }
     }
 

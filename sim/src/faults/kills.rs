@@ -1,4 +1,4 @@
-//! What goes wrong, drawn from the seed before the run: kills of master, agents and frameworks.
+//! Kills of master, agents and frameworks.
 //!
 //! A kill comes at a drawn moment, or in the middle of the victim's next commit: before it is durable
 //! (neither changes nor messages happened) or after (the changes did, the messages did not). Most victims
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
+use crate::faults::Shape;
 use crate::random::Random;
 use crate::world::Node;
 
@@ -32,20 +33,15 @@ pub(crate) struct Kill {
     pub(crate) down: Duration,
 }
 
-/// The kills of one run, in order, all between `from` and `until`.
-pub(crate) fn schedule(
+/// The kills of one run, in order, all between the two times.
+pub(super) fn draw(
     random: &mut Random,
-    from: Timestamp,
-    until: Timestamp,
-    agents: usize,
-    frameworks: usize,
+    between: (Timestamp, Timestamp),
+    shape: &Shape,
 ) -> Vec<(Timestamp, Kill)> {
-    // Calm and stormy runs: what only a quiet stretch shows is not drowned in kills.
-    let gap = [5, 20, 60, 180][random.index(4)];
     let mut kills = Vec::new();
-    let mut at = from + random.millis(0, gap * 1_000);
-    while at < until {
-        let node = any_node(random, agents, frameworks);
+    for at in super::moments(random, between) {
+        let node = any_node(random, shape.agents, shape.frameworks);
         let moment = match random.below(4) {
             0 | 1 => Moment::Now,
             2 => Moment::BeforeDurable,
@@ -56,9 +52,8 @@ pub(crate) fn schedule(
         if moment == Moment::Now && random.chance(20) {
             // Again, while it recovers.
             let again = at + down + random.millis(0, 50);
-            kills.push((again.min(until), Kill { node, moment: Moment::Now, down: downtime(random) }));
+            kills.push((again.min(between.1), Kill { node, moment: Moment::Now, down: downtime(random) }));
         }
-        at = at + random.millis(gap * 100, gap * 2_000);
     }
     kills.sort_by_key(|(at, _)| *at);
     kills
@@ -89,7 +84,8 @@ mod tests {
     fn kills_come_in_order_and_within_their_time() {
         let (from, until) = (Timestamp::from_nanos(10), Timestamp::ZERO + Duration::from_secs(900));
         for seed in 0..50 {
-            let kills = schedule(&mut Random::new(seed), from, until, 3, 2);
+            let shape = Shape { agents: 3, frameworks: 2, jobs: 1 };
+            let kills = draw(&mut Random::new(seed), (from, until), &shape);
             assert!(kills.is_sorted_by_key(|(at, _)| *at));
             assert!(kills.iter().all(|(at, _)| *at >= from && *at <= until));
         }
