@@ -1,26 +1,29 @@
+use std::io::{BufReader, Cursor};
+
 use lonja_sdk_core::placement::Place;
 use lonja_sdk_core::placement::policies::{NAMES, by_name};
 
 use super::*;
+use crate::lab::trace;
 
-const HEADERS: [&str; 2] =
-    ["sn,cpu_milli,memory_mib,gpu,model\n", "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos\n"];
+const MACHINES: &str = "sn,cpu_milli,memory_mib,gpu,model\n";
+const TASKS: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,creation_time,deletion_time\n";
 
 /// What files of these lines are read as; lines are separated by `;`.
-fn small(machines: &str, tasks: &str) -> Result<Workload, BadTrace> {
-    let text = |header: &str, lines: &str| format!("{header}{}", lines.replace(';', "\n"));
-    let (machines, tasks) = (text(HEADERS[0], machines), text(HEADERS[1], tasks));
-    read(File { name: "machines", text: &machines }, File { name: "tasks", text: &tasks })
+fn small(machines: &str, tasks: &str) -> Workload {
+    let files = trace::choose(["openb_node_list_all_node.csv", "openb_pod_list_default.csv"], None).unwrap();
+    let text = |header: &str, lines: &str| Cursor::new(format!("{header}{}", lines.replace(';', "\n")));
+    let open =
+        |file: &str| Ok(if file == files.machines { text(MACHINES, machines) } else { text(TASKS, tasks) });
+    trace::read(&files, "a small trace", open).unwrap()
 }
 
 /// Ten machines with two GPUs each and one without; tasks with a whole GPU and with half of one.
 fn small_trace() -> Trace {
     let machines: Vec<String> = (0..10).map(|n| format!("m{n},16000,65536,2,T4")).collect();
     let machines = format!("{};plain,64000,65536,0,", machines.join(";"));
-    Trace::new(
-        &small(&machines, "a,4000,1024,1,1000,,LS;b,2000,1024,1,500,T4|P100,LS;c,1000,1024,0,0,,BE").unwrap(),
-    )
-    .unwrap()
+    let tasks = "a,4000,1024,1,1000,,0,;b,2000,1024,1,500,T4|P100,0,;c,1000,1024,0,0,,0,";
+    Trace::new(&small(&machines, tasks)).unwrap()
 }
 
 /// What is in the folder that LONJA_TRACES names; `None`, said loudly, if it names none.
@@ -33,54 +36,20 @@ fn published_trace(list: &str) -> Option<Trace> {
     if folder.join("openb-2023").is_dir() {
         folder.push("openb-2023");
     }
-    let tasks = tasks_of(list);
-    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    let machines = File { name: MACHINES, text: &text(MACHINES) };
-    let workload = read(machines, File { name: &tasks, text: &text(&tasks) }).unwrap();
-    Some(Trace::new(&workload).unwrap())
-}
-
-#[test]
-fn a_trace_is_read_by_its_header() {
-    let workload = small("m0,16000,65536,2,T4", "a,4000,1024,1,460,P100|T4,LS;b,0,0,8,1000,,BE").unwrap();
-    assert_eq!(workload.machines[0].total.to_string(), "cpus:16;gpus:{0:1000,1:1000};mem:65536");
-    assert_eq!(workload.machines[0].attributes.to_string(), "gpu_model:T4");
-    let asks: Vec<_> =
-        workload.arrivals.iter().map(|arrival| (&arrival.ask.models, arrival.ask.need.gpus)).collect();
-    assert_eq!(asks[0].0.iter().collect::<Vec<_>>(), ["P100", "T4"]);
-    assert_eq!([asks[0].1, asks[1].1], [Gpus::Share(460), Gpus::Whole(8)]);
-}
-
-#[test]
-fn what_is_wrong_with_a_file_is_said_with_line_and_field() {
-    let refused = |machines: &str, tasks: &str| small(machines, tasks).unwrap_err().to_string();
-    let machine = "m0,16000,65536,2,T4";
-    assert_eq!(
-        refused("m0,many,65536,2,T4", ""),
-        "machines:2: cpu_milli: found \"many\", expected a whole number from 0 to 2251799813685247"
-    );
-    assert_eq!(
-        refused("m0,16000,65536,2", ""),
-        "machines:2: sn: found \"m0,16000,65536,2\", expected 5 fields as in the header, not 4"
-    );
-    assert_eq!(
-        refused(machine, "a,1,1,0,0,,LS;b,4000,1024,1,1001,,LS"),
-        "tasks:3: gpu_milli: found \"1001\", expected a whole number from 0 to 1000"
-    );
-    assert_eq!(
-        refused(machine, "a,4000,1024,1,0,,LS"),
-        "tasks:2: gpu_milli: found \"0\", expected 1 to 1000 thousandths, as the task asks for a GPU"
-    );
-    let empty = File { name: "machines", text: "" };
-    let refused = read(empty, empty).unwrap_err().to_string();
-    assert_eq!(refused, "machines:1: sn: found \"\", expected a header with this column");
+    let names: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    let files = trace::choose(names.iter().map(String::as_str), Some(list)).unwrap();
+    let open = |file: &str| Ok(BufReader::new(std::fs::File::open(folder.join(file))?));
+    Some(Trace::new(&trace::read(&files, "openb", open).unwrap()).unwrap())
 }
 
 #[test]
 fn without_gpus_there_is_no_experiment() {
-    let trace = |machines: &str, tasks: &str| Trace::new(&small(machines, tasks).unwrap()).unwrap_err();
-    assert!(matches!(trace("m0,16000,65536,0,", "a,1,1,1,1000,,LS"), NoExperiment::NoGpus(_)));
-    assert!(matches!(trace("m0,16000,65536,2,T4", "a,1,1,0,0,,LS"), NoExperiment::NoGpuTasks(_)));
+    let trace = |machines: &str, tasks: &str| Trace::new(&small(machines, tasks)).unwrap_err();
+    assert!(matches!(trace("m0,16000,65536,0,", "a,1,1,1,1000,,0,"), NoExperiment::NoGpus(_)));
+    assert!(matches!(trace("m0,16000,65536,2,T4", "a,1,1,0,0,,0,"), NoExperiment::NoGpuTasks(_)));
 }
 
 #[test]
@@ -154,9 +123,9 @@ fn the_published_figures_come_out_again() {
         let Some(trace) = published_trace(list) else { return };
         let policies = ["fgd", "binpack", "gpu-packing", "dot", "gpu-clustering", "random"];
         for policy in policies {
-            // Four runs of the published ten, so the mean may be off by some more than half a point.
+            // Two runs where ten were published, so the mean may be off by some more than half a point.
             let runs: Vec<Run> =
-                (1..=4).map(|seed| run(&trace, by_name(policy, seed).unwrap(), seed)).collect();
+                (1..=2).map(|seed| run(&trace, by_name(policy, seed).unwrap(), seed)).collect();
             for cell in Summary::of(list, &runs).unwrap().cells {
                 let difference = cell.difference().unwrap_or(0.0);
                 assert!(difference.abs() <= 1.0, "{policy} on {list} at {} %: {difference:+.2}", cell.asked);
