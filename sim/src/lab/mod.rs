@@ -4,6 +4,8 @@
 //! SDK's side of the protocol, in virtual time and without faults; what is asked is not whether it holds but how well a
 //! policy places. [`RunResult`] is what came of one policy and one seed.
 
+pub mod run;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
