@@ -36,6 +36,7 @@ pub(crate) fn check(world: &World, node: Node) -> Result<(), Broken> {
         Node::Master => master(world),
         Node::Agent(index) => {
             agent(world, index)?;
+            containers(world, index)?;
             machine(world, index)
         }
         Node::Framework(index) => framework(world, index),
@@ -69,6 +70,28 @@ fn agent(world: &World, index: usize) -> Result<(), Broken> {
     Ok(())
 }
 
+/// INV-28: each process that the agent takes for a task's is one of that task's container. INV-26: nothing runs that
+/// the agent does not know. INV-23: see [`KillWatch`](crate::witness::KillWatch).
+fn containers(world: &World, index: usize) -> Result<(), Broken> {
+    let host = &world.agents[index];
+    let Some(process) = host.process.as_ref().filter(|process| process.committing.is_none()) else { return Ok(()) };
+    for task in process.core.tasks() {
+        let Some(pid) = task.pid() else { continue };
+        if !host.kernel.is_pid_of(pid, task.container()) {
+            let what = format!("agent {index} takes process {pid} for task {} of {}", task.id(), task.framework());
+            return Err(Broken::new("INV-28", what));
+        }
+    }
+    for (container, (framework, task)) in host.kernel.undisturbed() {
+        let known = process.core.task(framework, task).is_some_and(|known| known.container() == container);
+        if !known {
+            let what = format!("container {container} of task {task} runs on agent {index}, which has no record of it");
+            return Err(Broken::new("INV-26", what));
+        }
+    }
+    host.kill_watch.check(world.now, |task| host.kernel.running_since(task))
+}
+
 /// The SDK's own promises: INV-3, 18.
 fn framework(world: &World, index: usize) -> Result<(), Broken> {
     let Some(process) = &world.frameworks[index].process else { return Ok(()) };
@@ -83,7 +106,8 @@ fn machine(world: &World, index: usize) -> Result<(), Broken> {
     let host = &world.agents[index];
     let in_use = host.kernel.in_use()?;
     let total = host.disk.committed().total.as_ref().unwrap_or(&host.total);
-    if total.contains(&in_use) {
+    // An agent that has lost its disk knows nothing of the volumes that its old containers stand on.
+    if total.contains(&in_use) || total.quantities().contains(&in_use.quantities()) {
         return Ok(());
     }
     Err(Broken::new("INV-2", format!("agent {index} has {total}, its containers use {in_use}")))

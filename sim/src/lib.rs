@@ -15,6 +15,7 @@
 //! judges: `invariants`, `oracle`, `volumes`, `liveness`; then `journal` and [`report`].
 
 mod batch;
+mod coverage;
 mod disk;
 mod faults;
 mod hosts;
@@ -22,15 +23,21 @@ mod invariants;
 mod journal;
 pub mod lab;
 mod life;
+mod ledger;
 mod liveness;
+mod mutants;
 mod network;
 mod notes;
+pub mod openb;
 mod operator;
 mod oracle;
 mod profile;
 mod random;
 pub mod report;
+mod shrink;
+pub mod steps;
 mod volumes;
+mod witness;
 mod words;
 mod workload;
 mod world;
@@ -44,11 +51,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use coverage::Coverage;
 pub use journal::{Entry, Reader};
-pub use report::{Activity, Kills, Outcome, Report};
+pub use report::{Activity, Fault, Kills, Outcome, Report};
+pub use shrink::{Shrunk, shrink};
 
 pub use profile::{Profile, UnknownProfile};
 
+pub(crate) use mutants::Mutant;
 use world::World;
 
 /// Events told of a run that broke a promise.
@@ -66,7 +76,7 @@ pub struct Options {
     /// Frameworks in each cluster, at least 1; none: each seed draws 1 to 4.
     pub frameworks: Option<usize>,
     /// Jobs that each framework must bring to an end, at least 1; each takes one task or more. None: each seed draws
-    /// about 100 to 250 an hour for all frameworks together.
+    /// about 80 to 160 an hour for all frameworks together.
     pub jobs: Option<usize>,
     /// How long the faults go on, in virtual time; then everything has an hour to settle.
     pub duration: Duration,
@@ -90,27 +100,6 @@ impl Default for Options {
             keep: None,
         }
     }
-}
-
-/// A deliberate mistake in the world around the cores, for tests that prove that it is noticed (INV-M3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests plant mistakes"))]
-pub(crate) enum Mutant {
-    None,
-    /// The disk of each agent loses commits that it called durable.
-    AgentForgets,
-    /// The disk of the master does.
-    MasterForgets,
-    /// The disk of the master keeps nothing but the first epoch.
-    MasterForgetsEpochs,
-    /// The disk of each framework loses commits.
-    FrameworkForgets,
-    /// What is left of containers is never removed.
-    AgentKeepsContainers,
-    /// Agents are not told when a container ends while they are up.
-    AgentMissesExits,
-    /// Each RUN arrives again, minutes later.
-    NetworkRepeatsRun,
 }
 
 /// Tries many seeds. See [`fuzz_with`].
@@ -193,6 +182,7 @@ fn attempt(seed: u64, options: &Options, mutant: Mutant, reader: Option<Reader>)
         seed,
         trace_hash: world.journal.hash(),
         virtual_time: world.now.since(began),
+        ended_at_nanos: world.now.as_nanos(),
         events: world.journal.events(),
         jobs: world.frameworks.iter().map(|host| host.plan.jobs.len() as u64).sum(),
         activity,

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::faults::{Kill, Moment};
+use crate::faults::{Ending, Kill, Moment};
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
+use crate::steps::Step;
 use crate::world::{Happening, Node, World};
 
 impl World {
@@ -30,6 +31,10 @@ impl World {
         if self.life(node).is_some() {
             return Ok(());
         }
+        if self.cannot_start(node) {
+            return Ok(());
+        }
+        self.disk_is_sound(node)?;
         self.journal.note(self.now, "starts", [node.number(), 0], || format!("{node} starts"));
         let life = self.next_life(node);
         match node {
@@ -41,6 +46,14 @@ impl World {
             self.dial_soon(node);
         }
         if self.life(node).is_none() {
+            return Ok(());
+        }
+        let started = match node {
+            Node::Master => Step::MasterStarted,
+            Node::Agent(_) => Step::AgentStarted,
+            Node::Framework(_) => Step::FrameworkStarted,
+        };
+        if self.dies_at(node, started)? {
             return Ok(());
         }
         self.begin_commit(node)
@@ -104,7 +117,7 @@ impl World {
                 let durable = self.random.chance(50);
                 self.die(kill.node, durable, kill.down)
             }
-            Moment::BeforeDurable | Moment::AfterDurable => {
+            Moment::BeforeDurable | Moment::AfterDurable | Moment::At(_) => {
                 self.arm(kill);
                 Ok(())
             }
@@ -116,24 +129,26 @@ impl World {
         let what = if durable { "its commit, if any, held" } else { "its commit, if any, is lost" };
         let numbers = [node.number(), u64::from(durable)];
         self.journal.note(self.now, "killed", numbers, || format!("{node} is killed, {what}"));
+        let ending = Ending::InDoubt { holds: durable };
         match node {
             Node::Master => {
                 let unsaid = self.master.process.take().and_then(|process| process.committing);
-                if let Some(mut effects) = unsaid.filter(|_| durable) {
-                    self.commit_master(&mut effects);
+                if let Some(mut effects) = unsaid {
+                    self.commit_master(&mut effects, ending)?;
                 }
+                self.ledger.master_died();
             }
             Node::Agent(i) => {
                 let unsaid = self.agents[i].process.take().and_then(|process| process.committing);
-                if let Some(mut effects) = unsaid.filter(|_| durable) {
-                    self.commit_agent(i, &mut effects)?;
+                if let Some(mut effects) = unsaid {
+                    self.commit_agent(i, &mut effects, ending)?;
                 }
                 self.orphan_containers(i);
             }
             Node::Framework(i) => {
                 let unsaid = self.frameworks[i].process.take().and_then(|process| process.committing);
-                if let Some(mut effects) = unsaid.filter(|_| durable) {
-                    self.commit_framework(i, &mut effects);
+                if let Some(mut effects) = unsaid {
+                    self.commit_framework(i, &mut effects, ending);
                 }
                 self.frameworks[i].speaks_as = None;
             }

@@ -13,7 +13,9 @@ use lonja_model::resources::Scalar;
 use lonja_model::{AgentId, Resources, Role, Timestamp};
 
 use crate::faults;
+use crate::invariants::Broken;
 use crate::random::Random;
+use crate::steps::Step;
 use crate::world::{Happening, Node, Queue, World};
 
 /// How often everything is taken back once the faults are over, and at what distance.
@@ -28,6 +30,10 @@ pub(crate) enum Wish {
     Drain(usize, Drain),
     Deactivate(usize),
     Reactivate(usize),
+    /// This agent will never return.
+    Gone(AgentId),
+    /// Agents that the master waits for and no machine calls itself by will never return.
+    TidyUp,
     /// These agents' machines, and no others, are to be maintained.
     Schedule(Vec<usize>),
     Start(usize),
@@ -102,12 +108,26 @@ fn quota(random: &mut Random) -> Quota {
 
 impl World {
     /// The operator says something, if there is a master to hear it.
-    pub(crate) fn operate(&mut self, wish: &Wish) -> Option<Node> {
-        let command = self.command(wish)?;
+    pub(crate) fn operate(&mut self, wish: &Wish) -> Result<Option<Node>, Broken> {
+        if self.master.process.is_none() || self.dies_at(Node::Master, Step::MasterHearsOperator)? {
+            return Ok(None);
+        }
+        if let Wish::TidyUp = wish {
+            self.tidy_up();
+        }
+        Ok(self.say(wish))
+    }
+
+    fn say(&mut self, wish: &Wish) -> Option<Node> {
+        let mut command = self.command(wish)?;
         let process = self.master.process.as_mut()?;
         let words = || format!("operator -> master: {command:?}");
         self.journal.note(self.now, "operator", [self.requests, 0], words);
         self.requests += 1;
+        if let OperatorCommand::UpdateQuotas { quotas, .. } = &command {
+            self.ledger.quotas_asked(self.requests, quotas);
+        }
+        self.mutant.master_hears_operator(&mut command);
         process.take(Event::Operator { request: RequestId(self.requests), command });
         Some(Node::Master)
     }
@@ -125,6 +145,8 @@ impl World {
             }
             Wish::Drain(agent, drain) => maintenance(Drain { agent: self.agent_id(*agent)?, drain: *drain }),
             Wish::Deactivate(agent) => maintenance(Deactivate { agent: self.agent_id(*agent)? }),
+            Wish::TidyUp => None,
+            Wish::Gone(agent) => Some(Self::gone_command(agent)),
             Wish::Reactivate(agent) => maintenance(Reactivate { agent: self.agent_id(*agent)? }),
             Wish::Schedule(agents) => {
                 let unavailability =

@@ -26,6 +26,8 @@ pub(crate) struct Oracle {
     told: BTreeMap<TaskKey, Told>,
     acknowledged: BTreeSet<UpdateId>,
     over: BTreeMap<TaskKey, TaskState>,
+    /// What frameworks were told last.
+    latest: BTreeMap<TaskKey, TaskState>,
     /// Volumes that a framework has wanted destroyed.
     unwanted: BTreeSet<Volume>,
 }
@@ -59,12 +61,13 @@ impl Oracle {
     }
 
     /// The master says this to the agent on host `index`; `registry` is what is durable. INV-9: an id is
-    /// one agent's for ever; INV-10: it is admitted durably first.
+    /// one agent's for ever; INV-10: it is admitted durably first, and perhaps gone by the end of the same batch.
     pub(crate) fn master_tells_agent(
         &mut self,
         index: usize,
         message: &ToAgent,
         registry: &Registry,
+        just_gone: impl Fn(&AgentId) -> bool,
     ) -> Result<(), Broken> {
         let ToAgent::Registered { agent, .. } = message else { return Ok(()) };
         let owner = *self.agents.entry(agent.clone()).or_insert(index);
@@ -73,7 +76,7 @@ impl Oracle {
             return Err(Broken::new("INV-9", what));
         }
         let standing = registry.agents.get(agent).map(|record| record.standing);
-        if standing != Some(AgentStanding::Admitted) {
+        if standing != Some(AgentStanding::Admitted) && !just_gone(agent) {
             let what = format!("agent {agent} is welcomed, the durable registry says {standing:?}");
             return Err(Broken::new("INV-10", what));
         }
@@ -205,6 +208,11 @@ impl Oracle {
         Ok(())
     }
 
+    /// What a framework was told of `task` before it is told `state`.
+    pub(crate) fn told_before(&mut self, task: &TaskKey, state: TaskState) -> Option<TaskState> {
+        self.latest.insert(task.clone(), state)
+    }
+
     fn delivered_update(&mut self, task: &TaskKey, update: UpdateId) -> Result<(), Broken> {
         let wrong = |what: &str| Err(Broken::new("INV-19", format!("task {} of {}: {what}", task.1, task.0)));
         let Some(told) = self.told.get_mut(task) else {
@@ -223,6 +231,40 @@ impl Oracle {
             told.delivered += 1;
         }
         Ok(())
+    }
+
+    /// An agent has lost its memory: nobody will hear what it had yet to tell.
+    pub(crate) fn agent_is_lost(&mut self, checkpoint: &Checkpoint) {
+        for task in checkpoint.tasks.keys() {
+            if let Some(told) = self.told.get_mut(task) {
+                told.delivered = told.made.len();
+            }
+        }
+    }
+
+    /// Volumes that a framework has wanted destroyed.
+    pub(crate) fn unwanted(&self) -> &BTreeSet<Volume> {
+        &self.unwanted
+    }
+
+    /// Has its framework been told that the task ended?
+    pub(crate) fn end_was_told(&self, task: &TaskKey) -> bool {
+        self.over.contains_key(task)
+    }
+
+    /// The first agent that was ever admitted, by its name.
+    pub(crate) fn first_agent(&self) -> Option<&AgentId> {
+        self.agents.keys().next()
+    }
+
+    /// The first framework that ever subscribed, by its name.
+    pub(crate) fn first_framework(&self) -> Option<&FrameworkId> {
+        self.frameworks.keys().next()
+    }
+
+    /// What the framework on this host was last called.
+    pub(crate) fn name_of(&self, index: usize) -> Option<&FrameworkId> {
+        self.frameworks.iter().rev().find(|(_, owner)| **owner == index).map(|(framework, _)| framework)
     }
 
     /// How many updates of `task` were made and have not reached its framework.

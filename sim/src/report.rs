@@ -8,7 +8,9 @@ use std::time::Duration;
 use lonja_model::TaskState;
 use lonja_model::scheduler::Event;
 
-use crate::faults::{Kill, Moment};
+use crate::coverage::Coverage;
+use crate::faults::{DiskFault, Kill, Moment};
+use crate::steps;
 use crate::world::Node;
 use crate::{Options, Profile};
 
@@ -31,8 +33,14 @@ pub struct Activity {
     pub commands: u64,
     /// Commands of operators that a master refused.
     pub refused_commands: u64,
+    /// Faults of disks and hosts, by kind.
+    pub disk_faults: BTreeMap<&'static str, u64>,
+    /// How often each named step was passed, and how often somebody was killed there.
+    pub steps: steps::Coverage,
     /// Events by kind.
     pub kinds: BTreeMap<&'static str, u64>,
+    /// Changes of tasks' states before their frameworks' eyes: from none or one state to another.
+    pub arcs: BTreeMap<(Option<TaskState>, TaskState), u64>,
 }
 
 /// Processes killed, by what they were and again by when.
@@ -50,6 +58,8 @@ pub struct Kills {
     pub before_durable: u64,
     /// In a commit that held, before anything was sent.
     pub after_durable: u64,
+    /// At a named step; see [`Activity::steps`].
+    pub at_a_step: u64,
 }
 
 impl Kills {
@@ -66,9 +76,16 @@ impl Activity {
         }
     }
 
-    pub(crate) fn count_update(&mut self, state: TaskState) {
+    pub(crate) fn count_update(&mut self, before: Option<TaskState>, state: TaskState) {
         self.updates += 1;
+        if before != Some(state) {
+            *self.arcs.entry((before, state)).or_default() += 1;
+        }
         *self.told.entry(state).or_default() += 1;
+    }
+
+    pub(crate) fn count_disk_fault(&mut self, fault: &DiskFault) {
+        *self.disk_faults.entry(fault.kind()).or_default() += 1;
     }
 
     pub(crate) fn count_kill(&mut self, kill: Kill) {
@@ -82,6 +99,10 @@ impl Activity {
             Moment::Now => kills.at_any_time += 1,
             Moment::BeforeDurable => kills.before_durable += 1,
             Moment::AfterDurable => kills.after_durable += 1,
+            Moment::At(step) => {
+                kills.at_a_step += 1;
+                self.steps.kill(step);
+            }
         }
     }
 }
@@ -98,8 +119,15 @@ impl AddAssign for Activity {
         self.operations += other.operations;
         self.commands += other.commands;
         self.refused_commands += other.refused_commands;
+        for (kind, number) in other.disk_faults {
+            *self.disk_faults.entry(kind).or_default() += number;
+        }
+        self.steps += &other.steps;
         for (kind, number) in other.kinds {
             *self.kinds.entry(kind).or_default() += number;
+        }
+        for (arc, number) in other.arcs {
+            *self.arcs.entry(arc).or_default() += number;
         }
     }
 }
@@ -112,6 +140,7 @@ impl AddAssign for Kills {
         self.at_any_time += other.at_any_time;
         self.before_durable += other.before_durable;
         self.after_durable += other.after_durable;
+        self.at_a_step += other.at_a_step;
     }
 }
 
@@ -135,6 +164,8 @@ pub struct Outcome {
     pub trace_hash: u64,
     /// How much time passed in the cluster.
     pub virtual_time: Duration,
+    /// When its last event was, in nanoseconds of virtual time; a run begins at one second.
+    pub ended_at_nanos: u64,
     /// How many events there were.
     pub events: u64,
     /// Jobs that its frameworks wanted done.
@@ -212,6 +243,11 @@ impl Report {
         self.failed == 0 && self.too_quiet.is_none()
     }
 
+    /// What was tried and what was not.
+    pub fn coverage(&self) -> Coverage {
+        Coverage::of(&self.activity)
+    }
+
     /// How much time passed in all clusters together, in hours.
     pub fn virtual_hours(&self) -> f64 {
         self.virtual_time.as_secs_f64() / 3600.0
@@ -233,7 +269,10 @@ impl Report {
             operations,
             commands,
             refused_commands: _,
+            disk_faults: _,
+            steps: _,
             kinds: _,
+            arcs: _,
         } = &self.activity;
         let mut floors = vec![
             ("offers", *offers, self.seeds),
@@ -267,7 +306,10 @@ impl fmt::Display for Report {
             operations,
             commands,
             refused_commands,
+            disk_faults: _,
+            steps: _,
             kinds: _,
+            arcs: _,
         } = &self.activity;
         write!(
             f,

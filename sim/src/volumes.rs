@@ -55,12 +55,15 @@ pub(crate) fn keeps(
     Ok(())
 }
 
-/// A framework is told that an operation is done: what came of it is durable on one of the agents.
+/// A framework is told that an operation is done: what came of it is durable on one of the agents, or was until somebody
+/// wanted it destroyed.
 pub(crate) fn is_durable<'a>(
     status: &OperationStatus,
+    unwanted: &BTreeSet<Volume>,
     mut agents: impl Iterator<Item = &'a Checkpoint>,
 ) -> Result<(), Broken> {
-    let made = all(&status.converted)?;
+    let mut made = all(&status.converted)?;
+    made.retain(|volume| !unwanted.contains(volume));
     if status.state != OperationState::Finished || made.is_empty() {
         return Ok(());
     }
@@ -118,7 +121,7 @@ mod tests {
             agent: None,
         };
         let has = Checkpoint { total: Some(total("disk:9", &["a"])), ..Checkpoint::default() };
-        assert!(is_durable(&status, [&has].into_iter()).is_ok());
-        assert!(is_durable(&status, [&Checkpoint::default()].into_iter()).is_err());
+        assert!(is_durable(&status, &BTreeSet::new(), [&has].into_iter()).is_ok());
+        assert!(is_durable(&status, &BTreeSet::new(), [&Checkpoint::default()].into_iter()).is_err());
     }
 }

@@ -1,21 +1,32 @@
 //! What frameworks want: jobs drawn from the seed, each to be brought to its end whatever happens.
 //!
-//! A job is tried again under a new task id when its task failed or was lost. Some of its tasks fail, some
-//! name a command that does not exist, some hang until they are killed; a framework that tears itself
-//! down leaves some lingering.
+//! A job is tried again under a new task id when its task failed or was lost. Some of its tasks fail, some use more
+//! memory than they may, some are killed by strangers, some name a command that does not exist, some hang until they are
+//! killed; a framework that tears itself down leaves some lingering.
 
 use std::time::Duration;
 
+use lonja_agent_core::{ContainerExit, MemoryBreach, WaitStatus};
 use lonja_model::container::{Command, Program};
 use lonja_model::{Resources, Role};
 
 use crate::random::Random;
+
+/// The signals that a stranger may send, by their numbers on Linux.
+const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+const SIGTERM: i32 = 15;
 
 /// What one task's program does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Script {
     /// Exits with this status after so long.
     Exit { after: Duration, status: i32 },
+    /// Uses more memory than it may after so long. Then the kernel ends it, or only a process of it while the program
+    /// itself goes on to exit with 0.
+    Breach { after: Duration, program_survives: bool },
+    /// Somebody on its machine ends it by this signal after so long; we did not ask for it.
+    Struck { after: Duration, signal: i32 },
     /// Runs until it is killed.
     Hang,
     /// Cannot be executed.
@@ -27,6 +38,12 @@ impl Script {
     pub(crate) fn command(&self) -> Command {
         let arguments = match self {
             Self::Exit { after, status } => vec![after.as_millis().to_string(), status.to_string()],
+            Self::Breach { after, program_survives } => {
+                vec!["breach".to_owned(), after.as_millis().to_string(), program_survives.to_string()]
+            }
+            Self::Struck { after, signal } => {
+                vec!["struck".to_owned(), after.as_millis().to_string(), signal.to_string()]
+            }
             Self::Hang => vec!["hang".to_owned()],
             Self::NoSuchCommand => Vec::new(),
         };
@@ -37,10 +54,14 @@ impl Script {
     /// The script that a command was made of.
     pub(crate) fn read(command: &Command) -> Self {
         let Program::Exec { arguments, .. } = &command.program else { return Self::NoSuchCommand };
+        let time = |text: &String| Duration::from_millis(text.parse().unwrap_or(0));
         match arguments.as_slice() {
-            [after, status] => {
-                let after = Duration::from_millis(after.parse().unwrap_or(0));
-                Self::Exit { after, status: status.parse().unwrap_or(255) }
+            [after, status] => Self::Exit { after: time(after), status: status.parse().unwrap_or(255) },
+            [what, after, survives] if what == "breach" => {
+                Self::Breach { after: time(after), program_survives: survives == "true" }
+            }
+            [what, after, signal] if what == "struck" => {
+                Self::Struck { after: time(after), signal: signal.parse().unwrap_or(9) }
             }
             [hang] if hang == "hang" => Self::Hang,
             _ => Self::NoSuchCommand,
@@ -50,15 +71,23 @@ impl Script {
     /// How long it runs if it is left alone; `None`: for ever.
     pub(crate) fn lasts(&self) -> Option<Duration> {
         match self {
-            Self::Exit { after, .. } => Some(*after),
+            Self::Exit { after, .. } | Self::Breach { after, .. } | Self::Struck { after, .. } => Some(*after),
             Self::Hang | Self::NoSuchCommand => None,
         }
     }
 
-    /// What it exits with if it is left alone.
-    pub(crate) fn exit_status(&self) -> Option<i32> {
+    /// How it ends if it is left alone, with `limit` for a memory limit in bytes; `None`: not at all.
+    pub(crate) fn ending(&self, limit: u64) -> Option<ContainerExit> {
+        let exit = |status| ContainerExit::new(status);
         match self {
-            Self::Exit { status, .. } => Some(*status),
+            Self::Exit { status, .. } => Some(exit(WaitStatus::Exited(*status))),
+            Self::Struck { signal, .. } => Some(exit(WaitStatus::Signaled(*signal))),
+            Self::Breach { program_survives, .. } => {
+                let breach = MemoryBreach { limit_bytes: limit, peak_bytes: limit };
+                let status =
+                    if *program_survives { WaitStatus::Exited(0) } else { WaitStatus::Signaled(SIGKILL) };
+                Some(ContainerExit { memory_breach: Some(breach), ..exit(status) })
+            }
             Self::Hang | Self::NoSuchCommand => None,
         }
     }
@@ -161,15 +190,20 @@ fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
 }
 
 fn failing(random: &mut Random) -> Script {
-    if random.chance(30) {
-        Script::NoSuchCommand
-    } else {
-        Script::Exit { after: duration(random), status: 1 + i32::from(random.chance(50)) }
+    match random.below(10) {
+        0 | 1 => Script::NoSuchCommand,
+        2 | 3 => Script::Breach { after: duration(random), program_survives: random.chance(30) },
+        4 | 5 => {
+            let signal = [SIGKILL, SIGSEGV, SIGTERM][random.index(3)];
+            Script::Struck { after: duration(random), signal }
+        }
+        _ => Script::Exit { after: duration(random), status: 1 + i32::from(random.chance(50)) },
     }
 }
 
 fn duration(random: &mut Random) -> Duration {
     match random.below(3) {
+        0 if random.chance(20) => Duration::ZERO,
         0 => random.millis(0, 100),
         1 => random.millis(100, 10_000),
         _ => random.millis(10_000, 240_000),
@@ -183,7 +217,9 @@ mod tests {
     #[test]
     fn a_script_is_read_as_it_was_written() {
         let exit = Script::Exit { after: Duration::from_millis(1500), status: 3 };
-        for script in [exit, Script::Hang, Script::NoSuchCommand] {
+        let breach = Script::Breach { after: Duration::from_millis(7), program_survives: true };
+        let struck = Script::Struck { after: Duration::ZERO, signal: 11 };
+        for script in [exit, breach, struck, Script::Hang, Script::NoSuchCommand] {
             assert_eq!(Script::read(&script.command()), script);
         }
     }

@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Role, Timestamp};
 
-use crate::faults::{self, Kill, Moment, Shape};
+use crate::disk::Fate;
+use crate::faults::{self, DiskFault, Ending, Kill, Moment, Shape};
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
 use crate::hosts::master::MasterHost;
@@ -20,7 +22,10 @@ use crate::journal::{Journal, Reader};
 use crate::network::{ConnectionId, End, Network, Payload};
 use crate::operator::{self, Wish};
 use crate::oracle::Oracle;
+use crate::ledger::Ledger;
 use crate::random::Random;
+use crate::steps::{self, Step};
+use crate::witness::Witness;
 use crate::report::{Activity, Fault};
 use crate::workload::Plan;
 use crate::{Mutant, Options, liveness, words};
@@ -97,6 +102,13 @@ pub(crate) enum Happening {
         works: bool,
     },
     Kill(Kill),
+    Disk(DiskFault),
+    /// A commit comes back with an error; perhaps the batch is there nevertheless.
+    CommitFailed {
+        node: Node,
+        life: u64,
+        durable: bool,
+    },
     /// An operator says something.
     Operate(Wish),
     /// The faults end.
@@ -160,7 +172,13 @@ pub(crate) struct World {
     unchecked: Vec<u8>,
     /// Kills that wait for their victim's next commit.
     armed: BTreeMap<Node, Kill>,
-    calm_at: Timestamp,
+    /// Kills that wait until their victim comes to a step.
+    aimed: Vec<Kill>,
+    /// Checkpoints that agents have lost with their disks.
+    pub(crate) lost: Vec<Checkpoint>,
+    pub(crate) witness: Witness,
+    pub(crate) ledger: Ledger,
+    pub(crate) calm_at: Timestamp,
     look_at: Timestamp,
     crowd: u32,
 }
@@ -219,6 +237,10 @@ impl World {
             alarms: vec![None; nodes],
             unchecked: vec![0; nodes],
             armed: BTreeMap::new(),
+            aimed: Vec::new(),
+            lost: Vec::new(),
+            witness: Witness::default(),
+            ledger: Ledger::default(),
             calm_at,
             look_at: calm_at,
             crowd: 0,
@@ -344,32 +366,45 @@ impl World {
             Happening::Launched { agent, container } => {
                 let words = || format!("agent {agent}: container {container} is launched");
                 self.journal.note(self.now, "launched", [Node::Agent(agent).number(), 0], words);
-                self.launched(agent, container);
+                self.launched(agent, container)?;
                 Some(Node::Agent(agent))
             }
             Happening::Ended { agent, container } => {
                 let words = || format!("agent {agent}: container {container} may end");
                 self.journal.note(self.now, "may end", [Node::Agent(agent).number(), 0], words);
-                self.ended(agent, container);
+                self.ended(agent, container)?;
                 Some(Node::Agent(agent))
             }
             Happening::VolumesMade { agent, life, number, works } => {
-                self.volumes_made(agent, life, number, works);
+                self.volumes_made(agent, life, number, works)?;
                 Some(Node::Agent(agent))
             }
             Happening::Kill(kill) => {
                 self.fault(kill)?;
                 None
             }
-            Happening::Operate(wish) => self.operate(&wish),
+            Happening::Disk(fault) => {
+                self.activity.count_disk_fault(&fault);
+                self.disk_fault(fault)?;
+                None
+            }
+            Happening::CommitFailed { node, life, durable } => {
+                if self.life(node) == Some(life) {
+                    self.step_down(node, durable)?;
+                }
+                None
+            }
+            Happening::Operate(wish) => self.operate(&wish)?,
             Happening::Calm => {
                 self.journal.note(self.now, "calm", [0, 0], || "the faults end".to_owned());
                 self.armed.clear();
+                self.aimed.clear();
+                self.tidy_up_later();
                 None
             }
             Happening::Repeat { agent, message } => {
                 if let Some(link) = self.agents[agent].link {
-                    self.arrive_at_agent(agent, link, Payload::ToAgent(*message));
+                    self.arrive_at_agent(agent, link, Payload::ToAgent(*message))?;
                 }
                 Some(Node::Agent(agent))
             }
@@ -389,11 +424,11 @@ impl World {
         self.journal.note(self.now, words::name(&payload), numbers, words);
         match (to, client) {
             (End::Master, _) => {
-                self.arrive_at_master(client, id, payload);
+                self.arrive_at_master(client, id, payload)?;
                 return Ok(Some(Node::Master));
             }
             (End::Client, Node::Agent(index)) => {
-                self.arrive_at_agent(index, id, payload);
+                self.arrive_at_agent(index, id, payload)?;
             }
             (End::Client, Node::Framework(index)) => {
                 self.arrive_at_framework(index, id, payload)?;
@@ -450,9 +485,21 @@ impl World {
             self.activity.count_kill(kill);
             return self.die(node, kill.moment == Moment::AfterDurable, kill.down);
         }
-        let takes = self.random.between(Duration::from_micros(20), Duration::from_millis(3));
+        for step in self.writes(node) {
+            if self.dies_at(node, step)? {
+                return Ok(());
+            }
+        }
+        if self.mutant == Mutant::MasterSpeaksFirst && node == Node::Master {
+            self.speak_first()?;
+        }
         let life = self.lives.get(&node).copied().unwrap_or(0);
-        self.queue.at(self.now + takes, Happening::Committed { node, life });
+        match self.commit_fate(node) {
+            Fate::Holds { takes } => self.queue.at(self.now + takes, Happening::Committed { node, life }),
+            Fate::Fails { takes, durable } => {
+                self.queue.at(self.now + takes, Happening::CommitFailed { node, life, durable });
+            }
+        }
         Ok(())
     }
 
@@ -464,20 +511,33 @@ impl World {
             Node::Master => {
                 let effects = self.master.process.as_mut().and_then(|process| process.committing.take());
                 let Some(mut effects) = effects else { return Ok(()) };
-                self.commit_master(&mut effects);
+                self.commit_master(&mut effects, Ending::Acknowledged)?;
+                if self.dies_at(node, Step::MasterCommitted)? {
+                    return Ok(());
+                }
                 self.act_master(effects)
             }
             Node::Agent(i) => {
                 let effects = self.agents[i].process.as_mut().and_then(|process| process.committing.take());
                 let Some(mut effects) = effects else { return Ok(()) };
-                self.commit_agent(i, &mut effects)?;
-                self.act_agent(i, effects)
+                self.commit_agent(i, &mut effects, Ending::Acknowledged)?;
+                let first = self.agents[i].recovering;
+                let step = if first { Step::AgentRecovered } else { Step::AgentCommitted };
+                if self.dies_at(node, step)? {
+                    return Ok(());
+                }
+                self.act_agent(i, effects)?;
+                self.agents[i].recovering = false;
+                Ok(())
             }
             Node::Framework(i) => {
                 let effects =
                     self.frameworks[i].process.as_mut().and_then(|process| process.committing.take());
                 let Some(mut effects) = effects else { return Ok(()) };
-                self.commit_framework(i, &mut effects);
+                self.commit_framework(i, &mut effects, Ending::Acknowledged);
+                if self.dies_at(node, Step::FrameworkCommitted)? {
+                    return Ok(());
+                }
                 self.act_framework(i, effects)
             }
         }
@@ -490,14 +550,53 @@ impl World {
         *life
     }
 
-    /// A kill waits for its victim's next commit.
+    /// A kill waits for its victim's next commit, or for the step that it is aimed at.
     pub(crate) fn arm(&mut self, kill: Kill) {
-        self.armed.insert(kill.node, kill);
+        match kill.moment {
+            Moment::At(_) => self.aimed.push(kill),
+            Moment::Now | Moment::BeforeDurable | Moment::AfterDurable => {
+                self.armed.insert(kill.node, kill);
+            }
+        }
     }
 
-    /// Does `mutant`'s disk forget its commit numbered `commit`?
-    pub(crate) fn forgets(&self, mutant: Mutant, commit: u64) -> bool {
-        self.mutant == mutant && commit % 5 == 3
+    /// `node` comes to `step`. True: it is killed there.
+    pub(crate) fn dies_at(&mut self, node: Node, step: Step) -> Result<bool, Broken> {
+        self.activity.steps.pass(step);
+        let aimed = self.aimed.iter().position(|kill| kill.node == node && kill.moment == Moment::At(step));
+        let Some(kill) = aimed.map(|index| self.aimed.swap_remove(index)) else { return Ok(false) };
+        self.activity.count_kill(kill);
+        self.journal.note(self.now, "killed at a step", [node.number(), 0], || {
+            format!("{node} is killed at the step \"{}\"", step.name())
+        });
+        let durable = self.random.chance(50);
+        self.die(node, durable, kill.down)?;
+        Ok(true)
+    }
+
+    /// The steps before the commit that `node` is about to make.
+    fn writes(&self, node: Node) -> Vec<Step> {
+        fn of<C: crate::hosts::Core>(process: Option<&Process<C>>) -> Option<&C::Effects> {
+            process.and_then(|process| process.committing.as_ref())
+        }
+        let mut all: Vec<Step> = match node {
+            Node::Master => of(self.master.process.as_ref())
+                .map_or_else(Vec::new, |effects| effects.persist.iter().map(steps::master_writes).collect()),
+            Node::Agent(i) => of(self.agents[i].process.as_ref())
+                .map_or_else(Vec::new, |effects| effects.persist.iter().map(steps::agent_writes).collect()),
+            Node::Framework(i) => of(self.frameworks[i].process.as_ref())
+                .map_or_else(Vec::new, |wishes| wishes.persist.iter().filter_map(steps::framework_writes).collect()),
+        };
+        all.dedup();
+        all
+    }
+
+    /// A mutant's master speaks before its commit holds.
+    fn speak_first(&mut self) -> Result<(), Broken> {
+        let effects = self.master.process.as_mut().and_then(|process| process.committing.as_mut());
+        let Some(effects) = effects else { return Ok(()) };
+        let send = std::mem::take(&mut effects.send);
+        self.act_master(lonja_master_core::Effects { send, ..Default::default() })
     }
 
     /// A mutant's network brings every RUN again, long after.

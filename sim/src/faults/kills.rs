@@ -1,9 +1,9 @@
 //! Kills of master, agents and frameworks.
 //!
 //! A kill comes at a drawn moment, or in the middle of the victim's next commit: before it is durable
-//! (neither changes nor messages happened) or after (the changes did, the messages did not). Most victims
-//! are back within seconds, some only after the master has given them up; some are killed again while
-//! they recover.
+//! (neither changes nor messages happened) or after (the changes did, the messages did not), or where the
+//! victim next passes a named [`Step`]. Most victims are back within seconds, some only after the master has given
+//! them up; some are killed again while they recover.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use lonja_model::Timestamp;
 
 use crate::faults::Shape;
 use crate::random::Random;
+use crate::steps::{Step, Whose};
 use crate::world::Node;
 
 /// When a process dies.
@@ -22,6 +23,8 @@ pub(crate) enum Moment {
     BeforeDurable,
     /// In its next commit, which holds.
     AfterDurable,
+    /// When it next comes to this step.
+    At(Step),
 }
 
 /// One kill.
@@ -41,6 +44,10 @@ pub(super) fn draw(
 ) -> Vec<(Timestamp, Kill)> {
     let mut kills = Vec::new();
     for at in super::moments(random, between) {
+        if random.chance(60) {
+            kills.extend(at_a_step(random, shape).into_iter().map(|kill| (at, kill)));
+            continue;
+        }
         let node = any_node(random, shape.agents, shape.frameworks);
         let moment = match random.below(4) {
             0 | 1 => Moment::Now,
@@ -56,6 +63,22 @@ pub(super) fn draw(
         }
     }
     kills.sort_by_key(|(at, _)| *at);
+    kills
+}
+
+/// A kill at a drawn step; sometimes with another, early in the victim's next life.
+fn at_a_step(random: &mut Random, shape: &Shape) -> Vec<Kill> {
+    let step = Step::draw(random);
+    let node = match step.whose() {
+        Whose::Master => Node::Master,
+        Whose::Agent => Node::Agent(random.index(shape.agents)),
+        Whose::Framework => Node::Framework(random.index(shape.frameworks)),
+    };
+    let mut kills = vec![Kill { node, moment: Moment::At(step), down: downtime(random) }];
+    if random.chance(25) {
+        let early = Step::draw_early(random, step.whose());
+        kills.push(Kill { node, moment: Moment::At(early), down: random.millis(1, 2_000) });
+    }
     kills
 }
 

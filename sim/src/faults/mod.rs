@@ -3,12 +3,14 @@
 //!
 //! Every fault ends at the end of the faults at the latest, whether its own end comes or was left out.
 
+pub(crate) mod disks;
 mod kills;
 
 use std::time::Duration;
 
 use lonja_model::{Role, Timestamp};
 
+pub(crate) use disks::{DiskFault, Ending};
 pub(crate) use kills::{Kill, Moment};
 
 use crate::random::Random;
@@ -28,7 +30,7 @@ impl Shape {
     /// What the options say, and the rest from the seed.
     pub(crate) fn draw(random: &mut Random, options: &Options) -> Self {
         let (agents, frameworks) = (5 + random.index(6), 1 + random.index(4));
-        let an_hour = 100 + random.below(150);
+        let an_hour = 80 + random.below(80);
         let agents = options.agents.unwrap_or(agents).max(1);
         let frameworks = options.frameworks.unwrap_or(frameworks).max(1);
         let in_all = options.duration.as_secs().saturating_mul(an_hour) / 3_600;
@@ -46,10 +48,15 @@ pub(crate) fn draw(
     between: (Timestamp, Timestamp),
 ) -> Vec<(Timestamp, Happening)> {
     let (mut for_kills, mut for_operators) = (random.fork(), random.fork());
+    let mut for_disks = random.fork();
     let mut all = Vec::new();
     if profile.kills {
         let kills = kills::draw(&mut for_kills, between, shape);
         all.extend(kills.into_iter().map(|(at, kill)| (at, Happening::Kill(kill))));
+    }
+    if profile.disks {
+        let faults = disks::draw(&mut for_disks, between, shape);
+        all.extend(faults.into_iter().map(|(at, fault)| (at, Happening::Disk(fault))));
     }
     if profile.operators {
         let wishes = operator::draw(&mut for_operators, between, shape.agents, roles);

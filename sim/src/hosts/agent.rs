@@ -2,19 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, LaunchFailure, VolumeOrder};
+use lonja_agent_core::{
+    Agent, Config, Effects, Entropy, Event, KillContainer, LaunchContainer, VolumeOrder,
+};
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::{FromAgent, ToAgent};
-use lonja_model::{AgentInfo, ContainerId, Resources, Timestamp};
+use lonja_model::{AgentInfo, ContainerId, Resources, TaskState, Timestamp};
 
 use crate::Mutant;
-use crate::disk::Disk;
+use crate::disk::{Disk, Health};
+use crate::faults::Ending;
 use crate::hosts::kernel::{Kernel, Launched, TaskKey};
 use crate::hosts::{Core, Process};
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
 use crate::random::Random;
+use crate::steps::{self, Step};
 use crate::volumes::{self, Volume};
+use crate::witness::KillWatch;
 use crate::words;
 use crate::world::{Happening, Node, World};
 
@@ -63,6 +68,9 @@ pub(crate) struct AgentHost {
     folders: BTreeSet<Volume>,
     pub(crate) process: Option<Process<Agent>>,
     pub(crate) link: Option<ConnectionId>,
+    /// The first commit of this life is not carried out yet.
+    pub(crate) recovering: bool,
+    pub(crate) kill_watch: KillWatch,
 }
 
 /// The machine's name.
@@ -85,7 +93,17 @@ impl AgentHost {
         };
         let config = Config::new(info, "0.1.0", format!("instance-{index}"));
         let (disk, kernel) = (Disk::default(), Kernel::default());
-        Self { total, config, disk, kernel, folders: BTreeSet::new(), process: None, link: None }
+        Self {
+            total,
+            config,
+            disk,
+            kernel,
+            folders: BTreeSet::new(),
+            process: None,
+            link: None,
+            recovering: false,
+            kill_watch: KillWatch::default(),
+        }
     }
 }
 
@@ -95,67 +113,130 @@ impl World {
         let entropy = Entropy(self.random.next(), self.random.next());
         let host = &mut self.agents[index];
         let mut core = Agent::new(host.config.clone(), entropy);
-        let checkpoint = host.disk.committed().clone();
-        let containers = host.kernel.found();
+        let checkpoint = host.disk.found();
+        let mut containers = host.kernel.found();
+        self.mutant.kernel_finds(&mut containers, |container| {
+            let of = checkpoint.tasks.values().find(|record| record.container == *container);
+            of.is_some_and(|record| record.state == TaskState::Starting)
+        });
         let effects = core.handle(self.now, Event::Recovered { checkpoint, containers });
+        host.recovering = true;
+        host.kill_watch.restarted(self.now);
         host.process = Some(Process::starting(life, core, effects));
     }
 
-    /// The agent's batch becomes durable.
-    pub(crate) fn commit_agent(&mut self, index: usize, effects: &mut Effects) -> Result<(), Broken> {
-        let forgetful = self.forgets(Mutant::AgentForgets, self.agents[index].disk.commits());
-        let disk = &mut self.agents[index].disk;
+    /// The agent's batch becomes durable, or may have.
+    pub(crate) fn commit_agent(
+        &mut self,
+        index: usize,
+        effects: &mut Effects,
+        ending: Ending,
+    ) -> Result<(), Broken> {
+        let host = &mut self.agents[index];
         let batch = std::mem::take(&mut effects.persist);
-        self.oracle.agent_commits(disk.committed(), &batch, self.master.disk.committed())?;
-        disk.commit(batch, forgetful);
+        if ending.holds() {
+            self.oracle.agent_commits(host.disk.committed(), &batch, self.master.disk.committed())?;
+            host.kill_watch.committed(self.now, &batch);
+        }
+        let betrayal = self.mutant.betrayal(Node::Agent(index), host.disk.commits());
+        ending.carry_out(&mut host.disk, batch, betrayal);
         Ok(())
     }
 
-    /// Does what an agent wants, all that it rests on being durable.
+    /// Does what an agent wants, all that it rests on being durable. A kill aimed at one of its steps leaves the rest
+    /// undone.
     pub(crate) fn act_agent(&mut self, index: usize, effects: Effects) -> Result<(), Broken> {
         if let Some(reason) = effects.shutdown {
-            return Err(Broken::new("liveness", format!("agent {index} gives up: {reason}")));
+            return self.gives_up(index, &reason);
         }
-        self.order_volumes(index, &effects.volumes)?;
-        let host = &mut self.agents[index];
-        for launch in &effects.launch {
-            let task: TaskKey = (launch.framework.clone(), launch.task.id.clone());
-            self.oracle.launches(&task, host.disk.committed())?;
-            let takes = host.kernel.launch(&mut self.random, launch)?;
-            self.activity.launches += 1;
-            let container = launch.container.clone();
-            self.queue.at(self.now + takes, Happening::Launched { agent: index, container });
+        let node = Node::Agent(index);
+        let Effects { volumes, launch, kill, forget, send, reconnect, .. } = effects;
+        if self.order_volumes(index, volumes)? || self.order_launches(index, launch)? {
+            return Ok(());
         }
-        for kill in &effects.kill {
-            host.kernel.kill(&mut self.random, self.now, kill)?;
-            if let Some(at) = host.kernel.ends(&kill.container) {
-                let container = kill.container.clone();
-                self.queue.at(at, Happening::Ended { agent: index, container });
-            }
+        if self.order_kills(index, &kill)? || self.order_removals(index, &forget)? {
+            return Ok(());
         }
-        if self.mutant != Mutant::AgentKeepsContainers {
-            effects.forget.iter().try_for_each(|container| host.kernel.forget(container))?;
-        }
-        if let Some(link) = host.link {
-            for message in effects.send {
+        if let Some(link) = self.agents[index].link {
+            let mut left = send.len();
+            for message in send {
+                left -= 1;
+                let step = steps::agent_sent(&message);
                 self.send(link, End::Master, Payload::FromAgent(message));
+                if self.dies_at(node, step)? || (left > 0 && self.dies_at(node, Step::AgentSentInPart)?) {
+                    return Ok(());
+                }
             }
         }
-        if effects.reconnect {
-            self.hang_up(Node::Agent(index));
-            self.dial_soon(Node::Agent(index));
+        if reconnect {
+            self.hang_up(node);
+            self.dial_soon(node);
+            let _dead = self.dies_at(node, Step::AgentReconnects)?;
         }
         Ok(())
+    }
+
+    /// True: the agent was killed meanwhile. So with the next ones.
+    fn order_launches(&mut self, index: usize, launches: Vec<LaunchContainer>) -> Result<bool, Broken> {
+        for mut launch in launches {
+            self.mutant.agent_launches(&mut launch);
+            let host = &mut self.agents[index];
+            let task: TaskKey = (launch.framework.clone(), launch.task.id.clone());
+            self.oracle.launches(&task, host.disk.committed())?;
+            let takes = host.kernel.launch(&mut self.random, &launch)?;
+            self.activity.launches += 1;
+            self.queue.at(self.now + takes, Happening::Launched { agent: index, container: launch.container });
+            if self.dies_at(Node::Agent(index), Step::AgentOrderedLaunch)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn order_kills(&mut self, index: usize, kills: &[KillContainer]) -> Result<bool, Broken> {
+        if self.mutant == Mutant::AgentDropsKills {
+            return Ok(false);
+        }
+        for kill in kills {
+            let host = &mut self.agents[index];
+            host.kernel.kill(&mut self.random, self.now, kill)?;
+            let recovering = host.recovering;
+            self.will_end(index, &kill.container);
+            let step = if recovering { Step::AgentRecoveryOrderedKill } else { Step::AgentOrderedKill };
+            if self.dies_at(Node::Agent(index), step)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn order_removals(&mut self, index: usize, forget: &[ContainerId]) -> Result<bool, Broken> {
+        if self.mutant == Mutant::AgentKeepsContainers {
+            return Ok(false);
+        }
+        for container in forget {
+            let fails = self.random.chance(2);
+            let host = &mut self.agents[index];
+            host.kernel.forget(container, fails)?;
+            let step = if host.recovering { Step::AgentRecoveryForgot } else { Step::AgentForgot };
+            if self.dies_at(Node::Agent(index), step)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The agent wants folders made or removed. INV-8: each volume of its durable total has its folder.
-    fn order_volumes(&mut self, index: usize, orders: &[VolumeOrder]) -> Result<(), Broken> {
-        for order in orders {
+    fn order_volumes(&mut self, index: usize, orders: Vec<VolumeOrder>) -> Result<bool, Broken> {
+        let node = Node::Agent(index);
+        for mut order in orders {
+            self.mutant.agent_orders(&mut order);
+            let step = steps::agent_ordered(&order);
+            // A disk that is full makes nothing; now and then something else is in the way.
+            let works = self.can_write(node) && !self.random.chance(2);
             let host = &mut self.agents[index];
-            match order {
+            match &order {
                 VolumeOrder::Make { number, volumes: made } => {
-                    // A disk that is full makes nothing.
-                    let works = !self.random.chance(5);
                     if works {
                         host.folders.extend(volumes::all(made)?);
                     }
@@ -173,30 +254,48 @@ impl World {
                     host.folders.retain(|folder| keep.contains(folder));
                 }
             }
+            if self.dies_at(node, step)? {
+                return Ok(true);
+            }
         }
         let host = &self.agents[index];
         let durable = host.disk.committed().total.as_ref().map(volumes::all).transpose()?.unwrap_or_default();
         match durable.difference(&host.folders).next() {
             Some((_, id)) => Err(Broken::new("INV-8", format!("volume {id} of agent {index} has no folder"))),
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 
     /// Folders of volumes are there, or could not be made.
-    pub(crate) fn volumes_made(&mut self, index: usize, life: u64, number: u64, works: bool) {
-        if self.life(Node::Agent(index)) != Some(life) {
-            return;
+    pub(crate) fn volumes_made(&mut self, index: usize, life: u64, number: u64, works: bool) -> Result<(), Broken> {
+        let node = Node::Agent(index);
+        if self.life(node) != Some(life) || self.dies_at(node, Step::AgentVolumesAnswered)? {
+            return Ok(());
         }
         let result = if works { Ok(()) } else { Err("no space left on device".to_owned()) };
         if let Some(process) = self.agents[index].process.as_mut() {
             process.take(Event::VolumesMade { number, result });
         }
+        Ok(())
     }
 
     /// Something arrives at an agent.
-    pub(crate) fn arrive_at_agent(&mut self, index: usize, id: ConnectionId, payload: Payload) {
+    pub(crate) fn arrive_at_agent(
+        &mut self,
+        index: usize,
+        id: ConnectionId,
+        payload: Payload,
+    ) -> Result<(), Broken> {
+        let step = match &payload {
+            Payload::ToAgent(message) => steps::agent_hears(message),
+            Payload::Opened => Step::AgentHearsOpened,
+            _ => Step::AgentHearsClosed,
+        };
+        if self.agents[index].process.is_none() || self.dies_at(Node::Agent(index), step)? {
+            return Ok(());
+        }
         let host = &mut self.agents[index];
-        let Some(process) = host.process.as_mut() else { return };
+        let Some(process) = host.process.as_mut() else { return Ok(()) };
         match payload {
             Payload::Opened => process.take(Event::LinkUp),
             Payload::ToAgent(message) => process.take(Event::Received(message)),
@@ -211,27 +310,34 @@ impl World {
                 unreachable!("{} is not for agents", words::payload(&payload))
             }
         }
+        Ok(())
     }
 
     /// The time for a launch has passed.
-    pub(crate) fn launched(&mut self, index: usize, container: ContainerId) {
-        let host = &mut self.agents[index];
-        match host.kernel.launched(self.now, &container) {
-            Launched::Moot => {}
+    pub(crate) fn launched(&mut self, index: usize, container: ContainerId) -> Result<(), Broken> {
+        let node = Node::Agent(index);
+        // A sandbox needs a disk that takes it.
+        let surroundings = self.can_write(node) && !self.random.chance(1);
+        let launched = self.agents[index].kernel.launched(self.now, &container, surroundings);
+        let (step, event) = match launched {
+            Launched::Moot => return Ok(()),
             Launched::Running { pid } => {
                 self.will_end(index, &container);
-                if let Some(process) = self.agents[index].process.as_mut() {
-                    process.take(Event::ContainerStarted { container, pid });
-                }
+                (Step::AgentLaunched, Event::ContainerStarted { container, pid })
             }
-            Launched::Failed => {
-                if let Some(process) = host.process.as_mut() {
-                    let message = "no such command".to_owned();
-                    let reason = LaunchFailure::Command;
-                    process.take(Event::ContainerFailed { container, reason, message });
-                }
+            Launched::Failed(reason) => {
+                let message = "no such command, or nowhere to run it".to_owned();
+                (Step::AgentLaunchFailed, Event::ContainerFailed { container, reason, message })
             }
+        };
+        if self.agents[index].process.is_some() && !self.dies_at(node, step)? {
+            self.agents[index].process.iter_mut().for_each(|process| process.take(event.clone()));
         }
+        Ok(())
+    }
+
+    fn can_write(&self, node: Node) -> bool {
+        !matches!(self.health(node), Health::Full | Health::Fails)
     }
 
     /// Sets the time for a container's end.
@@ -243,15 +349,17 @@ impl World {
     }
 
     /// The time for a container's end may have come.
-    pub(crate) fn ended(&mut self, index: usize, container: ContainerId) {
-        let host = &mut self.agents[index];
-        let Some(exit) = host.kernel.end(self.now, &container) else { return };
-        if self.mutant == Mutant::AgentMissesExits {
-            return;
+    pub(crate) fn ended(&mut self, index: usize, container: ContainerId) -> Result<(), Broken> {
+        let Some(exit) = self.agents[index].kernel.end(self.now, &container) else { return Ok(()) };
+        if self.mutant == Mutant::AgentMissesExits || self.agents[index].process.is_none() {
+            return Ok(());
         }
-        if let Some(process) = host.process.as_mut() {
+        if !self.dies_at(Node::Agent(index), Step::AgentExited)?
+            && let Some(process) = self.agents[index].process.as_mut()
+        {
             process.take(Event::ContainerExited { container, exit });
         }
+        Ok(())
     }
 
     /// An agent's containers when it dies.

@@ -4,14 +4,16 @@ use lonja_model::scheduler::{self, Call};
 use lonja_model::{FrameworkId, Timestamp};
 use lonja_sdk_core::{Event, Outcome};
 
-use crate::Mutant;
 use crate::batch::{Client, Wishes};
 use crate::disk::Disk;
+use crate::faults::Ending;
 use crate::hosts::Process;
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
 use crate::notes::Notebook;
 use crate::oracle::is_final;
+use crate::steps::{self, Step};
+use crate::witness;
 use crate::words;
 use crate::workload::Plan;
 use crate::world::{Node, World};
@@ -25,11 +27,13 @@ pub(crate) struct FrameworkHost {
     pub(crate) link: Option<ConnectionId>,
     /// The id that the master gave over the present link.
     pub(crate) speaks_as: Option<FrameworkId>,
+    /// Offers that a mutant's network is going to repeat.
+    pub(crate) stale_offers: Option<scheduler::Event>,
 }
 
 impl FrameworkHost {
     pub(crate) fn new(born: Timestamp, plan: Plan) -> Self {
-        Self { plan, born, disk: Disk::default(), process: None, link: None, speaks_as: None }
+        Self { plan, born, disk: Disk::default(), process: None, link: None, speaks_as: None, stale_offers: None }
     }
 }
 
@@ -38,7 +42,7 @@ impl World {
     pub(crate) fn start_framework(&mut self, index: usize, life: u64) {
         let seed = self.random.next();
         let host = &mut self.frameworks[index];
-        let notes = host.disk.committed().clone();
+        let notes = host.disk.found();
         if notes.gone {
             return;
         }
@@ -46,11 +50,11 @@ impl World {
         host.process = Some(Process::starting(life, core, Wishes::default()));
     }
 
-    /// A framework's notes become durable.
-    pub(crate) fn commit_framework(&mut self, index: usize, effects: &mut Wishes) {
-        let forgetful = self.forgets(Mutant::FrameworkForgets, self.frameworks[index].disk.commits());
+    /// A framework's notes become durable, or may have.
+    pub(crate) fn commit_framework(&mut self, index: usize, effects: &mut Wishes, ending: Ending) {
         let batch = std::mem::take(&mut effects.persist);
-        self.frameworks[index].disk.commit(batch, forgetful);
+        let disk = &mut self.frameworks[index].disk;
+        ending.carry_out(disk, batch, self.mutant.betrayal(Node::Framework(index), disk.commits()));
     }
 
     /// Does what a framework wants, all that it rests on being durable.
@@ -61,13 +65,15 @@ impl World {
             self.dial_soon(node);
         }
         if let Some(link) = self.frameworks[index].link {
+            let mut left = effects.send.len();
             for (id, call) in effects.send {
-                match &call {
-                    Call::Acknowledge { update, .. } => self.oracle.acknowledges(*update),
-                    Call::Accept { operations, .. } => self.oracle.accepts(operations)?,
-                    _ => {}
-                }
+                left -= 1;
+                self.framework_calls(index, link, &call)?;
+                let step = steps::framework_sent(&call);
                 self.send(link, End::Master, Payload::Call(id, Box::new(call)));
+                if self.dies_at(node, step)? || (left > 0 && self.dies_at(node, Step::FrameworkSentInPart)?) {
+                    return Ok(());
+                }
             }
         }
         if effects.disconnect {
@@ -82,6 +88,24 @@ impl World {
         }
     }
 
+    /// What a framework asks is written down.
+    fn framework_calls(&mut self, index: usize, link: ConnectionId, call: &Call) -> Result<(), Broken> {
+        match call {
+            Call::Acknowledge { update, .. } => self.oracle.acknowledges(*update),
+            Call::Accept { offers, operations, .. } => {
+                self.witness.accepted(offers, link)?;
+                self.oracle.accepts(operations)?;
+            }
+            Call::Teardown => {
+                if let Some(framework) = self.frameworks[index].speaks_as.clone() {
+                    self.witness.leaves(&framework);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Something arrives at a framework.
     pub(crate) fn arrive_at_framework(
         &mut self,
@@ -89,6 +113,17 @@ impl World {
         id: ConnectionId,
         payload: Payload,
     ) -> Result<(), Broken> {
+        if self.frameworks[index].process.is_none() {
+            return Ok(());
+        }
+        let step = match &payload {
+            Payload::ToFramework(event) => steps::framework_hears(event),
+            Payload::Answer(..) => Step::FrameworkHearsAnswer,
+            _ => Step::FrameworkHearsClosed,
+        };
+        if !matches!(payload, Payload::Opened) && self.dies_at(Node::Framework(index), step)? {
+            return Ok(());
+        }
         if let Payload::ToFramework(event) = &payload {
             self.framework_hears(index, event)?;
         }
@@ -127,8 +162,14 @@ impl World {
                     let what = format!("framework {framework} is told of {}, not its own", status.task);
                     return Err(Broken::new("INV-24", what));
                 }
-                self.activity.count_update(status.state);
                 let task = (framework, status.task.clone());
+                let before = self.oracle.told_before(&task, status.state);
+                self.activity.count_update(before, status.state);
+                let truth = self.agents.iter().find_map(|agent| agent.kernel.truth(&task));
+                if status.update.is_some() {
+                    witness::end_is_true(&task, truth, status)?;
+                }
+                witness::answer_is_true(&task, truth, self.oracle.end_was_told(&task), status)?;
                 if is_final(status.state)
                     && let Some(agent) = self.agents.iter().position(|agent| agent.kernel.has_live(&task))
                 {
@@ -143,7 +184,7 @@ impl World {
             scheduler::Event::OperationUpdate(status) => {
                 self.activity.operations += 1;
                 let agents = self.agents.iter().map(|agent| agent.disk.committed());
-                crate::volumes::is_durable(status, agents)?;
+                crate::volumes::is_durable(status, self.oracle.unwanted(), agents.chain(&self.lost))?;
             }
             scheduler::Event::Offers(_)
             | scheduler::Event::Heartbeat

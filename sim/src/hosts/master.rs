@@ -1,14 +1,18 @@
 //! The master's host: its registry on a disk, its links and streams on the network.
 
-use lonja_master_core::{Config, Effects, Event, LinkId, Master, Outbound, StreamId};
+use lonja_master_core::{Config, Effects, Event, LinkId, Master, Outbound, RequestId, StreamId};
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::Registry;
-use lonja_model::{Timestamp, scheduler};
+use lonja_model::scheduler::Call;
+use lonja_model::task::Source;
+use lonja_model::{AgentId, Timestamp, scheduler};
 
 use crate::disk::Disk;
+use crate::faults::Ending;
 use crate::hosts::{Core, Process};
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
+use crate::steps::{self, Step};
 use crate::world::{Node, World};
 use crate::{Mutant, words};
 
@@ -64,60 +68,120 @@ impl MasterHost {
 impl World {
     /// A master starts on what is durable.
     pub(crate) fn start_master(&mut self, life: u64) {
-        let registry = self.master.disk.committed().clone();
+        let registry = self.master.disk.found();
         let (core, effects) = Master::start(self.now, Config::default(), registry, "sim");
         self.master.process = Some(Process::starting(life, core, effects));
     }
 
-    /// The master's batch becomes durable.
-    pub(crate) fn commit_master(&mut self, effects: &mut Effects) {
-        let forgetful = self.forgets(Mutant::MasterForgets, self.master.disk.commits());
+    /// The master's batch becomes durable, or may have.
+    pub(crate) fn commit_master(&mut self, effects: &mut Effects, ending: Ending) -> Result<(), Broken> {
         let mut batch = std::mem::take(&mut effects.persist);
-        if self.mutant == Mutant::MasterForgetsEpochs {
-            batch.retain(
-                |op| !matches!(op, lonja_model::registry::RegistryOp::Epoch(epoch) if epoch.number > 1),
-            );
+        if ending.holds() {
+            self.witness.master_commits(&batch)?;
         }
-        self.master.disk.commit(batch, forgetful);
+        self.mutant.master_writes(&mut batch);
+        let disk = &mut self.master.disk;
+        ending.carry_out(disk, batch, self.mutant.betrayal(Node::Master, disk.commits()));
+        Ok(())
     }
 
     /// Does what the master wants, all that it rests on being durable.
     pub(crate) fn act_master(&mut self, effects: Effects) -> Result<(), Broken> {
+        let mut left = effects.send.len();
         for out in effects.send {
-            match out {
-                Outbound::Agent(LinkId(link), message) => {
-                    let id = ConnectionId(link);
-                    if let Some(Node::Agent(index)) = self.network.client(id) {
-                        self.oracle.master_tells_agent(index, &message, self.master.disk.committed())?;
-                        self.repeat_run(id, &message);
-                        self.send(id, End::Client, Payload::ToAgent(message));
-                    }
-                }
-                Outbound::Framework(StreamId(stream), event) => {
-                    let id = ConnectionId(stream);
-                    if let Some(Node::Framework(index)) = self.network.client(id) {
-                        self.oracle.master_tells_framework(index, &event, self.master.disk.committed())?;
-                        self.activity.count_event(&event);
-                        self.send(id, End::Client, Payload::ToFramework(Box::new(event)));
-                    }
-                }
+            left -= 1;
+            let step = match out {
+                Outbound::Agent(LinkId(link), message) => self.tell_agent(ConnectionId(link), message)?,
+                Outbound::Framework(StreamId(stream), event) => self.tell_framework(ConnectionId(stream), event)?,
                 Outbound::Answer(StreamId(stream), call, answer) => {
                     self.send(ConnectionId(stream), End::Client, Payload::Answer(call, answer));
+                    Some(Step::MasterSentAnswer)
                 }
                 Outbound::CloseLink(LinkId(id)) | Outbound::CloseStream(StreamId(id)) => {
                     self.master_closes(ConnectionId(id));
+                    None
                 }
-                Outbound::Operator(_, result) => {
+                Outbound::Operator(RequestId(request), result) => {
+                    self.ledger.answered(request, result.is_ok());
                     let activity = &mut self.activity;
                     *(if result.is_ok() {
                         &mut activity.commands
                     } else {
                         &mut activity.refused_commands
                     }) += 1;
+                    Some(Step::MasterSentOperatorAnswer)
                 }
+            };
+            let Some(step) = step else { continue };
+            if self.dies_at(Node::Master, step)? || (left > 0 && self.dies_at(Node::Master, Step::MasterSentInPart)?) {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Says something to an agent, if its end of the link is still known.
+    fn tell_agent(&mut self, id: ConnectionId, mut message: ToAgent) -> Result<Option<Step>, Broken> {
+        let Some(Node::Agent(index)) = self.network.client(id) else { return Ok(None) };
+        self.mutant.master_tells_agent(&mut message, self.oracle.first_agent());
+        let times = if self.mutant.master_says_twice(&message) { 2 } else { 1 };
+        for _ in 0..times {
+            let just_gone = |agent: &AgentId| self.witness.is_just_gone(agent);
+            self.oracle.master_tells_agent(index, &message, self.master.disk.committed(), just_gone)?;
+            self.witness.master_tells_agent(&message)?;
+        }
+        self.ledger.master_tells_agent(id, &self.agents[index].total, &message);
+        self.repeat_run(id, &message);
+        let step = steps::master_sent(&message);
+        if !(self.mutant == Mutant::NetworkLosesRun && step == Step::MasterSentRun && self.random.chance(20)) {
+            self.send(id, End::Client, Payload::ToAgent(message));
+        }
+        Ok(Some(step))
+    }
+
+    /// Says something to a framework, if its end of the stream is still known.
+    fn tell_framework(&mut self, id: ConnectionId, mut event: scheduler::Event) -> Result<Option<Step>, Broken> {
+        let Some(Node::Framework(index)) = self.network.client(id) else { return Ok(None) };
+        self.mutant.master_tells_framework(&mut event, self.oracle.first_framework());
+        self.oracle.master_tells_framework(index, &event, self.master.disk.committed())?;
+        match &event {
+            scheduler::Event::Subscribed { framework, .. } => self.ledger.end_offers_of(framework),
+            scheduler::Event::Offers(offers) => {
+                for offer in offers {
+                    self.witness.offered(&offer.id, &offer.agent, id)?;
+                    self.ledger.offered(offer)?;
+                }
+            }
+            scheduler::Event::Rescind(offer) => {
+                self.ledger.end_offers(std::slice::from_ref(offer));
+                self.witness.ended(std::slice::from_ref(offer));
+            }
+            scheduler::Event::Update(status) if status.source == Source::Master => {
+                if let Some(framework) = self.frameworks[index].speaks_as.clone() {
+                    self.ledger.master_tells_end(&(framework, status.task.clone()), status.state);
+                }
+            }
+            _ => {}
+        }
+        self.activity.count_event(&event);
+        let step = steps::master_told(&event);
+        let again = if self.mutant == Mutant::NetworkRepeatsOffers {
+            let stale = &mut self.frameworks[index].stale_offers;
+            match &event {
+                scheduler::Event::Offers(_) => {
+                    *stale = Some(event.clone());
+                    None
+                }
+                scheduler::Event::Subscribed { .. } => stale.take(),
+                _ => None,
+            }
+        } else {
+            None
+        };
+        for event in std::iter::once(event).chain(again) {
+            self.send(id, End::Client, Payload::ToFramework(Box::new(event)));
+        }
+        Ok(Some(step))
     }
 
     /// The master closes a connection; it hears of that at once, the client in order.
@@ -130,6 +194,11 @@ impl World {
     }
 
     fn master_hears_of_end(&mut self, client: Node, id: ConnectionId) {
+        let framework = match client {
+            Node::Framework(index) => self.oracle.name_of(index).cloned(),
+            Node::Master | Node::Agent(_) => None,
+        };
+        self.ledger.closed(id, framework.as_ref());
         let Some(process) = self.master.process.as_mut() else { return };
         match client {
             Node::Agent(_) => process.take(Event::LinkClosed { link: LinkId(id.0) }),
@@ -139,12 +208,41 @@ impl World {
     }
 
     /// Something arrives at the master.
-    pub(crate) fn arrive_at_master(&mut self, client: Node, id: ConnectionId, payload: Payload) {
-        let Some(process) = self.master.process.as_mut() else { return };
+    pub(crate) fn arrive_at_master(
+        &mut self,
+        client: Node,
+        id: ConnectionId,
+        payload: Payload,
+    ) -> Result<(), Broken> {
+        if self.master.process.is_none() {
+            return Ok(());
+        }
+        let step = match &payload {
+            Payload::FromAgent(message) => steps::master_hears_agent(message),
+            Payload::Call(_, call) => steps::master_hears_call(call),
+            _ => Step::MasterHearsClosed,
+        };
+        if self.dies_at(Node::Master, step)? {
+            return Ok(());
+        }
         match payload {
-            Payload::FromAgent(message) => process.take(Event::Agent { link: LinkId(id.0), message }),
-            Payload::Call(call, what) => {
+            Payload::FromAgent(mut message) => {
+                self.ledger.agent_says(id, &message);
+                self.mutant.master_hears_agent(&mut message);
+                let Some(process) = self.master.process.as_mut() else { return Ok(()) };
+                process.take(Event::Agent { link: LinkId(id.0), message });
+            }
+            Payload::Call(call, mut what) => {
+                match &*what {
+                    Call::Accept { offers, .. } | Call::Decline { offers, .. } => {
+                        self.ledger.end_offers(offers);
+                        self.witness.ended(offers);
+                    }
+                    _ => {}
+                }
+                self.mutant.master_hears_call(&mut what);
                 let stream = StreamId(id.0);
+                let Some(process) = self.master.process.as_mut() else { return Ok(()) };
                 process.take(Event::Call { stream, id: call, framework: None, call: *what });
             }
             Payload::Closed => self.master_hears_of_end(client, id),
@@ -152,5 +250,6 @@ impl World {
                 unreachable!("{} is for clients", words::payload(&payload))
             }
         }
+        Ok(())
     }
 }

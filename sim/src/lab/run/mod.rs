@@ -39,6 +39,7 @@ use lonja_sdk_core::placement::Placer;
 use lonja_sdk_core::placement::placer;
 use lonja_sdk_core::placement::{Ask, Cluster, Room, Scorer, Spec};
 
+use crate::lab::never::never_placeable;
 use crate::lab::{RunResult, Tenant, Workload};
 
 pub use client::Client;
@@ -162,7 +163,7 @@ pub fn run_with(
 ) -> Result<RunResult, RunError> {
     check(workload)?;
     let asks = counts(workload);
-    let never = never(workload, &asks);
+    let never = never_placeable(workload);
     let clients = workload.frameworks.iter().enumerate().map(|(index, tenant)| client(index, tenant));
     let mut world = World::new(workload, &asks, &never, clients.collect(), options, seed)?;
     let stopped = match catch_unwind(AssertUnwindSafe(|| world.run())) {
@@ -236,20 +237,4 @@ fn foresee(workload: &Workload) -> Cluster {
         Spec { cpus: largest.cpus.max(spec.cpus), mem: largest.mem.max(spec.mem), devices }
     });
     Cluster { largest, workload: counts(workload) }
-}
-
-/// The tasks that no machine could ever hold, by their places in the workload, with the reason.
-fn never(workload: &Workload, asks: &[(Ask, u64)]) -> BTreeMap<usize, String> {
-    let mut rooms: Vec<Room> = Vec::new();
-    for machine in &workload.machines {
-        let room = Room::new(&machine.total, &machine.attributes);
-        if !rooms.iter().rev().take(64).any(|known| *known == room) {
-            rooms.push(room);
-        }
-    }
-    let hopeless: Vec<&Ask> =
-        asks.iter().map(|(ask, _)| ask).filter(|ask| !rooms.iter().any(|room| room.fits(ask))).collect();
-    let arrivals = workload.arrivals.iter().enumerate();
-    let lost = arrivals.filter(|(_, arrival)| hopeless.contains(&&arrival.ask));
-    lost.map(|(index, _)| (index, "no machine could hold it, even when empty".to_owned())).collect()
 }

@@ -96,7 +96,7 @@ impl<'a> World<'a> {
     pub(super) fn new(
         workload: &'a Workload,
         asks: &[(Ask, u64)],
-        never: &BTreeMap<usize, String>,
+        never: &[(usize, String)],
         clients: Vec<Box<dyn Client>>,
         options: &Options,
         seed: u64,
@@ -132,7 +132,7 @@ impl<'a> World<'a> {
             unused: Vec::new(),
             launches: 0,
             books: Books::new(workload, asks),
-            never: never.keys().copied().collect(),
+            never: never.iter().map(|(index, _)| *index).collect(),
             launched: vec![false; workload.arrivals.len()],
             next_arrival: 0,
             sample_every: (workload.lasts / options.samples.max(1)).max(Duration::from_nanos(1)),

@@ -25,6 +25,8 @@ const TYPICAL_PERCENT: u64 = 95;
 pub struct Typical {
     /// How many tasks they stand for.
     tasks: u64,
+    /// How many of them ask for GPUs.
+    gpu_tasks: u64,
     /// By model of GPU that a task names.
     by_model: BTreeMap<String, Users>,
     /// On machines of other models or of none.
@@ -36,6 +38,8 @@ pub struct Typical {
 struct Users {
     /// Tasks that never do: they want no GPU, or another model.
     never: u64,
+    /// Those of them that want another model.
+    elsewhere: u64,
     groups: Vec<Group>,
 }
 
@@ -53,6 +57,15 @@ impl Typical {
     /// The typical ones of a workload: distinct asks by CPUs, GPUs and models, the most frequent first, until they
     /// are 95 % of all tasks, tasks without GPUs included.
     pub fn new(workload: &[(Ask, u64)]) -> Self {
+        Self::most_frequent(workload, TYPICAL_PERCENT)
+    }
+
+    /// The same of all tasks, the rare ones too.
+    pub fn all(workload: &[(Ask, u64)]) -> Self {
+        Self::most_frequent(workload, 100)
+    }
+
+    fn most_frequent(workload: &[(Ask, u64)], percent: u64) -> Self {
         let mut distinct: BTreeMap<(Scalar, Gpus, &BTreeSet<String>), u64> = BTreeMap::new();
         for (ask, count) in workload {
             let tasks = distinct.entry((ask.need.cpus, ask.need.gpus, &ask.models)).or_default();
@@ -64,7 +77,7 @@ impl Typical {
             .sort_by(|(ask, count), (other_ask, other)| other.cmp(count).then_with(|| other_ask.cmp(ask)));
         let mut tasks = 0_u64;
         by_count.retain(|(_, count)| {
-            let wanted = u128::from(tasks) * 100 < u128::from(all) * u128::from(TYPICAL_PERCENT);
+            let wanted = u128::from(tasks) * 100 < u128::from(all) * u128::from(percent);
             tasks = if wanted { tasks.saturating_add(*count) } else { tasks };
             wanted
         });
@@ -73,11 +86,13 @@ impl Typical {
         let of = |model: Option<&String>| {
             Users::new(by_count.iter().map(|((cpus, gpus, models), count)| {
                 let allowed = models.is_empty() || model.is_some_and(|model| models.contains(model));
-                (*cpus, if allowed { *gpus } else { Gpus::None }, *count)
+                (*cpus, *gpus, allowed, *count)
             }))
         };
         let by_model = models.into_iter().map(|model| (model.clone(), of(Some(model)))).collect();
-        Self { tasks, by_model, other: of(None) }
+        let gpu_tasks = by_count.iter().filter(|((_, gpus, _), _)| *gpus != Gpus::None);
+        let gpu_tasks = gpu_tasks.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        Self { tasks, gpu_tasks, by_model, other: of(None) }
     }
 
     /// How many of the free GPU thousandths of `room` the typical task cannot use there: the mean over the typical
@@ -88,19 +103,31 @@ impl Typical {
         if self.tasks == 0 { 0.0 } else { float(sum) / float(self.tasks) }
     }
 
+    /// How many of the free GPU thousandths of `room` would stay free if it was filled up with one kind of typical
+    /// task until GPUs or CPUs run out: the mean over the typical tasks that ask for GPUs. 0 if none are known.
+    ///
+    /// Other than [`Typical::fragments`] it tells how many tasks fit, not whether one does: eight free GPUs beside the
+    /// CPUs for two tasks are six too many, and of a whole device a share of 810 leaves 190.
+    pub fn unfilled(&self, room: &Room) -> f64 {
+        let free: Vec<u16> = room.devices.iter().map(|(_, free)| *free).collect();
+        let sum = self.users(room).unfilled(room.cpus, &free);
+        if self.gpu_tasks == 0 { 0.0 } else { float(sum) / float(self.gpu_tasks) }
+    }
+
     fn users(&self, room: &Room) -> &Users {
         room.model.as_ref().and_then(|model| self.by_model.get(model)).unwrap_or(&self.other)
     }
 }
 
 impl Users {
-    /// Of tasks by CPUs, GPUs that they may use here, and number.
-    fn new(tasks: impl Iterator<Item = (Scalar, Gpus, u64)>) -> Self {
-        let mut never = 0_u64;
+    /// Of tasks by CPUs, GPUs, whether they may use those here, and number.
+    fn new(tasks: impl Iterator<Item = (Scalar, Gpus, bool, u64)>) -> Self {
+        let (mut never, mut elsewhere) = (0_u64, 0_u64);
         let mut by_gpus: BTreeMap<Gpus, BTreeMap<Scalar, u64>> = BTreeMap::new();
-        for (cpus, gpus, count) in tasks {
-            if gpus == Gpus::None {
+        for (cpus, gpus, allowed, count) in tasks {
+            if gpus == Gpus::None || !allowed {
                 never = never.saturating_add(count);
+                elsewhere = elsewhere.saturating_add(if allowed { 0 } else { count });
             } else {
                 let tasks = by_gpus.entry(gpus).or_default().entry(cpus).or_default();
                 *tasks = tasks.saturating_add(count);
@@ -115,7 +142,7 @@ impl Users {
             let cpus = by_cpus.into_iter().map(up_to).collect();
             Group { of_each: gpus.of_each(), devices: gpus.devices(), tasks, cpus }
         };
-        Self { never, groups: by_gpus.into_iter().map(group).collect() }
+        Self { never, elsewhere, groups: by_gpus.into_iter().map(group).collect() }
     }
 
     /// Thousandths times tasks.
@@ -140,9 +167,42 @@ impl Users {
         }
         sum
     }
+
+    /// Thousandths times tasks.
+    fn unfilled(&self, cpus: Scalar, devices: &[u16]) -> u64 {
+        let all: u64 = devices.iter().map(|free| u64::from(*free)).sum();
+        let mut sum = all.saturating_mul(self.elsewhere);
+        for group in &self.groups {
+            let by_gpus = group.fill(devices);
+            let mut smaller = 0;
+            for (asked, up_to) in &group.cpus {
+                let tasks = up_to - smaller;
+                smaller = *up_to;
+                // As many as fit by CPUs, the last one in part.
+                let by_cpus = cpus.thousandths().saturating_mul(group.thousandths());
+                let by_cpus = by_cpus.checked_div(asked.thousandths()).unwrap_or(u64::MAX);
+                let left = all.saturating_sub(by_gpus.min(by_cpus));
+                sum = sum.saturating_add(left.saturating_mul(tasks));
+            }
+        }
+        sum
+    }
 }
 
 impl Group {
+    /// Thousandths that one task takes.
+    fn thousandths(&self) -> u64 {
+        let devices = u64::try_from(self.devices).unwrap_or(u64::MAX);
+        devices.saturating_mul(u64::from(self.of_each))
+    }
+
+    /// Thousandths of these devices that the tasks take if there are enough of them, and CPUs.
+    fn fill(&self, devices: &[u16]) -> u64 {
+        let places = devices.iter().map(|free| u64::from(free.checked_div(self.of_each).unwrap_or(0)));
+        let tasks = places.sum::<u64>().checked_div(u64::try_from(self.devices).unwrap_or(u64::MAX));
+        tasks.unwrap_or(0).saturating_mul(self.thousandths())
+    }
+
     /// How many of the tasks ask for no more CPUs than this.
     fn with_at_most(&self, cpus: Scalar) -> u64 {
         let after = self.cpus.partition_point(|(asked, _)| *asked <= cpus);

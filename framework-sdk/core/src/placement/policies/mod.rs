@@ -9,8 +9,9 @@
 //! | `gpu-packing` | shared devices before free ones, used machines before empty ones |
 //! | `gpu-clustering` | machines that hold tasks of the same kind |
 //! | `fgd` | the place where GPUs that typical tasks can use are lost least |
+//! | `fill` | as `fgd`, and the place after which more typical tasks fill the machine up |
 //!
-//! Six of them (all but `spread`) are those of the published experiment on the openb trace; their scores are whole
+//! Six of them (all but `spread` and `fill`) are those of the published experiment on the openb trace; their scores are whole
 //! numbers from 0 to 100 as there, because equal scores, and that the first of equal machines is taken, decide half
 //! of its result. `docs/openb.md` compares the figures.
 //!
@@ -20,6 +21,7 @@
 
 mod best_fit;
 mod dot_product;
+mod fill;
 mod gpu_clustering;
 mod gpu_packing;
 mod random;
@@ -32,13 +34,15 @@ use crate::placement::{Room, Scorer, Spec};
 pub use best_fit::BestFit;
 pub use dot_product::DotProduct;
 pub use fgd::Fgd;
+pub use fill::Fill;
 pub use gpu_clustering::GpuClustering;
 pub use gpu_packing::GpuPacking;
 pub use random::Random;
 pub use spread::Spread;
 
 /// All policies, as [`by_name`] knows them.
-pub const NAMES: [&str; 7] = ["random", "spread", "binpack", "dot", "gpu-packing", "gpu-clustering", "fgd"];
+pub const NAMES: [&str; 8] =
+    ["random", "spread", "binpack", "dot", "gpu-packing", "gpu-clustering", "fgd", "fill"];
 
 /// No policy has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +59,7 @@ pub fn by_name(name: &str, seed: u64) -> Result<Box<dyn Scorer>, UnknownPolicy> 
         "gpu-packing" => Box::new(GpuPacking),
         "gpu-clustering" => Box::new(GpuClustering::default()),
         "fgd" => Box::new(Fgd::default()),
+        "fill" => Box::new(Fill::default()),
         other => return Err(UnknownPolicy(other.chars().take(64).collect())),
     })
 }

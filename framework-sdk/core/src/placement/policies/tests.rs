@@ -167,6 +167,29 @@ fn fgd_uses_up_what_is_a_fragment_already() {
 }
 
 #[test]
+fn unfilled_is_what_stays_free_of_a_machine_full_of_one_kind_of_task() {
+    let workload = vec![(ask(4, Gpus::Share(400)), 3), (ask(2, Gpus::Whole(2)), 1), (ask(1, Gpus::None), 96)];
+    let all = fgd::Typical::all(&workload);
+    // Shares: two on the first device, two on the second, by CPUs three at most. Pairs: one.
+    assert_eq!(all.unfilled(&room(12, &[1000, 1000])), 0.75 * 800.0);
+    // By CPUs one and a half shares, and no pair beyond the devices.
+    assert_eq!(all.unfilled(&room(6, &[1000, 1000])), 0.75 * 1400.0);
+    assert_eq!(all.unfilled(&room(1, &[1000, 1000, 500])), 0.75 * 2400.0 + 0.25 * 1500.0);
+    assert_eq!(all.unfilled(&room(12, &[])), 0.0);
+}
+
+#[test]
+fn fill_takes_cpus_where_gpus_have_more_than_they_need() {
+    let cluster = cluster(vec![(ask(4, Gpus::Whole(1)), 9), (ask(4, Gpus::None), 1)]);
+    // One typical task would fit on either afterwards, so FGD sees no difference; four would no longer fit on the first.
+    let rooms = [room(16, &[1000; 4]), room(16, &[1000])];
+    let cpus_only = ask(4, Gpus::None);
+    assert_eq!(scores("fgd", &cluster, &cpus_only, &rooms), [50.0, 50.0]);
+    assert_eq!(scores("fill", &cluster, &cpus_only, &rooms), [-5.0, 0.0]);
+    assert_eq!(devices("fill", &cluster, &ask(1, Gpus::Share(500)), &room(8, &[1000, 500])), [1]);
+}
+
+#[test]
 fn policies_that_know_nothing_of_the_cluster_still_score() {
     for name in NAMES {
         let mut policy = by_name(name, 3).unwrap();
