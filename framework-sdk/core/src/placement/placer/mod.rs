@@ -22,8 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lonja_model::resources::{DeviceId, Quantities};
+use lonja_model::resources::DeviceId;
 use lonja_model::scheduler::MasterInfo;
+use lonja_model::time::earliest;
 use lonja_model::{AgentId, FrameworkId, Offer, OfferId, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp};
 
 use crate::placement::{Ask, Cluster, Gpus, Picker, Place, Room, Scorer, fit_on};
@@ -34,8 +35,7 @@ use queue::{Job, Queue};
 /// Forgetting all refusals makes the master offer everything anew, so it is not done more often than this.
 const LEAST_BETWEEN_REVIVALS: Duration = Duration::from_secs(1);
 
-/// Kinds of what is waited for that are told to the master one by one; of more it is told the least of each amount.
-const MAX_NEEDS: usize = 16;
+const FOREVER: Timestamp = Timestamp::from_nanos(u64::MAX);
 
 /// How a [`Placer`] deals with offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,23 +46,26 @@ pub struct Options {
     pub hold: Duration,
     /// Of so many machines, at most, offers are held that are not needed now.
     pub most_machines: usize,
-    /// How long what is given back stays away, but for new kinds of tasks.
+    /// How long what is given back stays away. A machine with more free than was refused comes again all the same, and
+    /// a task of a new kind that fits nowhere has all refusals forgotten; so this may be long.
     pub refuse: Duration,
-    /// Are offers wanted also when nothing waits?
-    pub greedy: bool,
+    /// How long after the last launch offers are still wanted though nothing waits.
+    pub stay: Duration,
 }
 
 impl Options {
     /// For a framework that has a cluster to itself: everything is held for as long as may be.
     pub const fn exclusive() -> Self {
-        Self { hold: Duration::MAX, most_machines: usize::MAX, refuse: Duration::ZERO, greedy: true }
+        let (hold, stay) = (Duration::MAX, Duration::MAX);
+        Self { hold, most_machines: usize::MAX, refuse: Duration::ZERO, stay }
     }
 
-    /// For a framework among others: offers of so many machines are held, for at most 300 seconds, so that
-    /// tasks start without waiting for an offer; the rest is given back at once, and nothing is asked for while nothing
-    /// waits. Of a cluster of M machines and N frameworks, M / 4N leave the others three quarters.
+    /// For a framework among others: offers of so many machines are held, each for at most 300 seconds, so that
+    /// tasks start without waiting for an offer; the rest is given back at once, and who has launched nothing for that
+    /// long wants nothing. Of a cluster of M machines and N frameworks, M / 4N leave the others three quarters.
     pub const fn shared(machines: usize) -> Self {
-        Self { hold: crate::MAX_HOLD, most_machines: machines, refuse: crate::MAX_HOLD, greedy: false }
+        let (hold, stay) = (crate::MAX_HOLD, crate::MAX_HOLD);
+        Self { hold, most_machines: machines, refuse: Duration::from_secs(3600), stay }
     }
 }
 
@@ -79,7 +82,10 @@ pub struct Placer {
     knowledge: Knowledge,
     /// There are tasks of which no place was looked for yet.
     untried: bool,
-    needs: Vec<Quantities>,
+    /// Until then offers are wanted though nothing waits.
+    stays_until: Timestamp,
+    /// Were offers wanted when it was last called? If not, the library revives.
+    wanted: bool,
     revive_at: Option<Timestamp>,
     revived: Option<Timestamp>,
     /// Launches that the last plan wanted, by their first offer.
@@ -128,7 +134,8 @@ impl Placer {
             arrived: 0,
             knowledge: Knowledge::Learning { next_at: 1 },
             untried: false,
-            needs: Vec::new(),
+            stays_until: if options.stay == Duration::MAX { FOREVER } else { Timestamp::ZERO },
+            wanted: false,
             revive_at: None,
             revived: None,
             planned: Vec::new(),
@@ -156,16 +163,11 @@ impl Placer {
     /// placed when the scheduler is next called, and its deadline says that this may be at once. Ids are not in use by
     /// tasks that wait or run.
     pub fn submit(&mut self, id: TaskId, ask: &Ask, task: Arc<Task>) {
-        let is_new = self.queue.push(ask, Job { id, task });
+        self.queue.push(ask, Job { id, task });
         self.untried = true;
         self.arrived += 1;
         if self.knowledge != Knowledge::Expecting {
             *self.workload.entry(ask.clone()).or_default() += 1;
-        }
-        if is_new && self.queue.len() > 1 && !self.options.greedy {
-            // What was refused for the others may do for this one.
-            let soonest = self.revived.map_or(Timestamp::ZERO, |at| at + LEAST_BETWEEN_REVIVALS);
-            self.revive_at.get_or_insert(soonest);
         }
     }
 
@@ -211,16 +213,39 @@ impl Placer {
             self.launch(&ask, number, &place, &mut launches);
         }
         let plan = Plan::new().refuse_rest(self.options.refuse).refuse_leftovers(Duration::ZERO);
-        let plan = self.send_off(plan, launches);
-        self.tell_needs();
-        match self.revive_at.filter(|at| *at <= now) {
-            Some(_) => {
-                self.revive_at = None;
-                self.revived = Some(now);
-                if self.wants_offers() { plan.revive() } else { plan }
-            }
-            None => plan,
+        if !launches.is_empty() {
+            self.stays_until = self.stays_until.max(now + self.options.stay);
         }
+        let plan = self.send_off(plan, launches);
+        self.revive(now, plan)
+    }
+
+    /// Has all refusals forgotten if a new kind of task fits nowhere: what was refused for others may do for it.
+    fn revive(&mut self, now: Timestamp, plan: Plan) -> Plan {
+        let was_wanted = self.wanted;
+        self.wanted = self.wants_offers_at(now);
+        if !self.wanted {
+            self.stays_until = Timestamp::ZERO;
+        }
+        if self.queue.take_hopeless() && self.options.refuse > Duration::ZERO {
+            // Who wanted none is revived by the library.
+            let soonest = self.revived.map_or(now, |at| (at + LEAST_BETWEEN_REVIVALS).max(now));
+            if was_wanted {
+                self.revive_at.get_or_insert(soonest);
+            } else {
+                self.revived = Some(now);
+            }
+        }
+        if self.revive_at.is_none_or(|at| at > now) {
+            return plan;
+        }
+        self.revive_at = None;
+        self.revived = Some(now);
+        if self.queue.len() > 0 { plan.revive() } else { plan }
+    }
+
+    fn wants_offers_at(&self, now: Timestamp) -> bool {
+        self.queue.len() > 0 || now < self.stays_until
     }
 
     /// Puts the next task that asks so on a machine, or gives it up if that cannot be.
@@ -324,28 +349,6 @@ impl Placer {
         self.picker.learn(&Cluster { largest: self.machines.largest, workload });
     }
 
-    /// Works out what offers are of use, if anything waits: a framework that wants nothing is told of nothing, so
-    /// there it stays as it was.
-    fn tell_needs(&mut self) {
-        if self.options.greedy || self.queue.len() == 0 || !self.queue.take_change() {
-            return;
-        }
-        let mut needs: Vec<Quantities> = Vec::new();
-        for need in self.queue.asks().map(|ask| ask.need.quantities()) {
-            if needs.iter().any(|other| need.contains(other)) {
-                continue;
-            }
-            needs.retain(|other| !other.contains(&need));
-            needs.push(need);
-        }
-        if needs.len() > MAX_NEEDS {
-            let least = |name: &str| needs.iter().map(|need| need.get(name)).min().unwrap_or_default();
-            needs =
-                vec![["cpus", "mem", "disk", "gpus"].map(|name| (name, least(name))).into_iter().collect()];
-        }
-        self.needs = needs;
-    }
-
     /// A launch never reached the master: its tasks wait again, but for one that is to blame.
     fn undo(&mut self, error: &PlanError) {
         let (offer, to_blame) = match error {
@@ -445,11 +448,7 @@ impl Scheduler for Placer {
     }
 
     fn wants_offers(&self) -> bool {
-        self.options.greedy || self.queue.len() > 0
-    }
-
-    fn needs(&self) -> Vec<Quantities> {
-        self.needs.clone()
+        self.queue.len() > 0 || self.stays_until > Timestamp::ZERO
     }
 
     fn subscribed(&mut self, _now: Timestamp, _framework: &FrameworkId, _master: &MasterInfo) -> Plan {
@@ -484,7 +483,12 @@ impl Scheduler for Placer {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        if self.untried { Some(Timestamp::ZERO) } else { self.revive_at }
+        if self.untried {
+            return Some(Timestamp::ZERO);
+        }
+        let ends = self.stays_until > Timestamp::ZERO && self.stays_until < FOREVER && self.queue.len() == 0;
+        let stays_until = ends.then_some(self.stays_until);
+        earliest(self.revive_at, stays_until)
     }
 
     fn tick(&mut self, now: Timestamp) -> Plan {

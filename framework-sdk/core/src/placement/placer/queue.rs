@@ -27,6 +27,8 @@ pub(super) struct Job {
 struct Group {
     jobs: VecDeque<(u64, Job)>,
     is_open: bool,
+    /// It has never been shut.
+    is_new: bool,
 }
 
 /// All that waits.
@@ -38,24 +40,23 @@ pub(super) struct Queue {
     shut: BTreeSet<Arc<Ask>>,
     last: u64,
     length: usize,
-    /// What is asked for has changed.
-    has_changed: bool,
+    /// A new group fitted nowhere.
+    hopeless: bool,
 }
 
 impl Queue {
-    /// Takes in a job behind all others; `true` if no other asks for the same.
-    pub(super) fn push(&mut self, ask: &Ask, job: Job) -> bool {
+    /// Takes in a job behind all others.
+    pub(super) fn push(&mut self, ask: &Ask, job: Job) {
         self.last += 1;
         self.length += 1;
         if let Some(group) = self.groups.get_mut(ask) {
             group.jobs.push_back((self.last, job));
-            return false;
+            return;
         }
         let ask = Arc::new(ask.clone());
         self.open.insert((self.last, ask.clone()));
-        self.has_changed = true;
-        self.groups.insert(ask, Group { jobs: VecDeque::from([(self.last, job)]), is_open: true });
-        true
+        let jobs = VecDeque::from([(self.last, job)]);
+        self.groups.insert(ask, Group { jobs, is_open: true, is_new: true });
     }
 
     /// What the next job that may fit somewhere asks for.
@@ -76,7 +77,6 @@ impl Queue {
         if following.is_none() {
             self.shut.remove(ask);
             self.groups.remove(ask);
-            self.has_changed = true;
         }
         Some(job)
     }
@@ -85,6 +85,7 @@ impl Queue {
     pub(super) fn shut(&mut self, ask: &Arc<Ask>) {
         let Some(group) = self.groups.get_mut(ask).filter(|group| group.is_open) else { return };
         group.is_open = false;
+        self.hopeless |= std::mem::take(&mut group.is_new);
         if let Some((number, _)) = group.jobs.front() {
             self.open.remove(&(*number, ask.clone()));
         }
@@ -101,18 +102,13 @@ impl Queue {
         }
     }
 
-    /// Has what is asked for changed since this was last asked?
-    pub(super) fn take_change(&mut self) -> bool {
-        std::mem::take(&mut self.has_changed)
+    /// Has a new group fitted nowhere since this was last asked?
+    pub(super) fn take_hopeless(&mut self) -> bool {
+        std::mem::take(&mut self.hopeless)
     }
 
     /// How many jobs wait.
     pub(super) fn len(&self) -> usize {
         self.length
-    }
-
-    /// What is asked for, each once.
-    pub(super) fn asks(&self) -> impl Iterator<Item = &Ask> {
-        self.groups.keys().map(|ask| &**ask)
     }
 }

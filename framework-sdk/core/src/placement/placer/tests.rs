@@ -56,6 +56,10 @@ fn launches(plan: &Plan) -> Vec<(Vec<&str>, Vec<&str>)> {
     launches
 }
 
+fn revives(plan: &Plan) -> bool {
+    plan.actions.contains(&Action::Revive)
+}
+
 fn held(plan: &Plan) -> usize {
     plan.actions.iter().filter(|action| matches!(action, Action::Hold { .. })).count()
 }
@@ -103,7 +107,6 @@ fn who_shares_holds_a_few_machines_for_a_while_and_gives_the_rest_back() {
     let offers = ["a1", "a2", "a3"].map(|agent| on_agent(agent, agent, "cpus:2"));
     let plan = case.0.offers(at(1), &offers);
     assert_eq!((launches(&plan).len(), held(&plan), case.0.machines_in_hand()), (1, 1, 1));
-    assert!(!case.0.wants_offers());
 
     case.submit("late", ask(1, Gpus::None));
     let later = at(1) + crate::MAX_HOLD;
@@ -169,11 +172,34 @@ fn an_impossible_place_is_a_named_mistake_and_harms_no_other_task() {
 }
 
 #[test]
-fn the_master_is_told_of_the_least_that_is_of_use() {
-    let mut case = Case::new(Options::shared(1)).wants(&[("a", 4), ("b", 2), ("c", 8)]);
-    let _ = case.0.tick(at(1));
-    let needs: Vec<String> = case.0.needs().iter().map(|need| need.get("cpus").to_string()).collect();
-    assert_eq!(needs, ["2"]);
+fn a_new_kind_of_task_that_fits_nowhere_has_refusals_forgotten_once() {
+    let mut case = Case::new(Options::shared(1)).wants(&[("a", 1)]);
+    let plan = case.0.offers(at(1), &[on_agent("o1", "a1", "cpus:1")]);
+    assert_eq!((launches(&plan).len(), revives(&plan)), (1, false));
+    case.submit("b", ask(4, Gpus::None));
+    assert!(revives(&case.0.tick(at(2))));
+    case.submit("c", ask(4, Gpus::None));
+    assert!(!revives(&case.0.tick(at(3))), "it is known to fit nowhere");
+    let plan = case.0.offers(at(3), &[on_agent("o2", "a2", "cpus:2")]);
+    assert!(!revives(&plan), "and was refused knowing that");
+    // Twice within a second is too often.
+    case.submit("d", ask(8, Gpus::None));
+    assert!(revives(&case.0.tick(at(4))));
+    case.submit("e", ask(9, Gpus::None));
+    assert!(!revives(&case.0.tick(at(4))));
+    assert_eq!(case.0.next_deadline(), Some(at(5)));
+    assert!(revives(&case.0.tick(at(5))));
+}
+
+#[test]
+fn who_has_launched_nothing_for_long_wants_no_offers() {
+    let mut case = Case::new(Options::shared(1)).wants(&[("a", 1)]);
+    let _ = case.0.offers(at(1), &[on_agent("o1", "a1", "cpus:1")]);
+    assert!(case.0.wants_offers(), "what is left there comes back");
+    let later = at(1) + crate::MAX_HOLD;
+    assert_eq!(case.0.next_deadline(), Some(later));
+    let _ = case.0.tick(later);
+    assert_eq!((case.0.wants_offers(), case.0.next_deadline()), (false, None));
 }
 
 #[test]
