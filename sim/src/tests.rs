@@ -112,7 +112,8 @@ fn begins_with(broken: &str, promise: &str) -> bool {
 fn every_promise_has_a_mutant_or_a_reason() {
     let broken = |number: u32| {
         // What liveness says is INV-18 and INV-19; a batch that is lost is INV-11.
-        number == 18 || MUTANTS.iter().any(|(_, promises)| promises.contains(&format!("INV-{number}").as_str()))
+        number == 18
+            || MUTANTS.iter().any(|(_, promises)| promises.contains(&format!("INV-{number}").as_str()))
     };
     let excused = |number: u32| WITHOUT_A_MUTANT.iter().find(|(excused, _)| *excused == number);
     for number in 1..=50 {
