@@ -15,23 +15,26 @@
 //! judges: `invariants`, `oracle`, `volumes`, `liveness`; then `journal` and [`report`].
 
 mod batch;
+mod coverage;
 mod disk;
 mod faults;
 mod hosts;
 mod invariants;
 mod journal;
 pub mod lab;
-mod life;
 mod ledger;
+mod life;
 mod liveness;
 mod mutants;
 mod network;
 mod notes;
+pub mod openb;
 mod operator;
 mod oracle;
 mod profile;
 mod random;
 pub mod report;
+mod shrink;
 pub mod steps;
 mod volumes;
 mod witness;
@@ -48,8 +51,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use coverage::Coverage;
 pub use journal::{Entry, Reader};
-pub use report::{Activity, Kills, Outcome, Report};
+pub use report::{Activity, Fault, Kills, Outcome, Report};
+pub use shrink::{Shrunk, shrink};
 
 pub use profile::{Profile, UnknownProfile};
 
@@ -71,7 +76,7 @@ pub struct Options {
     /// Frameworks in each cluster, at least 1; none: each seed draws 1 to 4.
     pub frameworks: Option<usize>,
     /// Jobs that each framework must bring to an end, at least 1; each takes one task or more. None: each seed draws
-    /// about 100 to 250 an hour for all frameworks together.
+    /// about 80 to 160 an hour for all frameworks together.
     pub jobs: Option<usize>,
     /// How long the faults go on, in virtual time; then everything has an hour to settle.
     pub duration: Duration,
@@ -177,6 +182,7 @@ fn attempt(seed: u64, options: &Options, mutant: Mutant, reader: Option<Reader>)
         seed,
         trace_hash: world.journal.hash(),
         virtual_time: world.now.since(began),
+        ended_at_nanos: world.now.as_nanos(),
         events: world.journal.events(),
         jobs: world.frameworks.iter().map(|host| host.plan.jobs.len() as u64).sum(),
         activity,

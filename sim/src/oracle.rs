@@ -26,6 +26,8 @@ pub(crate) struct Oracle {
     told: BTreeMap<TaskKey, Told>,
     acknowledged: BTreeSet<UpdateId>,
     over: BTreeMap<TaskKey, TaskState>,
+    /// What frameworks were told last.
+    latest: BTreeMap<TaskKey, TaskState>,
     /// Volumes that a framework has wanted destroyed.
     unwanted: BTreeSet<Volume>,
 }
@@ -204,6 +206,11 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// What a framework was told of `task` before it is told `state`.
+    pub(crate) fn told_before(&mut self, task: &TaskKey, state: TaskState) -> Option<TaskState> {
+        self.latest.insert(task.clone(), state)
     }
 
     fn delivered_update(&mut self, task: &TaskKey, update: UpdateId) -> Result<(), Broken> {

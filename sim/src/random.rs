@@ -51,6 +51,31 @@ impl Random {
         least + Duration::from_micros(self.below(u64::try_from(span).unwrap_or(u64::MAX).saturating_add(1)))
     }
 
+    /// A number from 0 to 1, 1 left out: each of the 2^53 that lie evenly.
+    pub(crate) fn unit(&mut self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits, which a double holds exactly")]
+        let bits = (self.next() >> 11) as f64;
+        bits / 9_007_199_254_740_992.0
+    }
+
+    /// A number of the exponential distribution with mean 1: the logarithm of what is left of 1.
+    pub(crate) fn exponential(&mut self) -> f64 {
+        -(1.0 - self.unit()).ln()
+    }
+
+    /// A number of the normal distribution with mean 0 and standard deviation 1.
+    ///
+    /// Source: Box, Muller, "A Note on the Generation of Random Normal Deviates", 1958.
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (2.0 * self.exponential()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
+    /// A number of the log-normal distribution with mean 1; `sigma` is the standard deviation of its logarithm.
+    pub(crate) fn log_normal(&mut self, sigma: f64) -> f64 {
+        (sigma * self.normal() - sigma * sigma / 2.0).exp()
+    }
+
     /// A time between the two, in milliseconds.
     pub(crate) fn millis(&mut self, least: u64, most: u64) -> Duration {
         self.between(Duration::from_millis(least), Duration::from_millis(most))
@@ -71,11 +96,26 @@ mod tests {
         assert_ne!(draw(7), draw(8));
     }
 
+    /// 100,000 draws each: the mean of the squares of a log-normal draw is exp(sigma^2), which bounds its own error.
+    #[test]
+    fn distributions_have_their_means() {
+        let mut random = Random::new(3);
+        let mut mean =
+            |draw: fn(&mut Random) -> f64| (0..100_000).map(|_| draw(&mut random)).sum::<f64>() / 100_000.0;
+        assert!((mean(Random::unit) - 0.5).abs() < 0.005);
+        assert!((mean(Random::exponential) - 1.0).abs() < 0.015);
+        assert!(mean(Random::normal).abs() < 0.015);
+        assert!((mean(|random| random.normal().powi(2)) - 1.0).abs() < 0.025);
+        assert!((mean(|random| random.log_normal(1.0)) - 1.0).abs() < 0.025);
+    }
+
     #[test]
     fn draws_keep_to_their_bounds() {
         let mut random = Random::new(1);
         for _ in 0..1_000 {
             assert!(random.below(3) < 3);
+            assert!((0.0..1.0).contains(&random.unit()));
+            assert!(random.exponential() >= 0.0 && random.log_normal(2.0) > 0.0);
             let time = random.millis(2, 5);
             assert!(time >= Duration::from_millis(2) && time <= Duration::from_millis(5));
         }

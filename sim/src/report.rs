@@ -8,8 +8,9 @@ use std::time::Duration;
 use lonja_model::TaskState;
 use lonja_model::scheduler::Event;
 
+use crate::coverage::Coverage;
 use crate::faults::{DiskFault, Kill, Moment};
-use crate::steps::Coverage;
+use crate::steps::StepCounts;
 use crate::world::Node;
 use crate::{Options, Profile};
 
@@ -35,9 +36,11 @@ pub struct Activity {
     /// Faults of disks and hosts, by kind.
     pub disk_faults: BTreeMap<&'static str, u64>,
     /// How often each named step was passed, and how often somebody was killed there.
-    pub steps: Coverage,
+    pub steps: StepCounts,
     /// Events by kind.
     pub kinds: BTreeMap<&'static str, u64>,
+    /// Changes of tasks' states before their frameworks' eyes: from none or one state to another.
+    pub arcs: BTreeMap<(Option<TaskState>, TaskState), u64>,
 }
 
 /// Processes killed, by what they were and again by when.
@@ -73,8 +76,11 @@ impl Activity {
         }
     }
 
-    pub(crate) fn count_update(&mut self, state: TaskState) {
+    pub(crate) fn count_update(&mut self, before: Option<TaskState>, state: TaskState) {
         self.updates += 1;
+        if before != Some(state) {
+            *self.arcs.entry((before, state)).or_default() += 1;
+        }
         *self.told.entry(state).or_default() += 1;
     }
 
@@ -120,6 +126,9 @@ impl AddAssign for Activity {
         for (kind, number) in other.kinds {
             *self.kinds.entry(kind).or_default() += number;
         }
+        for (arc, number) in other.arcs {
+            *self.arcs.entry(arc).or_default() += number;
+        }
     }
 }
 
@@ -155,6 +164,8 @@ pub struct Outcome {
     pub trace_hash: u64,
     /// How much time passed in the cluster.
     pub virtual_time: Duration,
+    /// When its last event was, in nanoseconds of virtual time; a run begins at one second.
+    pub ended_at_nanos: u64,
     /// How many events there were.
     pub events: u64,
     /// Jobs that its frameworks wanted done.
@@ -232,6 +243,11 @@ impl Report {
         self.failed == 0 && self.too_quiet.is_none()
     }
 
+    /// What was tried and what was not.
+    pub fn coverage(&self) -> Coverage {
+        Coverage::of(&self.activity)
+    }
+
     /// How much time passed in all clusters together, in hours.
     pub fn virtual_hours(&self) -> f64 {
         self.virtual_time.as_secs_f64() / 3600.0
@@ -256,6 +272,7 @@ impl Report {
             disk_faults: _,
             steps: _,
             kinds: _,
+            arcs: _,
         } = &self.activity;
         let mut floors = vec![
             ("offers", *offers, self.seeds),
@@ -292,6 +309,7 @@ impl fmt::Display for Report {
             disk_faults: _,
             steps: _,
             kinds: _,
+            arcs: _,
         } = &self.activity;
         write!(
             f,

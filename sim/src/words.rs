@@ -7,6 +7,51 @@ use lonja_model::{TaskId, TaskState, TaskStatus};
 
 use crate::network::Payload;
 
+/// The kinds of messages that clusters of the simulator send. Not played: messages of executors, and calls that its
+/// frameworks have no use for.
+pub(crate) const PLAYED: [&str; 40] = [
+    "opened",
+    "closed",
+    "agent: registered",
+    "agent: run",
+    "agent: kill",
+    "agent: acknowledge",
+    "agent: resend updates",
+    "agent: shut down framework",
+    "agent: ping",
+    "agent: apply",
+    "agent: acknowledge operation",
+    "master: register",
+    "master: reregister",
+    "master: update",
+    "master: pong",
+    "master: operation update",
+    "framework: subscribed",
+    "framework: heartbeat",
+    "framework: offers",
+    "framework: rescind",
+    "framework: update",
+    "framework: failure",
+    "framework: inverse offers",
+    "framework: rescind inverse",
+    "framework: operation update",
+    "call: subscribe",
+    "call: teardown",
+    "call: accept",
+    "call: decline",
+    "call: revive",
+    "call: suppress",
+    "call: kill",
+    "call: acknowledge",
+    "call: reconcile",
+    "call: acknowledge operation",
+    "answer: done",
+    "answer: refused",
+    "operator",
+    "killed",
+    "starts",
+];
+
 /// What kind of message it is.
 pub(crate) fn name(payload: &Payload) -> &'static str {
     match payload {

@@ -1,6 +1,7 @@
 //! The command line, as `clap` reads it: one file for each family of commands.
 
 mod daemons;
+mod laboratory;
 mod listings;
 mod measuring;
 mod resources;
@@ -13,8 +14,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
+pub(crate) use laboratory::{ReportFormat, SimRun};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
-pub(crate) use measuring::{Bench, BenchCommand, Sim, SimCommand};
+pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use crate::check::{InUse, check_steps};
 use crate::framework::Known;
-use crate::offers::MAX_HOLD;
 use crate::plan::{Action, Plan, PlanError, Step, Stop};
 use crate::{Effects, Framework, Outcome, Problem, Scheduler};
 
@@ -33,13 +32,13 @@ impl<S: Scheduler> Framework<S> {
     }
 
     fn try_out(&mut self, now: Timestamp, effects: &mut Effects, plan: Plan) -> Vec<PlanError> {
-        let filters = plan.filters();
+        let (filters, leftovers) = (plan.filters(), plan.leftover_filters());
         let mut problems = Vec::new();
         if self.finished {
             return problems;
         }
         for action in plan.actions {
-            problems.extend(self.act(now, effects, action, filters).err());
+            problems.extend(self.act(now, effects, action, filters, leftovers).err());
         }
         if let Some(stop) = plan.stop {
             self.stop(effects, stop);
@@ -53,11 +52,12 @@ impl<S: Scheduler> Framework<S> {
         effects: &mut Effects,
         action: Action,
         filters: Filters,
+        leftovers: Filters,
     ) -> Result<(), PlanError> {
         match action {
             Action::Accept { offers, steps } => {
                 check_steps(|id| self.offers.get(id), &offers, &steps, self)?;
-                self.accept(effects, offers, steps, filters);
+                self.accept(effects, offers, steps, leftovers);
             }
             Action::AnswerInverse { offer, accept, filters } => {
                 if self.is_subscribed() {
@@ -74,7 +74,7 @@ impl<S: Scheduler> Framework<S> {
                 self.call(effects, Call::Decline { offers: vec![offer], filters: Filters { refuse } });
             }
             Action::Hold { offer, time } => {
-                if !self.offers.hold(&offer, now + time.min(MAX_HOLD), filters) {
+                if !self.offers.hold(&offer, now + time.min(self.max_hold), filters) {
                     return Err(PlanError::OfferGone(offer));
                 }
             }

@@ -15,7 +15,7 @@ use lonja_model::{AgentId, FrameworkId, FrameworkInfo, OperationId, TaskId, Task
 
 use crate::acknowledgements::Seen;
 use crate::calls::Calls;
-use crate::offers::Offers;
+use crate::offers::{MAX_HOLD, Offers};
 use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
@@ -137,6 +137,8 @@ pub struct Framework<S> {
     pub(crate) subscription: Subscription,
     pub(crate) calls: Calls,
     pub(crate) offers: Offers,
+    /// The longest that an offer can be held.
+    pub(crate) max_hold: Duration,
     pub(crate) tasks: BTreeMap<TaskId, Known>,
     /// Named operations whose end is not yet seen, each with the agent that it concerns.
     pub(crate) operations: BTreeMap<OperationId, AgentId>,
@@ -168,6 +170,7 @@ impl<S: Scheduler> Framework<S> {
             subscription: Subscription::new(now, options.seed),
             calls: Calls::default(),
             offers: Offers::default(),
+            max_hold: MAX_HOLD,
             tasks: BTreeMap::new(),
             operations: BTreeMap::new(),
             seen: Seen::default(),
@@ -180,6 +183,14 @@ impl<S: Scheduler> Framework<S> {
             finished: false,
             now,
         }
+    }
+
+    /// Lets the scheduler hold offers for as long as `time` rather than [`MAX_HOLD`]. For a framework that has the
+    /// cluster to itself: what it holds nobody else can use.
+    #[must_use]
+    pub fn with_max_hold(mut self, time: Duration) -> Self {
+        self.max_hold = time;
+        self
     }
 
     /// Takes in one event and says what the shell must do about it. Once finished, nothing.

@@ -15,7 +15,7 @@ fn no_offer_is_forgotten<S: Scheduler>(framework: &Framework<S>) -> Result<(), S
     if let Some(offer) = framework.offers.not_held().next() {
         return Err(format!("INV-3: offer {offer} was shown and neither used, held nor declined"));
     }
-    let latest = framework.now + crate::MAX_HOLD;
+    let latest = framework.now + framework.max_hold;
     match framework.offers.next_deadline() {
         Some(until) if until > latest => Err(format!("INV-3: an offer is held until {until:?}")),
         Some(_) | None => Ok(()),

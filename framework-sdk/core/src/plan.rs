@@ -11,6 +11,7 @@ use lonja_model::{AgentId, Offer, OfferId, OperationId, Resources, TaskId, TaskI
 pub struct Plan {
     pub(crate) actions: Vec<Action>,
     pub(crate) refuse: Option<Duration>,
+    pub(crate) refuse_leftovers: Option<Duration>,
     pub(crate) stop: Option<Stop>,
 }
 
@@ -138,6 +139,14 @@ impl Plan {
         self
     }
 
+    /// Keep what is left of the offers that this plan uses away for `refuse`; without this, as long as the rest
+    /// ([`Plan::refuse_rest`]). Zero: it may be offered again at once, for who places one task after another.
+    #[must_use]
+    pub fn refuse_leftovers(mut self, refuse: Duration) -> Self {
+        self.refuse_leftovers = Some(refuse);
+        self
+    }
+
     /// End a task; `grace` overrides the task's own. Said to each master anew until the task has ended.
     #[must_use]
     pub fn kill(mut self, task: TaskId, grace: Option<Duration>) -> Self {
@@ -185,6 +194,7 @@ impl Plan {
     pub fn and(mut self, later: Self) -> Self {
         self.actions.extend(later.actions);
         self.refuse = later.refuse.or(self.refuse);
+        self.refuse_leftovers = later.refuse_leftovers.or(self.refuse_leftovers);
         self.stop = later.stop.or(self.stop);
         self
     }
@@ -196,6 +206,10 @@ impl Plan {
 
     pub(crate) fn filters(&self) -> Filters {
         self.refuse.map_or(Filters::DEFAULT, |refuse| Filters { refuse })
+    }
+
+    pub(crate) fn leftover_filters(&self) -> Filters {
+        self.refuse_leftovers.map_or(self.filters(), |refuse| Filters { refuse })
     }
 }
 

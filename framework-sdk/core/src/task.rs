@@ -11,7 +11,7 @@ use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 use crate::placement::{Gpus, fit};
 
 /// What a task needs. Amounts in thousandths; mem and disk of MiB.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
     /// CPUs.
     pub cpus: Scalar,

@@ -16,13 +16,9 @@ use crate::deadlines::Timer;
 /// All promises, in order. Errors: the first one broken, in words.
 pub(crate) fn check(state: &State) -> Result<(), String> {
     state.allocator.check_invariants().map_err(|broken| broken.to_string())?;
-    resources::conservation(state)?;
-    resources::books_agree(state)?;
-    resources::totals_are_confirmed(state)?;
-    resources::nothing_unconfirmed_is_offered(state)?;
+    resources::on_each_agent(state)?;
     resources::no_debt_is_offered(state)?;
     resources::offers_stay_in_their_roles(state)?;
-    resources::volumes_exist_once(state)?;
     operations::each_is_awaited(state)?;
     operations::indices_agree(state)?;
     one_stream(state)?;

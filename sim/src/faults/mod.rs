@@ -30,7 +30,7 @@ impl Shape {
     /// What the options say, and the rest from the seed.
     pub(crate) fn draw(random: &mut Random, options: &Options) -> Self {
         let (agents, frameworks) = (5 + random.index(6), 1 + random.index(4));
-        let an_hour = 100 + random.below(150);
+        let an_hour = 80 + random.below(80);
         let agents = options.agents.unwrap_or(agents).max(1);
         let frameworks = options.frameworks.unwrap_or(frameworks).max(1);
         let in_all = options.duration.as_secs().saturating_mul(an_hour) / 3_600;

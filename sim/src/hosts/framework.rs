@@ -162,8 +162,9 @@ impl World {
                     let what = format!("framework {framework} is told of {}, not its own", status.task);
                     return Err(Broken::new("INV-24", what));
                 }
-                self.activity.count_update(status.state);
                 let task = (framework, status.task.clone());
+                let before = self.oracle.told_before(&task, status.state);
+                self.activity.count_update(before, status.state);
                 let truth = self.agents.iter().find_map(|agent| agent.kernel.truth(&task));
                 if status.update.is_some() {
                     witness::end_is_true(&task, truth, status)?;

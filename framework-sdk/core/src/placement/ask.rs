@@ -49,7 +49,7 @@ impl Gpus {
 }
 
 /// What a task asks for: amounts, and on which models of GPU.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ask {
     /// How much.
     pub need: Need,

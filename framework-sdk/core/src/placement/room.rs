@@ -10,7 +10,7 @@ use crate::placement::{Ask, Gpus};
 
 /// What a machine has in all, as far as is known. Offers tell only what is free: without better knowledge, the most
 /// that was ever seen there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spec {
     /// CPUs.
     pub cpus: Scalar,
@@ -21,7 +21,9 @@ pub struct Spec {
 }
 
 /// One machine: what is free there, and what of one's own runs there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// The order of rooms means nothing; it is there so that equal rooms can be found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Room {
     /// Free CPUs.
     pub cpus: Scalar,

@@ -14,7 +14,8 @@ pub struct Cluster {
 /// A place on one machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
-    /// The greater the better. Where two are equal the machine that comes first is taken.
+    /// The greater the better. Where two are equal the machine that comes first is taken. What is not a number
+    /// counts as no place at all.
     pub score: f64,
     /// On which devices: indices into [`Room::devices`].
     pub devices: Vec<usize>,
@@ -53,5 +54,13 @@ pub trait Scorer: Send {
     /// Does a score depend on `ask` and `room` alone? Then whoever asks may keep it until the room changes.
     fn is_pure(&self) -> bool {
         true
+    }
+
+    /// For policies to which one machine is as good as another: which of so many machines to look at next. If the
+    /// task fits there it is placed there; after some misses all machines are scored after all. Asked only of
+    /// scorers that are not pure. `None`: score them all.
+    fn draw(&mut self, machines: usize) -> Option<usize> {
+        let _ = machines;
+        None
     }
 }

@@ -92,3 +92,28 @@ fn a_framework_that_is_being_torn_down_shows_no_more_offers() {
     world.will(Plan::new().launch(&late, [task(&late, "t1")]));
     assert_eq!(world.is_offered(&[&late]), []);
 }
+
+#[test]
+fn what_a_launch_leaves_over_may_stay_away_for_another_time_than_the_rest() {
+    let mut world = subscribed();
+    let (used, unused) = (offer("o1", "cpus:2;mem:64"), offer("o2", "cpus:1"));
+    let plan = Plan::new().launch(&used, [task(&used, "t1")]);
+    world.will(plan.refuse_rest(secs(60)).refuse_leftovers(Duration::ZERO));
+
+    let sent = world.is_offered(&[&used, &unused]);
+
+    let [Call::Accept { filters, .. }, rest] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(filters.refuse, Duration::ZERO);
+    assert_eq!(*rest, decline(&["o2"], secs(60)));
+}
+
+#[test]
+fn who_has_the_cluster_to_itself_may_hold_for_longer() {
+    let mut world = subscribed();
+    world.framework = world.framework.with_max_hold(MAX_HOLD * 10);
+    let held = offer("o1", "cpus:1");
+    world.will(Plan::new().hold(&held, Duration::MAX));
+    world.is_offered(&[&held]);
+
+    assert_eq!(world.framework.offers.next_deadline(), Some(world.now + MAX_HOLD * 10));
+}

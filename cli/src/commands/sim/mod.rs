@@ -1,0 +1,16 @@
+//! `lonja sim`: one file for each of its commands.
+
+mod fuzz;
+mod run;
+
+use std::process::ExitCode;
+
+use crate::args::{Sim, SimCommand};
+
+/// Runs the simulator.
+pub(crate) fn run(sim: &Sim) -> anyhow::Result<ExitCode> {
+    match &sim.command {
+        SimCommand::Fuzz(options) => fuzz::run(options),
+        SimCommand::Run(options) => run::run(options),
+    }
+}

@@ -1,0 +1,266 @@
+//! Where `sim run` meets the laboratory: policies by name, workloads by path or by the words for a generator, one run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{bail, ensure};
+use lonja_sim::lab::{self, RunResult, Workload};
+
+use super::plan::Plan;
+use super::pool::Bench;
+use crate::args::SimRun;
+use crate::output;
+
+/// Where the trace is published that is most asked for.
+const PUBLISHED: &str = "the openb trace of 2023 is published in the repository alibaba/clusterdata on GitHub, folder \
+                         cluster-trace-gpu-v2023";
+/// The trace that is meant when none is named.
+const USUAL: &str = "openb-2023";
+/// How many machines a generated fleet has unless told otherwise.
+const MACHINES: usize = 100;
+/// What each of them has unless told otherwise.
+const MACHINE: &str = "cpus:32;mem:262144";
+
+/// The workload that was asked for, ready to be run.
+#[derive(Debug)]
+pub(super) struct Workbench {
+    source: Source,
+    mix: Option<String>,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Read once, the same for each seed unless it is dealt out.
+    Trace(Arc<Workload>),
+    /// Made anew for each seed.
+    Generator { words: String, machines: usize, machine: String },
+}
+
+/// What the command line names, before it is opened.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    Trace(PathBuf),
+    Generator(String),
+}
+
+impl Workbench {
+    /// Reads the trace, or tries the generator once. Errors: no such path, a malformed trace with file, line, field and
+    /// what was expected, words that no generator knows, an empty fleet.
+    pub(super) fn open(arguments: &SimRun, plan: &Plan) -> anyhow::Result<Self> {
+        let source = match named(arguments.workload.as_deref(), arguments.traces.as_deref())? {
+            Named::Trace(path) => {
+                ensure!(
+                    arguments.machine.is_none(),
+                    "--machine is for generators: a trace says what its machines have"
+                );
+                let mut workload = read_trace(&path, arguments.list.as_deref())?;
+                ensure!(!workload.machines.is_empty(), "{}: a fleet without machines", path.display());
+                if let Some(agents) = plan.agents {
+                    resize(&mut workload, agents);
+                }
+                Source::Trace(Arc::new(workload))
+            }
+            Named::Generator(words) => {
+                ensure!(arguments.list.is_none(), "--list is for traces that have several lists of tasks");
+                let machine = arguments.machine.clone().unwrap_or_else(|| MACHINE.to_owned());
+                Source::Generator { words, machines: plan.agents.unwrap_or(MACHINES), machine }
+            }
+        };
+        let workbench = Self { source, mix: arguments.framework_mix.clone() };
+        // What is wrong with the words for generator and mix is said now, not from some thread later.
+        workbench.workload(plan.seeds[0])?;
+        output::warn("the laboratory is not built yet: all figures are MADE UP");
+        Ok(workbench)
+    }
+}
+
+impl Bench for Workbench {
+    fn workload(&self, seed: u64) -> anyhow::Result<Arc<Workload>> {
+        let workload = match &self.source {
+            Source::Trace(workload) => workload.clone(),
+            Source::Generator { words, machines, machine } => {
+                Arc::new(generate(words, *machines, machine, seed)?)
+            }
+        };
+        let Some(mix) = &self.mix else { return Ok(workload) };
+        Ok(Arc::new(deal_out(&workload, mix, seed)?))
+    }
+
+    fn run(&self, workload: &Workload, policy: &str, seed: u64) -> anyhow::Result<RunResult> {
+        run_policy(workload, policy, seed)
+    }
+}
+
+/// A path that there is, here or among the traces; else the words for a generator.
+fn named(workload: Option<&str>, traces: Option<&Path>) -> anyhow::Result<Named> {
+    let Some(text) = workload else {
+        let Some(traces) = traces else {
+            bail!("name a trace or a generator, or set LONJA_TRACES to a folder of traces; {PUBLISHED}");
+        };
+        let usual = traces.join(USUAL);
+        let path = if usual.exists() { usual } else { traces.to_owned() };
+        ensure!(path.exists(), "LONJA_TRACES={}: no such folder; {PUBLISHED}", path.display());
+        return Ok(Named::Trace(path));
+    };
+    let candidates = [Some(PathBuf::from(text)), traces.map(|traces| traces.join(text))];
+    if let Some(path) = candidates.into_iter().flatten().find(|path| path.exists()) {
+        return Ok(Named::Trace(path));
+    }
+    let name = text.split(':').next().unwrap_or(text);
+    if generators().contains(&name) {
+        return Ok(Named::Generator(text.to_owned()));
+    }
+    bail!(
+        "{text}: no such folder, and no generator of that name (there are {}); {PUBLISHED}",
+        generators().join(", ")
+    )
+}
+
+/// A fleet of so many machines: those of the trace in their order, and again from the first one under new names.
+fn resize(workload: &mut Workload, machines: usize) {
+    let given = workload.machines.len();
+    workload.machines.truncate(machines);
+    for number in given..machines {
+        let mut machine = workload.machines[number % given].clone();
+        machine.name = format!("{}-{}", machine.name, number / given + 1);
+        workload.machines.push(machine);
+    }
+}
+
+/// The policies' names.
+pub(super) fn policies() -> Vec<&'static str> {
+    lab::policies::NAMES.to_vec()
+}
+
+/// The generators' names.
+fn generators() -> Vec<&'static str> {
+    vec!["made-up"]
+}
+
+fn read_trace(path: &Path, _list: Option<&str>) -> anyhow::Result<Workload> {
+    Ok(stand_in::workload(&format!("made up in place of {}", path.display()), 10))
+}
+
+fn generate(words: &str, machines: usize, _machine: &str, _seed: u64) -> anyhow::Result<Workload> {
+    Ok(stand_in::workload(words, machines))
+}
+
+fn deal_out(workload: &Workload, _mix: &str, _seed: u64) -> anyhow::Result<Workload> {
+    Ok(workload.clone())
+}
+
+fn run_policy(workload: &Workload, policy: &str, seed: u64) -> anyhow::Result<RunResult> {
+    let _scorer = lab::policies::by_name(policy, seed)?;
+    Ok(stand_in::result(workload, policy, seed))
+}
+
+/// Results that are made up, until the laboratory runs: nothing here was simulated.
+mod stand_in {
+    use std::time::Duration;
+
+    use lonja_model::resources::Scalar;
+    use lonja_sim::lab::{Arrival, Machine, RunResult, Sample, Tenant, Workload};
+
+    pub(super) fn workload(source: &str, machines: usize) -> Workload {
+        let machine = |number| Machine {
+            name: format!("m{number}"),
+            total: "cpus:32;mem:262144;gpus:{0:1000,1:1000}".parse().unwrap_or_default(),
+            attributes: Default::default(),
+        };
+        let arrival = |number: u64| {
+            let mut arrival = Arrival {
+                name: format!("t{number}"),
+                framework: (number % 3) as usize,
+                ask: Default::default(),
+                at: Duration::from_secs(number * 30),
+                runs: number.is_multiple_of(3).then_some(Duration::from_secs(4000)),
+            };
+            arrival.ask.need.cpus = Scalar::from_units(1 + number % 3).unwrap_or_default();
+            arrival
+        };
+        Workload {
+            source: format!("{source} (MADE UP)"),
+            machines: (0..machines).map(machine).collect(),
+            frameworks: [("web", 1000), ("batch", 2000), ("night", 500)]
+                .map(|(name, weight)| Tenant { name: name.into(), weight })
+                .into(),
+            arrivals: (0..800).map(arrival).collect(),
+            lasts: Duration::from_secs(86_400 / 2),
+        }
+    }
+
+    pub(super) fn result(workload: &Workload, policy: &str, seed: u64) -> RunResult {
+        let skill = policy.len() as f64 / 14.0;
+        let noise = |x: u64| {
+            let mixed = (x ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            ((mixed >> 33) % 1000) as f64 / 1000.0
+        };
+        let sample = |number: u64| {
+            let part = number as f64 / 200.0;
+            let used = (part * 1.6).min(0.7 + 0.25 * skill) + 0.03 * noise(number);
+            Sample {
+                at: Duration::from_secs(number * 216),
+                used: [("cpus", used * 0.7), ("mem", used * 0.5), ("gpus", used)]
+                    .map(|(kind, used)| (kind.to_owned(), used.clamp(0.0, 1.0)))
+                    .into(),
+                fragmentation: 0.3 - 0.1 * skill + 0.05 * noise(number / 20),
+                shares: vec![used * 0.3, used * (0.5 + 0.1 * skill), used * 0.15],
+                waiting: (part * 300.0 * (1.2 - skill) * (1.0 + 0.2 * noise(number / 5))) as u64,
+                running: (used * 400.0) as u64,
+            }
+        };
+        RunResult {
+            policy: policy.into(),
+            seed,
+            arrived: workload.arrivals.len() as u64,
+            placed: (700.0 + 80.0 * skill + 10.0 * noise(1)) as u64,
+            waits: (0..700).map(|number| noise(number) * 100.0 * (1.5 - skill)).collect(),
+            samples: (0..=200).map(sample).collect(),
+            trace_hash: seed,
+            ..RunResult::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lonja_sim::lab::Machine;
+
+    use super::*;
+
+    #[test]
+    fn a_path_here_comes_before_one_among_the_traces_and_both_before_a_generator() {
+        let traces = tempfile::tempdir().unwrap();
+        let (folder, usual) = (traces.path(), traces.path().join(USUAL));
+        let generator = generators()[0];
+        let trace = |path: &Path| Named::Trace(path.to_owned());
+        assert_eq!(named(None, Some(folder)).unwrap(), trace(folder));
+        std::fs::create_dir(&usual).unwrap();
+
+        assert_eq!(named(None, Some(folder)).unwrap(), trace(&usual));
+        assert_eq!(named(Some(USUAL), Some(folder)).unwrap(), trace(&usual));
+        assert_eq!(named(usual.to_str(), None).unwrap(), trace(&usual));
+        let words = format!("{generator}:rate=1");
+        assert_eq!(named(Some(&words), Some(folder)).unwrap(), Named::Generator(words.clone()));
+        std::fs::create_dir(folder.join(generator)).unwrap();
+        assert_eq!(named(Some(generator), Some(folder)).unwrap(), trace(&folder.join(generator)));
+        assert!(named(Some("nowhere"), Some(folder)).unwrap_err().to_string().contains(PUBLISHED));
+    }
+
+    #[test]
+    fn a_fleet_is_cut_or_repeated_under_new_names() {
+        let machine = |name: &str| Machine {
+            name: name.to_owned(),
+            total: Default::default(),
+            attributes: Default::default(),
+        };
+        let fleet = Workload { machines: vec![machine("a"), machine("b")], ..Workload::default() };
+        let names = |machines: usize| {
+            let mut fleet = fleet.clone();
+            resize(&mut fleet, machines);
+            fleet.machines.into_iter().map(|machine| machine.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(1), ["a"]);
+        assert_eq!(names(5), ["a", "b", "a-2", "b-2", "a-3"]);
+    }
+}
