@@ -74,18 +74,23 @@ fn agent(world: &World, index: usize) -> Result<(), Broken> {
 /// the agent does not know. INV-23: see [`KillWatch`](crate::witness::KillWatch).
 fn containers(world: &World, index: usize) -> Result<(), Broken> {
     let host = &world.agents[index];
-    let Some(process) = host.process.as_ref().filter(|process| process.committing.is_none()) else { return Ok(()) };
+    let Some(process) = host.process.as_ref().filter(|process| process.committing.is_none()) else {
+        return Ok(());
+    };
     for task in process.core.tasks() {
         let Some(pid) = task.pid() else { continue };
         if !host.kernel.is_pid_of(pid, task.container()) {
-            let what = format!("agent {index} takes process {pid} for task {} of {}", task.id(), task.framework());
+            let what =
+                format!("agent {index} takes process {pid} for task {} of {}", task.id(), task.framework());
             return Err(Broken::new("INV-28", what));
         }
     }
     for (container, (framework, task)) in host.kernel.undisturbed() {
         let known = process.core.task(framework, task).is_some_and(|known| known.container() == container);
         if !known {
-            let what = format!("container {container} of task {task} runs on agent {index}, which has no record of it");
+            let what = format!(
+                "container {container} of task {task} runs on agent {index}, which has no record of it"
+            );
             return Err(Broken::new("INV-26", what));
         }
     }

@@ -179,7 +179,12 @@ impl Ledger {
     }
 
     /// The master says something to an agent, whose machine has `total`.
-    pub(crate) fn master_tells_agent(&mut self, connection: ConnectionId, total: &Resources, message: &ToAgent) {
+    pub(crate) fn master_tells_agent(
+        &mut self,
+        connection: ConnectionId,
+        total: &Resources,
+        message: &ToAgent,
+    ) {
         match message {
             ToAgent::Registered { agent, .. } => {
                 self.tear_out(agent);
@@ -190,7 +195,9 @@ impl Ledger {
                 self.pages.insert(agent.clone(), page);
             }
             ToAgent::Run { framework, role, tasks, .. } => {
-                let Some(page) = self.pages.values_mut().find(|page| page.link == Some(connection)) else { return };
+                let Some(page) = self.pages.values_mut().find(|page| page.link == Some(connection)) else {
+                    return;
+                };
                 for task in tasks {
                     let (role, framework) = (role.clone(), framework.clone());
                     let key = (framework.clone(), task.id.clone());
@@ -199,7 +206,9 @@ impl Ledger {
                 }
             }
             ToAgent::ShutdownFramework { framework } => {
-                let Some(page) = self.pages.values_mut().find(|page| page.link == Some(connection)) else { return };
+                let Some(page) = self.pages.values_mut().find(|page| page.link == Some(connection)) else {
+                    return;
+                };
                 let of = page.tasks.keys().filter(|(owner, _)| owner == framework);
                 for task in of.cloned().collect::<Vec<_>>() {
                     page.end_task(&task, &mut self.roles);
@@ -230,8 +239,7 @@ impl Ledger {
     pub(crate) fn offered(&mut self, offer: &Offer) -> Result<(), Broken> {
         let Some(page) = self.pages.get_mut(&offer.agent) else { return Ok(()) };
         let offered = amounts(&offer.resources);
-        let held =
-            Held { role: offer.role.clone(), framework: offer.framework.clone(), amounts: offered };
+        let held = Held { role: offer.role.clone(), framework: offer.framework.clone(), amounts: offered };
         fits(&offer.id, page.total, page.held, offered)?;
         add(&mut page.held, offered);
         page.offers.insert(offer.id.clone(), held.clone());
@@ -299,7 +307,8 @@ mod tests {
     #[test]
     fn more_than_there_is_and_more_than_is_free_are_noticed() {
         let id = OfferId::new("o").unwrap();
-        let broken = |total, held, offered| fits(&id, total, held, offered).err().map(|broken| broken.invariant);
+        let broken =
+            |total, held, offered| fits(&id, total, held, offered).err().map(|broken| broken.invariant);
         assert_eq!(broken([4, 4], [2, 0], [2, 4]), None);
         assert_eq!(broken([4, 4], [0, 0], [5, 0]).as_deref(), Some("INV-1"));
         assert_eq!(broken([4, 4], [2, 0], [3, 0]).as_deref(), Some("INV-4"));

@@ -132,7 +132,9 @@ impl Mutant {
 
     /// What the master says to an agent. `first`: the first agent that was ever admitted.
     pub(crate) fn master_tells_agent(self, message: &mut ToAgent, first: Option<&AgentId>) {
-        if let (Self::MasterNamesAllAlike, ToAgent::Registered { agent, .. }, Some(first)) = (self, message, first) {
+        if let (Self::MasterNamesAllAlike, ToAgent::Registered { agent, .. }, Some(first)) =
+            (self, message, first)
+        {
             *agent = first.clone();
         }
     }

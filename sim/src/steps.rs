@@ -335,7 +335,9 @@ pub(crate) fn agent_writes(op: &CheckpointOp) -> Step {
         CheckpointOp::Task(_, _, None) => Step::AgentWritesForgotten,
         CheckpointOp::Task(_, _, Some(record)) if record.state.is_terminal() => Step::AgentWritesEnd,
         CheckpointOp::Task(_, _, Some(record)) if record.killing.is_some() => Step::AgentWritesKilling,
-        CheckpointOp::Task(_, _, Some(record)) if record.state == TaskState::Running => Step::AgentWritesRunning,
+        CheckpointOp::Task(_, _, Some(record)) if record.state == TaskState::Running => {
+            Step::AgentWritesRunning
+        }
         CheckpointOp::Task(_, _, Some(_)) => Step::AgentWritesStarting,
         CheckpointOp::Total(_) => Step::AgentWritesTotal,
         CheckpointOp::Operation(..) => Step::AgentWritesOperation,

@@ -33,9 +33,13 @@ pub(crate) enum Truth {
 pub(crate) fn end_is_true(task: &TaskKey, truth: Option<&Truth>, status: &TaskStatus) -> Result<(), Broken> {
     let wrong = |invariant: &str| {
         let (why, what) = (status.reason, format!("task {} of {}", task.1, task.0));
-        Err(Broken::new(invariant, format!("{what} is told as {} ({why:?}), the truth is {truth:?}", status.state)))
+        Err(Broken::new(
+            invariant,
+            format!("{what} is told as {} ({why:?}), the truth is {truth:?}", status.state),
+        ))
     };
-    let label = |name: &str| status.labels.0.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.clone());
+    let label =
+        |name: &str| status.labels.0.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.clone());
     if let Some(Truth::Ended(exit)) = truth {
         let (exited, signaled) = match exit.status {
             WaitStatus::Exited(code) => (Some(code.to_string()), None),
@@ -60,7 +64,9 @@ pub(crate) fn end_is_true(task: &TaskKey, truth: Option<&Truth>, status: &TaskSt
             status.reason == Some(expected)
         }
         (TaskState::Failed, Some(Truth::Ended(exit))) => match &exit.memory_breach {
-            Some(_) => status.reason == Some(Reason::ContainerLimitationMemory) && status.limitation.is_some(),
+            Some(_) => {
+                status.reason == Some(Reason::ContainerLimitationMemory) && status.limitation.is_some()
+            }
             None => {
                 status.reason != Some(Reason::ContainerLimitationMemory)
                     && exit.status != WaitStatus::Exited(0)
@@ -135,7 +141,8 @@ impl KillWatch {
         for (task, (since, grace)) in &self.0 {
             let Some(started) = running(task) else { continue };
             if now > started.max(*since) + *grace + KILL_SLACK {
-                let what = format!("task {} of {} was asked to end within {grace:?} and runs on", task.1, task.0);
+                let what =
+                    format!("task {} of {} was asked to end within {grace:?} and runs on", task.1, task.0);
                 return Err(Broken::new("INV-23", what));
             }
         }

@@ -71,7 +71,9 @@ impl Script {
     /// How long it runs if it is left alone; `None`: for ever.
     pub(crate) fn lasts(&self) -> Option<Duration> {
         match self {
-            Self::Exit { after, .. } | Self::Breach { after, .. } | Self::Struck { after, .. } => Some(*after),
+            Self::Exit { after, .. } | Self::Breach { after, .. } | Self::Struck { after, .. } => {
+                Some(*after)
+            }
             Self::Hang | Self::NoSuchCommand => None,
         }
     }

@@ -240,7 +240,8 @@ impl World {
     /// A commit has failed: the daemon steps down with its memory, and is started again.
     pub(crate) fn step_down(&mut self, node: Node, durable: bool) -> Result<(), Broken> {
         let numbers = [node.number(), u64::from(durable)];
-        self.journal.note(self.now, "commit fails", numbers, || format!("{node} steps down: its commit has failed"));
+        self.journal
+            .note(self.now, "commit fails", numbers, || format!("{node} steps down: its commit has failed"));
         let down = self.random.millis(1_000, 5_000);
         self.die(node, durable, down)
     }
@@ -270,7 +271,9 @@ impl World {
     /// The operator says that an agent will never return.
     pub(crate) fn gone_command(agent: &AgentId) -> lonja_master_core::OperatorCommand {
         let agent = agent.clone();
-        lonja_master_core::OperatorCommand::Maintenance(lonja_master_core::MaintenanceCommand::MarkGone { agent })
+        lonja_master_core::OperatorCommand::Maintenance(lonja_master_core::MaintenanceCommand::MarkGone {
+            agent,
+        })
     }
 }
 
@@ -314,7 +317,8 @@ mod tests {
     fn every_kind_of_fault_is_drawn() {
         let shape = Shape { agents: 3, frameworks: 2, jobs: 1 };
         let mut random = Random::new(1);
-        let kinds: std::collections::BTreeSet<_> = (0..500).map(|_| any(&mut random, &shape).kind()).collect();
+        let kinds: std::collections::BTreeSet<_> =
+            (0..500).map(|_| any(&mut random, &shape).kind()).collect();
         assert_eq!(kinds, KINDS.into_iter().collect());
     }
 }

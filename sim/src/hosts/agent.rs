@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lonja_agent_core::{
-    Agent, Config, Effects, Entropy, Event, KillContainer, LaunchContainer, VolumeOrder,
-};
+use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, KillContainer, LaunchContainer, VolumeOrder};
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::{AgentInfo, ContainerId, Resources, TaskState, Timestamp};
@@ -185,7 +183,8 @@ impl World {
             self.oracle.launches(&task, host.disk.committed())?;
             let takes = host.kernel.launch(&mut self.random, &launch)?;
             self.activity.launches += 1;
-            self.queue.at(self.now + takes, Happening::Launched { agent: index, container: launch.container });
+            self.queue
+                .at(self.now + takes, Happening::Launched { agent: index, container: launch.container });
             if self.dies_at(Node::Agent(index), Step::AgentOrderedLaunch)? {
                 return Ok(true);
             }
@@ -267,7 +266,13 @@ impl World {
     }
 
     /// Folders of volumes are there, or could not be made.
-    pub(crate) fn volumes_made(&mut self, index: usize, life: u64, number: u64, works: bool) -> Result<(), Broken> {
+    pub(crate) fn volumes_made(
+        &mut self,
+        index: usize,
+        life: u64,
+        number: u64,
+        works: bool,
+    ) -> Result<(), Broken> {
         let node = Node::Agent(index);
         if self.life(node) != Some(life) || self.dies_at(node, Step::AgentVolumesAnswered)? {
             return Ok(());

@@ -33,7 +33,15 @@ pub(crate) struct FrameworkHost {
 
 impl FrameworkHost {
     pub(crate) fn new(born: Timestamp, plan: Plan) -> Self {
-        Self { plan, born, disk: Disk::default(), process: None, link: None, speaks_as: None, stale_offers: None }
+        Self {
+            plan,
+            born,
+            disk: Disk::default(),
+            process: None,
+            link: None,
+            speaks_as: None,
+            stale_offers: None,
+        }
     }
 }
 

@@ -13,9 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_agent_core::{
-    ContainerExit, KillContainer, LaunchContainer, LaunchFailure, Recovery, WaitStatus,
-};
+use lonja_agent_core::{ContainerExit, KillContainer, LaunchContainer, LaunchFailure, Recovery, WaitStatus};
 use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, Timestamp};
 
 use crate::invariants::Broken;
@@ -212,7 +210,8 @@ impl Kernel {
     pub(crate) fn agent_died(&mut self, random: &mut Random, now: Timestamp) -> Vec<ContainerId> {
         let mut whole = Vec::new();
         for id in self.launching() {
-            let fails = self.containers.get(&id).is_some_and(|container| container.script == Script::NoSuchCommand);
+            let fails =
+                self.containers.get(&id).is_some_and(|container| container.script == Script::NoSuchCommand);
             if fails || random.chance(50) {
                 self.containers.remove(&id);
             } else {
@@ -243,7 +242,8 @@ impl Kernel {
     }
 
     fn launching(&self) -> Vec<ContainerId> {
-        let launching = self.containers.iter().filter(|(_, container)| matches!(container.life, Life::Launching));
+        let launching =
+            self.containers.iter().filter(|(_, container)| matches!(container.life, Life::Launching));
         launching.map(|(id, _)| id.clone()).collect()
     }
 
@@ -289,7 +289,8 @@ impl Kernel {
     /// Containers with a running program that nobody has asked to end, each with its task.
     pub(crate) fn undisturbed(&self) -> impl Iterator<Item = (&ContainerId, &TaskKey)> {
         let runs = |container: &Container| matches!(container.life, Life::Running { .. });
-        let undisturbed = move |(_, container): &(&ContainerId, &Container)| runs(container) && container.killed.is_none();
+        let undisturbed =
+            move |(_, container): &(&ContainerId, &Container)| runs(container) && container.killed.is_none();
         self.containers.iter().filter(undisturbed).map(|(id, container)| (id, &container.task))
     }
 

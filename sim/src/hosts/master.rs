@@ -92,7 +92,9 @@ impl World {
             left -= 1;
             let step = match out {
                 Outbound::Agent(LinkId(link), message) => self.tell_agent(ConnectionId(link), message)?,
-                Outbound::Framework(StreamId(stream), event) => self.tell_framework(ConnectionId(stream), event)?,
+                Outbound::Framework(StreamId(stream), event) => {
+                    self.tell_framework(ConnectionId(stream), event)?
+                }
                 Outbound::Answer(StreamId(stream), call, answer) => {
                     self.send(ConnectionId(stream), End::Client, Payload::Answer(call, answer));
                     Some(Step::MasterSentAnswer)
@@ -113,7 +115,9 @@ impl World {
                 }
             };
             let Some(step) = step else { continue };
-            if self.dies_at(Node::Master, step)? || (left > 0 && self.dies_at(Node::Master, Step::MasterSentInPart)?) {
+            if self.dies_at(Node::Master, step)?
+                || (left > 0 && self.dies_at(Node::Master, Step::MasterSentInPart)?)
+            {
                 return Ok(());
             }
         }
@@ -133,14 +137,19 @@ impl World {
         self.ledger.master_tells_agent(id, &self.agents[index].total, &message);
         self.repeat_run(id, &message);
         let step = steps::master_sent(&message);
-        if !(self.mutant == Mutant::NetworkLosesRun && step == Step::MasterSentRun && self.random.chance(20)) {
+        if !(self.mutant == Mutant::NetworkLosesRun && step == Step::MasterSentRun && self.random.chance(20))
+        {
             self.send(id, End::Client, Payload::ToAgent(message));
         }
         Ok(Some(step))
     }
 
     /// Says something to a framework, if its end of the stream is still known.
-    fn tell_framework(&mut self, id: ConnectionId, mut event: scheduler::Event) -> Result<Option<Step>, Broken> {
+    fn tell_framework(
+        &mut self,
+        id: ConnectionId,
+        mut event: scheduler::Event,
+    ) -> Result<Option<Step>, Broken> {
         let Some(Node::Framework(index)) = self.network.client(id) else { return Ok(None) };
         self.mutant.master_tells_framework(&mut event, self.oracle.first_framework());
         self.oracle.master_tells_framework(index, &event, self.master.disk.committed())?;
