@@ -20,15 +20,15 @@ use crate::hosts::master::MasterHost;
 use crate::hosts::{Process, Turn};
 use crate::invariants::{self, Broken};
 use crate::journal::{Journal, Reader};
+use crate::ledger::Ledger;
 use crate::network::{ConnectionId, End, Network, Payload};
 use crate::operator::{self, Wish};
 use crate::oracle::Oracle;
-use crate::ledger::Ledger;
 use crate::partitions::Partitions;
 use crate::random::Random;
+use crate::report::{Activity, Fault};
 use crate::steps::{self, Step};
 use crate::witness::Witness;
-use crate::report::{Activity, Fault};
 use crate::stalls::Stalls;
 use crate::workload::Plan;
 use crate::{Mutant, Options, liveness};
@@ -633,8 +633,9 @@ impl World {
                 .map_or_else(Vec::new, |effects| effects.persist.iter().map(steps::master_writes).collect()),
             Node::Agent(i) => of(self.agents[i].process.as_ref())
                 .map_or_else(Vec::new, |effects| effects.persist.iter().map(steps::agent_writes).collect()),
-            Node::Framework(i) => of(self.frameworks[i].process.as_ref())
-                .map_or_else(Vec::new, |wishes| wishes.persist.iter().filter_map(steps::framework_writes).collect()),
+            Node::Framework(i) => of(self.frameworks[i].process.as_ref()).map_or_else(Vec::new, |wishes| {
+                wishes.persist.iter().filter_map(steps::framework_writes).collect()
+            }),
         };
         all.dedup();
         all

@@ -124,7 +124,9 @@ impl World {
                 }
             };
             let Some(step) = step else { continue };
-            if self.dies_at(Node::Master, step)? || (left > 0 && self.dies_at(Node::Master, Step::MasterSentInPart)?) {
+            if self.dies_at(Node::Master, step)?
+                || (left > 0 && self.dies_at(Node::Master, Step::MasterSentInPart)?)
+            {
                 return Ok(());
             }
         }
@@ -147,7 +149,8 @@ impl World {
         self.ledger.master_tells_agent(id, &self.agents[index].total, &message);
         self.repeat_run(id, &message);
         let step = steps::master_sent(&message);
-        if !(self.mutant == Mutant::NetworkLosesRun && step == Step::MasterSentRun && self.random.chance(20)) {
+        if !(self.mutant == Mutant::NetworkLosesRun && step == Step::MasterSentRun && self.random.chance(20))
+        {
             self.send(id, End::Client, Payload::ToAgent(message));
         }
         Ok(Some(step))
