@@ -186,6 +186,12 @@ impl Ledger {
         message: &ToAgent,
     ) {
         match message {
+            ToAgent::Registered { agent, .. }
+                if self.pages.get(agent).is_some_and(|page| page.link == Some(connection)) =>
+            {
+                // It has asked again, and what it says now may be older than what it was told since.
+                self.asking.remove(&connection);
+            }
             ToAgent::Registered { agent, .. } => {
                 self.tear_out(agent);
                 let mut page = Page { link: Some(connection), total: amounts(total), ..Page::default() };

@@ -7,13 +7,14 @@
 //! [`fuzz`] tries many seeds: processes are killed at any moment, promises are checked after every step,
 //! and once the faults have ended everything must settle. [`replay`] tells one seed's story.
 //!
-//! Modelled so far: a lossless network with delays, connections that break with their processes; disks that fill up, fail,
-//! slow down and rot; hosts that lose power; processes killed at any of the named [`steps`]; containers that outlive
-//! their agent, break their limits, are struck by strangers, or are there when the agent is not. Not yet: partitions, lost
-//! or doubled messages, skewed clocks.
+//! Modelled so far: a network that delays, parts, breaks and repeats; clocks that run at their own rates, leap and jump, and
+//! processes that are stopped; disks that fill up, fail, slow down and rot; hosts that lose power; processes killed at any
+//! of the named [`steps`]; containers that outlive their agent, break their limits, are struck by strangers, or are there
+//! when the agent is not.
 //!
-//! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, [`steps`], `operator`, `workload`, `batch`; then
-//! what judges: `invariants`, `oracle`, `witness`, `ledger`, `volumes`, `liveness`; then `mutants`, `journal` and [`report`].
+//! Reading order: `world`, `life`, `hosts`, `network`, `clocks`, `stalls`, `disk`, `faults`, [`steps`], `operator`, `workload`,
+//! `batch`; then what judges: `invariants`, `oracle`, `witness`, `ledger`, `volumes`, `silence`, `streams`, `partitions`,
+//! `liveness`; then `mutants`, `troubles`, `journal` and [`report`].
 
 mod batch;
 mod clocks;

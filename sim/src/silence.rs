@@ -116,7 +116,8 @@ impl Silence {
             self.crowded = Some(now);
         }
         let late = self.limits.ping + SLACK;
-        if self.crowded.is_some_and(|at| now.since(at) <= late) {
+        // The brake is looked at once a ping, and the crowd now and then.
+        if self.crowded.is_some_and(|at| now.since(at) <= late + self.limits.ping) {
             return Ok(());
         }
         for (agent, (silence, limit)) in silences {

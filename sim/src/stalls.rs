@@ -58,6 +58,10 @@ impl World {
                 self.activity.clocks.leaps += 1;
                 self.disturbs(node);
                 self.clocks.leap(node, self.now, by);
+                if node == Node::Master {
+                    let now = self.local(node);
+                    self.partitions.silence.master_resumes(now);
+                }
                 self.set_alarm(node);
             }
             ClockFault::Jump { node, by, back } => {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lonja_model::{AgentId, AgentInfo, Resources, Timestamp};
 
@@ -108,6 +109,11 @@ impl Agents {
     /// One agent, to change anything but its presence.
     pub(crate) fn get_mut(&mut self, agent: &AgentId) -> Option<&mut Agent> {
         self.agents.get_mut(agent)
+    }
+
+    /// So much of everybody's silence does not count. O(agents).
+    pub(crate) fn forgive(&mut self, time: Duration) {
+        self.agents.values_mut().for_each(|agent| agent.last_heard = agent.last_heard + time);
     }
 
     /// The agent on `link`.

@@ -1,6 +1,7 @@
 //! Everything that waits for a time. A timer is set again by setting it, and stands at most once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use lonja_model::{AgentId, FrameworkId, OfferId, Timestamp};
 
@@ -60,6 +61,12 @@ impl Deadlines {
     /// The earliest.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Puts every timer off by so much. O(timers).
+    pub(crate) fn put_off(&mut self, by: Duration) {
+        self.by_name.values_mut().for_each(|at| *at = *at + by);
+        self.by_time = self.by_name.iter().map(|(timer, at)| (*at, timer.clone())).collect();
     }
 
     /// Takes the earliest timer that is due at `now`.

@@ -190,6 +190,7 @@ impl Master {
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Effects {
         let mut effects = Effects::default();
         let state = &mut self.state;
+        liveness::wake_up(state, now);
         match event {
             Event::Agent { link, message } => registration::message(state, &mut effects, now, link, message),
             Event::LinkClosed { link } => registration::link_closed(state, &mut effects, now, link),

@@ -2,7 +2,8 @@
 //!
 //! Silence shorter than the limit changes nothing. After it the agent is unreachable, durably, and its
 //! frameworks are told; its tasks are left alone (INV-33). When most agents are silent together, it is
-//! more likely the master that is cut off: then none is removed, and an alert is raised (INV-35).
+//! more likely the master that is cut off: then none is removed, and an alert is raised (INV-35). While the master itself
+//! was stopped nobody was silent.
 
 use std::collections::BTreeSet;
 
@@ -32,6 +33,18 @@ impl Brake {
         let budget = Budget::new(now, config.removal_rate, config.removal_rate, config.removal_rate_period);
         Self { budget, raised: false }
     }
+}
+
+/// The master has slept if its earliest timer is late by more than a ping interval: it was stopped, or its machine was
+/// suspended. What it would have heard meanwhile nobody could tell it, so that time counts against nobody: silence,
+/// failover timeouts and offers all go on from where they stood.
+pub(crate) fn wake_up(state: &mut State, now: Timestamp) {
+    let Some(late) = state.deadlines.next().map(|due| now.since(due)) else { return };
+    if late <= state.config.ping_interval {
+        return;
+    }
+    state.deadlines.put_off(late);
+    state.agents.forgive(late);
 }
 
 /// Begins to watch an agent that has just registered.

@@ -289,10 +289,8 @@ impl World {
     }
 
     fn master_hears_of_end(&mut self, client: Node, id: ConnectionId) {
-        let framework = match client {
-            Node::Framework(index) => self.oracle.name_of(index).cloned(),
-            Node::Master | Node::Agent(_) => None,
-        };
+        // A stream that another has taken over from holds no offers any more.
+        let framework = self.partitions.streams.speaker(id).cloned();
         self.ledger.closed(id, framework.as_ref());
         let Some(process) = self.master.process.as_mut() else { return };
         match client {

@@ -1,5 +1,5 @@
 use lonja_model::TaskState;
-use lonja_model::registry::AgentStanding;
+use lonja_model::registry::{AgentStanding, FrameworkStanding};
 use lonja_model::scheduler::Event;
 
 use super::fixture::*;
@@ -17,6 +17,26 @@ fn silence_shorter_than_the_limit_changes_nothing_and_longer_makes_unreachable()
     assert_eq!(cluster.last_state(stream), Some(TaskState::Unreachable));
     assert!(cluster.events(stream).iter().any(|event| matches!(event, Event::Failure { .. })));
     assert!(matches!(cluster.registry.agents[&agent].standing, AgentStanding::Unreachable { .. }));
+}
+
+/// A stopped master (SIGSTOP, a suspended machine) hears nobody, and is asked by nobody.
+#[test]
+fn the_time_that_the_master_was_stopped_is_nobodys_silence() {
+    let mut cluster = cluster();
+    let (link, _, stream, _) = cluster.running();
+    let (other, absent) = cluster.framework("eng");
+    cluster.lose_stream(other);
+    cluster.advance_with_pongs(&[link], secs(30));
+
+    cluster.now = cluster.now + secs(300);
+    cluster.handle(crate::Event::Tick);
+    cluster.advance(secs(14));
+
+    assert_eq!(cluster.last_state(stream), Some(TaskState::Running));
+    let standing = cluster.registry.frameworks[&absent].standing;
+    assert!(matches!(standing, FrameworkStanding::Disconnected { .. }), "it had a minute: {standing:?}");
+    cluster.advance(secs(62));
+    assert_eq!(cluster.last_state(stream), Some(TaskState::Unreachable), "from now on it counts");
 }
 
 #[test]
