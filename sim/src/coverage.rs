@@ -15,8 +15,8 @@ use crate::words;
 pub struct Coverage(BTreeMap<String, u64>);
 
 /// States that frameworks can be told. Those left out need what the simulator does not play: executors of frameworks'
-/// own, frameworks without partition awareness, and agents given up by operators.
-const STATES: [TaskState; 10] = [
+/// own, and frameworks without partition awareness.
+const STATES: [TaskState; 11] = [
     TaskState::Starting,
     TaskState::Running,
     TaskState::Killing,
@@ -27,6 +27,7 @@ const STATES: [TaskState; 10] = [
     TaskState::Killed,
     TaskState::Dropped,
     TaskState::Gone,
+    TaskState::GoneByOperator,
 ];
 
 impl Coverage {
@@ -56,6 +57,18 @@ impl Coverage {
             ("in a commit that holds", kills.after_durable),
         ] {
             all.insert(format!("kill: {name}"), number);
+        }
+        for name in crate::faults::disks::KINDS {
+            all.insert(format!("disk: {name}"), activity.disk_faults.get(name).copied().unwrap_or(0));
+        }
+        for (name, number) in activity.network.all() {
+            all.insert(format!("network: {name}"), number);
+        }
+        for (name, number) in activity.clocks.all() {
+            all.insert(format!("clocks: {name}"), number);
+        }
+        for (name, counts) in activity.steps.iter() {
+            all.insert(format!("kill at: {name}"), counts.killed);
         }
         Self(all)
     }

@@ -7,14 +7,16 @@
 //! [`fuzz`] tries many seeds: processes are killed at any moment, promises are checked after every step,
 //! and once the faults have ended everything must settle. [`replay`] tells one seed's story.
 //!
-//! Modelled so far: a lossless network with delays, connections that break with their processes, disks
-//! that keep exactly what was committed, containers that outlive their agent. Not yet: partitions, lost or
-//! doubled messages, torn or full disks, skewed clocks, traces and placement policies.
+//! Modelled so far: a lossless network with delays, connections that break with their processes; disks that fill up, fail,
+//! slow down and rot; hosts that lose power; processes killed at any of the named [`steps`]; containers that outlive
+//! their agent, break their limits, are struck by strangers, or are there when the agent is not. Not yet: partitions, lost
+//! or doubled messages, skewed clocks.
 //!
-//! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, `operator`, `workload`, `batch`; then what
-//! judges: `invariants`, `oracle`, `volumes`, `liveness`; then `journal` and [`report`].
+//! Reading order: `world`, `life`, `hosts`, `network`, `disk`, `faults`, [`steps`], `operator`, `workload`, `batch`; then
+//! what judges: `invariants`, `oracle`, `witness`, `ledger`, `volumes`, `liveness`; then `mutants`, `journal` and [`report`].
 
 mod batch;
+mod clocks;
 mod coverage;
 mod disk;
 mod faults;
@@ -31,11 +33,14 @@ mod notes;
 pub mod openb;
 mod operator;
 mod oracle;
+mod partitions;
 mod profile;
 mod random;
 pub mod report;
 mod shrink;
 pub mod steps;
+mod stalls;
+mod troubles;
 mod volumes;
 mod witness;
 mod words;
@@ -55,6 +60,7 @@ pub use coverage::Coverage;
 pub use journal::{Entry, Reader};
 pub use report::{Activity, Fault, Kills, Outcome, Report};
 pub use shrink::{Shrunk, shrink};
+pub use troubles::{ClockTroubles, NetworkTroubles};
 
 pub use profile::{Profile, UnknownProfile};
 

@@ -36,6 +36,16 @@ fn an_unreachable_task_is_asked_about_until_its_agent_is_back() {
     assert_eq!(outcome.broken, None, "{outcome}");
 }
 
+/// A kill overtook the volume that its task waited for, on an agent with a slow disk; what the task left was offered before
+/// it was durable (`master/core/src/tests/conversions.rs`).
+#[test]
+fn what_a_task_leaves_before_its_volume_is_made_is_held() {
+    for seed in [5794, 6412, 6652] {
+        let outcome = replay(seed, &small());
+        assert_eq!(outcome.broken, None, "{outcome}");
+    }
+}
+
 #[test]
 fn the_same_seed_tells_the_same_story() {
     let options = small();

@@ -14,7 +14,7 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus, Timestamp, UpdateId};
 
 use crate::effects::{ClusterEvent, Effects, LinkId};
-use crate::{State, draining, offers, validate};
+use crate::{State, draining, offers, totals, validate};
 
 /// An agent tells of a task.
 #[expect(clippy::too_many_arguments, reason = "the message, taken apart, and where it came from")]
@@ -133,6 +133,8 @@ pub(crate) fn learn_state(
         let (agent, role, resources) =
             (known.agent().clone(), known.role.clone(), known.info.resources.clone());
         offers::recover(state, now, &agent, framework, &role, &resources, None);
+        // It may have ended before the volume that it was to use was made.
+        totals::hold_what_is_being_made(state, &agent);
     }
 }
 

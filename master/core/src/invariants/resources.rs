@@ -23,11 +23,13 @@ pub(super) fn on_each_agent(state: &State) -> Result<(), String> {
         };
         let counted = Counted { id, agent, free, total, held: held(state, id) };
         let owes = state.allocator.debt(id).is_some_and(|debt| !debt.is_empty());
+        if !owes {
+            conservation(&counted)?;
+        }
         books_agree(state, &counted)?;
         total_is_confirmed(state, &counted)?;
         volumes_exist_once(&counted, owes)?;
         if !owes {
-            conservation(&counted)?;
             nothing_unconfirmed_is_offered(state, &counted)?;
         }
     }

@@ -176,6 +176,26 @@ fn a_volume_that_could_not_be_made_can_be_tried_again_before_its_task_is_dropped
     assert_eq!(cluster.free(&offer.agent), both(&data, &res("cpus:4;mem:4096;disk:90")));
 }
 
+/// Found by the simulator: a drain had the task killed while its agent was still making the folder.
+#[test]
+fn a_volume_is_not_free_before_it_is_durable_though_its_task_has_ended() {
+    let mut cluster = cluster();
+    let (link, stream, offer) = offered(&mut cluster, web());
+    let framework = cluster.subscribed(stream).unwrap();
+    let (disk, data) = (reserved("disk:10", &["web"]), volume("disk:10", "web", "data", false));
+    let task = task_on("t1", &offer.agent, &both(&res("cpus:1"), &data));
+    let steps = vec![step(reserve(&disk)), step(create(&data)), launch_of(vec![task])];
+    cluster.accept(stream, &offer, steps).unwrap();
+    let asked = cluster.asked_of(link);
+    cluster.outcome(link, &asked[0], OperationState::Finished);
+
+    cluster.report(link, &framework, "t1", TaskState::Killed, 1);
+
+    assert_eq!(cluster.free(&offer.agent), res("cpus:4;mem:4096;disk:90"));
+    cluster.outcome(link, &asked[1], OperationState::Finished);
+    assert_eq!(cluster.only_offer(stream).resources, both(&data, &res("cpus:4;mem:4096;disk:90")));
+}
+
 #[test]
 fn a_destroyed_volume_that_is_made_anew_is_there_once_if_it_could_not_be_destroyed() {
     let mut cluster = cluster();
