@@ -27,9 +27,9 @@ use crate::oracle::Oracle;
 use crate::partitions::Partitions;
 use crate::random::Random;
 use crate::report::{Activity, Fault};
+use crate::stalls::Stalls;
 use crate::steps::{self, Step};
 use crate::witness::Witness;
-use crate::stalls::Stalls;
 use crate::workload::Plan;
 use crate::{Mutant, Options, liveness};
 
