@@ -3,8 +3,8 @@
 //!
 //! Every fault ends at the end of the faults at the latest, whether its own end comes or was left out.
 
-pub(crate) mod disks;
 mod clocks;
+pub(crate) mod disks;
 mod kills;
 mod network;
 
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use lonja_model::{Role, Timestamp};
 
-pub(crate) use disks::{DiskFault, Ending};
 pub(crate) use clocks::ClockFault;
+pub(crate) use disks::{DiskFault, Ending};
 pub(crate) use kills::{Kill, Moment};
 pub(crate) use network::{NetworkFault, Told, Trouble, Ways};
 

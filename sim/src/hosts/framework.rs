@@ -105,10 +105,13 @@ impl World {
             Call::Accept { offers, operations, .. } => {
                 self.witness.accepted(offers, link)?;
                 self.oracle.accepts(operations)?;
+                self.partitions.streams.accepts(offers, operations);
             }
+            Call::Kill { task, .. } => self.partitions.wants_killed(task),
             Call::Teardown => {
                 if let Some(framework) = self.frameworks[index].speaks_as.clone() {
                     self.witness.leaves(&framework);
+                    self.partitions.wants_no_more(&framework);
                 }
             }
             _ => {}
