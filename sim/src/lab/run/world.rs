@@ -290,7 +290,7 @@ impl<'a> World<'a> {
             self.books.waiting += 1;
             let now = self.now;
             let hosted = self.seats[arrival.framework].core.scheduler_mut();
-            hosted.ask(|client| client.arrive(now, task_id(index), arrival));
+            hosted.ask(|client| client.arrive(now, task_id(index), &arrival.ask));
             told.insert(arrival.framework);
         }
         self.plan_arrival();
