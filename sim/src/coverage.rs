@@ -58,12 +58,17 @@ impl Coverage {
         ] {
             all.insert(format!("kill: {name}"), number);
         }
-        for (name, counts) in activity.steps.iter() {
-            all.insert(format!("kill at: {name}"), counts.killed);
-        }
         for name in crate::faults::disks::KINDS {
-            let number = activity.disk_faults.get(name).copied().unwrap_or(0);
-            all.insert(format!("disks: {name}"), number);
+            all.insert(format!("disk: {name}"), activity.disk_faults.get(name).copied().unwrap_or(0));
+        }
+        for (name, number) in activity.network.all() {
+            all.insert(format!("network: {name}"), number);
+        }
+        for (name, number) in activity.clocks.all() {
+            all.insert(format!("clocks: {name}"), number);
+        }
+        for (name, passed) in activity.steps.iter() {
+            all.insert(format!("killed at {name}"), passed.killed);
         }
         Self(all)
     }

@@ -16,6 +16,7 @@
 //! what judges: `invariants`, `oracle`, `witness`, `ledger`, `volumes`, `liveness`; then `mutants`, `journal` and [`report`].
 
 mod batch;
+mod clocks;
 mod coverage;
 mod disk;
 mod faults;
@@ -32,11 +33,14 @@ mod notes;
 pub mod openb;
 mod operator;
 mod oracle;
+mod partitions;
 mod profile;
 mod random;
 pub mod report;
 mod shrink;
+mod stalls;
 pub mod steps;
+mod troubles;
 mod volumes;
 mod witness;
 mod words;
@@ -56,6 +60,7 @@ pub use coverage::Coverage;
 pub use journal::{Entry, Reader};
 pub use report::{Activity, Fault, Kills, Outcome, Report};
 pub use shrink::{Shrunk, shrink};
+pub use troubles::{ClockTroubles, NetworkTroubles};
 
 pub use profile::{Profile, UnknownProfile};
 

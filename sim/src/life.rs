@@ -1,12 +1,25 @@
 //! How processes start, find the master, and die.
+//!
+//! A try to connect follows the shells: a connection is asked for again after one and three seconds and given up after
+//! five (`CONNECT_TIMEOUT` of `agent/src/master_link.rs` and `framework-sdk/src/connection.rs`); then an agent waits for
+//! a tenth of a second to five, twice as long each time and up to half more (`BACKOFF`), and a framework as its core says.
 
 use std::time::Duration;
+
+use lonja_model::Timestamp;
 
 use crate::faults::{Ending, Kill, Moment};
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
 use crate::steps::Step;
 use crate::world::{Happening, Node, World};
+
+/// How long one try to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// When a connection that gets no answer is asked for again; the last is when it is given up.
+const ASKED_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), CONNECT_TIMEOUT];
+/// An agent's first wait before another try, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 impl World {
     /// Which life `node` is in, if it is up.
@@ -26,6 +39,11 @@ impl World {
         }
     }
 
+    /// Something has befallen `node` that explains trouble for a while.
+    pub(crate) fn disturbs(&mut self, node: Node) {
+        self.partitions.disturbs(node, self.now);
+    }
+
     /// A process starts, if none runs.
     pub(crate) fn start(&mut self, node: Node) -> Result<(), Broken> {
         if self.life(node).is_some() {
@@ -37,11 +55,14 @@ impl World {
         self.disk_is_sound(node)?;
         self.journal.note(self.now, "starts", [node.number(), 0], || format!("{node} starts"));
         let life = self.next_life(node);
+        self.clocks.start(node, self.now);
+        self.disturbs(node);
         match node {
             Node::Master => self.start_master(life),
             Node::Agent(i) => self.start_agent(i, life),
             Node::Framework(i) => self.start_framework(i, life),
         }
+        self.failed_dials.remove(&node);
         if matches!(node, Node::Agent(_)) {
             self.dial_soon(node);
         }
@@ -62,47 +83,93 @@ impl World {
     /// A client looks for the master in a while.
     pub(crate) fn dial_soon(&mut self, node: Node) {
         if let (Some(life), true) = (self.life(node), node != Node::Master) {
-            let wait = self.random.millis(1, 500);
-            self.queue.at(self.now + wait, Happening::Dial { node, life });
+            let failed = self.failed_dials.get(&node).copied().unwrap_or(0);
+            let wait = if matches!(node, Node::Agent(_)) && failed > 0 {
+                let wait = (BACKOFF.0 * 2_u32.saturating_pow(failed.min(10))).min(BACKOFF.1);
+                self.random.between(wait, wait * 3 / 2)
+            } else {
+                self.random.millis(1, 500)
+            };
+            let at = self.now + wait;
+            self.queue.at(at, Happening::Dial { node, life, since: at });
         }
     }
 
-    /// A client connects, if there is a master to connect to.
-    pub(crate) fn dial(&mut self, node: Node, life: u64) {
+    /// A client connects, if there is a master to connect to and a way.
+    pub(crate) fn dial(&mut self, node: Node, life: u64, since: Timestamp) {
         if self.life(node) != Some(life) || self.link(node).is_none_or(|link| link.is_some()) {
             return;
         }
-        if self.master.process.is_none() {
-            // The SDK has a back-off of its own; of agents the shell knocks again.
-            if let Node::Framework(i) = node
-                && let Some(process) = self.frameworks[i].process.as_mut()
-            {
-                process.take(lonja_sdk_core::Event::Disconnected { why: "connection refused".to_owned() });
-            } else {
-                self.dial_soon(node);
-            }
-            return;
+        if let Some(until) = self.stalled_until(node) {
+            return self.queue.at(until, Happening::Dial { node, life, since });
         }
-        let id = self.network.open(node);
+        let weather = &self.network.weather;
+        if weather.is_cut(node, End::Client) || weather.is_cut(node, End::Master) {
+            let waited = self.now.since(since);
+            let next = ASKED_AGAIN.into_iter().find(|at| *at > waited);
+            return match next {
+                Some(wait) => self.queue.at(since + wait, Happening::Dial { node, life, since }),
+                None => self.dial_failed(node, "no answer within 5 s"),
+            };
+        }
+        if weather.refuses(node) || self.master.process.is_none() {
+            return self.dial_failed(node, "connection refused");
+        }
+        self.failed_dials.remove(&node);
+        let id = self.network.open(self.now, node);
         if let Some(link) = self.link(node) {
             *link = Some(id);
         }
         self.send(id, End::Client, Payload::Opened);
+        if self.network.weather.is_troubled(node) || self.stalled_until(Node::Master).is_some() {
+            self.watch(node);
+        }
+        if let Node::Framework(framework) = node {
+            let late = self.clocks.after(node, since, CONNECT_TIMEOUT).max(self.now);
+            self.queue.at(late, Happening::DialIsLate { framework, id });
+        }
+    }
+
+    /// There is no connection.
+    fn dial_failed(&mut self, node: Node, why: &str) {
+        self.activity.network.failed_dials += 1;
+        *self.failed_dials.entry(node).or_default() += 1;
+        // The SDK has a back-off of its own; of agents the shell knocks again.
+        if let Node::Framework(i) = node {
+            if let Some(process) = self.frameworks[i].process.as_mut() {
+                process.take(lonja_sdk_core::Event::Disconnected { why: why.to_owned() });
+            }
+        } else {
+            self.dial_soon(node);
+        }
+    }
+
+    /// The SDK waits for the master's answer for so long, and not only for its host's.
+    pub(crate) fn dial_is_late(&mut self, framework: usize, id: ConnectionId) -> Option<Node> {
+        let node = Node::Framework(framework);
+        if self.frameworks[framework].link != Some(id) || self.network.stands(id) {
+            return None;
+        }
+        if let Some(until) = self.stalled_until(node) {
+            self.queue.at(until, Happening::DialIsLate { framework, id });
+            return None;
+        }
+        self.hang_up(node);
+        self.dial_failed(node, "no answer within 5 s");
+        Some(node)
     }
 
     /// A client drops its connection.
     pub(crate) fn hang_up(&mut self, node: Node) {
-        if let Some(id) = self.link(node).and_then(Option::take)
-            && self.network.leave(id, End::Client)
-        {
-            self.send(id, End::Master, Payload::Closed);
-        }
-    }
-
-    /// Something is sent; it arrives if anyone is left to hear it.
-    pub(crate) fn send(&mut self, id: ConnectionId, to: End, payload: Payload) {
-        if let Some(at) = self.network.send(&mut self.random, self.now, id, to) {
-            self.queue.at(at, Happening::Arrival { id, to, payload });
+        if let Some(id) = self.link(node).and_then(Option::take) {
+            // What its host had not sent yet goes on its way, or is dropped with the connection.
+            let lost = self.random.chance(30);
+            if self.network.leave(id, End::Client) {
+                if lost {
+                    self.network.cut(id, End::Master);
+                }
+                self.send(id, End::Master, Payload::Closed);
+            }
         }
     }
 
@@ -115,7 +182,7 @@ impl World {
             Moment::Now => {
                 self.activity.count_kill(kill);
                 let durable = self.random.chance(50);
-                self.die(kill.node, durable, kill.down)
+                self.die(kill, durable)
             }
             Moment::BeforeDurable | Moment::AfterDurable | Moment::At(_) => {
                 self.arm(kill);
@@ -125,7 +192,10 @@ impl World {
     }
 
     /// A process dies. What it was about to commit is durable or not; nothing of it is sent.
-    pub(crate) fn die(&mut self, node: Node, durable: bool, down: Duration) -> Result<(), Broken> {
+    pub(crate) fn die(&mut self, kill: Kill, durable: bool) -> Result<(), Broken> {
+        let Kill { node, down, silent, .. } = kill;
+        self.disturbs(node);
+        self.stalls.remove(&node);
         let what = if durable { "its commit, if any, held" } else { "its commit, if any, is lost" };
         let numbers = [node.number(), u64::from(durable)];
         self.journal.note(self.now, "killed", numbers, || format!("{node} is killed, {what}"));
@@ -153,27 +223,33 @@ impl World {
                 self.frameworks[i].speaks_as = None;
             }
         }
-        self.break_connections(node);
+        self.break_connections(node, silent);
         self.set_alarm(node);
         self.queue.at(self.now + down, Happening::Start(node));
         Ok(())
     }
 
-    /// A process's connections end with it; what it had said still arrives, or is lost.
-    fn break_connections(&mut self, node: Node) {
+    /// A process's connections end with it; what it had said still arrives, or is lost. `silent`: nobody is told.
+    fn break_connections(&mut self, node: Node, silent: bool) {
         if let Some(link) = self.link(node) {
             *link = None;
         }
-        let (mine, other) =
-            if node == Node::Master { (End::Master, End::Client) } else { (End::Client, End::Master) };
+        let mine = if node == Node::Master { End::Master } else { End::Client };
+        let other = mine.other();
+        if silent {
+            self.activity.network.silent_deaths += 1;
+        }
         for id in self.network.of(node) {
             let lost = self.random.chance(50);
             if self.network.leave(id, mine) {
                 if lost {
                     self.network.cut(id, other);
                 }
-                self.send(id, other, Payload::Closed);
+                if !silent {
+                    self.send(id, other, Payload::Closed);
+                }
             }
         }
+        self.watch(node);
     }
 }

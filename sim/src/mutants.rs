@@ -56,6 +56,8 @@ mutants! {
     AgentMissesExits breaks "liveness: f",
     /// Each RUN arrives again, minutes later.
     NetworkRepeatsRun breaks "INV-15",
+    /// Some messages come later than what was said after them over the same connection.
+    NetworkOvertakes breaks "INV-19" | "INV-24" | "INV-10" | "liveness" | "INV-39",
     /// Some RUNs never arrive, and nobody hears of it.
     NetworkLosesRun breaks "liveness: f",
     /// Offers arrive again over the next connection.

@@ -149,8 +149,10 @@ impl World {
             Wish::Gone(agent) => Some(Self::gone_command(agent)),
             Wish::Reactivate(agent) => maintenance(Reactivate { agent: self.agent_id(*agent)? }),
             Wish::Schedule(agents) => {
-                let unavailability =
-                    Unavailability { start: self.now + Duration::from_secs(60), duration: None };
+                let unavailability = Unavailability {
+                    start: self.local(Node::Master) + Duration::from_secs(60),
+                    duration: None,
+                };
                 let machines: Vec<MachineId> = agents.iter().map(|agent| self.machine(*agent)).collect();
                 let windows = (!machines.is_empty()).then_some(Window { machines, unavailability });
                 maintenance(Schedule { windows: windows.into_iter().collect() })

@@ -183,6 +183,11 @@ impl Oracle {
         Ok(())
     }
 
+    /// Volumes that a framework has asked to destroy.
+    pub(crate) fn unwanted(&self) -> &BTreeSet<volumes::Volume> {
+        &self.unwanted
+    }
+
     /// A framework acknowledges an update; all that it learned from it is durable.
     pub(crate) fn acknowledges(&mut self, update: UpdateId) {
         self.acknowledged.insert(update);
@@ -240,11 +245,6 @@ impl Oracle {
                 told.delivered = told.made.len();
             }
         }
-    }
-
-    /// Volumes that a framework has wanted destroyed.
-    pub(crate) fn unwanted(&self) -> &BTreeSet<Volume> {
-        &self.unwanted
     }
 
     /// Has its framework been told that the task ended?

@@ -10,7 +10,8 @@ use lonja_model::scheduler::Event;
 
 use crate::coverage::Coverage;
 use crate::faults::{DiskFault, Kill, Moment};
-use crate::steps::StepCounts;
+use crate::steps;
+use crate::troubles::{ClockTroubles, NetworkTroubles};
 use crate::world::Node;
 use crate::{Options, Profile};
 
@@ -36,7 +37,11 @@ pub struct Activity {
     /// Faults of disks and hosts, by kind.
     pub disk_faults: BTreeMap<&'static str, u64>,
     /// How often each named step was passed, and how often somebody was killed there.
-    pub steps: StepCounts,
+    pub steps: steps::Coverage,
+    /// What the network went through.
+    pub network: NetworkTroubles,
+    /// What clocks went through.
+    pub clocks: ClockTroubles,
     /// Events by kind.
     pub kinds: BTreeMap<&'static str, u64>,
     /// Changes of tasks' states before their frameworks' eyes: from none or one state to another.
@@ -123,6 +128,8 @@ impl AddAssign for Activity {
             *self.disk_faults.entry(kind).or_default() += number;
         }
         self.steps += &other.steps;
+        self.network += other.network;
+        self.clocks += other.clocks;
         for (kind, number) in other.kinds {
             *self.kinds.entry(kind).or_default() += number;
         }
@@ -261,18 +268,7 @@ impl Report {
         let many = many && options.faults == Profile::ALL && options.keep.is_none();
         let few = u64::from(many);
         let Activity {
-            offers,
-            launches,
-            updates,
-            told,
-            kills,
-            operations,
-            commands,
-            refused_commands: _,
-            disk_faults: _,
-            steps: _,
-            kinds: _,
-            arcs: _,
+            offers, launches, updates, told, kills, operations, commands, network, clocks, ..
         } = &self.activity;
         let mut floors = vec![
             ("offers", *offers, self.seeds),
@@ -288,6 +284,9 @@ impl Report {
         ];
         for state in TOLD_OFTEN {
             floors.push((state.name(), told.get(&state).copied().unwrap_or(0), few));
+        }
+        for (what, number) in network.all().into_iter().chain(clocks.all()) {
+            floors.push((what, number, few));
         }
         let low = floors.into_iter().find(|(_, number, least)| number < least);
         self.too_quiet =
@@ -306,6 +305,8 @@ impl fmt::Display for Report {
             operations,
             commands,
             refused_commands,
+            network,
+            clocks,
             disk_faults: _,
             steps: _,
             kinds: _,
@@ -314,7 +315,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} seeds, {:.1} cluster-hours, {} events, {offers} offers, {launches} launches, {updates} updates, \
-             {operations} news of operations, {commands} commands of operators ({refused_commands} refused), {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {})",
+             {operations} news of operations, {commands} commands of operators ({refused_commands} refused), {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {}), {network}, {clocks}",
             self.seeds,
             self.virtual_hours(),
             self.events,

@@ -122,6 +122,7 @@ mod tests {
         };
         let has = Checkpoint { total: Some(total("disk:9", &["a"])), ..Checkpoint::default() };
         assert!(is_durable(&status, &BTreeSet::new(), [&has].into_iter()).is_ok());
+        assert!(is_durable(&status, &all(&status.converted).expect("one"), std::iter::empty()).is_ok());
         assert!(is_durable(&status, &BTreeSet::new(), [&Checkpoint::default()].into_iter()).is_err());
     }
 }

@@ -57,6 +57,8 @@ pub(crate) fn name(payload: &Payload) -> &'static str {
     match payload {
         Payload::Opened => "opened",
         Payload::Closed => "closed",
+        Payload::KeepAlive => "keep-alive",
+        Payload::Alive => "alive",
         Payload::ToAgent(message) => match message {
             ToAgent::Registered { .. } => "agent: registered",
             ToAgent::Refused { .. } => "agent: refused",
@@ -133,7 +135,12 @@ pub(crate) fn digest(payload: &Payload) -> u64 {
             Event::Update(status) => state(status.state),
             _ => 0,
         },
-        Payload::Opened | Payload::Closed | Payload::ToAgent(_) | Payload::FromAgent(_) => 0,
+        Payload::Opened
+        | Payload::Closed
+        | Payload::KeepAlive
+        | Payload::Alive
+        | Payload::ToAgent(_)
+        | Payload::FromAgent(_) => 0,
     }
 }
 
@@ -142,6 +149,8 @@ pub(crate) fn payload(payload: &Payload) -> String {
     match payload {
         Payload::Opened => "connection opened".to_owned(),
         Payload::Closed => "connection closed".to_owned(),
+        Payload::KeepAlive => "are you there?".to_owned(),
+        Payload::Alive => "yes".to_owned(),
         Payload::ToAgent(message) => to_agent(message),
         Payload::FromAgent(message) => from_agent(message),
         Payload::ToFramework(event) => to_framework(event),

@@ -11,8 +11,9 @@ use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Role, Timestamp};
 
+use crate::clocks::Clocks;
 use crate::disk::Fate;
-use crate::faults::{self, DiskFault, Ending, Kill, Moment, Shape};
+use crate::faults::{self, ClockFault, DiskFault, Ending, Kill, Moment, NetworkFault, Shape};
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
 use crate::hosts::master::MasterHost;
@@ -23,12 +24,14 @@ use crate::ledger::Ledger;
 use crate::network::{ConnectionId, End, Network, Payload};
 use crate::operator::{self, Wish};
 use crate::oracle::Oracle;
+use crate::partitions::Partitions;
 use crate::random::Random;
 use crate::report::{Activity, Fault};
+use crate::stalls::Stalls;
 use crate::steps::{self, Step};
 use crate::witness::Witness;
 use crate::workload::Plan;
-use crate::{Mutant, Options, liveness, words};
+use crate::{Mutant, Options, liveness};
 
 /// How long the cluster may take to settle once the faults have ended.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3600);
@@ -77,9 +80,32 @@ pub(crate) enum Happening {
         to: End,
         payload: Payload,
     },
+    /// What waited on a way is sent again.
+    Resend {
+        id: ConnectionId,
+        to: End,
+    },
+    /// An end is told that its connection is over.
+    Reset {
+        id: ConnectionId,
+        to: End,
+    },
+    /// The keep-alive of an end may be due; `asked`: when it asked whether the other is there.
+    KeepAlive {
+        id: ConnectionId,
+        end: End,
+        asked: Option<Timestamp>,
+    },
+    /// A client tries to connect; `since`: when it first did.
     Dial {
         node: Node,
         life: u64,
+        since: Timestamp,
+    },
+    /// A framework's connection should stand by now.
+    DialIsLate {
+        framework: usize,
+        id: ConnectionId,
     },
     Start(Node),
     Committed {
@@ -109,6 +135,12 @@ pub(crate) enum Happening {
         life: u64,
         durable: bool,
     },
+    Trouble(NetworkFault),
+    /// That trouble of a link is over.
+    TroubleEnds(u64),
+    Warp(ClockFault),
+    /// A process that was stopped goes on.
+    Resume(Node),
     /// An operator says something.
     Operate(Wish),
     /// The faults end.
@@ -162,6 +194,11 @@ pub(crate) struct World {
     pub(crate) faults: Vec<Fault>,
     pub(crate) activity: Activity,
     pub(crate) mutant: Mutant,
+    pub(crate) clocks: Clocks,
+    pub(crate) stalls: Stalls,
+    pub(crate) partitions: Partitions,
+    /// Tries to connect that failed in a row.
+    pub(crate) failed_dials: BTreeMap<Node, u32>,
     /// Commands that the operator has said.
     pub(crate) requests: u64,
     lives: BTreeMap<Node, u64>,
@@ -201,6 +238,11 @@ impl World {
         roles.sort();
         roles.dedup();
         let faults = faults::draw(&mut random, options.faults, &shape, &roles, (now, calm_at));
+        let clients = (0..agents.len()).map(Node::Agent).chain((0..frameworks.len()).map(Node::Framework));
+        let nodes = std::iter::once(Node::Master).chain(clients);
+        let clocks = Clocks::draw(&mut random.fork(), options.faults.clocks, nodes);
+        let network = Network::draw(&mut random.fork(), options.faults.network);
+        let activity = Activity::of(&clocks);
         let mut queue = Queue::default();
         let mut kept = Vec::new();
         for (number, (at, fault)) in faults.into_iter().enumerate() {
@@ -223,15 +265,19 @@ impl World {
             now,
             random,
             queue,
-            network: Network::default(),
+            network,
             master: MasterHost::new(),
             agents,
             frameworks,
             oracle: Oracle::default(),
             journal: Journal::new(reader),
             faults: kept,
-            activity: Activity::default(),
+            activity,
             mutant,
+            clocks,
+            stalls: Stalls::default(),
+            partitions: Partitions::default(),
+            failed_dials: BTreeMap::new(),
             requests: 0,
             lives: BTreeMap::new(),
             alarms: vec![None; nodes],
@@ -308,8 +354,9 @@ impl World {
             Node::Agent(i) => self.agents[i].process.as_ref().and_then(Process::alarm),
             Node::Framework(i) => self.frameworks[i].process.as_ref().and_then(Process::alarm),
         };
+        let alarm = alarm.filter(|_| !self.stalls.contains_key(&node));
         let place = self.place(node);
-        self.alarms[place] = alarm;
+        self.alarms[place] = alarm.map(|at| self.clocks.world(node, at));
     }
 
     fn pass_time(&mut self, at: Timestamp) -> Result<(), Broken> {
@@ -347,17 +394,25 @@ impl World {
     fn happen(&mut self) -> Result<Option<Node>, Broken> {
         let Some((_, what)) = self.queue.events.pop_first() else { return Ok(None) };
         Ok(match what {
-            Happening::Arrival { id, to, payload } => self.arrive(id, to, payload)?,
-            Happening::Dial { node, life } => {
-                self.dial(node, life);
+            Happening::Arrival { id, to, payload } => self.arrive(id, to, payload, false)?,
+            Happening::Resend { id, to } => self.resend(id, to)?,
+            Happening::Reset { id, to } => self.reset(id, to)?,
+            Happening::KeepAlive { id, end, asked } => self.keep_alive(id, end, asked)?,
+            Happening::Dial { node, life, since } => {
+                self.dial(node, life, since);
                 Some(node)
             }
+            Happening::DialIsLate { framework, id } => self.dial_is_late(framework, id),
             Happening::Start(node) => {
                 self.start(node)?;
                 Some(node)
             }
             Happening::Committed { node, life } => {
                 if self.life(node) != Some(life) {
+                    return Ok(None);
+                }
+                if let Some(until) = self.stalled_until(node) {
+                    self.queue.at(until, Happening::Committed { node, life });
                     return Ok(None);
                 }
                 self.committed(node)?;
@@ -395,6 +450,19 @@ impl World {
                 None
             }
             Happening::Operate(wish) => self.operate(&wish)?,
+            Happening::Trouble(fault) => {
+                self.trouble(fault);
+                None
+            }
+            Happening::TroubleEnds(number) => {
+                self.trouble_ends(number);
+                None
+            }
+            Happening::Warp(fault) => {
+                self.warp(fault);
+                None
+            }
+            Happening::Resume(node) => self.resume(node),
             Happening::Calm => {
                 self.journal.note(self.now, "calm", [0, 0], || "the faults end".to_owned());
                 self.armed.clear();
@@ -411,39 +479,16 @@ impl World {
         })
     }
 
-    fn arrive(&mut self, id: ConnectionId, to: End, payload: Payload) -> Result<Option<Node>, Broken> {
-        let Some(client) = self.network.client(id) else { return Ok(None) };
-        if !self.network.arrives(id, to, &payload) {
-            return Ok(None);
-        }
-        let numbers = [id.0, words::digest(&payload)];
-        let words = || match to {
-            End::Master => format!("{client} -> master: {}", words::payload(&payload)),
-            End::Client => format!("master -> {client}: {}", words::payload(&payload)),
-        };
-        self.journal.note(self.now, words::name(&payload), numbers, words);
-        match (to, client) {
-            (End::Master, _) => {
-                self.arrive_at_master(client, id, payload)?;
-                return Ok(Some(Node::Master));
-            }
-            (End::Client, Node::Agent(index)) => {
-                self.arrive_at_agent(index, id, payload)?;
-            }
-            (End::Client, Node::Framework(index)) => {
-                self.arrive_at_framework(index, id, payload)?;
-            }
-            (End::Client, Node::Master) => {}
-        }
-        Ok(Some(client))
-    }
-
     /// Lets a process handle what is ready, until it waits. True: nothing but keep-alive happened.
     fn turn(&mut self, node: Node) -> Result<bool, Broken> {
+        if self.stalls.contains_key(&node) {
+            return Ok(true);
+        }
+        let now = self.local(node);
         let mut quiet = true;
         loop {
             let turn = match node {
-                Node::Master => match self.master.process.as_mut().map(|process| process.turn(self.now)) {
+                Node::Master => match self.master.process.as_mut().map(|process| process.turn(now)) {
                     None | Some(Turn::Idle) => Done::Waits,
                     Some(Turn::Commits) => Done::Commits,
                     Some(Turn::Acts(effects, calm)) => {
@@ -451,8 +496,7 @@ impl World {
                         Done::Acts(calm)
                     }
                 },
-                Node::Agent(i) => match self.agents[i].process.as_mut().map(|process| process.turn(self.now))
-                {
+                Node::Agent(i) => match self.agents[i].process.as_mut().map(|process| process.turn(now)) {
                     None | Some(Turn::Idle) => Done::Waits,
                     Some(Turn::Commits) => Done::Commits,
                     Some(Turn::Acts(effects, calm)) => {
@@ -461,7 +505,7 @@ impl World {
                     }
                 },
                 Node::Framework(i) => {
-                    match self.frameworks[i].process.as_mut().map(|process| process.turn(self.now)) {
+                    match self.frameworks[i].process.as_mut().map(|process| process.turn(now)) {
                         None | Some(Turn::Idle) => Done::Waits,
                         Some(Turn::Commits) => Done::Commits,
                         Some(Turn::Acts(effects, calm)) => {
@@ -483,7 +527,7 @@ impl World {
     pub(crate) fn begin_commit(&mut self, node: Node) -> Result<(), Broken> {
         if let Some(kill) = self.armed.remove(&node) {
             self.activity.count_kill(kill);
-            return self.die(node, kill.moment == Moment::AfterDurable, kill.down);
+            return self.die(kill, kill.moment == Moment::AfterDurable);
         }
         for step in self.writes(node) {
             if self.dies_at(node, step)? {
@@ -543,6 +587,11 @@ impl World {
         }
     }
 
+    /// What the process of `node` believes the time is.
+    pub(crate) fn local(&self, node: Node) -> Timestamp {
+        self.clocks.local(node, self.now)
+    }
+
     /// Counts the lives of a node.
     pub(crate) fn next_life(&mut self, node: Node) -> u64 {
         let life = self.lives.entry(node).or_default();
@@ -570,7 +619,7 @@ impl World {
             format!("{node} is killed at the step \"{}\"", step.name())
         });
         let durable = self.random.chance(50);
-        self.die(node, durable, kill.down)?;
+        self.die(kill, durable)?;
         Ok(true)
     }
 

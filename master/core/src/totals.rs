@@ -72,11 +72,11 @@ pub(crate) fn settle(state: &mut State, effects: &mut Effects, now: Timestamp, a
     }
     // One that has failed leaves what it would have taken of another's, which is not durable either; so it may be even
     // where the sum is the same.
-    hold_all_again(state, agent);
+    hold_what_is_being_made(state, agent);
 }
 
-/// [`hold_again`] for all that is on its way to the agent.
-pub(crate) fn hold_all_again(state: &mut State, agent: &AgentId) {
+/// Has each operation that is on its way to the agent hold what it makes, as far as that is free.
+pub(crate) fn hold_what_is_being_made(state: &mut State, agent: &AgentId) {
     let pending = state.operations.on_agent(agent).filter(|known| known.is_pending());
     for uuid in pending.map(|known| known.uuid()).collect::<Vec<_>>() {
         hold_again(state, &uuid);

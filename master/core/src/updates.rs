@@ -133,8 +133,8 @@ pub(crate) fn learn_state(
         let (agent, role, resources) =
             (known.agent().clone(), known.role.clone(), known.info.resources.clone());
         offers::recover(state, now, &agent, framework, &role, &resources, None);
-        // A task that was killed while it waited for its volume ends before that is durable (INV-10).
-        totals::hold_all_again(state, &agent);
+        // It may have ended before the volume that it was to use was made.
+        totals::hold_what_is_being_made(state, &agent);
     }
 }
 

@@ -19,7 +19,7 @@ use lonja_model::registry::AgentStanding;
 use lonja_model::{AgentId, Timestamp};
 
 use crate::disk::{Betrayal, Fate, Health};
-use crate::faults::Shape;
+use crate::faults::{Kill, Shape};
 use crate::invariants::Broken;
 use crate::operator::Wish;
 use crate::random::Random;
@@ -123,7 +123,7 @@ impl World {
             DiskFault::Rots { agent, down } => {
                 self.wipe(agent);
                 if self.life(Node::Agent(agent)).is_some() {
-                    self.die(Node::Agent(agent), false, down)?;
+                    self.die(Kill::now(Node::Agent(agent), down), false)?;
                     self.forget_everything(agent);
                 } else {
                     self.forget_everything(agent);
@@ -148,7 +148,8 @@ impl World {
         }
         if self.life(node).is_some() {
             let durable = self.random.chance(50);
-            self.die(node, durable, down)?;
+            // A machine without power tells nobody that its connections are no more.
+            self.die(Kill { silent: true, ..Kill::now(node, down) }, durable)?;
         }
         match node {
             Node::Master => self.master.disk.lose_power(),
@@ -189,7 +190,7 @@ impl World {
         }
         let down = self.random.millis(30_000, 300_000);
         self.wipe(agent);
-        self.die(Node::Agent(agent), false, down)?;
+        self.die(Kill::now(Node::Agent(agent), down), false)?;
         self.forget_everything(agent);
         Ok(())
     }
@@ -243,7 +244,7 @@ impl World {
         self.journal
             .note(self.now, "commit fails", numbers, || format!("{node} steps down: its commit has failed"));
         let down = self.random.millis(1_000, 5_000);
-        self.die(node, durable, down)
+        self.die(Kill::now(node, down), durable)
     }
 
     /// A daemon whose disk cannot be read does not start; it is tried again.

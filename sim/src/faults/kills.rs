@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
-use crate::faults::Shape;
+use crate::faults::{Shape, any_node};
 use crate::random::Random;
 use crate::steps::{Step, Whose};
 use crate::world::Node;
@@ -34,6 +34,15 @@ pub(crate) struct Kill {
     pub(crate) moment: Moment,
     /// How long until the process starts again.
     pub(crate) down: Duration,
+    /// Its machine goes with it: nobody is told that its connections are no more.
+    pub(crate) silent: bool,
+}
+
+impl Kill {
+    /// The process dies at once, and its machine says so.
+    pub(crate) fn now(node: Node, down: Duration) -> Self {
+        Self { node, moment: Moment::Now, down, silent: false }
+    }
 }
 
 /// The kills of one run, in order, all between the two times.
@@ -48,18 +57,20 @@ pub(super) fn draw(
             kills.extend(at_a_step(random, shape).into_iter().map(|kill| (at, kill)));
             continue;
         }
-        let node = any_node(random, shape.agents, shape.frameworks);
+        let node = any_node(random, shape);
         let moment = match random.below(4) {
             0 | 1 => Moment::Now,
             2 => Moment::BeforeDurable,
             _ => Moment::AfterDurable,
         };
         let down = downtime(random);
-        kills.push((at, Kill { node, moment, down }));
+        let silent = random.chance(15);
+        kills.push((at, Kill { node, moment, down, silent }));
         if moment == Moment::Now && random.chance(20) {
             // Again, while it recovers.
             let again = at + down + random.millis(0, 50);
-            kills.push((again.min(between.1), Kill { node, moment: Moment::Now, down: downtime(random) }));
+            let kill = Kill { node, moment: Moment::Now, down: downtime(random), silent: false };
+            kills.push((again.min(between.1), kill));
         }
     }
     kills.sort_by_key(|(at, _)| *at);
@@ -74,20 +85,12 @@ fn at_a_step(random: &mut Random, shape: &Shape) -> Vec<Kill> {
         Whose::Agent => Node::Agent(random.index(shape.agents)),
         Whose::Framework => Node::Framework(random.index(shape.frameworks)),
     };
-    let mut kills = vec![Kill { node, moment: Moment::At(step), down: downtime(random) }];
+    let mut kills = vec![Kill { node, moment: Moment::At(step), down: downtime(random), silent: false }];
     if random.chance(25) {
         let early = Step::draw_early(random, step.whose());
-        kills.push(Kill { node, moment: Moment::At(early), down: random.millis(1, 2_000) });
+        kills.push(Kill { node, moment: Moment::At(early), down: random.millis(1, 2_000), silent: false });
     }
     kills
-}
-
-fn any_node(random: &mut Random, agents: usize, frameworks: usize) -> Node {
-    match random.below(10) {
-        0..3 => Node::Master,
-        3..7 => Node::Agent(random.index(agents)),
-        _ => Node::Framework(random.index(frameworks)),
-    }
 }
 
 fn downtime(random: &mut Random) -> Duration {

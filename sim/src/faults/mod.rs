@@ -3,18 +3,22 @@
 //!
 //! Every fault ends at the end of the faults at the latest, whether its own end comes or was left out.
 
+mod clocks;
 pub(crate) mod disks;
 mod kills;
+mod network;
 
 use std::time::Duration;
 
 use lonja_model::{Role, Timestamp};
 
+pub(crate) use clocks::ClockFault;
 pub(crate) use disks::{DiskFault, Ending};
 pub(crate) use kills::{Kill, Moment};
+pub(crate) use network::{NetworkFault, Told, Trouble, Ways};
 
 use crate::random::Random;
-use crate::world::Happening;
+use crate::world::{Happening, Node};
 use crate::{Options, Profile, operator};
 
 /// How large a run is.
@@ -49,6 +53,7 @@ pub(crate) fn draw(
 ) -> Vec<(Timestamp, Happening)> {
     let (mut for_kills, mut for_operators) = (random.fork(), random.fork());
     let mut for_disks = random.fork();
+    let (mut for_network, mut for_clocks) = (random.fork(), random.fork());
     let mut all = Vec::new();
     if profile.kills {
         let kills = kills::draw(&mut for_kills, between, shape);
@@ -58,12 +63,29 @@ pub(crate) fn draw(
         let faults = disks::draw(&mut for_disks, between, shape);
         all.extend(faults.into_iter().map(|(at, fault)| (at, Happening::Disk(fault))));
     }
+    if profile.network {
+        let faults = network::draw(&mut for_network, between, shape);
+        all.extend(faults.into_iter().map(|(at, fault)| (at, Happening::Trouble(fault))));
+    }
+    if profile.clocks {
+        let faults = clocks::draw(&mut for_clocks, between, shape);
+        all.extend(faults.into_iter().map(|(at, fault)| (at, Happening::Warp(fault))));
+    }
     if profile.operators {
         let wishes = operator::draw(&mut for_operators, between, shape.agents, roles);
         all.extend(wishes.into_iter().map(|(at, wish)| (at, Happening::Operate(wish))));
     }
     all.sort_by_key(|(at, _)| *at);
     all
+}
+
+/// A node that something is to happen to; the master more often than it would by its number.
+fn any_node(random: &mut Random, shape: &Shape) -> Node {
+    match random.below(10) {
+        0..3 => Node::Master,
+        3..7 => Node::Agent(random.index(shape.agents)),
+        _ => Node::Framework(random.index(shape.frameworks)),
+    }
 }
 
 /// Draws when something happens: calm and stormy runs, and storms in calm ones, so that what only a quiet stretch shows

@@ -109,15 +109,16 @@ impl World {
     /// An agent starts on what is durable and what runs.
     pub(crate) fn start_agent(&mut self, index: usize, life: u64) {
         let entropy = Entropy(self.random.next(), self.random.next());
+        let now = self.local(Node::Agent(index));
         let host = &mut self.agents[index];
         let mut core = Agent::new(host.config.clone(), entropy);
         let checkpoint = host.disk.found();
-        let mut containers = host.kernel.found();
+        let mut containers = host.kernel.found(now);
         self.mutant.kernel_finds(&mut containers, |container| {
             let of = checkpoint.tasks.values().find(|record| record.container == *container);
             of.is_some_and(|record| record.state == TaskState::Starting)
         });
-        let effects = core.handle(self.now, Event::Recovered { checkpoint, containers });
+        let effects = core.handle(now, Event::Recovered { checkpoint, containers });
         host.recovering = true;
         host.kill_watch.restarted(self.now);
         host.process = Some(Process::starting(life, core, effects));
@@ -311,7 +312,12 @@ impl World {
                     self.dial_soon(Node::Agent(index));
                 }
             }
-            Payload::FromAgent(_) | Payload::ToFramework(_) | Payload::Call(..) | Payload::Answer(..) => {
+            Payload::FromAgent(_)
+            | Payload::ToFramework(_)
+            | Payload::Call(..)
+            | Payload::Answer(..)
+            | Payload::KeepAlive
+            | Payload::Alive => {
                 unreachable!("{} is not for agents", words::payload(&payload))
             }
         }

@@ -247,12 +247,13 @@ impl Kernel {
         launching.map(|(id, _)| id.clone()).collect()
     }
 
-    /// What a restarted agent finds; what was left behind is removed first.
-    pub(crate) fn found(&mut self) -> Vec<(ContainerId, Recovery)> {
+    /// What an agent finds that starts at `now` by its clock; like the real one it takes what runs to have begun then.
+    /// What was left behind is removed first.
+    pub(crate) fn found(&mut self, now: Timestamp) -> Vec<(ContainerId, Recovery)> {
         self.containers.retain(|_, container| !container.left_behind);
         let fate = |life: &Life| match life {
             Life::Launching => Recovery::NeverStarted,
-            Life::Running { pid, since } => Recovery::Running { pid: *pid, since: *since },
+            Life::Running { pid, .. } => Recovery::Running { pid: *pid, since: now },
             Life::Ended(exit) => Recovery::Exited(exit.clone()),
         };
         self.containers.iter().map(|(id, container)| (id.clone(), fate(&container.life))).collect()

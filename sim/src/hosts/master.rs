@@ -1,5 +1,7 @@
 //! The master's host: its registry on a disk, its links and streams on the network.
 
+use std::collections::BTreeSet;
+
 use lonja_master_core::{Config, Effects, Event, LinkId, Master, Outbound, RequestId, StreamId};
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::Registry;
@@ -69,7 +71,7 @@ impl World {
     /// A master starts on what is durable.
     pub(crate) fn start_master(&mut self, life: u64) {
         let registry = self.master.disk.found();
-        let (core, effects) = Master::start(self.now, Config::default(), registry, "sim");
+        let (core, effects) = Master::start(self.local(Node::Master), Config::default(), registry, "sim");
         self.master.process = Some(Process::starting(life, core, effects));
     }
 
@@ -87,13 +89,20 @@ impl World {
 
     /// Does what the master wants, all that it rests on being durable.
     pub(crate) fn act_master(&mut self, effects: Effects) -> Result<(), Broken> {
+        // Who is sent away in the same breath is told what was true before.
+        let leaves = |out: &Outbound| match out {
+            Outbound::CloseStream(StreamId(id)) => Some(ConnectionId(*id)),
+            _ => None,
+        };
+        let leaving: BTreeSet<ConnectionId> = effects.send.iter().filter_map(leaves).collect();
         let mut left = effects.send.len();
         for out in effects.send {
             left -= 1;
             let step = match out {
                 Outbound::Agent(LinkId(link), message) => self.tell_agent(ConnectionId(link), message)?,
                 Outbound::Framework(StreamId(stream), event) => {
-                    self.tell_framework(ConnectionId(stream), event)?
+                    let id = ConnectionId(stream);
+                    self.tell_framework(id, event, leaving.contains(&id))?
                 }
                 Outbound::Answer(StreamId(stream), call, answer) => {
                     self.send(ConnectionId(stream), End::Client, Payload::Answer(call, answer));
@@ -127,6 +136,9 @@ impl World {
     /// Says something to an agent, if its end of the link is still known.
     fn tell_agent(&mut self, id: ConnectionId, mut message: ToAgent) -> Result<Option<Step>, Broken> {
         let Some(Node::Agent(index)) = self.network.client(id) else { return Ok(None) };
+        if self.network.has_left(id, End::Master) {
+            return Ok(None);
+        }
         self.mutant.master_tells_agent(&mut message, self.oracle.first_agent());
         let times = if self.mutant.master_says_twice(&message) { 2 } else { 1 };
         for _ in 0..times {
@@ -144,15 +156,22 @@ impl World {
         Ok(Some(step))
     }
 
-    /// Says something to a framework, if its end of the stream is still known.
+    /// Says something to a framework, if its end of the stream is still known. `leaving`: its stream is closed in the same
+    /// breath.
     fn tell_framework(
         &mut self,
         id: ConnectionId,
         mut event: scheduler::Event,
+        leaving: bool,
     ) -> Result<Option<Step>, Broken> {
         let Some(Node::Framework(index)) = self.network.client(id) else { return Ok(None) };
+        if self.network.has_left(id, End::Master) {
+            return Ok(None);
+        }
         self.mutant.master_tells_framework(&mut event, self.oracle.first_framework());
-        self.oracle.master_tells_framework(index, &event, self.master.disk.committed())?;
+        if !leaving {
+            self.oracle.master_tells_framework(index, &event, self.master.disk.committed())?;
+        }
         match &event {
             scheduler::Event::Subscribed { framework, .. } => self.ledger.end_offers_of(framework),
             scheduler::Event::Offers(offers) => {
@@ -255,7 +274,12 @@ impl World {
                 process.take(Event::Call { stream, id: call, framework: None, call: *what });
             }
             Payload::Closed => self.master_hears_of_end(client, id),
-            Payload::Opened | Payload::ToAgent(_) | Payload::ToFramework(_) | Payload::Answer(..) => {
+            Payload::Opened
+            | Payload::ToAgent(_)
+            | Payload::ToFramework(_)
+            | Payload::Answer(..)
+            | Payload::KeepAlive
+            | Payload::Alive => {
                 unreachable!("{} is for clients", words::payload(&payload))
             }
         }

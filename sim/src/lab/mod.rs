@@ -4,6 +4,7 @@
 //! SDK's side of the protocol, in virtual time and without faults; what is asked is not whether it holds but how well a
 //! policy places. [`RunResult`] is what came of one policy and one seed.
 
+mod amounts;
 mod fleet;
 pub mod generators;
 pub mod never;
@@ -32,7 +33,7 @@ pub struct Machine {
     pub attributes: Attributes,
 }
 
-/// One task of a workload. 128 bytes, the bytes of its name, and about 300 more if it names models of GPU.
+/// One task of a workload. 128 bytes, the bytes of its name, and about 340 more if it names models of GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// Its name in the trace; no two tasks share one.

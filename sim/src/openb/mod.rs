@@ -105,4 +105,3 @@ fn largest(machines: &[Room]) -> Spec {
         devices: machines.iter().map(|room| room.spec.devices).max().unwrap_or_default(),
     }
 }
-

@@ -76,13 +76,18 @@ fn machine(row: &Row<'_, 5>) -> Result<Machine, BadTrace> {
     if count > 0 {
         total.push(("gpus", Value::Devices(Devices::new(devices).unwrap_or_default())));
     }
-    let total: Result<Vec<_>, _> = total.into_iter().map(|(name, value)| Resource::new(name, value)).collect();
+    let total: Result<Vec<_>, _> =
+        total.into_iter().map(|(name, value)| Resource::new(name, value)).collect();
     let total = total.ok().and_then(|total| Resources::of(total).ok());
     let total = total.ok_or_else(|| row.bad(0, "a machine with CPUs and memory".to_owned()))?;
     let model = row.fields[4];
     let models = if model.is_empty() { None } else { Some(model.to_owned()) };
     let attributes = models.map(|model| ("gpu_model".to_owned(), AttributeValue::Text(model)));
-    Ok(Machine { name: row.fields[0].to_owned(), total, attributes: Attributes(attributes.into_iter().collect()) })
+    Ok(Machine {
+        name: row.fields[0].to_owned(),
+        total,
+        attributes: Attributes(attributes.into_iter().collect()),
+    })
 }
 
 fn arrival(row: &Row<'_, 6>) -> Result<Arrival, BadTrace> {
@@ -154,7 +159,13 @@ fn rows<T, const N: usize>(
     for (index, text) in lines.enumerate().filter(|(_, text)| !text.trim().is_empty()) {
         let line = index + 2;
         if text.len() > MAX_LINE {
-            return Err(bad(file.name, line, names[0], text, format_args!("at most {MAX_LINE} bytes a line")));
+            return Err(bad(
+                file.name,
+                line,
+                names[0],
+                text,
+                format_args!("at most {MAX_LINE} bytes a line"),
+            ));
         }
         if made.len() == MAX_ROWS {
             return Err(bad(file.name, line, names[0], text, format_args!("at most {MAX_ROWS} rows")));

@@ -29,9 +29,8 @@ pub(super) fn read(list: &str) -> Option<Workload> {
 #[test]
 #[ignore = "a look at the figures"]
 fn figures() {
-    let policies = std::env::var("POLICIES").unwrap_or_else(|_| {
-        lonja_sdk_core::placement::policies::NAMES.join(",")
-    });
+    let policies =
+        std::env::var("POLICIES").unwrap_or_else(|_| lonja_sdk_core::placement::policies::NAMES.join(","));
     let seeds: u64 = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10);
     for list in ["default", "gpuspec33"] {
         let Some(workload) = read(list) else { return };
@@ -42,17 +41,33 @@ fn figures() {
                 let half = |first: u64| {
                     let trace = &trace;
                     scope.spawn(move || {
-                        (first..=seeds).step_by(2).map(|seed| run(trace, by_name(policy, seed).unwrap(), seed)).collect::<Vec<_>>()
+                        (first..=seeds)
+                            .step_by(2)
+                            .map(|seed| run(trace, by_name(policy, seed).unwrap(), seed))
+                            .collect::<Vec<_>>()
                     })
                 };
                 let halves = [half(1), half(2)];
                 halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
             });
             let summary = Summary::of(list, &runs).unwrap();
-            let cells: Vec<String> = summary.cells.iter().map(|cell| {
-                format!("{:6.2} ±{:.2} ({:+.2})", cell.mean, cell.deviation, cell.difference().unwrap_or(f64::NAN))
-            }).collect();
-            println!("{list:10} {policy:15} {}  {:.2}s a run", cells.join(" | "), start.elapsed().as_secs_f64() * 2.0 / seeds as f64);
+            let cells: Vec<String> = summary
+                .cells
+                .iter()
+                .map(|cell| {
+                    format!(
+                        "{:6.2} ±{:.2} ({:+.2})",
+                        cell.mean,
+                        cell.deviation,
+                        cell.difference().unwrap_or(f64::NAN)
+                    )
+                })
+                .collect();
+            println!(
+                "{list:10} {policy:15} {}  {:.2}s a run",
+                cells.join(" | "),
+                start.elapsed().as_secs_f64() * 2.0 / seeds as f64
+            );
         }
     }
     let _ = BTreeMap::<u8, u8>::new();

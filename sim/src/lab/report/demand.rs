@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_model::resources::{Quantities, Scalar};
+use lonja_sdk_core::task::Need;
 
 use crate::lab::{Arrival, Workload};
 
@@ -35,8 +35,9 @@ impl<'a> Demand<'a> {
         ends.sort_by_key(|(at, _)| *at);
         let mut capacity = [0; 4];
         for machine in &workload.machines {
-            for (sum, amount) in capacity.iter_mut().zip(amounts(&machine.total.quantities())) {
-                *sum += amount;
+            let total = machine.total.quantities();
+            for (sum, kind) in capacity.iter_mut().zip(KINDS) {
+                *sum += u128::from(total.get(kind).thousandths());
             }
         }
         Self { arrivals, ends, arrived: 0, ended: 0, asked: [0; 4], capacity }
@@ -46,12 +47,12 @@ impl<'a> Demand<'a> {
     /// is more than the fleet has. `at` never goes back from call to call.
     pub(super) fn at(&mut self, at: Duration) -> BTreeMap<String, f64> {
         while let Some(arrival) = self.arrivals.get(self.arrived).filter(|arrival| arrival.at <= at) {
-            let amounts = amounts(&arrival.ask.need.quantities());
+            let amounts = asked(&arrival.ask.need);
             self.asked.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
             self.arrived += 1;
         }
         while let Some((_, arrival)) = self.ends.get(self.ended).filter(|(end, _)| *end <= at) {
-            let amounts = amounts(&arrival.ask.need.quantities());
+            let amounts = asked(&arrival.ask.need);
             self.asked.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum = sum.saturating_sub(amount));
             self.ended += 1;
         }
@@ -77,8 +78,9 @@ fn would_end(arrival: &Arrival) -> Option<Duration> {
     arrival.runs.map(|runs| arrival.at.saturating_add(runs))
 }
 
-fn amounts(quantities: &Quantities) -> [u128; 4] {
-    KINDS.map(|kind| u128::from(Scalar::thousandths(quantities.get(kind))))
+/// Of each of [`KINDS`], in thousandths, without a map for each of a million tasks.
+fn asked(need: &Need) -> [u128; 4] {
+    [need.cpus, need.mem, need.disk, need.gpus.thousandths()].map(|amount| u128::from(amount.thousandths()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::build::Building;
 use super::error::TraceError;
 use super::table::{Column, MOST_ROWS, Row, Table, optional, required};
 use super::values;
+use crate::lab::amounts::{WEIGHT, weight};
 use crate::lab::fleet::Size;
 use crate::lab::{Arrival, Tenant, Workload};
 
@@ -53,10 +54,7 @@ pub(super) fn frameworks<R: BufRead>(
     let mut table = Table::open(file, lines, FRAMEWORKS)?;
     while let Some(row) = table.next_row()? {
         let name = values::role(&row, "name")?;
-        let weight = values::amount(&row, "weight")?.thousandths();
-        if weight == 0 {
-            return Err(row.wrong("weight", "a number above 0 with up to three decimals; 1 is usual"));
-        }
+        let weight = weight(row.get("weight")).ok_or_else(|| row.wrong("weight", WEIGHT))?;
         if building.knows(name) {
             return Err(row.wrong("name", "each framework once"));
         }
@@ -72,7 +70,7 @@ pub(super) fn machines<R: BufRead>(building: &mut Building, file: &str, lines: R
         let size = Size {
             cpus: values::amount(&row, "cpus")?,
             mem: values::amount(&row, "mem_mib")?,
-            disk: values::amount(&row, "disk_mib")?,
+            disk: values::amount_if_any(&row, "disk_mib")?,
             gpus: if row.get("gpus").is_empty() { 0 } else { values::devices(&row, "gpus")? },
             model: row.get("gpu_model").to_owned(),
         };
@@ -90,7 +88,7 @@ pub(super) fn tasks<R: BufRead>(building: &mut Building, file: &str, lines: R) -
         let need = Need {
             cpus: values::amount(&row, "cpus")?,
             mem: values::amount(&row, "mem_mib")?,
-            disk: values::amount(&row, "disk_mib")?,
+            disk: values::amount_if_any(&row, "disk_mib")?,
             ports: 0,
             gpus: values::gpus(&row, "gpus")?,
         };

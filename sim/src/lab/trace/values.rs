@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lonja_model::resources::{Devices, Scalar};
+use lonja_model::resources::Scalar;
 use lonja_model::{Role, TaskId};
 use lonja_sdk_core::placement::Gpus;
 
 use super::error::TraceError;
 use super::table::Row;
+use crate::lab::amounts::{self, MOST_GPUS};
 
 /// The latest time of a trace, in seconds: 31 years.
 const LATEST_SECONDS: u64 = 1_000_000_000;
-/// Devices of one machine or task.
-const MOST_GPUS: u16 = 1024;
 
 /// A whole number from `least` to `most`.
 pub(super) fn whole(row: &Row<'_>, column: &'static str, least: u64, most: u64) -> Result<u64, TraceError> {
@@ -33,17 +32,16 @@ pub(super) fn units(row: &Row<'_>, column: &'static str) -> Result<Scalar, Trace
     Ok(Scalar::from_units(whole(row, column, 0, most)?).unwrap_or(Scalar::MAX))
 }
 
-/// A decimal number with up to three decimals; nothing if the field is empty.
+/// A decimal number with up to three decimals.
 pub(super) fn amount(row: &Row<'_>, column: &'static str) -> Result<Scalar, TraceError> {
-    let text = row.get(column);
-    if text.is_empty() {
-        return Ok(Scalar::ZERO);
-    }
-    let few = text.split_once('.').is_none_or(|(_, decimals)| decimals.len() <= 3);
-    let parsed = Scalar::parse(text).ok().filter(|_| few);
-    parsed.ok_or_else(|| {
+    amounts::scalar(row.get(column)).ok_or_else(|| {
         row.wrong(column, &format!("a number from 0 to {} with up to three decimals", Scalar::MAX))
     })
+}
+
+/// The same; nothing if the field is empty.
+pub(super) fn amount_if_any(row: &Row<'_>, column: &'static str) -> Result<Scalar, TraceError> {
+    if row.get(column).is_empty() { Ok(Scalar::ZERO) } else { amount(row, column) }
 }
 
 /// A number of devices.
@@ -55,15 +53,11 @@ pub(super) fn devices(row: &Row<'_>, column: &'static str) -> Result<u16, TraceE
 /// What a task asks of GPUs: whole ones, or a part of one below 1.
 pub(super) fn gpus(row: &Row<'_>, column: &'static str) -> Result<Gpus, TraceError> {
     let expected = format!("a whole number from 0 to {MOST_GPUS}, or a part of one below 1 in thousandths");
-    let amount = amount(row, column).map_err(|_| row.wrong(column, &expected))?.thousandths();
-    let one = u64::from(Devices::WHOLE);
-    let (count, part) = (amount / one, amount % one);
-    match (u16::try_from(count), u16::try_from(part)) {
-        (Ok(0), Ok(0)) => Ok(Gpus::None),
-        (Ok(0), Ok(part)) => Ok(Gpus::Share(part)),
-        (Ok(count), Ok(0)) if count <= MOST_GPUS => Ok(Gpus::Whole(count)),
-        (Ok(_) | Err(_), Ok(_) | Err(_)) => Err(row.wrong(column, &expected)),
+    let text = row.get(column);
+    if text.is_empty() {
+        return Ok(Gpus::None);
     }
+    amounts::gpus(text).ok_or_else(|| row.wrong(column, &expected))
 }
 
 /// Models of GPU with `|` between them; one that stands twice counts once. Empty: any.

@@ -1,10 +1,12 @@
 //! Where `sim run` meets the laboratory: policies by name, workloads by path or by the words for a generator, one run.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{bail, ensure};
-use lonja_sim::lab::{self, RunResult, Workload};
+use anyhow::{Context, bail, ensure};
+use lonja_sim::lab::{self, RunResult, Workload, trace};
 
 use super::plan::Plan;
 use super::pool::Bench;
@@ -137,8 +139,17 @@ fn generators() -> Vec<&'static str> {
     vec!["made-up"]
 }
 
-fn read_trace(path: &Path, _list: Option<&str>) -> anyhow::Result<Workload> {
-    Ok(stand_in::workload(&format!("made up in place of {}", path.display()), 10))
+/// Reads the trace in a folder. Errors: no trace there, a list that there is not, what is malformed and where.
+fn read_trace(folder: &Path, list: Option<&str>) -> anyhow::Result<Workload> {
+    let which = || format!("trace {}", folder.display());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(which)? {
+        // A name that is no text is none that a trace has.
+        names.extend(entry.with_context(which)?.file_name().into_string().ok());
+    }
+    let files = trace::choose(names.iter().map(String::as_str), list).with_context(which)?;
+    let open = |name: &str| File::open(folder.join(name)).map(BufReader::new);
+    trace::read(&files, &folder.display().to_string(), open).with_context(which)
 }
 
 fn generate(words: &str, machines: usize, _machine: &str, _seed: u64) -> anyhow::Result<Workload> {
