@@ -67,8 +67,8 @@ impl Coverage {
         for (name, number) in activity.clocks.all() {
             all.insert(format!("clocks: {name}"), number);
         }
-        for (name, passed) in activity.steps.iter() {
-            all.insert(format!("killed at {name}"), passed.killed);
+        for (name, counts) in activity.steps.iter() {
+            all.insert(format!("kill at: {name}"), counts.killed);
         }
         Self(all)
     }

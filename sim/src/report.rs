@@ -10,7 +10,7 @@ use lonja_model::scheduler::Event;
 
 use crate::coverage::Coverage;
 use crate::faults::{DiskFault, Kill, Moment};
-use crate::steps;
+use crate::steps::StepCounts;
 use crate::troubles::{ClockTroubles, NetworkTroubles};
 use crate::world::Node;
 use crate::{Options, Profile};
@@ -37,7 +37,7 @@ pub struct Activity {
     /// Faults of disks and hosts, by kind.
     pub disk_faults: BTreeMap<&'static str, u64>,
     /// How often each named step was passed, and how often somebody was killed there.
-    pub steps: steps::Coverage,
+    pub steps: StepCounts,
     /// What the network went through.
     pub network: NetworkTroubles,
     /// What clocks went through.

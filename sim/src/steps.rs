@@ -198,7 +198,7 @@ impl Step {
 
 /// How often each step was passed, and how often a process was killed there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Coverage(Vec<Passed>);
+pub struct StepCounts(Vec<Passed>);
 
 /// One step's share of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,13 +209,13 @@ pub struct Passed {
     pub killed: u64,
 }
 
-impl Default for Coverage {
+impl Default for StepCounts {
     fn default() -> Self {
         Self(vec![Passed::default(); STEPS.len()])
     }
 }
 
-impl Coverage {
+impl StepCounts {
     /// Each named step, in a fixed order: its name, and what came of it.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, Passed)> + '_ {
         STEPS.iter().zip(&self.0).map(|((_, name), passed)| (*name, *passed))
@@ -235,7 +235,7 @@ impl Coverage {
     }
 }
 
-impl std::ops::AddAssign<&Coverage> for Coverage {
+impl std::ops::AddAssign<&StepCounts> for StepCounts {
     fn add_assign(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
             mine.passed += theirs.passed;

@@ -68,3 +68,48 @@ pub(crate) enum ReportFormat {
     /// Plots to look at.
     Svg,
 }
+
+/// The openb experiment.
+#[derive(Debug, Args)]
+pub(crate) struct SimOpenb {
+    /// The folder of the trace, or one that holds it as openb-2023.
+    #[arg(env = "LONJA_TRACES", value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// Which list of tasks.
+    #[arg(long, value_enum, default_value_t = OpenbList::Both)]
+    pub(crate) list: OpenbList,
+    /// How many runs of each policy, each with a seed of its own.
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) seeds: u64,
+    /// The first seed; the others follow.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The policies, separated by commas; `all` for all there are.
+    #[arg(long, value_name = "P[,Q...]", value_delimiter = ',', default_value = "all")]
+    pub(crate) policy: Vec<String>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = OpenbFormat::Table)]
+    pub(crate) output: OpenbFormat,
+}
+
+/// Lists of tasks of the openb trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OpenbList {
+    /// Any task may use any GPU.
+    Default,
+    /// A third of the GPU tasks are tied to models.
+    Gpuspec33,
+    /// One after the other.
+    Both,
+}
+
+/// How the openb experiment is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OpenbFormat {
+    /// For people: a line for each list and policy.
+    Table,
+    /// For programs.
+    Json,
+    /// A line for each run, with what is allocated at each percent asked for.
+    Csv,
+}

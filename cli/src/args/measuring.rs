@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Format, SimRun};
+use super::{Format, SimOpenb, SimRun};
 
 /// Virtual time.
 #[derive(Debug, Args)]
@@ -20,6 +20,8 @@ pub(crate) enum SimCommand {
     Fuzz(Fuzz),
     /// Run a trace, or a generated workload, under placement policies, and put them beside each other.
     Run(Box<SimRun>),
+    /// Fill a recorded GPU cluster by each policy and put the result beside the published one.
+    Openb(SimOpenb),
 }
 
 /// Faults from seeds.

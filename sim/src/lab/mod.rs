@@ -9,6 +9,7 @@ mod fleet;
 pub mod generators;
 pub mod never;
 pub mod report;
+pub mod run;
 pub mod statistics;
 pub mod trace;
 

@@ -16,7 +16,6 @@
 //! Source: Weng et al., "Beware of Fragmentation: Scheduling GPU-Sharing Workloads with Fragmentation Gradient
 //! Descent", USENIX ATC 2023, section 6; `docs/openb.md` says what was taken from where.
 
-mod read;
 mod run;
 mod summary;
 
@@ -30,7 +29,6 @@ use lonja_sdk_core::placement::{Ask, Cluster, Gpus, Room, Spec};
 
 use crate::lab::Workload;
 
-pub use read::{BadTrace, File, MACHINES, read, tasks_of};
 pub use run::{Run, run};
 pub use summary::{Cell, Summary};
 

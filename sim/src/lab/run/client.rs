@@ -1,0 +1,128 @@
+//! Whose tasks they are: a scheduler that is told of each task when it is wanted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use lonja_model::offer::InverseOffer;
+use lonja_model::operation::OperationStatus;
+use lonja_model::resources::Quantities;
+use lonja_model::scheduler::MasterInfo;
+use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskId, TaskStatus, Timestamp};
+use lonja_sdk_core::{Plan, Problem, Scheduler, Task, placement::Placer};
+
+use crate::lab::Arrival;
+
+/// A scheduler that the laboratory gives work to.
+///
+/// What stands for a user's own way to learn of work (a queue, an API, a file) is one method; all else is the
+/// [`Scheduler`] as it goes live.
+pub trait Client: Scheduler {
+    /// A task is wanted from now on. It is to be launched with this id and what `arrival` asks for; how long it then
+    /// runs is the laboratory's business.
+    ///
+    /// No plan can be returned here, as in production where news comes from outside: a scheduler that wants to act on
+    /// it at once says so by [`Scheduler::next_deadline`], and acts in [`Scheduler::tick`].
+    fn arrive(&mut self, now: Timestamp, id: TaskId, arrival: &Arrival);
+
+    /// What it did wrong since this was last asked, in words: a run ends with the first mistake.
+    fn mistake(&mut self) -> Option<String> {
+        None
+    }
+}
+
+impl Client for Placer {
+    fn arrive(&mut self, _now: Timestamp, id: TaskId, arrival: &Arrival) {
+        // What it runs is of no account, so all tasks share it.
+        static TASK: LazyLock<Arc<Task>> =
+            LazyLock::new(|| Arc::new(Task::shell("true").expect("that is a command")));
+        self.submit(id, &arrival.ask, TASK.clone());
+    }
+
+    fn mistake(&mut self) -> Option<String> {
+        self.take_mistakes().first().map(ToString::to_string)
+    }
+}
+
+/// A client, and whether it has the word: a panic is then its own and not the cluster's.
+pub(super) struct Hosted {
+    pub(super) client: Box<dyn Client>,
+    pub(super) has_the_word: Arc<AtomicBool>,
+}
+
+impl Hosted {
+    pub(super) fn ask<T>(&mut self, question: impl FnOnce(&mut dyn Client) -> T) -> T {
+        self.has_the_word.store(true, Ordering::Relaxed);
+        let answer = question(&mut *self.client);
+        self.has_the_word.store(false, Ordering::Relaxed);
+        answer
+    }
+
+    fn look<T>(&self, question: impl FnOnce(&dyn Client) -> T) -> T {
+        self.has_the_word.store(true, Ordering::Relaxed);
+        let answer = question(&*self.client);
+        self.has_the_word.store(false, Ordering::Relaxed);
+        answer
+    }
+}
+
+impl Scheduler for Hosted {
+    fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
+        self.ask(|client| client.offers(now, offers))
+    }
+
+    fn update(&mut self, now: Timestamp, status: &TaskStatus) -> Plan {
+        self.ask(|client| client.update(now, status))
+    }
+
+    fn wants_offers(&self) -> bool {
+        self.look(|client| client.wants_offers())
+    }
+
+    fn needs(&self) -> Vec<Quantities> {
+        self.look(|client| client.needs())
+    }
+
+    fn operation(&mut self, now: Timestamp, status: &OperationStatus) -> Plan {
+        self.ask(|client| client.operation(now, status))
+    }
+
+    fn asked_to_leave(&mut self, now: Timestamp, offer: &InverseOffer) -> Plan {
+        self.ask(|client| client.asked_to_leave(now, offer))
+    }
+
+    fn may_stay(&mut self, now: Timestamp, offer: &OfferId) {
+        self.ask(|client| client.may_stay(now, offer));
+    }
+
+    fn subscribed(&mut self, now: Timestamp, framework: &FrameworkId, master: &MasterInfo) -> Plan {
+        self.ask(|client| client.subscribed(now, framework, master))
+    }
+
+    fn disconnected(&mut self, now: Timestamp) {
+        self.ask(|client| client.disconnected(now));
+    }
+
+    fn rescinded(&mut self, now: Timestamp, offer: &OfferId) {
+        self.ask(|client| client.rescinded(now, offer));
+    }
+
+    fn agent_lost(&mut self, now: Timestamp, agent: &AgentId) -> Plan {
+        self.ask(|client| client.agent_lost(now, agent))
+    }
+
+    fn message(&mut self, now: Timestamp, agent: &AgentId, executor: &ExecutorId, data: &[u8]) -> Plan {
+        self.ask(|client| client.message(now, agent, executor, data))
+    }
+
+    fn refused(&mut self, now: Timestamp, problem: &Problem) -> Plan {
+        self.ask(|client| client.refused(now, problem))
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.look(|client| client.next_deadline())
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Plan {
+        self.ask(|client| client.tick(now))
+    }
+}
