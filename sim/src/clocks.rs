@@ -30,10 +30,15 @@ struct Clock {
     local: Timestamp,
     /// Thousandths: how much of its time passes in so much of the world's.
     rate: u64,
+    /// It stands still.
+    frozen: bool,
 }
 
 impl Clock {
     fn local(&self, world: Timestamp) -> Timestamp {
+        if self.frozen {
+            return self.local;
+        }
         self.local + scale(world.since(self.world), self.rate, TRUE_RATE, false)
     }
 
@@ -79,7 +84,7 @@ impl Clocks {
     pub(crate) fn start(&mut self, node: Node, now: Timestamp) {
         let wall = self.walls.get(&node).copied().unwrap_or(EPOCH);
         let rate = self.rates.get(&node).copied().unwrap_or(TRUE_RATE);
-        self.running.insert(node, Clock { world: now, local: now + wall, rate });
+        self.running.insert(node, Clock { world: now, local: now + wall, rate, frozen: false });
     }
 
     /// What the process of `node` believes the time is.
@@ -106,14 +111,14 @@ impl Clocks {
     /// The monotonic clock of `node` leaps ahead.
     pub(crate) fn leap(&mut self, node: Node, now: Timestamp, by: Duration) {
         if let Some(clock) = self.running.get_mut(&node) {
-            *clock = Clock { world: now, local: clock.local(now) + by, rate: clock.rate };
+            *clock = Clock { world: now, local: clock.local(now) + by, ..*clock };
         }
     }
 
-    /// The clock of `node` has stood still since `since`.
-    pub(crate) fn stood_still(&mut self, node: Node, since: Timestamp, now: Timestamp) {
+    /// The clock of `node` stands still, or goes on where it stood.
+    pub(crate) fn freeze(&mut self, node: Node, now: Timestamp, frozen: bool) {
         if let Some(clock) = self.running.get_mut(&node) {
-            *clock = Clock { world: now, local: clock.local(since), rate: clock.rate };
+            *clock = Clock { world: now, local: clock.local(now), frozen, ..*clock };
         }
     }
 }
@@ -126,7 +131,7 @@ mod tests {
     fn whoever_is_woken_for_a_deadline_finds_that_it_has_come() {
         for rate in 900..=1_100 {
             let start = Timestamp::from_nanos(77);
-            let clock = Clock { world: start, local: start + EPOCH, rate };
+            let clock = Clock { world: start, local: start + EPOCH, rate, frozen: false };
             for nanos in [0, 1, 999, 1_000_000_007, 75_000_000_000] {
                 let deadline = clock.local + Duration::from_nanos(nanos);
                 let woken = clock.world(deadline);
@@ -153,7 +158,9 @@ mod tests {
         clocks.start(Node::Master, start);
         let (since, now) = (start + Duration::from_secs(3), start + Duration::from_secs(8));
         let stood = clocks.local(Node::Master, since);
-        clocks.stood_still(Node::Master, since, now);
+        clocks.freeze(Node::Master, since, true);
+        assert_eq!(clocks.local(Node::Master, now), stood);
+        clocks.freeze(Node::Master, now, false);
         assert_eq!(clocks.local(Node::Master, now), stood);
         clocks.leap(Node::Master, now, Duration::from_secs(60));
         assert_eq!(clocks.local(Node::Master, now), stood + Duration::from_secs(60));

@@ -8,7 +8,7 @@
 //! Amounts are those with one number for a kind that no operation makes into another: cpus and mem. Who has which port is
 //! seen on the machines themselves (INV-2), and what becomes of disk in [`volumes`](crate::volumes).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::quota::Quota;
@@ -102,6 +102,8 @@ pub(crate) struct Ledger {
     roles: Roles,
     /// What an agent said that has asked to be admitted over this connection.
     asking: BTreeMap<ConnectionId, Vec<(TaskKey, Held)>>,
+    /// Frameworks that agents were told to end: what their tasks hold is nobody's, and told of no more.
+    shut_down: BTreeSet<FrameworkId>,
     /// Quotas that an operator has asked for, by the number of the request.
     asked: BTreeMap<u64, Vec<(Role, Option<Quota>)>>,
 }
@@ -189,7 +191,9 @@ impl Ledger {
             ToAgent::Registered { agent, .. } => {
                 self.tear_out(agent);
                 let mut page = Page { link: Some(connection), total: amounts(total), ..Page::default() };
-                for (task, held) in self.asking.remove(&connection).unwrap_or_default() {
+                let mut told = self.asking.remove(&connection).unwrap_or_default();
+                told.retain(|(_, held)| !self.shut_down.contains(&held.framework));
+                for (task, held) in told {
                     page.start_task(task, held, &mut self.roles);
                 }
                 self.pages.insert(agent.clone(), page);
@@ -206,6 +210,7 @@ impl Ledger {
                 }
             }
             ToAgent::ShutdownFramework { framework } => {
+                self.shut_down.insert(framework.clone());
                 let Some(page) = self.pages.values_mut().find(|page| page.link == Some(connection)) else {
                     return;
                 };

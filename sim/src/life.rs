@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
+use crate::Mutant;
 use crate::faults::{Ending, Kill, Moment};
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
@@ -56,6 +57,11 @@ impl World {
         self.journal.note(self.now, "starts", [node.number(), 0], || format!("{node} starts"));
         let life = self.next_life(node);
         self.clocks.start(node, self.now);
+        if node == Node::Master {
+            let now = self.local(node);
+            self.partitions.silence.master_starts(now);
+            self.partitions.streams.master_starts();
+        }
         self.disturbs(node);
         match node {
             Node::Master => self.start_master(life),
@@ -82,6 +88,10 @@ impl World {
 
     /// A client looks for the master in a while.
     pub(crate) fn dial_soon(&mut self, node: Node) {
+        let is_agent = matches!(node, Node::Agent(_));
+        if self.mutant == Mutant::AgentStaysAway && is_agent && self.partitions.has_connected(node) {
+            return;
+        }
         if let (Some(life), true) = (self.life(node), node != Node::Master) {
             let failed = self.failed_dials.get(&node).copied().unwrap_or(0);
             let wait = if matches!(node, Node::Agent(_)) && failed > 0 {
@@ -120,6 +130,7 @@ impl World {
         if let Some(link) = self.link(node) {
             *link = Some(id);
         }
+        self.partitions.connects(node, id, life);
         self.send(id, End::Client, Payload::Opened);
         if self.network.weather.is_troubled(node) || self.stalled_until(Node::Master).is_some() {
             self.watch(node);

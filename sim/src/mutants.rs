@@ -58,6 +58,20 @@ mutants! {
     NetworkRepeatsRun breaks "INV-15",
     /// Some messages come later than what was said after them over the same connection.
     NetworkOvertakes breaks "INV-19" | "INV-24" | "INV-10" | "liveness" | "INV-39",
+    /// No PONG reaches the master.
+    MasterMissesPongs breaks "INV-33",
+    /// The master takes each PING for answered.
+    MasterHearsGhosts breaks "INV-33",
+    /// The master tells no framework of tasks that are unreachable.
+    MasterKeepsSilence breaks "INV-33",
+    /// The master declares agents unreachable though most of them are silent together.
+    MasterHasNoBrake breaks "INV-35",
+    /// The master tells no stream that another has taken over, and closes none.
+    MasterKeepsOldStreams breaks "INV-14",
+    /// An agent kills its tasks when it loses its link.
+    AgentPanicsInSilence breaks "INV-33",
+    /// An agent that has lost its link stays away.
+    AgentStaysAway breaks "INV-33",
     /// Some RUNs never arrive, and nobody hears of it.
     NetworkLosesRun breaks "liveness: f",
     /// Offers arrive again over the next connection.

@@ -120,6 +120,12 @@ impl World {
 
     fn say(&mut self, wish: &Wish) -> Option<Node> {
         let mut command = self.command(wish)?;
+        let meant = match wish {
+            Wish::Drain(agent, _) | Wish::Start(agent) => Some(*agent),
+            Wish::Gone(id) => (0..self.agents.len()).find(|agent| self.agent_id(*agent).as_ref() == Some(id)),
+            _ => None,
+        };
+        meant.into_iter().for_each(|agent| self.partitions.wants_empty(agent));
         let process = self.master.process.as_mut()?;
         let words = || format!("operator -> master: {command:?}");
         self.journal.note(self.now, "operator", [self.requests, 0], words);

@@ -14,10 +14,7 @@ use crate::world::{Happening, Node, World};
 /// One process that is stopped.
 #[derive(Debug)]
 pub(crate) struct Stall {
-    since: Timestamp,
     until: Timestamp,
-    /// Does its clock stand still too?
-    frozen: bool,
     /// Questions of other ends' transports.
     pub(crate) unanswered: Vec<(ConnectionId, End)>,
 }
@@ -43,8 +40,9 @@ impl World {
                 });
                 self.activity.clocks.stalls += 1;
                 let until = self.now + lasts;
-                let stall = Stall { since: self.now, until, frozen, unanswered: Vec::new() };
+                let stall = Stall { until, unanswered: Vec::new() };
                 self.stalls.insert(node, stall);
+                self.clocks.freeze(node, self.now, frozen);
                 self.disturbs(node);
                 self.queue.at(until, Happening::Resume(node));
                 self.set_alarm(node);
@@ -78,8 +76,10 @@ impl World {
         let stall = if due { self.stalls.remove(&node)? } else { return None };
         self.journal.note(self.now, "goes on", [node.number(), 0], || format!("{node} goes on"));
         self.disturbs(node);
-        if stall.frozen {
-            self.clocks.stood_still(node, stall.since, self.now);
+        self.clocks.freeze(node, self.now, false);
+        if node == Node::Master {
+            let now = self.local(node);
+            self.partitions.silence.master_resumes(now);
         }
         for (id, at) in stall.unanswered {
             self.send(id, at.other(), Payload::Alive);

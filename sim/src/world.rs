@@ -314,6 +314,7 @@ impl World {
                 Some(_) => {}
             }
         }
+        self.judge_partitions()?;
         let touched = match alarmed {
             Some(node) => Some(self.wake(node)),
             None => self.happen()?,
@@ -525,6 +526,14 @@ impl World {
 
     /// A commit is under way; perhaps the process does not live to see its end.
     pub(crate) fn begin_commit(&mut self, node: Node) -> Result<(), Broken> {
+        if node == Node::Master {
+            self.keep_silence();
+            if let Some(effects) =
+                self.master.process.as_ref().and_then(|process| process.committing.as_ref())
+            {
+                self.judge_declarations(effects)?;
+            }
+        }
         if let Some(kill) = self.armed.remove(&node) {
             self.activity.count_kill(kill);
             return self.die(kill, kill.moment == Moment::AfterDurable);

@@ -1,6 +1,7 @@
 //! An agent's host: its checkpoint on a disk, its containers in a kernel, its link on the network.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, KillContainer, LaunchContainer, VolumeOrder};
 use lonja_model::checkpoint::Checkpoint;
@@ -144,11 +145,19 @@ impl World {
 
     /// Does what an agent wants, all that it rests on being durable. A kill aimed at one of its steps leaves the rest
     /// undone.
-    pub(crate) fn act_agent(&mut self, index: usize, effects: Effects) -> Result<(), Broken> {
+    pub(crate) fn act_agent(&mut self, index: usize, mut effects: Effects) -> Result<(), Broken> {
         if let Some(reason) = effects.shutdown {
             return self.gives_up(index, &reason);
         }
         let node = Node::Agent(index);
+        if effects.new_link && self.mutant == Mutant::AgentPanicsInSilence {
+            let kill = |container: &ContainerId| KillContainer {
+                container: container.clone(),
+                grace: Duration::ZERO,
+            };
+            let undisturbed = self.agents[index].kernel.undisturbed();
+            effects.kill.extend(undisturbed.map(|(container, _)| kill(container)));
+        }
         let Effects { volumes, launch, kill, forget, send, reconnect, .. } = effects;
         if self.order_volumes(index, volumes)? || self.order_launches(index, launch)? {
             return Ok(());
@@ -194,6 +203,7 @@ impl World {
     }
 
     fn order_kills(&mut self, index: usize, kills: &[KillContainer]) -> Result<bool, Broken> {
+        self.judge_kills(index, kills)?;
         if self.mutant == Mutant::AgentDropsKills {
             return Ok(false);
         }

@@ -7,7 +7,7 @@ use lonja_sdk_core::{Event, Outcome};
 
 use crate::batch::{Client, Wishes};
 use crate::disk::Disk;
-use crate::faults::Ending;
+use crate::faults::{Ending, Kill};
 use crate::hosts::Process;
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};
@@ -91,8 +91,13 @@ impl World {
             self.frameworks[index].speaks_as = None;
         }
         match effects.finished {
+            // A SUBSCRIBE of an earlier connection that arrives late takes the stream from the only instance there is. Its
+            // process ends, and whoever started it starts it again; one that was removed would never settle.
             Some(Outcome::EndedByMaster { why }) if !self.frameworks[index].disk.committed().gone => {
-                Err(Broken::new("liveness", format!("framework {index} was ended by the master: {why}")))
+                let words = || format!("{node} was ended by the master: {why}");
+                self.journal.note(self.now, "ended by the master", [node.number(), 0], words);
+                let down = self.random.millis(1_000, 5_000);
+                self.die(Kill::now(node, down), false)
             }
             Some(_) | None => Ok(()),
         }
@@ -105,10 +110,13 @@ impl World {
             Call::Accept { offers, operations, .. } => {
                 self.witness.accepted(offers, link)?;
                 self.oracle.accepts(operations)?;
+                self.partitions.streams.accepts(offers, operations);
             }
+            Call::Kill { task, .. } => self.partitions.wants_killed(task),
             Call::Teardown => {
                 if let Some(framework) = self.frameworks[index].speaks_as.clone() {
                     self.witness.leaves(&framework);
+                    self.partitions.wants_no_more(&framework);
                 }
             }
             _ => {}

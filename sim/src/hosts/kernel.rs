@@ -264,6 +264,11 @@ impl Kernel {
         self.live().any(|container| container.task == *task)
     }
 
+    /// Whose a container is.
+    pub(crate) fn task_of(&self, id: &ContainerId) -> Option<&TaskKey> {
+        self.containers.get(id).map(|container| &container.task)
+    }
+
     /// What became of a task's container.
     pub(crate) fn truth(&self, task: &TaskKey) -> Option<&Truth> {
         self.truths.get(task)

@@ -7,7 +7,7 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::Registry;
 use lonja_model::scheduler::Call;
 use lonja_model::task::Source;
-use lonja_model::{AgentId, Timestamp, scheduler};
+use lonja_model::{AgentId, TaskState, Timestamp, scheduler};
 
 use crate::disk::Disk;
 use crate::faults::Ending;
@@ -71,7 +71,11 @@ impl World {
     /// A master starts on what is durable.
     pub(crate) fn start_master(&mut self, life: u64) {
         let registry = self.master.disk.found();
-        let (core, effects) = Master::start(self.local(Node::Master), Config::default(), registry, "sim");
+        let mut config = Config::default();
+        if self.mutant == Mutant::MasterHasNoBrake {
+            config.removal_brake_percent = 100;
+        }
+        let (core, effects) = Master::start(self.local(Node::Master), config, registry, "sim");
         self.master.process = Some(Process::starting(life, core, effects));
     }
 
@@ -87,6 +91,19 @@ impl World {
         Ok(())
     }
 
+    /// A mutant's master tells nobody whom it declares unreachable.
+    pub(crate) fn keep_silence(&mut self) {
+        let effects = self.master.process.as_mut().and_then(|process| process.committing.as_mut());
+        if let (Mutant::MasterKeepsSilence, Some(effects)) = (self.mutant, effects) {
+            effects.send.retain(|out| match out {
+                Outbound::Framework(_, scheduler::Event::Update(status)) => {
+                    status.state != TaskState::Unreachable
+                }
+                _ => true,
+            });
+        }
+    }
+
     /// Does what the master wants, all that it rests on being durable.
     pub(crate) fn act_master(&mut self, effects: Effects) -> Result<(), Broken> {
         // Who is sent away in the same breath is told what was true before.
@@ -95,16 +112,36 @@ impl World {
             _ => None,
         };
         let leaving: BTreeSet<ConnectionId> = effects.send.iter().filter_map(leaves).collect();
+        let subscribes =
+            |out: &Outbound| matches!(out, Outbound::Framework(_, scheduler::Event::Subscribed { .. }));
+        let open: BTreeSet<ConnectionId> = if effects.send.iter().any(subscribes) {
+            let all = self.network.of(Node::Master).into_iter();
+            all.filter(|id| !self.network.has_left(*id, End::Master)).collect()
+        } else {
+            BTreeSet::new()
+        };
         let mut left = effects.send.len();
         for out in effects.send {
             left -= 1;
+            if self.mutant == Mutant::MasterKeepsOldStreams && refuses_old_stream(&out) {
+                continue;
+            }
             let step = match out {
-                Outbound::Agent(LinkId(link), message) => self.tell_agent(ConnectionId(link), message)?,
+                Outbound::Agent(LinkId(link), message) => {
+                    let id = ConnectionId(link);
+                    if let ToAgent::Registered { agent, .. } = &message {
+                        let now = self.local(Node::Master);
+                        self.partitions.silence.welcomes(agent, id, now);
+                    }
+                    self.tell_agent(id, message)?
+                }
                 Outbound::Framework(StreamId(stream), event) => {
                     let id = ConnectionId(stream);
+                    self.partitions.streams.says(id, &event, |id| open.contains(&id))?;
                     self.tell_framework(id, event, leaving.contains(&id))?
                 }
                 Outbound::Answer(StreamId(stream), call, answer) => {
+                    self.partitions.streams.answers(ConnectionId(stream), &answer)?;
                     self.send(ConnectionId(stream), End::Client, Payload::Answer(call, answer));
                     Some(Step::MasterSentAnswer)
                 }
@@ -140,6 +177,7 @@ impl World {
             return Ok(None);
         }
         self.mutant.master_tells_agent(&mut message, self.oracle.first_agent());
+        self.judge_word_to_agent(id, index, &message)?;
         let times = if self.mutant.master_says_twice(&message) { 2 } else { 1 };
         for _ in 0..times {
             let just_gone = |agent: &AgentId| self.witness.is_just_gone(agent);
@@ -212,6 +250,29 @@ impl World {
         Ok(Some(step))
     }
 
+    /// What the master says to an agent, as far as silence and offers go.
+    fn judge_word_to_agent(
+        &mut self,
+        id: ConnectionId,
+        index: usize,
+        message: &ToAgent,
+    ) -> Result<(), Broken> {
+        match message {
+            ToAgent::Refused { .. } => self.partitions.refuses(index, self.now),
+            ToAgent::Run { framework, tasks, .. } => {
+                self.partitions.streams.runs(framework, tasks.iter().map(|task| &task.id))?;
+            }
+            ToAgent::Ping { sequence } if self.mutant == Mutant::MasterHearsGhosts => {
+                let message = FromAgent::Pong { sequence: *sequence };
+                if let Some(process) = self.master.process.as_mut() {
+                    process.take(Event::Agent { link: LinkId(id.0), message });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// The master closes a connection; it hears of that at once, the client in order.
     fn master_closes(&mut self, id: ConnectionId) {
         let Some(client) = self.network.client(id) else { return };
@@ -254,6 +315,7 @@ impl World {
             return Ok(());
         }
         match payload {
+            Payload::FromAgent(FromAgent::Pong { .. }) if self.mutant == Mutant::MasterMissesPongs => {}
             Payload::FromAgent(mut message) => {
                 self.ledger.agent_says(id, &message);
                 self.mutant.master_hears_agent(&mut message);
@@ -284,5 +346,14 @@ impl World {
             }
         }
         Ok(())
+    }
+}
+
+/// Is this how the master sends the older of two streams away?
+fn refuses_old_stream(out: &Outbound) -> bool {
+    match out {
+        Outbound::Framework(_, scheduler::Event::Error(why)) => why.contains("failed over"),
+        Outbound::CloseStream(_) => true,
+        _ => false,
     }
 }

@@ -96,6 +96,10 @@ impl World {
         self.journal.note(self.now, words::name(&payload), numbers, words);
         match (to, client) {
             (End::Master, _) => {
+                if matches!(payload, Payload::FromAgent(_)) {
+                    let now = self.local(Node::Master);
+                    self.partitions.silence.hears(id, now);
+                }
                 self.arrive_at_master(client, id, payload)?;
                 return Ok(Some(Node::Master));
             }

@@ -6,23 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use lonja_sim::lab::generators::{self, Fleet};
 use lonja_sim::lab::{self, RunResult, Workload, trace};
 
 use super::plan::Plan;
 use super::pool::Bench;
 use crate::args::SimRun;
-use crate::output;
 
 /// Where the trace is published that is most asked for.
 const PUBLISHED: &str = "the openb trace of 2023 is published in the repository alibaba/clusterdata on GitHub, folder \
                          cluster-trace-gpu-v2023";
 /// The trace that is meant when none is named.
 const USUAL: &str = "openb-2023";
-/// How many machines a generated fleet has unless told otherwise.
-const MACHINES: usize = 100;
-/// What each of them has unless told otherwise.
-const MACHINE: &str = "cpus:32;mem:262144";
-
 /// The workload that was asked for, ready to be run.
 #[derive(Debug)]
 pub(super) struct Workbench {
@@ -35,7 +30,7 @@ enum Source {
     /// Read once, the same for each seed unless it is dealt out.
     Trace(Arc<Workload>),
     /// Made anew for each seed.
-    Generator { words: String, machines: usize, machine: String },
+    Generator { words: String, fleet: Fleet },
 }
 
 /// What the command line names, before it is opened.
@@ -64,14 +59,13 @@ impl Workbench {
             }
             Named::Generator(words) => {
                 ensure!(arguments.list.is_none(), "--list is for traces that have several lists of tasks");
-                let machine = arguments.machine.clone().unwrap_or_else(|| MACHINE.to_owned());
-                Source::Generator { words, machines: plan.agents.unwrap_or(MACHINES), machine }
+                let fleet = Fleet { machines: plan.agents, each: arguments.machine.clone() };
+                Source::Generator { words, fleet }
             }
         };
         let workbench = Self { source, mix: arguments.framework_mix.clone() };
         // What is wrong with the words for generator and mix is said now, not from some thread later.
         workbench.workload(plan.seeds[0])?;
-        output::warn("the laboratory is not built yet: all figures are MADE UP");
         Ok(workbench)
     }
 }
@@ -80,12 +74,10 @@ impl Bench for Workbench {
     fn workload(&self, seed: u64) -> anyhow::Result<Arc<Workload>> {
         let workload = match &self.source {
             Source::Trace(workload) => workload.clone(),
-            Source::Generator { words, machines, machine } => {
-                Arc::new(generate(words, *machines, machine, seed)?)
-            }
+            Source::Generator { words, fleet } => Arc::new(generators::generate(words, fleet, seed)?),
         };
         let Some(mix) = &self.mix else { return Ok(workload) };
-        Ok(Arc::new(deal_out(&workload, mix, seed)?))
+        Ok(Arc::new(generators::mix(workload.as_ref().clone(), mix, seed)?))
     }
 
     fn run(&self, workload: &Workload, policy: &str, seed: u64) -> anyhow::Result<RunResult> {
@@ -109,12 +101,12 @@ fn named(workload: Option<&str>, traces: Option<&Path>) -> anyhow::Result<Named>
         return Ok(Named::Trace(path));
     }
     let name = text.split(':').next().unwrap_or(text);
-    if generators().contains(&name) {
+    if names().any(|known| known == name) {
         return Ok(Named::Generator(text.to_owned()));
     }
     bail!(
         "{text}: no such folder, and no generator of that name (there are {}); {PUBLISHED}",
-        generators().join(", ")
+        names().collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -135,8 +127,8 @@ pub(super) fn policies() -> Vec<&'static str> {
 }
 
 /// The generators' names.
-fn generators() -> Vec<&'static str> {
-    vec!["made-up"]
+fn names() -> impl Iterator<Item = &'static str> {
+    generators::known().map(|(name, _)| name)
 }
 
 /// Reads the trace in a folder. Errors: no trace there, a list that there is not, what is malformed and where.
@@ -152,85 +144,13 @@ fn read_trace(folder: &Path, list: Option<&str>) -> anyhow::Result<Workload> {
     trace::read(&files, &folder.display().to_string(), open).with_context(which)
 }
 
-fn generate(words: &str, machines: usize, _machine: &str, _seed: u64) -> anyhow::Result<Workload> {
-    Ok(stand_in::workload(words, machines))
-}
-
-fn deal_out(workload: &Workload, _mix: &str, _seed: u64) -> anyhow::Result<Workload> {
-    Ok(workload.clone())
-}
-
 fn run_policy(workload: &Workload, policy: &str, seed: u64) -> anyhow::Result<RunResult> {
-    let _scorer = lab::policies::by_name(policy, seed)?;
-    Ok(stand_in::result(workload, policy, seed))
-}
-
-/// Results that are made up, until the laboratory runs: nothing here was simulated.
-mod stand_in {
-    use std::time::Duration;
-
-    use lonja_model::resources::Scalar;
-    use lonja_sim::lab::{Arrival, Machine, RunResult, Sample, Tenant, Workload};
-
-    pub(super) fn workload(source: &str, machines: usize) -> Workload {
-        let machine = |number| Machine {
-            name: format!("m{number}"),
-            total: "cpus:32;mem:262144;gpus:{0:1000,1:1000}".parse().unwrap_or_default(),
-            attributes: Default::default(),
-        };
-        let arrival = |number: u64| {
-            let mut arrival = Arrival {
-                name: format!("t{number}"),
-                framework: (number % 3) as usize,
-                ask: Default::default(),
-                at: Duration::from_secs(number * 30),
-                runs: number.is_multiple_of(3).then_some(Duration::from_secs(4000)),
-            };
-            arrival.ask.need.cpus = Scalar::from_units(1 + number % 3).unwrap_or_default();
-            arrival
-        };
-        Workload {
-            source: format!("{source} (MADE UP)"),
-            machines: (0..machines).map(machine).collect(),
-            frameworks: [("web", 1000), ("batch", 2000), ("night", 500)]
-                .map(|(name, weight)| Tenant { name: name.into(), weight })
-                .into(),
-            arrivals: (0..800).map(arrival).collect(),
-            lasts: Duration::from_secs(86_400 / 2),
-        }
-    }
-
-    pub(super) fn result(workload: &Workload, policy: &str, seed: u64) -> RunResult {
-        let skill = policy.len() as f64 / 14.0;
-        let noise = |x: u64| {
-            let mixed = (x ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            ((mixed >> 33) % 1000) as f64 / 1000.0
-        };
-        let sample = |number: u64| {
-            let part = number as f64 / 200.0;
-            let used = (part * 1.6).min(0.7 + 0.25 * skill) + 0.03 * noise(number);
-            Sample {
-                at: Duration::from_secs(number * 216),
-                used: [("cpus", used * 0.7), ("mem", used * 0.5), ("gpus", used)]
-                    .map(|(kind, used)| (kind.to_owned(), used.clamp(0.0, 1.0)))
-                    .into(),
-                fragmentation: 0.3 - 0.1 * skill + 0.05 * noise(number / 20),
-                shares: vec![used * 0.3, used * (0.5 + 0.1 * skill), used * 0.15],
-                waiting: (part * 300.0 * (1.2 - skill) * (1.0 + 0.2 * noise(number / 5))) as u64,
-                running: (used * 400.0) as u64,
-            }
-        };
-        RunResult {
-            policy: policy.into(),
-            seed,
-            arrived: workload.arrivals.len() as u64,
-            placed: (700.0 + 80.0 * skill + 10.0 * noise(1)) as u64,
-            waits: (0..700).map(|number| noise(number) * 100.0 * (1.5 - skill)).collect(),
-            samples: (0..=200).map(sample).collect(),
-            trace_hash: seed,
-            ..RunResult::default()
-        }
-    }
+    lab::policies::by_name(policy, seed)?;
+    let scorer = || {
+        let found = lab::policies::by_name(policy, seed);
+        found.unwrap_or_else(|error| unreachable!("it was there a moment ago: {error}"))
+    };
+    Ok(lab::run::run(workload, scorer, &lab::run::Options::default(), seed)?)
 }
 
 #[cfg(test)]
@@ -243,7 +163,7 @@ mod tests {
     fn a_path_here_comes_before_one_among_the_traces_and_both_before_a_generator() {
         let traces = tempfile::tempdir().unwrap();
         let (folder, usual) = (traces.path(), traces.path().join(USUAL));
-        let generator = generators()[0];
+        let generator = "poisson";
         let trace = |path: &Path| Named::Trace(path.to_owned());
         assert_eq!(named(None, Some(folder)).unwrap(), trace(folder));
         std::fs::create_dir(&usual).unwrap();
