@@ -45,6 +45,7 @@ pub(crate) struct Partitions {
     /// Which life of its client each connection is of.
     lives: BTreeMap<ConnectionId, u64>,
     connected: BTreeSet<Node>,
+    robbed: BTreeSet<usize>,
     /// What the two ends disagree about, and since when.
     differences: BTreeMap<String, Timestamp>,
     judge_at: Timestamp,
@@ -86,6 +87,19 @@ impl Partitions {
     pub(crate) fn connects(&mut self, node: Node, id: ConnectionId, life: u64) {
         self.lives.insert(id, life);
         self.connected.insert(node);
+    }
+
+    /// The master lets `new` take over from `old`. If that is a word of an earlier life of the same process, which came late,
+    /// then nobody can know; whoever looks after the process starts it again.
+    pub(crate) fn takes_over(&mut self, framework: usize, old: ConnectionId, new: ConnectionId) {
+        if self.lives.get(&new) < self.lives.get(&old) {
+            self.robbed.insert(framework);
+        }
+    }
+
+    /// Was this framework thrown out by an earlier life of its own?
+    pub(crate) fn is_robbed(&mut self, framework: usize) -> bool {
+        self.robbed.remove(&framework)
     }
 
     /// Has it ever connected?

@@ -64,6 +64,11 @@ impl Streams {
         Ok(())
     }
 
+    /// Over which stream a framework is subscribed.
+    pub(crate) fn of(&self, framework: &FrameworkId) -> Option<ConnectionId> {
+        self.live.get(framework).copied()
+    }
+
     /// The master answers a call. INV-14: those of a superseded stream are refused.
     pub(crate) fn answers(&self, stream: ConnectionId, result: &CallResult) -> Result<(), Broken> {
         if result.is_ok() && self.superseded.contains(&stream) {

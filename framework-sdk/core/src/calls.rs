@@ -93,6 +93,8 @@ fn launched(operations: &[Operation]) -> Vec<TaskId> {
 /// The calls of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calls {
+    /// The last number given. Its upper half names this run of the framework, so that a master can tell a SUBSCRIBE of
+    /// its that comes late, over a connection that it has given up, from that of another instance.
     last: u64,
     unanswered: BTreeMap<u64, Sent>,
     held_back: VecDeque<Call>,
@@ -100,6 +102,15 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
+    /// None yet, by a run of a framework that has drawn `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        // SplitMix64's last steps: neighbouring seeds get unrelated names.
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let name = (mixed >> 32).max(1);
+        Self { last: name << 32, ..Self::default() }
+    }
+
     /// The number under which `call` is sent.
     pub(crate) fn number(&mut self, call: &Call) -> u64 {
         self.last += 1;

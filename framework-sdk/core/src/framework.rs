@@ -168,7 +168,7 @@ impl<S: Scheduler> Framework<S> {
             earlier_run: options.id.is_some(),
             id: options.id,
             subscription: Subscription::new(now, options.seed),
-            calls: Calls::default(),
+            calls: Calls::new(options.seed),
             offers: Offers::default(),
             max_hold: MAX_HOLD,
             tasks: BTreeMap::new(),

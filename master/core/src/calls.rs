@@ -26,7 +26,7 @@ pub(crate) fn call(
     state.counters.calls += 1;
     let result = if let Call::Subscribe { framework, info, suppressed, constraints } = call {
         let claims = Claims { info: *info, suppressed, constraints };
-        subscription::subscribe(state, effects, now, stream, framework, claims)
+        subscription::subscribe(state, effects, now, (stream, id), framework, claims)
     } else {
         admitted(state, now, stream, framework)
             .and_then(|framework| subscribed(state, effects, now, &framework, call))

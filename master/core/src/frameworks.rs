@@ -28,6 +28,8 @@ pub struct Framework {
     pub registered: Option<Timestamp>,
     /// When it last came back.
     pub reregistered: Option<Timestamp>,
+    /// The number of the SUBSCRIBE that stands, or stood last; 0: none, or it had none.
+    pub(crate) subscribed_by: u64,
     /// What it may still call.
     pub(crate) calls: Budget,
 }

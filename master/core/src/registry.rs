@@ -117,6 +117,7 @@ pub(crate) fn expect_back(state: &mut State, now: Timestamp, id: &FrameworkId, i
         constraints,
         registered: None,
         reregistered: None,
+        subscribed_by: 0,
         calls: call_budget(state, now),
     };
     state.frameworks.insert(id.clone(), framework);

@@ -21,12 +21,12 @@ use crate::effects::{ClusterEvent, Effects, Outbound, StreamId};
 use crate::frameworks::Framework;
 use crate::{State, feedback, inverse_offers, offers, registry, snapshot, updates};
 
-/// SUBSCRIBE. A refusal also comes as an ERROR event, and the stream is closed.
+/// SUBSCRIBE, by the call of that number. A refusal also comes as an ERROR event, and the stream is closed.
 pub(crate) fn subscribe(
     state: &mut State,
     effects: &mut Effects,
     now: Timestamp,
-    stream: StreamId,
+    (stream, call): (StreamId, u64),
     id: Option<FrameworkId>,
     claims: Claims,
 ) -> CallResult {
@@ -34,7 +34,7 @@ pub(crate) fn subscribe(
         let message = format!("this stream is subscribed already, for framework {speaks_for}");
         return Err(Refusal::new(RefusalCode::Conflict, message));
     }
-    let description = match admissible(state, id.as_ref(), claims) {
+    let description = match admissible(state, id.as_ref(), call, claims) {
         Ok(description) => description,
         Err(refusal) => {
             effects.framework(stream, Event::Error(refusal.message.clone()));
@@ -48,6 +48,9 @@ pub(crate) fn subscribe(
         come_back(state, effects, now, stream, &id, description);
     } else {
         come_first(state, effects, now, stream, &id, description);
+    }
+    if let Some(framework) = state.frameworks.get_mut(&id) {
+        framework.subscribed_by = call;
     }
     state.deadlines.set(Timer::Heartbeat(id.clone()), now + state.config.heartbeat_interval);
     let heartbeat = state.config.heartbeat_interval;
@@ -71,9 +74,23 @@ fn new_id(state: &mut State) -> FrameworkId {
     FrameworkId::new(format!("{}-{number:04}", state.me.id)).expect("made of letters, digits and dashes")
 }
 
-fn admissible(state: &State, id: Option<&FrameworkId>, claims: Claims) -> Result<Description, Refusal> {
+/// Did the instance that subscribed by `last` send `call` before that? Then it has given up the stream by which `call`
+/// comes, and has another: only the network was late. The upper half of a number names the instance.
+fn is_stale(last: u64, call: u64) -> bool {
+    call >> 32 != 0 && call >> 32 == last >> 32 && call < last
+}
+
+fn admissible(
+    state: &State,
+    id: Option<&FrameworkId>,
+    call: u64,
+    claims: Claims,
+) -> Result<Description, Refusal> {
     let description = claims.check("subscribe")?;
     let conflict = |message: String| Err(Refusal::new(RefusalCode::Conflict, message));
+    if id.and_then(|id| state.frameworks.get(id)).is_some_and(|known| is_stale(known.subscribed_by, call)) {
+        return conflict("this instance has subscribed over a newer stream since".to_owned());
+    }
     if let Some(record) = id.and_then(|id| state.registry.frameworks.get(id)) {
         if record.standing == FrameworkStanding::Removed {
             return conflict(
@@ -113,6 +130,7 @@ fn come_first(
         constraints,
         registered: Some(now),
         reregistered: None,
+        subscribed_by: 0,
         calls: registry::call_budget(state, now),
     };
     state.frameworks.insert(id.clone(), framework);

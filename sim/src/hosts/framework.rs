@@ -91,13 +91,12 @@ impl World {
             self.frameworks[index].speaks_as = None;
         }
         match effects.finished {
-            // A SUBSCRIBE of an earlier connection that arrives late takes the stream from the only instance there is. Its
-            // process ends, and whoever started it starts it again; one that was removed would never settle.
+            Some(Outcome::EndedByMaster { .. }) if self.partitions.is_robbed(index) => {
+                let down = self.random.millis(100, 10_000);
+                self.die(Kill::now(node, down), true)
+            }
             Some(Outcome::EndedByMaster { why }) if !self.frameworks[index].disk.committed().gone => {
-                let words = || format!("{node} was ended by the master: {why}");
-                self.journal.note(self.now, "ended by the master", [node.number(), 0], words);
-                let down = self.random.millis(1_000, 5_000);
-                self.die(Kill::now(node, down), false)
+                Err(Broken::new("liveness", format!("framework {index} was ended by the master: {why}")))
             }
             Some(_) | None => Ok(()),
         }

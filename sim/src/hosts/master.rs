@@ -137,6 +137,12 @@ impl World {
                 }
                 Outbound::Framework(StreamId(stream), event) => {
                     let id = ConnectionId(stream);
+                    if let scheduler::Event::Subscribed { framework, .. } = &event
+                        && let Some(old) = self.partitions.streams.of(framework)
+                        && let Some(Node::Framework(index)) = self.network.client(id)
+                    {
+                        self.partitions.takes_over(index, old, id);
+                    }
                     self.partitions.streams.says(id, &event, |id| open.contains(&id))?;
                     self.tell_framework(id, event, leaving.contains(&id))?
                 }

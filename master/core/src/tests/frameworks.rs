@@ -1,9 +1,11 @@
+use lonja_model::FrameworkId;
 use lonja_model::link::ToAgent;
 use lonja_model::registry::FrameworkStanding;
 use lonja_model::scheduler::{Call, Event, RefusalCode};
 use std::time::Duration;
 
 use super::fixture::*;
+use crate::StreamId;
 
 #[test]
 fn a_call_before_subscribe_is_refused() {
@@ -25,6 +27,35 @@ fn a_newer_stream_wins_and_the_older_is_told() {
     assert!(cluster.closed_streams.contains(&old));
     cluster.lose_stream(old);
     cluster.only_offer(new);
+}
+
+/// SUBSCRIBE over this stream, by the call of this number.
+fn subscribe_by(cluster: &mut Cluster, id: &FrameworkId, stream: u64, call: u64) {
+    let what = Call::Subscribe {
+        framework: Some(id.clone()),
+        info: Box::new(framework_info("web", secs(60))),
+        suppressed: Default::default(),
+        constraints: Default::default(),
+    };
+    cluster.handle(crate::Event::Call { stream: StreamId(stream), id: call, framework: None, call: what });
+}
+
+/// Found by the simulator: a SUBSCRIBE waited behind a partition while its framework gave the connection up and made
+/// another; when it came at last it threw the framework out.
+#[test]
+fn a_subscription_that_comes_late_does_not_take_over_from_a_newer_one_of_the_same_instance() {
+    const INSTANCE: u64 = 7 << 32;
+    let mut cluster = cluster();
+    cluster.agent("cpus:4;mem:4096");
+    let (_, id) = cluster.framework("web");
+    subscribe_by(&mut cluster, &id, 1_001, INSTANCE + 5);
+    subscribe_by(&mut cluster, &id, 1_000, INSTANCE + 4);
+    let (late, stands) = (StreamId(1_000), StreamId(1_001));
+    assert_eq!(cluster.subscribed(late), None);
+    assert!(cluster.closed_streams.contains(&late) && !cluster.closed_streams.contains(&stands));
+
+    subscribe_by(&mut cluster, &id, 1_002, (6 << 32) + 1);
+    assert!(cluster.closed_streams.contains(&stands), "another instance wins, whatever its numbers");
 }
 
 #[test]
