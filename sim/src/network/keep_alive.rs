@@ -101,7 +101,12 @@ impl World {
     }
 
     /// The process at an end is told that its connection is over.
-    pub(crate) fn hears_of_end(&mut self, id: ConnectionId, client: Node, end: End) -> Result<Option<Node>, Broken> {
+    pub(crate) fn hears_of_end(
+        &mut self,
+        id: ConnectionId,
+        client: Node,
+        end: End,
+    ) -> Result<Option<Node>, Broken> {
         Ok(match (end, client) {
             (End::Master, _) => {
                 self.arrive_at_master(client, id, Payload::Closed)?;
