@@ -217,7 +217,7 @@ impl World {
             self.oracle.master_tells_framework(index, &event, self.master.disk.committed())?;
         }
         match &event {
-            scheduler::Event::Subscribed { framework, .. } => self.ledger.end_offers_of(framework),
+            scheduler::Event::Subscribed { framework, .. } => self.ledger.subscribed(id, framework),
             scheduler::Event::Offers(offers) => {
                 for offer in offers {
                     self.witness.offered(&offer.id, &offer.agent, id)?;
@@ -289,11 +289,7 @@ impl World {
     }
 
     fn master_hears_of_end(&mut self, client: Node, id: ConnectionId) {
-        let framework = match client {
-            Node::Framework(index) => self.oracle.name_of(index).cloned(),
-            Node::Master | Node::Agent(_) => None,
-        };
-        self.ledger.closed(id, framework.as_ref());
+        self.ledger.closed(id);
         let Some(process) = self.master.process.as_mut() else { return };
         match client {
             Node::Agent(_) => process.take(Event::LinkClosed { link: LinkId(id.0) }),
