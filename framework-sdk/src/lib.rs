@@ -45,6 +45,9 @@ mod options;
 mod connection;
 mod driver;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use driver::{Driver, DriverError, Handle};
 pub use lonja_sdk_core::{
     InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler, Step, Task, placement,

@@ -8,7 +8,7 @@
 //! Amounts are those with one number for a kind that no operation makes into another: cpus and mem. Who has which port is
 //! seen on the machines themselves (INV-2), and what becomes of disk in [`volumes`](crate::volumes).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::quota::Quota;
@@ -102,6 +102,10 @@ pub(crate) struct Ledger {
     roles: Roles,
     /// What an agent said that has asked to be admitted over this connection.
     asking: BTreeMap<ConnectionId, Vec<(TaskKey, Held)>>,
+    /// Whose stream each connection is.
+    streams: BTreeMap<ConnectionId, FrameworkId>,
+    /// Frameworks that agents were told to end: what their tasks hold is nobody's, and told of no more.
+    shut_down: BTreeSet<FrameworkId>,
     /// Quotas that an operator has asked for, by the number of the request.
     asked: BTreeMap<u64, Vec<(Role, Option<Quota>)>>,
 }
@@ -113,17 +117,18 @@ impl Ledger {
         self.roles.held.clear();
         self.asking.clear();
         self.asked.clear();
+        self.streams.clear();
     }
 
     /// A connection has come to its end, as the master hears.
-    pub(crate) fn closed(&mut self, connection: ConnectionId, framework: Option<&FrameworkId>) {
+    pub(crate) fn closed(&mut self, connection: ConnectionId) {
         self.asking.remove(&connection);
         let closed = self.pages.iter().find(|(_, page)| page.link == Some(connection));
         if let Some(agent) = closed.map(|(agent, _)| agent.clone()) {
             self.tear_out(&agent);
         }
-        if let Some(framework) = framework {
-            self.end_offers_of(framework);
+        if let Some(framework) = self.streams.remove(&connection) {
+            self.end_offers_of(&framework);
         }
     }
 
@@ -133,8 +138,14 @@ impl Ledger {
         }
     }
 
+    /// A framework has subscribed over this connection: its earlier offers are no more.
+    pub(crate) fn subscribed(&mut self, connection: ConnectionId, framework: &FrameworkId) {
+        self.end_offers_of(framework);
+        self.streams.insert(connection, framework.clone());
+    }
+
     /// No offer of this framework is outstanding any more.
-    pub(crate) fn end_offers_of(&mut self, framework: &FrameworkId) {
+    fn end_offers_of(&mut self, framework: &FrameworkId) {
         for page in self.pages.values_mut() {
             let of = page.offers.iter().filter(|(_, held)| held.framework == *framework);
             for offer in of.map(|(offer, _)| offer.clone()).collect::<Vec<_>>() {
@@ -195,7 +206,9 @@ impl Ledger {
             ToAgent::Registered { agent, .. } => {
                 self.tear_out(agent);
                 let mut page = Page { link: Some(connection), total: amounts(total), ..Page::default() };
-                for (task, held) in self.asking.remove(&connection).unwrap_or_default() {
+                let mut told = self.asking.remove(&connection).unwrap_or_default();
+                told.retain(|(_, held)| !self.shut_down.contains(&held.framework));
+                for (task, held) in told {
                     page.start_task(task, held, &mut self.roles);
                 }
                 self.pages.insert(agent.clone(), page);
@@ -212,6 +225,7 @@ impl Ledger {
                 }
             }
             ToAgent::ShutdownFramework { framework } => {
+                self.shut_down.insert(framework.clone());
                 let Some(page) = self.pages.values_mut().find(|page| page.link == Some(connection)) else {
                     return;
                 };

@@ -262,11 +262,6 @@ impl Oracle {
         self.frameworks.keys().next()
     }
 
-    /// What the framework on this host was last called.
-    pub(crate) fn name_of(&self, index: usize) -> Option<&FrameworkId> {
-        self.frameworks.iter().rev().find(|(_, owner)| **owner == index).map(|(framework, _)| framework)
-    }
-
     /// How many updates of `task` were made and have not reached its framework.
     pub(crate) fn untold(&self) -> impl Iterator<Item = &TaskKey> {
         self.told.iter().filter(|(_, told)| told.delivered < told.made.len()).map(|(task, _)| task)

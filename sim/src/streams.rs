@@ -69,11 +69,6 @@ impl Streams {
         self.live.get(framework).copied()
     }
 
-    /// Which framework is subscribed over this stream.
-    pub(crate) fn speaker(&self, stream: ConnectionId) -> Option<&FrameworkId> {
-        self.live.iter().find(|(_, live)| **live == stream).map(|(framework, _)| framework)
-    }
-
     /// The master answers a call. INV-14: those of a superseded stream are refused.
     pub(crate) fn answers(&self, stream: ConnectionId, result: &CallResult) -> Result<(), Broken> {
         if result.is_ok() && self.superseded.contains(&stream) {

@@ -118,18 +118,18 @@ fn begins_with(broken: &str, promise: &str) -> bool {
 /// INV-M3: a promise has a planted mistake, or a reason why it has none.
 #[test]
 fn every_promise_has_a_mutant_or_a_reason() {
+    let name = |number: u32| format!("{}-{number}", "INV");
     let broken = |number: u32| {
         // What liveness says is INV-18 and INV-19; a batch that is lost is INV-11.
-        number == 18
-            || MUTANTS.iter().any(|(_, promises)| promises.contains(&format!("INV-{number}").as_str()))
+        number == 18 || MUTANTS.iter().any(|(_, promises)| promises.contains(&name(number).as_str()))
     };
     let excused = |number: u32| WITHOUT_A_MUTANT.iter().find(|(excused, _)| *excused == number);
     for number in 1..=50 {
         match (broken(number), excused(number)) {
             (true, None) => {}
-            (false, Some((_, why))) => println!("INV-{number} has no mutant: {why}"),
-            (true, Some(_)) => panic!("INV-{number} has a mutant and an excuse"),
-            (false, None) => panic!("INV-{number} has neither a mutant nor an excuse"),
+            (false, Some((_, why))) => println!("{} has no mutant: {why}", name(number)),
+            (true, Some(_)) => panic!("{} has a mutant and an excuse", name(number)),
+            (false, None) => panic!("{} has neither a mutant nor an excuse", name(number)),
         }
     }
 }

@@ -52,6 +52,18 @@ pub(super) fn draw(
     shape: &Shape,
 ) -> Vec<(Timestamp, Kill)> {
     let mut kills = Vec::new();
+    // What happens once in a life of many: names are learned at the very beginning.
+    if random.chance(30) {
+        let (node, step) = if random.chance(50) {
+            (Node::Agent(random.index(shape.agents)), Step::AgentWritesIdentity)
+        } else {
+            (Node::Framework(random.index(shape.frameworks)), Step::FrameworkWritesId)
+        };
+        kills.push((
+            between.0,
+            Kill { node, moment: Moment::At(step), down: downtime(random), silent: false },
+        ));
+    }
     for at in super::moments(random, between) {
         if random.chance(60) {
             kills.extend(at_a_step(random, shape).into_iter().map(|kill| (at, kill)));

@@ -7,8 +7,7 @@ use lonja_sdk_core::{Event, Outcome};
 
 use crate::batch::{Client, Wishes};
 use crate::disk::Disk;
-use crate::faults::Ending;
-use crate::faults::Kill;
+use crate::faults::{Ending, Kill};
 use crate::hosts::Process;
 use crate::invariants::Broken;
 use crate::network::{ConnectionId, End, Payload};

@@ -217,7 +217,7 @@ impl World {
             self.oracle.master_tells_framework(index, &event, self.master.disk.committed())?;
         }
         match &event {
-            scheduler::Event::Subscribed { framework, .. } => self.ledger.end_offers_of(framework),
+            scheduler::Event::Subscribed { framework, .. } => self.ledger.subscribed(id, framework),
             scheduler::Event::Offers(offers) => {
                 for offer in offers {
                     self.witness.offered(&offer.id, &offer.agent, id)?;
@@ -289,9 +289,7 @@ impl World {
     }
 
     fn master_hears_of_end(&mut self, client: Node, id: ConnectionId) {
-        // A stream that another has taken over from holds no offers any more.
-        let framework = self.partitions.streams.speaker(id).cloned();
-        self.ledger.closed(id, framework.as_ref());
+        self.ledger.closed(id);
         let Some(process) = self.master.process.as_mut() else { return };
         match client {
             Node::Agent(_) => process.take(Event::LinkClosed { link: LinkId(id.0) }),

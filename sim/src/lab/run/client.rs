@@ -8,21 +8,22 @@ use lonja_model::operation::OperationStatus;
 use lonja_model::resources::Quantities;
 use lonja_model::scheduler::MasterInfo;
 use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskId, TaskStatus, Timestamp};
-use lonja_sdk_core::{Plan, Problem, Scheduler, Task, placement::Placer};
-
-use crate::lab::Arrival;
+use lonja_sdk_core::{
+    Plan, Problem, Scheduler, Task,
+    placement::{Ask, Placer},
+};
 
 /// A scheduler that the laboratory gives work to.
 ///
 /// What stands for a user's own way to learn of work (a queue, an API, a file) is one method; all else is the
 /// [`Scheduler`] as it goes live.
 pub trait Client: Scheduler {
-    /// A task is wanted from now on. It is to be launched with this id and what `arrival` asks for; how long it then
+    /// A task is wanted from now on. It is to be launched with this id and with what it asks for; how long it then
     /// runs is the laboratory's business.
     ///
     /// No plan can be returned here, as in production where news comes from outside: a scheduler that wants to act on
     /// it at once says so by [`Scheduler::next_deadline`], and acts in [`Scheduler::tick`].
-    fn arrive(&mut self, now: Timestamp, id: TaskId, arrival: &Arrival);
+    fn arrive(&mut self, now: Timestamp, id: TaskId, ask: &Ask);
 
     /// What it did wrong since this was last asked, in words: a run ends with the first mistake.
     fn mistake(&mut self) -> Option<String> {
@@ -31,11 +32,11 @@ pub trait Client: Scheduler {
 }
 
 impl Client for Placer {
-    fn arrive(&mut self, _now: Timestamp, id: TaskId, arrival: &Arrival) {
+    fn arrive(&mut self, _now: Timestamp, id: TaskId, ask: &Ask) {
         // What it runs is of no account, so all tasks share it.
         static TASK: LazyLock<Arc<Task>> =
             LazyLock::new(|| Arc::new(Task::shell("true").expect("that is a command")));
-        self.submit(id, &arrival.ask, TASK.clone());
+        self.submit(id, ask, TASK.clone());
     }
 
     fn mistake(&mut self) -> Option<String> {

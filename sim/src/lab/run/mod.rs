@@ -20,11 +20,13 @@
 //!
 //! Tasks that no machine could ever hold are not handed to the scheduler, and are told of in the result.
 //!
-//! Reading order: `client`, `queue`, `books`, `world`.
+//! Reading order: `client`, `queue`, `books`, `setup`, `world`, `containers`.
 
 mod books;
 mod client;
+mod containers;
 mod queue;
+mod setup;
 mod world;
 
 #[cfg(test)]

@@ -257,8 +257,8 @@ impl Scheduler for Greedy {
 }
 
 impl Client for Greedy {
-    fn arrive(&mut self, _: Timestamp, id: TaskId, arrival: &Arrival) {
-        self.waiting.push((id, arrival.ask.clone()));
+    fn arrive(&mut self, _: Timestamp, id: TaskId, ask: &Ask) {
+        self.waiting.push((id, ask.clone()));
     }
 }
 

@@ -5,91 +5,79 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lonja_agent_core::{
-    Agent, ContainerExit, Effects as AgentEffects, Entropy, Event as AgentEvent, LaunchContainer, WaitStatus,
-};
+use lonja_agent_core::{Agent, Effects as AgentEffects, Entropy, Event as AgentEvent};
 use lonja_master_core::{
-    Config, Effects as MasterEffects, Event as MasterEvent, LinkId, Master, OperatorCommand, Outbound,
-    RequestId, StreamId,
+    Effects as MasterEffects, Event as MasterEvent, LinkId, Master, OperatorCommand, Outbound, RequestId,
+    StreamId,
 };
-use lonja_model::framework::Capability;
 use lonja_model::registry::Registry;
 use lonja_model::resources::Scalar;
-use lonja_model::{AgentInfo, ContainerId, FrameworkInfo, Resources, Role, TaskId, Timestamp};
+use lonja_model::{ContainerId, Role, Timestamp};
 use lonja_sdk_core::placement::Ask;
 use lonja_sdk_core::{Effects, Event, Framework, Problem};
 
 use super::books::Books;
 use super::client::{Client, Hosted};
+use super::containers::{Live, task_id};
 use super::queue::{Happening, Queue};
+use super::setup::{config, describe, host, role};
 use super::{Options, RunError};
 use crate::journal::mix;
-use crate::lab::{Machine, RunResult, Sample, Tenant, Workload};
+use crate::lab::{RunResult, Sample, Tenant, Workload};
 use crate::random::Random;
 
 /// How long a message takes.
-const MESSAGE: Duration = Duration::from_micros(500);
+pub(super) const MESSAGE: Duration = Duration::from_micros(500);
 /// How long a commit takes.
-const COMMIT: Duration = Duration::from_millis(2);
+pub(super) const COMMIT: Duration = Duration::from_millis(2);
 /// How long a container takes to start.
-const LAUNCH: Duration = Duration::from_millis(50);
+pub(super) const LAUNCH: Duration = Duration::from_millis(50);
 /// How long a container takes to die.
-const KILL: Duration = Duration::from_millis(10);
+pub(super) const KILL: Duration = Duration::from_millis(10);
 /// The workload begins when the fleet has long been there.
-const BEGIN: Duration = Duration::from_secs(10);
+pub(super) const BEGIN: Duration = Duration::from_secs(10);
 
 /// One machine and its agent.
-struct Host {
-    core: Agent,
+pub(super) struct Host {
+    pub(super) core: Agent,
     /// For when a tick is on its way.
-    tick: Option<Timestamp>,
+    pub(super) tick: Option<Timestamp>,
     /// The containers here, by their places in [`World::live`].
-    containers: Vec<(ContainerId, usize)>,
+    pub(super) containers: Vec<(ContainerId, usize)>,
 }
 
 /// One framework.
-struct Seat {
-    core: Framework<Hosted>,
-    tick: Option<Timestamp>,
+pub(super) struct Seat {
+    pub(super) core: Framework<Hosted>,
+    pub(super) tick: Option<Timestamp>,
     /// Its present stream.
-    stream: Option<u64>,
-    streams: u64,
-}
-
-/// A container that lives.
-struct Live {
-    number: u64,
-    agent: u32,
-    framework: usize,
-    container: ContainerId,
-    resources: Resources,
-    /// How long it runs; none: to the end.
-    runs: Option<Duration>,
+    pub(super) stream: Option<u64>,
+    pub(super) streams: u64,
 }
 
 /// All of it.
 pub(super) struct World<'a> {
-    workload: &'a Workload,
-    now: Timestamp,
-    end: Timestamp,
-    queue: Queue,
-    master: Master,
-    master_tick: Option<Timestamp>,
-    hosts: Vec<Host>,
-    seats: Vec<Seat>,
-    live: Vec<Option<Live>>,
-    unused: Vec<usize>,
-    launches: u64,
-    books: Books<'a>,
+    pub(super) workload: &'a Workload,
+    pub(super) now: Timestamp,
+    pub(super) end: Timestamp,
+    pub(super) queue: Queue,
+    pub(super) master: Master,
+    pub(super) master_tick: Option<Timestamp>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) seats: Vec<Seat>,
+    pub(super) live: Vec<Option<Live>>,
+    pub(super) unused: Vec<usize>,
+    pub(super) launches: u64,
+    pub(super) books: Books<'a>,
     /// Tasks by their places in the workload that are not handed out.
-    never: BTreeSet<usize>,
+    pub(super) never: BTreeSet<usize>,
     /// Tasks that were launched.
-    launched: Vec<bool>,
-    next_arrival: usize,
-    sample_every: Duration,
-    result: RunResult,
-    hash: u64,
-    has_the_word: Arc<AtomicBool>,
+    pub(super) launched: Vec<bool>,
+    pub(super) next_arrival: usize,
+    pub(super) sample_every: Duration,
+    pub(super) result: RunResult,
+    pub(super) hash: u64,
+    pub(super) has_the_word: Arc<AtomicBool>,
 }
 
 impl<'a> World<'a> {
@@ -195,11 +183,11 @@ impl<'a> World<'a> {
         self.result
     }
 
-    fn since_begin(&self) -> Duration {
+    pub(super) fn since_begin(&self) -> Duration {
         self.now.since(Timestamp::ZERO + BEGIN)
     }
 
-    fn note(&mut self, kind: u64, one: u64, other: u64) {
+    pub(super) fn note(&mut self, kind: u64, one: u64, other: u64) {
         for number in [self.now.as_nanos(), kind, one, other] {
             self.hash = mix(self.hash ^ number);
         }
@@ -290,7 +278,7 @@ impl<'a> World<'a> {
             self.books.waiting += 1;
             let now = self.now;
             let hosted = self.seats[arrival.framework].core.scheduler_mut();
-            hosted.ask(|client| client.arrive(now, task_id(index), arrival));
+            hosted.ask(|client| client.arrive(now, task_id(index), &arrival.ask));
             told.insert(arrival.framework);
         }
         self.plan_arrival();
@@ -336,7 +324,7 @@ impl<'a> World<'a> {
         arm(&mut self.queue, &mut self.master_tick, next, self.now, self.end, || Happening::MasterTick);
     }
 
-    fn tell_agent(&mut self, agent: u32, event: AgentEvent) -> Result<(), String> {
+    pub(super) fn tell_agent(&mut self, agent: u32, event: AgentEvent) -> Result<(), String> {
         let effects = self.hosts[agent as usize].core.handle(self.now, event);
         self.act_agent(agent, effects)
     }
@@ -417,70 +405,6 @@ impl<'a> World<'a> {
     fn seat(&self, stream: u64) -> usize {
         (stream % self.seats.len() as u64) as usize
     }
-
-    // Containers.
-
-    fn launch(&mut self, agent: u32, launch: LaunchContainer, durable: Timestamp) -> Result<(), String> {
-        let index = index_of(&launch.task.id).filter(|index| *index < self.launched.len());
-        let arrival = index.map(|index| &self.workload.arrivals[index]);
-        let framework = self.seats.iter().position(|seat| seat.core.id() == Some(&launch.framework));
-        let framework = framework.expect("agents run what frameworks launched");
-        self.books.take(agent, framework, &launch.task.resources)?;
-        if let (Some(index), Some(arrival)) = (index, arrival)
-            && !std::mem::replace(&mut self.launched[index], true)
-        {
-            self.result.placed += 1;
-            self.books.waiting -= 1;
-            self.result.waits.push(self.since_begin().saturating_sub(arrival.at).as_secs_f64());
-        }
-        self.note(6, u64::from(agent), index.map_or(u64::MAX, |index| index as u64));
-        self.launches += 1;
-        let live = Live {
-            number: self.launches,
-            agent,
-            framework,
-            container: launch.container.clone(),
-            resources: launch.task.resources.clone(),
-            runs: arrival.and_then(|arrival| arrival.runs),
-        };
-        let place = match self.unused.pop() {
-            Some(place) => {
-                self.live[place] = Some(live);
-                place
-            }
-            None => {
-                self.live.push(Some(live));
-                self.live.len() - 1
-            }
-        };
-        self.hosts[agent as usize].containers.push((launch.container, place));
-        self.queue.push(durable + LAUNCH, Happening::Started { live: place });
-        Ok(())
-    }
-
-    fn started(&mut self, place: usize) -> Result<(), String> {
-        let Some(live) = &self.live[place] else { return Ok(()) };
-        if let Some(runs) = live.runs {
-            let ended = Happening::Ended { live: place, number: live.number, killed: false };
-            self.queue.push(self.now + runs, ended);
-        }
-        let event = AgentEvent::ContainerStarted { container: live.container.clone(), pid: 1 + place as u32 };
-        let agent = live.agent;
-        self.tell_agent(agent, event)
-    }
-
-    fn ended(&mut self, place: usize, number: u64, killed: bool) -> Result<(), String> {
-        let Some(live) = self.live[place].take_if(|live| live.number == number) else { return Ok(()) };
-        let Live { agent, framework, container, resources, .. } = live;
-        self.unused.push(place);
-        self.hosts[agent as usize].containers.retain(|(_, other)| *other != place);
-        self.books.give_back(agent, framework, &resources);
-        self.result.preempted += u64::from(killed);
-        self.note(7, u64::from(agent), number);
-        let status = if killed { WaitStatus::Signaled(15) } else { WaitStatus::Exited(0) };
-        let exit = ContainerExit { killed_by_request: killed, ..ContainerExit::new(status) };
-        self.tell_agent(agent, AgentEvent::ContainerExited { container, exit })
-    }
 }
 
 /// Sets the time of a core's next tick, unless one comes before that.
@@ -497,70 +421,4 @@ fn arm(
         *tick = Some(at);
         queue.push(at, happening());
     }
-}
-
-fn host(number: usize, machine: &Machine, entropy: Entropy) -> Host {
-    let info = AgentInfo {
-        hostname: machine.name.clone(),
-        port: 5051,
-        resources: machine.total.clone(),
-        attributes: machine.attributes.clone(),
-        domain: None,
-        id: None,
-    };
-    let config = lonja_agent_core::Config::new(info, "1.0.0", format!("lab-{number}"));
-    Host { core: Agent::new(config, entropy), tick: None, containers: Vec::new() }
-}
-
-/// The master's settings: see the module above for those that differ from production, and why.
-fn config(workload: &Workload, seed: u64) -> Config {
-    let never = workload.lasts + BEGIN + Duration::from_secs(24 * 3600);
-    Config {
-        ping_interval: never,
-        heartbeat_interval: never,
-        offer_timeout: None,
-        calls_per_second: u32::MAX,
-        call_burst: u32::MAX,
-        max_agents: workload.machines.len(),
-        max_frameworks: workload.frameworks.len(),
-        completed_tasks: 0,
-        completed_frameworks: 0,
-        allocator: lonja_master_core::AllocatorOptions { seed, ..Default::default() },
-        ..Config::default()
-    }
-}
-
-fn role(tenant: &Tenant) -> Result<Role, RunError> {
-    Role::new(&tenant.name).map_err(|why| RunError::NoRole { name: tenant.name.clone(), why })
-}
-
-fn describe(tenant: &Tenant) -> Result<FrameworkInfo, RunError> {
-    Ok(FrameworkInfo {
-        user: "nobody".to_owned(),
-        name: tenant.name.clone(),
-        failover_timeout: Duration::from_secs(3600),
-        checkpoint: true,
-        hostname: None,
-        principal: None,
-        webui_url: None,
-        capabilities: BTreeSet::from([
-            Capability::PartitionAware,
-            Capability::MultiRole,
-            Capability::ReservationRefinement,
-            Capability::TaskKillingState,
-            Capability::GpuResources,
-        ]),
-        labels: Default::default(),
-        roles: BTreeSet::from([role(tenant)?]),
-        minimum_offers: BTreeMap::new(),
-    })
-}
-
-/// The id under which a task of the workload is launched: its place.
-fn task_id(index: usize) -> TaskId {
-    TaskId::new(format!("t{index}")).expect("letters and digits")
-}
-
-fn index_of(id: &TaskId) -> Option<usize> {
-    id.as_str().strip_prefix('t')?.parse().ok()
 }
