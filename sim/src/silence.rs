@@ -64,6 +64,14 @@ impl Silence {
         self.resumed = now;
     }
 
+    /// The master has waited so long for its disk. Beyond a ping interval it takes that for time in which it was stopped.
+    pub(crate) fn master_waited(&mut self, time: Duration, now: Timestamp) {
+        // Its clock may be fast by a tenth.
+        if time * 11 / 10 >= self.limits.ping {
+            self.master_resumes(now);
+        }
+    }
+
     /// A word of an agent gets to the master's host.
     pub(crate) fn hears(&mut self, link: ConnectionId, now: Timestamp) {
         let before = self.heard.insert(link, now);
