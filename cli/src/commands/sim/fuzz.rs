@@ -20,6 +20,8 @@ use crate::output;
 /// How long failures may be shrunk, all of them together, and how many at most.
 const SHRINK_FOR: Duration = Duration::from_secs(60);
 const SHRINK_AT_MOST: usize = 3;
+/// So much of what no run reached is listed.
+const NEVER_REACHED: usize = 12;
 
 /// Tries the seeds. Exits with 1 if a promise was broken or too little happened; what is printed repeats it.
 pub(crate) fn run(wanted: &Fuzz) -> anyhow::Result<ExitCode> {
@@ -159,7 +161,7 @@ fn print(options: &Options, wanted: &Fuzz, report: &Report, shrunk: &[Shrunk], t
         format!("trace hash {:016x}", report.trace_hash),
         format!("{:.1} s, {cores:.0} cluster-hours a second", took.as_secs_f64()),
     ];
-    lines.extend(report.coverage().never().map(|what| format!("never reached: {what}")));
+    lines.extend(never_reached(report));
     if report.seeds < options.seeds {
         lines.push(format!(
             "the time limit ended it before {} seeds were begun",
@@ -194,6 +196,18 @@ fn print(options: &Options, wanted: &Fuzz, report: &Report, shrunk: &[Shrunk], t
         }
     }
     output::print_lines(&lines);
+}
+
+/// What no run reached, the first of it by name: over a few seeds that is much.
+fn never_reached(report: &Report) -> Vec<String> {
+    let coverage = report.coverage();
+    let never: Vec<&str> = coverage.never().collect();
+    let mut lines: Vec<String> =
+        never.iter().take(NEVER_REACHED).map(|what| format!("never reached: {what}")).collect();
+    if let Some(more) = never.len().checked_sub(NEVER_REACHED).filter(|more| *more > 0) {
+        lines.push(format!("never reached: {more} more of {}; -o json lists all", coverage.counts().len()));
+    }
+    lines
 }
 
 /// The command that runs one seed again.
