@@ -48,6 +48,8 @@ pub(crate) struct Silence {
     started: Timestamp,
     /// When it last went on after having been stopped: what waited then was heard then.
     resumed: Timestamp,
+    /// When it last began to wait for its disk.
+    waits_since: Timestamp,
     heard: BTreeMap<ConnectionId, Timestamp>,
     /// Over which link each agent was last welcomed.
     links: BTreeMap<AgentId, ConnectionId>,
@@ -62,6 +64,18 @@ impl Silence {
 
     pub(crate) fn master_resumes(&mut self, now: Timestamp) {
         self.resumed = now;
+    }
+
+    /// The master waits for its disk.
+    pub(crate) fn master_waits(&mut self, now: Timestamp) {
+        self.waits_since = now;
+    }
+
+    /// Its disk is done. What came meanwhile is heard now.
+    pub(crate) fn master_goes_on(&mut self, now: Timestamp) {
+        if now.since(self.waits_since) > SLACK / 2 {
+            self.resumed = now;
+        }
     }
 
     /// A word of an agent gets to the master's host.

@@ -528,6 +528,8 @@ impl World {
     pub(crate) fn begin_commit(&mut self, node: Node) -> Result<(), Broken> {
         if node == Node::Master {
             self.keep_silence();
+            let now = self.local(node);
+            self.partitions.silence.master_waits(now);
             if let Some(effects) =
                 self.master.process.as_ref().and_then(|process| process.committing.as_ref())
             {
@@ -560,6 +562,10 @@ impl World {
         let place = self.place(node);
         self.unchecked[place] = QUIET_IN_A_ROW - 1;
         self.journal.note(self.now, "committed", [node.number(), 0], || format!("{node} has committed"));
+        if node == Node::Master {
+            let now = self.local(node);
+            self.partitions.silence.master_goes_on(now);
+        }
         match node {
             Node::Master => {
                 let effects = self.master.process.as_mut().and_then(|process| process.committing.take());
