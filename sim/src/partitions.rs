@@ -225,10 +225,14 @@ impl World {
         })
     }
 
-    /// An agent is about to kill containers.
+    /// An agent is about to kill containers. Those of which it has no record, because its disk was lost, are to go
+    /// (INV-26).
     pub(crate) fn judge_kills(&self, agent: usize, kills: &[KillContainer]) -> Result<(), Broken> {
+        let host = &self.agents[agent];
         for kill in kills {
-            if let Some(task) = self.agents[agent].kernel.task_of(&kill.container) {
+            if let Some(task) = host.kernel.task_of(&kill.container)
+                && host.disk.committed().tasks.contains_key(task)
+            {
                 self.partitions.is_wanted(agent, task)?;
             }
         }

@@ -48,8 +48,6 @@ pub(crate) struct Silence {
     started: Timestamp,
     /// When it last went on after having been stopped: what waited then was heard then.
     resumed: Timestamp,
-    /// When it last began to wait for its disk.
-    waits_since: Timestamp,
     heard: BTreeMap<ConnectionId, Timestamp>,
     /// Over which link each agent was last welcomed.
     links: BTreeMap<AgentId, ConnectionId>,
@@ -66,15 +64,11 @@ impl Silence {
         self.resumed = now;
     }
 
-    /// The master waits for its disk.
-    pub(crate) fn master_waits(&mut self, now: Timestamp) {
-        self.waits_since = now;
-    }
-
-    /// Its disk is done. What came meanwhile is heard now.
-    pub(crate) fn master_goes_on(&mut self, now: Timestamp) {
-        if now.since(self.waits_since) > SLACK / 2 {
-            self.resumed = now;
+    /// The master has waited so long for its disk: what came meanwhile is heard now, and beyond a ping interval it takes
+    /// that for time in which it was stopped.
+    pub(crate) fn master_waited(&mut self, time: Duration, now: Timestamp) {
+        if time >= SLACK / 2 {
+            self.master_resumes(now);
         }
     }
 

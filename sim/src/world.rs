@@ -207,6 +207,8 @@ pub(crate) struct World {
     alarms: Vec<Option<Timestamp>>,
     /// How many steps of each node have not been checked, by the same order.
     unchecked: Vec<u8>,
+    /// How long the master's present commit takes.
+    commit_takes: Duration,
     /// Kills that wait for their victim's next commit.
     armed: BTreeMap<Node, Kill>,
     /// Kills that wait until their victim comes to a step.
@@ -282,6 +284,7 @@ impl World {
             lives: BTreeMap::new(),
             alarms: vec![None; nodes],
             unchecked: vec![0; nodes],
+            commit_takes: Duration::ZERO,
             armed: BTreeMap::new(),
             aimed: Vec::new(),
             lost: Vec::new(),
@@ -528,8 +531,6 @@ impl World {
     pub(crate) fn begin_commit(&mut self, node: Node) -> Result<(), Broken> {
         if node == Node::Master {
             self.keep_silence();
-            let now = self.local(node);
-            self.partitions.silence.master_waits(now);
             if let Some(effects) =
                 self.master.process.as_ref().and_then(|process| process.committing.as_ref())
             {
@@ -550,7 +551,12 @@ impl World {
         }
         let life = self.lives.get(&node).copied().unwrap_or(0);
         match self.commit_fate(node) {
-            Fate::Holds { takes } => self.queue.at(self.now + takes, Happening::Committed { node, life }),
+            Fate::Holds { takes } => {
+                if node == Node::Master {
+                    self.commit_takes = takes;
+                }
+                self.queue.at(self.now + takes, Happening::Committed { node, life });
+            }
             Fate::Fails { takes, durable } => {
                 self.queue.at(self.now + takes, Happening::CommitFailed { node, life, durable });
             }
@@ -562,14 +568,13 @@ impl World {
         let place = self.place(node);
         self.unchecked[place] = QUIET_IN_A_ROW - 1;
         self.journal.note(self.now, "committed", [node.number(), 0], || format!("{node} has committed"));
-        if node == Node::Master {
-            let now = self.local(node);
-            self.partitions.silence.master_goes_on(now);
-        }
         match node {
             Node::Master => {
                 let effects = self.master.process.as_mut().and_then(|process| process.committing.take());
                 let Some(mut effects) = effects else { return Ok(()) };
+                // While it waited for a disk that stalls it was as good as stopped.
+                let now = self.local(node);
+                self.partitions.silence.master_waited(self.commit_takes, now);
                 self.commit_master(&mut effects, Ending::Acknowledged)?;
                 if self.dies_at(node, Step::MasterCommitted)? {
                     return Ok(());
