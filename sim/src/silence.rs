@@ -64,10 +64,10 @@ impl Silence {
         self.resumed = now;
     }
 
-    /// The master has waited so long for its disk. Beyond a ping interval it takes that for time in which it was stopped.
+    /// The master has waited so long for its disk: what came meanwhile is heard now, and beyond a ping interval it takes
+    /// that for time in which it was stopped.
     pub(crate) fn master_waited(&mut self, time: Duration, now: Timestamp) {
-        // Its clock may be fast by a tenth.
-        if time * 11 / 10 >= self.limits.ping {
+        if time >= SLACK / 2 {
             self.master_resumes(now);
         }
     }

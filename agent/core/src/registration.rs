@@ -373,6 +373,16 @@ mod tests {
         assert_eq!(stage.receive(ToAgent::Ping { sequence: 7 }).send, [FromAgent::Pong { sequence: 7 }]);
     }
 
+    /// The master asks so before it takes a returning agent at its word.
+    #[test]
+    fn a_ping_is_answered_before_the_master_has_answered_the_registration() {
+        let mut stage = agent("cpus:4");
+        let _ = stage.link_down();
+        assert!(tasks_told(&stage.link_up()).is_empty());
+        assert_eq!(stage.receive(ToAgent::Ping { sequence: 0 }).send, [FromAgent::Pong { sequence: 0 }]);
+        assert!(!stage.agent.is_registered());
+    }
+
     #[test]
     fn a_silent_master_makes_the_agent_connect_anew() {
         let mut stage = agent("cpus:4");

@@ -52,11 +52,13 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use lonja_allocator::Allocator;
 use lonja_model::link::FromAgent;
 use lonja_model::registry::{Epoch, Registry, RegistryOp};
 use lonja_model::scheduler::{Call, MasterInfo};
-use lonja_model::{FrameworkId, Timestamp};
+use lonja_model::{AgentId, FrameworkId, Timestamp};
 
 pub use config::Config;
 pub use effects::{ClusterEvent, Effects, LinkId, Outbound, RequestId, StreamId};
@@ -88,6 +90,8 @@ pub(crate) struct State {
     pub(crate) registry: Registry,
     pub(crate) allocator: Allocator,
     pub(crate) agents: Agents,
+    /// What agents that are back have said, until they answer a ping: one for each link at most.
+    pub(crate) returning: BTreeMap<LinkId, (AgentId, registration::Returning)>,
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
     pub(crate) inverse_offers: InverseOffers,
@@ -166,6 +170,7 @@ impl Master {
         let mut state = State {
             allocator: Allocator::new(allocator),
             agents: Agents::default(),
+            returning: BTreeMap::new(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),
             inverse_offers: InverseOffers::default(),

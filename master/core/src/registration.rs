@@ -1,7 +1,9 @@
 //! Agents coming, coming back, and losing their link.
 //!
 //! A new agent is admitted durably before it is offered: the registry change and the answer leave in one
-//! batch, change first (INV-10). An agent that comes back tells of its tasks, and what it tells holds.
+//! batch, change first (INV-10). An agent that comes back tells of its tasks, and what it tells holds, once it has
+//! answered a ping over the same link: a registration may have waited in the network while its agent gave that link up,
+//! came back over another and was given tasks of which the first knows nothing (INV-21).
 //!
 //! Source: Mesos master, registration and re-registration of agents; `docs/invariants.md` INV-9, 10, 22.
 
@@ -45,7 +47,8 @@ pub(crate) fn message(
         (FromAgent::Register { info, version }, None) => register(state, effects, now, link, *info, version),
         (FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations }, None) => {
             let back = Returning { info: *info, version, total, tasks, frameworks, operations };
-            reregister(state, effects, now, link, agent, back);
+            state.returning.insert(link, (agent, back));
+            effects.agent(link, ToAgent::Ping { sequence: 0 });
         }
         (FromAgent::Update { framework, status, latest }, Some(id)) => {
             updates::from_agent(state, effects, now, link, &id, &framework, *status, latest);
@@ -60,6 +63,11 @@ pub(crate) fn message(
             feedback::from_agent(state, effects, now, link, &id, *record, total);
         }
         (FromAgent::Pong { .. }, Some(_)) => {}
+        (FromAgent::Pong { .. }, None) if state.returning.contains_key(&link) => {
+            if let Some((agent, back)) = state.returning.remove(&link) {
+                reregister(state, effects, now, link, agent, back);
+            }
+        }
         (
             FromAgent::Update { .. }
             | FromAgent::OperationUpdate { .. }
@@ -138,7 +146,7 @@ fn register(
 }
 
 /// What an agent that is back says of itself.
-struct Returning {
+pub(crate) struct Returning {
     info: AgentInfo,
     version: String,
     total: Resources,
@@ -420,6 +428,7 @@ fn returned(
 
 /// An agent's link is no more. It keeps its tasks and loses its offers until it is back.
 pub(crate) fn link_closed(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId) {
+    state.returning.remove(&link);
     let Some(id) = state.agents.on_link(link).cloned() else { return };
     state.agents.set_presence(&id, Presence::Disconnected);
     state.allocator.deactivate_agent(&id);

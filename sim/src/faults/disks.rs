@@ -171,6 +171,8 @@ impl World {
         }
         self.oracle.agent_is_lost(&checkpoint);
         self.lost.push(checkpoint);
+        // What runs there is a stranger to the next agent.
+        self.partitions.wants_empty(agent);
     }
 
     fn forget_everything(&mut self, agent: usize) {

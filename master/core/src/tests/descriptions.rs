@@ -302,7 +302,7 @@ fn an_agent_does_not_move_and_keeps_its_tasks_while_it_is_told_so() {
         let (agent, version, total) = (id.clone().unwrap(), "0.1.0".into(), info.resources.clone());
         let (tasks, frameworks, operations) = (vec![], vec![], vec![]);
         let again = FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations };
-        cluster.say(LinkId(number), again);
+        cluster.come_back(LinkId(number), again);
         refused(cluster, LinkId(number))
     };
     let (reason, permanent) = back(&mut cluster, 50, "us/a").unwrap();

@@ -242,8 +242,19 @@ impl Cluster {
         let agent = agent.clone();
         let (total, version) = (info.resources.clone(), "0.1.0".into());
         let operations = vec![];
-        self.say(link, FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations });
+        self.come_back(
+            link,
+            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations },
+        );
         link
+    }
+
+    /// An agent says that it is back, and that it is there when it is asked.
+    pub(super) fn come_back(&mut self, link: LinkId, message: FromAgent) {
+        self.say(link, message);
+        let asked = self.to_agents.entry(link).or_default().pop();
+        assert_eq!(asked, Some(ToAgent::Ping { sequence: 0 }), "nothing is done before it has answered");
+        self.say(link, FromAgent::Pong { sequence: 0 });
     }
 
     pub(super) fn lose_link(&mut self, link: LinkId) {

@@ -124,6 +124,30 @@ fn fewer_silent_agents_are_removed_no_faster_than_the_rate() {
     assert_eq!(unreachable(&cluster), 2);
 }
 
+/// A registration waited in the network; its agent gave the link up, came back over another, and was given a task.
+#[test]
+fn a_registration_that_comes_late_over_a_link_that_was_given_up_changes_nothing() {
+    let mut cluster = cluster();
+    let (link, agent, stream, _) = cluster.running();
+    let info = Box::new(agent_info("cpus:4;mem:4096"));
+    let late = lonja_model::link::FromAgent::Reregister {
+        agent,
+        total: info.resources.clone(),
+        info,
+        version: "0.1.0".into(),
+        tasks: vec![],
+        frameworks: vec![],
+        operations: vec![],
+    };
+
+    cluster.say(crate::LinkId(99), late);
+    cluster.handle(crate::Event::LinkClosed { link: crate::LinkId(99) });
+
+    assert_eq!(cluster.last_state(stream), Some(TaskState::Running));
+    assert!(!cluster.closed_links.contains(&link));
+    assert!(cluster.master.state.returning.is_empty());
+}
+
 #[test]
 fn a_copy_of_a_connected_agents_work_dir_is_refused() {
     let mut cluster = cluster();
@@ -140,7 +164,7 @@ fn a_copy_of_a_connected_agents_work_dir_is_refused() {
         operations: vec![],
     };
 
-    cluster.say(link, message);
+    cluster.come_back(link, message);
 
     assert!(cluster.registered(link).is_none());
     let snapshot = cluster.master.snapshot();
