@@ -34,7 +34,7 @@ pub(crate) struct SimRun {
     /// The first seed; the others follow.
     #[arg(long, value_name = "S", default_value = "1")]
     pub(crate) seed: String,
-    /// Deal the tasks out to frameworks: NAME=WEIGHT[:PART],... with the part of the tasks that each one wants.
+    /// Deal the tasks out to frameworks: NAME=WEIGHT or NAME=WEIGHT:PART, parted by commas; PART is the part of the tasks that it wants.
     #[arg(long, value_name = "MIX")]
     pub(crate) framework_mix: Option<String>,
     /// Which list of tasks, of a trace that has several, such as `gpuspec33` of openb.
