@@ -6,7 +6,7 @@
 //! each is placed by the policy, or fails for good, and none ends. Measured is what is allocated when so much was
 //! asked for.
 //!
-//! Pure: a [`Workload`](crate::lab::Workload) in, numbers out.
+//! Pure: a [`Workload`] in, numbers out.
 //!
 //! Invariants
 //! - The same trace, policy and seed give the same numbers; with the same seed every policy sees the same tasks in the
