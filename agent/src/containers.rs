@@ -14,9 +14,10 @@ use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
-    self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
+    self, Command, Confinement, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
     LaunchOutcome, Limits, Network, Recovered, TaskEnd, Volume,
 };
+use crate::privileges::Grants;
 use crate::sandbox::Sandboxes;
 use crate::volumes::{Volumes, volumes_of};
 
@@ -39,6 +40,7 @@ pub(crate) struct Containers {
     host_paths: HostPaths,
     pids_limit: u64,
     kill_grace: Duration,
+    grants: Grants,
     instance: InstanceId,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
@@ -65,6 +67,7 @@ impl Containers {
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
             kill_grace: config.kill_grace,
+            grants: config.grants.clone(),
             instance,
             paths: Mutex::new(BTreeMap::new()),
         }
@@ -154,6 +157,7 @@ impl Containers {
             },
             network: Network::Host,
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+            confinement: self.grants.confine(Confinement::standard(), &task.container.privileges)?,
         })
     }
 

@@ -7,7 +7,7 @@
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
 //! in the core's words, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
-//! one container, [`isolation`] sets its limits.
+//! one container, [`isolation`] sets its limits, [`privileges`] says what tasks may ask of the kernel.
 
 pub mod api;
 mod checkpoints;
@@ -21,6 +21,7 @@ mod handle;
 pub mod isolation;
 pub mod launcher;
 mod master_link;
+pub mod privileges;
 mod sandbox;
 pub mod supervisor;
 pub mod volumes;
@@ -40,6 +41,7 @@ pub use checkpoints::CheckpointError;
 pub use config::{Config, HostPaths};
 pub use handle::Handle;
 pub use lonja_agent_core::Policy;
+pub use privileges::Grants;
 
 use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
 use isolation::{Enforcement, Layout};

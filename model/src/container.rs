@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::privileges::Privileges;
+
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -37,6 +39,8 @@ pub struct ContainerInfo {
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
+    /// Capabilities and limits of each process.
+    pub privileges: Privileges,
 }
 
 /// A path of the agent's host shown inside a container.

@@ -27,6 +27,7 @@ pub mod labels;
 pub mod maintenance;
 pub mod offer;
 pub mod operation;
+pub mod privileges;
 pub mod task;
 
 pub mod link;

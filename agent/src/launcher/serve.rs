@@ -36,6 +36,8 @@ pub(super) fn run(socket: OwnedFd, options: LauncherOptions) -> ! {
         sys::exit_now(1);
     };
     sys::forget_environment();
+    // Once, here: every process forked from this one has it.
+    supervisor::confine::seccomp::prepare();
     sys::trim_heap();
     let mut launcher = Serving {
         socket,

@@ -14,6 +14,7 @@
 //!
 //! Source: docs/design.md, D6.
 
+pub(crate) mod confine;
 mod control;
 mod exit_record;
 mod identity;
@@ -35,6 +36,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 
+pub use confine::{Confinement, Filter, ProcessLimit};
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
@@ -75,6 +77,7 @@ pub(crate) fn begin(keep: &[RawFd]) {
     sys::close_all_except(keep);
     sys::new_session();
     sys::become_subreaper();
+    confine::be_spared();
     sys::set_process_name(c"lonja-supervisor");
 }
 
@@ -185,6 +188,7 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     let mut waiting = waiting.map_or_else(Waiting::start, Ok)?;
     // The errand first: init mounts while the control groups are prepared here.
     waiting.send(&Errand { container: spec.clone(), user }, &logs)?;
+    confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
     isolate(spec, cgroup, &mut waiting, in_group).map_err(|error| {
         // Never told to go, init ends, and nothing of the task has run.
         let what = format!("cannot isolate container {}", spec.container_id);

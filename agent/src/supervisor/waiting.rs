@@ -90,6 +90,11 @@ impl Waiting {
         })
     }
 
+    /// Init's pid.
+    pub(super) fn init_pid(&self) -> i32 {
+        self.0.init_pid()
+    }
+
     /// Moves init into the group.
     pub(super) fn enter(&self, cgroup: &dyn Cgroup) -> Result<(), IsolationError> {
         cgroup.attach(self.0.init_pid())

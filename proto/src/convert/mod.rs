@@ -29,6 +29,7 @@ pub mod maintenance;
 pub mod offer;
 pub mod operation;
 pub mod operation_status;
+mod privileges;
 pub mod quota;
 pub mod status;
 pub mod task;

@@ -121,6 +121,7 @@ fn accept_with_launch() {
                 read_only: true,
             }],
             hostname: None,
+            privileges: Default::default(),
         },
         kill_grace: Some(Duration::from_secs(3)),
         max_completion_time: Some(Duration::from_secs(3600)),
