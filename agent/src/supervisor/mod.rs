@@ -20,8 +20,8 @@ mod exit_record;
 mod identity;
 mod init;
 mod mounts;
-pub(crate) mod profile;
 pub(crate) mod passing;
+pub(crate) mod profile;
 mod report;
 mod spec;
 pub(crate) mod sys;
@@ -192,7 +192,7 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     if powerful {
         user = users::inside(&mould, user)?;
     }
-    let mut logs = open_logs(&spec.sandbox, user.as_ref())?;
+    let mut logs = open_logs(&spec.sandbox, user.as_ref(), powerful && mould.rootless())?;
     let in_group = waiting.is_some();
     let mut waiting = waiting.map_or_else(|| Waiting::start(&mould), Ok)?;
     let mut trees = Vec::new();
@@ -228,7 +228,8 @@ fn isolate(
     waiting.enter(cgroup)
 }
 
-fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {
+/// Opens the files for the task's output, which are `user`'s. `give`: so is the sandbox, from now on.
+fn open_logs(sandbox: &Path, user: Option<&TaskUser>, give: bool) -> Result<Logs, Failure> {
     let open = |name: &str| {
         let refuse = |error: rustix::io::Errno| {
             let path = sandbox.join(name);
@@ -238,7 +239,7 @@ fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {
         };
         let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(CWD, sandbox, directory, Mode::empty()).map_err(refuse)?;
-        if let Some(user) = user.filter(|user| user.uid == profile::NOBODY) {
+        if let Some(user) = user.filter(|_| give) {
             // Who asked for a user that a hardened container lacks has nobody instead, and nobody's sandbox.
             give_folder(&directory, user).map_err(refuse)?;
         }

@@ -12,8 +12,8 @@ use lonja_agent::containerizer::{
 };
 use lonja_agent::isolation::{GroupName, Layout};
 use lonja_agent::launcher::Launcher;
-use lonja_model::profile::Profile;
 use lonja_agent::supervisor::{Owner, Supervisor};
+use lonja_model::profile::Profile;
 
 pub const ROOT_NEEDED: &str = "needs root";
 
@@ -43,6 +43,11 @@ impl Host {
         let layout = Layout::detect();
         let containerizer = containerizer(dir.path(), &instance, launcher);
         Self { dir, instance, layout, containerizer }
+    }
+
+    /// Whether this agent can do what root can.
+    pub fn is_root(&self) -> bool {
+        rustix::process::geteuid().is_root()
     }
 
     pub fn sandbox(&self, id: &str) -> PathBuf {
@@ -154,8 +159,7 @@ impl Drop for Host {
 }
 
 pub fn containerizer(work: &Path, instance: &InstanceId, launcher: &Launcher) -> LinuxContainerizer {
-    let settings =
-        Settings {
+    let settings = Settings {
         work_dir: work.join("work"),
         instance: instance.clone(),
         layout: Layout::detect(),

@@ -14,6 +14,7 @@ mod ends;
 mod figures;
 mod host;
 mod limits;
+mod profile;
 mod recovery;
 mod running;
 mod spares;
@@ -85,6 +86,24 @@ fn all_checks() -> Vec<Check> {
         spares::a_killed_agents_idle_spares_leave_nothing,
         spares::a_killed_launchers_idle_spares_leave_nothing,
         spares::many_launches_leave_the_spares_alone,
+        profile::the_root_holds_what_was_put_into_it,
+        profile::every_mount_refuses_set_user_id_and_all_but_six_devices,
+        profile::root_inside_is_nobody_outside_and_no_two_containers_share_a_user,
+        profile::secrets_of_the_host_and_of_others_are_not_there,
+        profile::what_tells_of_the_host_is_masked_and_what_changes_it_read_only,
+        profile::there_is_no_path_back,
+        profile::files_belong_outside_to_whom_they_belong_inside,
+        profile::the_logs_can_be_opened_by_name,
+        profile::temporary_files_are_its_own_and_bounded,
+        profile::without_network_there_is_a_loopback_alone,
+        profile::hardened_containers_have_no_root_and_write_nowhere_but_where_they_may,
+        profile::profile_host_shows_the_host,
+        profile::without_user_namespaces_the_root_is_still_its_own,
+        profile::nothing_mounted_inside_comes_out,
+        profile::a_volume_through_a_link_in_another_volume_is_refused,
+        profile::a_host_path_that_becomes_a_link_is_refused,
+        profile::users_without_a_place_inside_are_refused,
+        profile::another_kind_of_container_finds_a_spare_the_second_time,
         volumes::a_volume_outlives_its_tasks,
         volumes::a_read_only_volume_cannot_be_written,
         volumes::a_shared_volume_is_used_by_two_tasks_at_once,
