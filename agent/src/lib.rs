@@ -7,7 +7,7 @@
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
 //! in the core's words, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
-//! one container, [`isolation`] sets its limits.
+//! one container, [`isolation`] sets its limits. At each step of a container's life a [`failpoint`] lets tests have somebody die.
 
 pub mod api;
 mod checkpoints;
@@ -17,6 +17,7 @@ pub mod containerizer;
 mod containers;
 pub mod detect;
 mod driver;
+pub mod failpoint;
 mod handle;
 pub mod isolation;
 pub mod launcher;

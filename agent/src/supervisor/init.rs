@@ -17,6 +17,7 @@ use super::report::{Failure, FailureReason};
 use super::sys::{self, Forked};
 use super::task::{self, plain};
 use super::waiting::Errand;
+use crate::failpoint;
 
 /// Signals that go on to the task.
 const FORWARDED: [i32; 6] =
@@ -46,10 +47,13 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
         sys::exit_now(1);
     };
     let errand = read_errand(errand).unwrap_or_else(|failure| or_end(failure));
+    failpoint::reach("init: errand read");
     set_up(&errand).unwrap_or_else(|failure| or_end(failure));
+    failpoint::reach("init: set up");
     if !line.await_go() {
         sys::exit_now(1);
     }
+    failpoint::reach("init: told to go");
     match sys::fork_into(0) {
         Ok(Forked::Child) => {
             let failure = task::become_task(&errand.container, errand.user.as_ref(), &logs, &line);
@@ -57,6 +61,7 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
             sys::exit_now(127)
         }
         Ok(Forked::Parent(child)) => {
+            failpoint::reach("init: forked");
             drop((exec_mark, logs, errand));
             sys::trim_heap();
             attend(child.pid, &line)
