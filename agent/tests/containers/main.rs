@@ -10,6 +10,7 @@
 )]
 
 mod agent_process;
+mod attacks;
 mod confine;
 mod ends;
 mod figures;
@@ -62,6 +63,9 @@ fn all_checks() -> Vec<Check> {
         running::an_id_is_launched_once,
         running::many_launches_at_once_all_run,
         running::the_launcher_holds_nothing_of_the_agents,
+        attacks::every_attack_of_the_list_has_its_line,
+        attacks::the_default_profile_holds,
+        attacks::the_hardened_profile_holds,
         confine::a_root_task_holds_the_few_capabilities_of_its_profile,
         confine::a_hardened_root_task_holds_nothing,
         confine::effective_capabilities_reach_a_task_of_any_user,
