@@ -60,6 +60,7 @@ impl Host {
             kill_grace: Duration::from_secs(3),
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
+            separation: crate::Separation::default(),
             require_isolation: false,
             grants: Default::default(),
         }

@@ -166,6 +166,8 @@ pub(crate) struct Agent {
     /// A limit of each process in place of the usual one, such as NOFILE=1024:4096; may be given more than once.
     #[arg(long, value_name = "NAME=SOFT[:HARD]", env = "LONJA_AGENT_RLIMIT", value_delimiter = ',')]
     pub(crate) rlimit: Vec<Rlimit>,
+    #[command(flatten)]
+    pub(crate) separation: super::Separation,
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,

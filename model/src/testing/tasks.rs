@@ -13,6 +13,7 @@ use super::names::{
 };
 use super::values::{any_resources, any_scalar};
 use crate::container::{Command, ContainerInfo, Program, Volume};
+use crate::profile::{Network, Profile};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
 use crate::resources::{Resource, Resources, Scalar, Value};
 use crate::task::{
@@ -51,8 +52,17 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
         container_path: if absolute { format!("/{container}") } else { container },
         read_only,
     });
-    (vec(volume, 0..3), option::of(any_text()), any_privileges())
-        .prop_map(|(volumes, hostname, privileges)| ContainerInfo { volumes, hostname, privileges })
+    let network = prop_oneof![Just(Network::Host), Just(Network::None)];
+    let profile = option::of(select(Profile::ALL.to_vec()));
+    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network).prop_map(
+        |(volumes, hostname, privileges, profile, network)| ContainerInfo {
+            volumes,
+            hostname,
+            privileges,
+            profile,
+            network,
+        },
+    )
         .boxed()
 }
 

@@ -122,6 +122,8 @@ fn accept_with_launch() {
             }],
             hostname: None,
             privileges: Default::default(),
+            profile: None,
+            network: Default::default(),
         },
         kill_grace: Some(Duration::from_secs(3)),
         max_completion_time: Some(Duration::from_secs(3600)),
