@@ -60,7 +60,9 @@ impl Host {
             kill_grace: Duration::from_secs(3),
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
+            separation: crate::Separation::default(),
             require_isolation: false,
+            grants: Default::default(),
         }
     }
 
