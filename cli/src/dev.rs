@@ -197,5 +197,6 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         separation: Separation { profile: shape.profile, ..Separation::default() },
         require_isolation: false,
         grants: Default::default(),
+        separation: Default::default(),
     })
 }
