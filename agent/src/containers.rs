@@ -166,7 +166,9 @@ impl Containers {
             },
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
-            confinement: self.grants.confine(self.separation.confinement(profile), &task.container.privileges)?,
+            confinement: self
+                .grants
+                .confine(self.separation.confinement(profile), &task.container.privileges)?,
             profile,
             isolation: self.separation.isolation.clone(),
         })

@@ -140,7 +140,12 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     }
     lonja_agent_core::keeps_ground(&info, checkpoint.total.as_ref(), config.reconfiguration)?;
 
-    let settings = Settings { work_dir: path.clone(), instance: instance.clone(), layout, mould: config.separation.mould() };
+    let settings = Settings {
+        work_dir: path.clone(),
+        instance: instance.clone(),
+        layout,
+        mould: config.separation.mould(),
+    };
     let containerizer = LinuxContainerizer::new(settings, launcher).map_err(work_dir)?;
     let sandboxes = sandbox::Sandboxes::open(&path).map_err(work_dir)?;
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);

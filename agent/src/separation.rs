@@ -76,7 +76,9 @@ impl Separation {
 fn no_user_namespaces() -> Option<String> {
     let most = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
     match most.trim().parse::<u64>() {
-        Ok(0) => Some("the kernel allows no user namespaces: raise /proc/sys/user/max_user_namespaces".to_owned()),
+        Ok(0) => {
+            Some("the kernel allows no user namespaces: raise /proc/sys/user/max_user_namespaces".to_owned())
+        }
         Ok(_) => None,
         Err(_) => Some("the kernel has no user namespaces".to_owned()),
     }

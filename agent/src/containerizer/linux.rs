@@ -21,8 +21,8 @@ use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, Launc
 use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layout};
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
-    ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Order,
-    Mould, Owner, Report, SpecError, sys,
+    ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Mould,
+    Order, Owner, Report, SpecError, sys,
 };
 
 /// How long spares may take to be gone before their groups are removed under them.

@@ -11,8 +11,8 @@ use super::pools::{IdleSpare, Need, Pools};
 use super::wire::{self, Received, Request};
 use super::{LauncherOptions, spare};
 use crate::isolation::{InstanceId, Layout};
-use crate::supervisor::{self, Mould};
 use crate::supervisor::sys::{self, Child, Forked};
+use crate::supervisor::{self, Mould};
 
 /// How long a throw-away launcher waits for its supervisors before it kills them.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);

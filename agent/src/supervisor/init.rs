@@ -64,7 +64,9 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
     sys::set_process_name(c"lonja-init");
     let Inheritance { line, exec_mark, mould, power } = inheritance;
     let mut keep = vec![line.0.as_raw_fd(), exec_mark.as_raw_fd()];
-    keep.extend(power.users().iter().flat_map(|users| [users.namespace.as_raw_fd(), users.ids.lock.as_raw_fd()]));
+    keep.extend(
+        power.users().iter().flat_map(|users| [users.namespace.as_raw_fd(), users.ids.lock.as_raw_fd()]),
+    );
     sys::close_all_except(&keep);
     let or_end = |failure: Failure| -> ! {
         line.say_failed(&failure);

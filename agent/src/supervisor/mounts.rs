@@ -29,9 +29,8 @@ pub(super) fn prepare() -> Result<(), Failure> {
 
 /// Mounts one volume.
 pub(super) fn mount_volume(volume: &Volume, sandbox: &Path) -> Result<(), Failure> {
-    let refuse = |what: &str, path: &Path, error: &dyn std::fmt::Display| {
-        refuse_volume(volume, what, path, error)
-    };
+    let refuse =
+        |what: &str, path: &Path, error: &dyn std::fmt::Display| refuse_volume(volume, what, path, error);
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_without_links(&volume.host_path)

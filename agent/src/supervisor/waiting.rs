@@ -78,12 +78,9 @@ impl Waiting {
             Power::Ordinary(uid.as_raw(), gid.as_raw())
         };
         let init = match sys::fork_into(namespaces) {
-            Ok(Forked::Child) => init::run(init::Inheritance {
-                line: inside,
-                exec_mark,
-                mould: mould.clone(),
-                power,
-            }),
+            Ok(Forked::Child) => {
+                init::run(init::Inheritance { line: inside, exec_mark, mould: mould.clone(), power })
+            }
             Ok(Forked::Parent(child)) => child,
             Err(error) => {
                 let message = format!("cannot make the container's namespaces: {}", plain(&error));

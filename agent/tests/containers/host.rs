@@ -12,8 +12,8 @@ use lonja_agent::containerizer::{
 };
 use lonja_agent::isolation::{GroupName, Layout};
 use lonja_agent::launcher::Launcher;
-use lonja_model::profile::Profile;
 use lonja_agent::supervisor::{Owner, Supervisor};
+use lonja_model::profile::Profile;
 
 pub const ROOT_NEEDED: &str = "needs root";
 
@@ -154,8 +154,7 @@ impl Drop for Host {
 }
 
 pub fn containerizer(work: &Path, instance: &InstanceId, launcher: &Launcher) -> LinuxContainerizer {
-    let settings =
-        Settings {
+    let settings = Settings {
         work_dir: work.join("work"),
         instance: instance.clone(),
         layout: Layout::detect(),

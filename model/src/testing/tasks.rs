@@ -13,8 +13,8 @@ use super::names::{
 };
 use super::values::{any_resources, any_scalar};
 use crate::container::{Command, ContainerInfo, Program, Volume};
-use crate::profile::{Network, Profile};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
+use crate::profile::{Network, Profile};
 use crate::resources::{Resource, Resources, Scalar, Value};
 use crate::task::{
     Discovery, DiscoveryPort, Limit, Reason, Source, TaskInfo, TaskState, TaskStatus, Visibility,
@@ -54,15 +54,14 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     });
     let network = prop_oneof![Just(Network::Host), Just(Network::None)];
     let profile = option::of(select(Profile::ALL.to_vec()));
-    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network).prop_map(
-        |(volumes, hostname, privileges, profile, network)| ContainerInfo {
+    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network)
+        .prop_map(|(volumes, hostname, privileges, profile, network)| ContainerInfo {
             volumes,
             hostname,
             privileges,
             profile,
             network,
-        },
-    )
+        })
         .boxed()
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 
-use super::profile::{network_from_wire, network_to_wire, profile_from_wire};
 use super::privileges::{linux_to_wire, privileges_from_wire, rlimits_to_wire};
+use super::profile::{network_from_wire, network_to_wire, profile_from_wire};
 use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text, unsupported};
 use crate::limits;
 use crate::mesos::environment::variable;
@@ -102,7 +102,13 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     let volume = |(index, wire)| volume_from_wire(wire).at_index("volumes", index);
     let volumes = wire.volumes.into_iter().enumerate().map(volume).collect::<Result<_, _>>()?;
     let privileges = privileges_from_wire(wire.linux_info, wire.rlimit_info)?;
-    Ok(ContainerInfo { volumes, hostname: optional_text(wire.hostname, "hostname")?, privileges, profile, network })
+    Ok(ContainerInfo {
+        volumes,
+        hostname: optional_text(wire.hostname, "hostname")?,
+        privileges,
+        profile,
+        network,
+    })
 }
 
 /// The surroundings' form on the wire; the default ones are left out.

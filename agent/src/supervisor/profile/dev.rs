@@ -55,9 +55,7 @@ pub(super) fn build(builder: &Builder<'_>) -> Result<(), Failure> {
 }
 
 fn quiet() -> MountAttrFlags {
-    MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC
+    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC
 }
 
 fn terminals(builder: &Builder<'_>, root: &OwnedFd) -> Result<(), Errno> {

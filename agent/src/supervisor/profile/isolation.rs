@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_list_is_put_in_order_and_read_again() {
-        let listed: Isolation = "seccomp, linux/capabilities,namespaces/mount,namespaces/pid".parse().unwrap();
+        let listed: Isolation =
+            "seccomp, linux/capabilities,namespaces/mount,namespaces/pid".parse().unwrap();
         assert_eq!(listed.to_string(), "namespaces/pid,namespaces/mount,capabilities,seccomp");
         assert!(!listed.has(Part::Users));
         let all = Isolation::default();

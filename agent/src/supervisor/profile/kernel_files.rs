@@ -37,14 +37,8 @@ const READ_ONLY_IN_PROC: [&str; 4] = ["bus", "fs", "irq", "sys"];
 const MASKED_IN_SYS: [&str; 2] = ["firmware", "devices/virtual/powercap"];
 
 /// Where other file systems are mounted in the host's `/sys`.
-const MOUNTED_IN_SYS: [&str; 6] = [
-    "kernel/debug",
-    "kernel/tracing",
-    "kernel/security",
-    "fs/bpf",
-    "fs/cgroup",
-    "fs/pstore",
-];
+const MOUNTED_IN_SYS: [&str; 6] =
+    ["kernel/debug", "kernel/tracing", "kernel/security", "fs/bpf", "fs/cgroup", "fs/pstore"];
 
 /// An empty folder while the root is built.
 const NOTHING: &str = ".nothing";
@@ -107,9 +101,7 @@ fn mask_throttling(root: &OwnedFd, sys: BorrowedFd<'_>) -> Result<(), Failure> {
 }
 
 fn quiet() -> MountAttrFlags {
-    MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC
+    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC
 }
 
 fn keep_read_only(place: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {

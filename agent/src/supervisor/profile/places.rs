@@ -77,8 +77,12 @@ fn make(place: &OwnedFd, name: &Path, directory: bool) -> Result<(), Errno> {
     let made = if directory {
         rustix::fs::mkdirat(place, name, Mode::from_raw_mode(0o755))
     } else {
-        let create =
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let create = OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::WRONLY
+            | OFlags::CLOEXEC
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK;
         rustix::fs::openat(place, name, create, Mode::from_raw_mode(0o644)).map(drop)
     };
     match made {

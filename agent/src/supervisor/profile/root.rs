@@ -24,9 +24,7 @@ use super::super::sys::{self, MountChange};
 use super::super::task::plain;
 use super::super::user::TaskUser;
 use super::etc::Names;
-use super::mounting::{
-    NO_POWER, READ_ONLY, attach, copy, errno, file_system, folder, link, refuse, show,
-};
+use super::mounting::{NO_POWER, READ_ONLY, attach, copy, errno, file_system, folder, link, refuse, show};
 use super::{Mould, Part, dev, etc, kernel_files, places};
 
 /// Where a host keeps programs and libraries: folders are shown, links made again.
@@ -213,7 +211,8 @@ impl Root {
         }
         if mould.rootless() {
             let change = MountChange { set: libc::MOUNT_ATTR_RDONLY, ..MountChange::default() };
-            sys::change_mount(self.0.as_fd(), &change).map_err(|error| refuse("make it read-only", &error))?;
+            sys::change_mount(self.0.as_fd(), &change)
+                .map_err(|error| refuse("make it read-only", &error))?;
         }
         Ok(())
     }

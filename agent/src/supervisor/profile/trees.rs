@@ -98,12 +98,8 @@ pub(in super::super) fn open_without_links(path: &Path) -> Result<OwnedFd, Errno
 
 /// Nothing that is mounted in the container comes back to the host, and what is there has these attributes.
 fn change(tree: &OwnedFd, set: u64, users: Option<&Users>) -> io::Result<()> {
-    let change = MountChange {
-        set,
-        slave: true,
-        users: users.map(|users| users.fd().as_raw_fd()),
-        whole: true,
-    };
+    let change =
+        MountChange { set, slave: true, users: users.map(|users| users.fd().as_raw_fd()), whole: true };
     sys::change_mount(tree.as_fd(), &change)
 }
 
