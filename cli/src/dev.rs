@@ -192,5 +192,6 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         host_paths: HostPaths::Any,
         require_isolation: false,
         grants: Default::default(),
+        separation: Default::default(),
     })
 }
