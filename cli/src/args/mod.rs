@@ -6,6 +6,7 @@ mod listings;
 mod measuring;
 mod resources;
 mod run;
+mod sessions;
 mod sharing;
 mod upkeep;
 
@@ -19,6 +20,7 @@ pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
 pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
+pub(crate) use sessions::{Attach, Exec};
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
 pub(crate) use upkeep::{Agents, AgentsCommand, Drain, Maintenance, MaintenanceCommand};
 
@@ -73,6 +75,10 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Print a task's output.
     Logs(Logs),
+    /// Run a command in a task's container.
+    Exec(Exec),
+    /// Show what a task writes, and type into its terminal.
+    Attach(Attach),
     /// Kill a task.
     Kill(Kill),
     /// Drive the production code in virtual time.
