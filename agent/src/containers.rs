@@ -15,8 +15,9 @@ use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, Network, Recovered, TaskEnd, Volume,
+    LaunchOutcome, Limits, LogLimits, Network, Recovered, TaskEnd, Volume,
 };
+use crate::output_limits;
 use crate::sandbox::Sandboxes;
 use crate::volumes::{Volumes, volumes_of};
 
@@ -39,6 +40,7 @@ pub(crate) struct Containers {
     host_paths: HostPaths,
     pids_limit: u64,
     kill_grace: Duration,
+    logs: Option<LogLimits>,
     instance: InstanceId,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
@@ -65,6 +67,7 @@ impl Containers {
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
             kill_grace: config.kill_grace,
+            logs: config.logs,
             instance,
             paths: Mutex::new(BTreeMap::new()),
         }
@@ -112,6 +115,7 @@ impl Containers {
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
         let environment = environment(&order, &sandbox, agent, endpoint);
+        let logs = output_limits::of_task(self.logs, &environment)?;
         let LaunchContainer { container, task, user, .. } = order;
         let command = match task.command.program {
             Program::Shell(line) => Command::Shell(line),
@@ -154,6 +158,7 @@ impl Containers {
             },
             network: Network::Host,
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+            logs,
         })
     }
 

@@ -21,6 +21,7 @@ mod handle;
 pub mod isolation;
 pub mod launcher;
 mod master_link;
+mod output_limits;
 mod sandbox;
 pub mod supervisor;
 pub mod volumes;

@@ -188,6 +188,7 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         // A laptop's disk fills and empties between two runs of the same cluster.
         reconfiguration: lonja_agent::Policy::Any,
         kill_grace: Duration::from_secs(3),
+        logs: crate::args::log_limits(10.0, 5),
         pids_limit: 4_096,
         host_paths: HostPaths::Any,
         require_isolation: false,

@@ -18,6 +18,7 @@ mod control;
 mod exit_record;
 mod identity;
 mod init;
+mod logs;
 mod mounts;
 pub(crate) mod nested;
 pub(crate) mod passing;
@@ -35,10 +36,9 @@ use std::io::Write;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
-
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
+pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
@@ -52,8 +52,6 @@ pub(crate) use identity::start_time;
 pub(crate) use waiting::Spare;
 
 use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
-use task::{Logs, plain};
-use user::TaskUser;
 use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
 
@@ -187,17 +185,20 @@ fn note_started(run_dir: &Path, pid: i32, init: i32) {
 /// Makes all that the container needs and starts it, in the init that waits in the group if there is one.
 fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) -> Result<Watch, Failure> {
     let user = user::resolve(spec.user.as_deref())?;
-    let logs = open_logs(&spec.sandbox, user.as_ref())?;
+    let (logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs)?;
     let in_group = waiting.is_some();
     let mut waiting = waiting.map_or_else(Waiting::start, Ok)?;
     // The errand first: init mounts while the control groups are prepared here.
     waiting.send(&Errand { container: spec.clone(), user }, &logs)?;
+    drop(logs);
     isolate(spec, cgroup, &mut waiting, in_group).map_err(|error| {
         // Never told to go, init ends, and nothing of the task has run.
         let what = format!("cannot isolate container {}", spec.container_id);
         Failure::from_error(FailureReason::Isolation, what, &error)
     })?;
-    Ok(waiting.go())
+    let mut watch = waiting.go();
+    watch.keep_logs(pump);
+    Ok(watch)
 }
 
 fn isolate(
@@ -212,32 +213,4 @@ fn isolate(
     cgroup.create()?;
     waiting.limit(cgroup, &spec.limits)?;
     waiting.enter(cgroup)
-}
-
-fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {
-    let open = |name: &str| {
-        let refuse = |error: rustix::io::Errno| {
-            let path = sandbox.join(name);
-            let error = plain(&error.into());
-            let message = format!("cannot open '{}': {error}", path.display());
-            Failure::new(FailureReason::Sandbox, message)
-        };
-        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, sandbox, directory, Mode::empty()).map_err(refuse)?;
-        // A link planted under this name must not redirect the log.
-        let flags = OFlags::CREATE
-            | OFlags::APPEND
-            | OFlags::WRONLY
-            | OFlags::NOFOLLOW
-            | OFlags::NOCTTY
-            | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o644);
-        let file = rustix::fs::openat(&directory, name, flags, mode).map_err(refuse)?;
-        if let Some(user) = user {
-            let owner = Some(Uid::from_raw(user.uid));
-            rustix::fs::fchown(&file, owner, Some(Gid::from_raw(user.gid))).map_err(refuse)?;
-        }
-        Ok(file)
-    };
-    Ok(Logs { stdout: open("stdout")?, stderr: open("stderr")? })
 }

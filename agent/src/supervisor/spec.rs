@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::logs::LogLimits;
 use crate::isolation::{ContainerId, InstanceId, Layout, Limits};
 
 /// The largest encoded order, in bytes; larger commands and environments are refused.
@@ -85,6 +86,9 @@ pub struct ContainerSpec {
     pub network: Network,
     /// Time between SIGTERM and SIGKILL when a kill names none.
     pub kill_grace: Duration,
+    /// How much of its output is kept; `None`: all of it, written by the task itself.
+    #[serde(default)]
+    pub logs: Option<LogLimits>,
 }
 
 /// Why a container's description cannot be run anywhere.
@@ -213,6 +217,7 @@ pub(crate) mod tests {
             limits: Limits::default(),
             network: Network::Host,
             kill_grace: Duration::from_secs(3),
+            logs: None,
         }
     }
 

@@ -94,6 +94,14 @@ pub(crate) enum Command {
     },
 }
 
+/// What files of so many MiB, and so many of them, mean for tasks' output.
+pub(crate) fn log_limits(mebibytes: f64, files: u32) -> Option<lonja_agent::config::LogLimits> {
+    // Saturating: more than there are disks for.
+    let bytes = (mebibytes * 1_048_576.0) as u64;
+    let limits = lonja_agent::config::LogLimits { stdout_bytes: bytes, stderr_bytes: bytes, files };
+    (bytes > 0).then_some(limits)
+}
+
 /// Which master.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MasterUrl {
