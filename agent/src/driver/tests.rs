@@ -61,7 +61,9 @@ impl Host {
             logs: None,
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
+            separation: crate::Separation::default(),
             require_isolation: false,
+            grants: Default::default(),
         }
     }
 

@@ -14,6 +14,7 @@
 //!
 //! Source: docs/design.md, D6.
 
+pub(crate) mod confine;
 mod control;
 mod exit_record;
 mod identity;
@@ -22,6 +23,7 @@ mod logs;
 mod mounts;
 pub(crate) mod nested;
 pub(crate) mod passing;
+pub(crate) mod profile;
 mod report;
 mod spec;
 pub(crate) mod sys;
@@ -36,10 +38,12 @@ use std::io::Write;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
+pub use confine::{Confinement, Filter, ProcessLimit};
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
 pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
+pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
@@ -51,7 +55,10 @@ pub(crate) use spec::tests::plain as plain_spec;
 pub(crate) use identity::start_time;
 pub(crate) use waiting::Spare;
 
+use crate::failpoint;
 use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
+use profile::etc::Names;
+use profile::{trees, users};
 use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
 
@@ -77,6 +84,7 @@ pub(crate) fn begin(keep: &[RawFd]) {
     sys::close_all_except(keep);
     sys::new_session();
     sys::become_subreaper();
+    confine::be_spared();
     sys::set_process_name(c"lonja-supervisor");
 }
 
@@ -98,14 +106,17 @@ pub(crate) fn run(run_dir: &Path, report: OwnedFd, spare: Option<Spare>) -> i32 
             return 1;
         }
     };
+    failpoint::reach("supervisor: claimed");
     let outcome = supervise(run_dir, &identity, spare, &mut report);
     let record = outcome.record;
+    failpoint::reach("supervisor: group removed");
     if let Err(error) = record.store(run_dir) {
         let what = "cannot store how the container ended";
         let failure = Failure::from_error(FailureReason::Sandbox, what, &error);
         report.send(&Report::Failed(failure));
         return 1;
     }
+    failpoint::reach("supervisor: end noted");
     if let Some(failure) = record.failure {
         report.send(&Report::Failed(failure));
     } else if outcome.started.is_none() {
@@ -153,6 +164,7 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
             return Outcome::never_ran(failure);
         }
     };
+    failpoint::reach("supervisor: order read");
     let (cgroup, waiting) = match spare {
         Some(spare) => (spare.cgroup, Some(spare.waiting)),
         None => (order.layout.container(&order.instance, &own.group), None),
@@ -162,8 +174,10 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
             let init = watch.init_pid();
             watch.run(&order, cgroup.as_ref(), |pid| {
                 note_started(run_dir, pid, init);
+                failpoint::reach("supervisor: start noted");
                 let supervisor = own.clone();
                 report.send(&Report::Started { pid, supervisor });
+                failpoint::reach("supervisor: start told");
             })
         }
         Err(failure) => Outcome::never_ran(failure),
@@ -184,20 +198,41 @@ fn note_started(run_dir: &Path, pid: i32, init: i32) {
 
 /// Makes all that the container needs and starts it, in the init that waits in the group if there is one.
 fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) -> Result<Watch, Failure> {
-    let user = user::resolve(spec.user.as_deref())?;
-    let (logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs)?;
+    let mould = Mould::of(spec);
+    let mut user = user::resolve(spec.user.as_deref())?;
+    let powerful = rustix::process::geteuid().is_root();
+    if powerful {
+        user = users::inside(&mould, user)?;
+    }
+    let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs)?;
     let in_group = waiting.is_some();
-    let mut waiting = waiting.map_or_else(Waiting::start, Ok)?;
+    let mut waiting = waiting.map_or_else(|| Waiting::start(&mould), Ok)?;
+    let mut trees = Vec::new();
+    if mould.own_root() && powerful {
+        trees = trees::open_all(spec, waiting.users(), user.as_ref())?;
+        if let Some(sandbox) = trees.first().filter(|_| pump.is_none()) {
+            logs = trees::reopen_logs(sandbox)?;
+        }
+    }
+    if pump.is_some() {
+        let first = waiting.users().map_or(0, |users| users.ids.first);
+        logs::give_pipes(&logs, first, user.as_ref())?;
+    }
+    let names = if mould.own_network() { Names::default() } else { Names::of_host() };
     // The errand first: init mounts while the control groups are prepared here.
-    waiting.send(&Errand { container: spec.clone(), user }, &logs)?;
+    waiting.send(&Errand { container: spec.clone(), user, names }, &logs, &trees)?;
     drop(logs);
+    failpoint::reach("supervisor: errand sent");
+    confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
     isolate(spec, cgroup, &mut waiting, in_group).map_err(|error| {
         // Never told to go, init ends, and nothing of the task has run.
         let what = format!("cannot isolate container {}", spec.container_id);
         Failure::from_error(FailureReason::Isolation, what, &error)
     })?;
+    failpoint::reach("supervisor: limited");
     let mut watch = waiting.go();
     watch.keep_logs(pump);
+    failpoint::reach("supervisor: told to go");
     Ok(watch)
 }
 

@@ -3,7 +3,7 @@
 mod agent;
 mod agents;
 mod attach;
-mod bench;
+pub(crate) mod bench;
 mod dev;
 mod exec;
 mod explain;

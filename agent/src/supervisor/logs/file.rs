@@ -22,7 +22,6 @@ pub(in crate::supervisor) struct LogFile {
     directory: OwnedFd,
     name: &'static str,
     file: OwnedFd,
-    owner: Option<(u32, u32)>,
     /// Bytes in the present file.
     size: u64,
     /// Bytes of a full file.
@@ -41,7 +40,6 @@ impl LogFile {
         directory: &OwnedFd,
         name: &'static str,
         file: OwnedFd,
-        owner: Option<(u32, u32)>,
         most: u64,
         files: u32,
     ) -> io::Result<Self> {
@@ -50,7 +48,6 @@ impl LogFile {
             directory: directory.as_fd().try_clone_to_owned()?,
             name,
             file,
-            owner,
             size: u64::try_from(size).unwrap_or(0),
             most: most.max(1),
             files: u64::from(files.max(2)),
@@ -129,7 +126,8 @@ impl LogFile {
             let file = rustix::fs::openat(&self.directory, self.name, flags, Mode::from_raw_mode(0o644));
             match file {
                 Ok(file) => {
-                    change_owner(file.as_fd(), self.owner)?;
+                    let before = rustix::fs::fstat(&self.file)?;
+                    change_owner(&file, before.st_uid, before.st_gid)?;
                     return Ok(file);
                 }
                 Err(rustix::io::Errno::EXIST) if tries < TRIES => {
@@ -151,7 +149,7 @@ mod tests {
     fn log(dir: &Path, most: u64, files: u32) -> LogFile {
         let directory = OwnedFd::from(fs::File::open(dir).unwrap());
         let file = OwnedFd::from(fs::File::create(dir.join("stdout")).unwrap());
-        LogFile::new(&directory, "stdout", file, None, most, files).unwrap()
+        LogFile::new(&directory, "stdout", file, most, files).unwrap()
     }
 
     fn names(dir: &Path) -> Vec<String> {

@@ -16,12 +16,13 @@ pub(super) mod pump;
 mod writer;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use serde::{Deserialize, Serialize};
 
+use super::profile::NOBODY;
 use super::report::{Failure, FailureReason};
 use super::task::{Logs, plain};
 use super::user::TaskUser;
@@ -46,6 +47,10 @@ pub(super) fn open(
     limits: Option<LogLimits>,
 ) -> Result<(Logs, Option<Pump>), Failure> {
     let directory = open_directory(sandbox).map_err(|error| refuse(&sandbox.join("stdout"), &error))?;
+    if let Some(user) = user.filter(|user| user.uid == NOBODY) {
+        // Who asked for a user that a hardened container lacks has nobody instead, and nobody's sandbox.
+        give_folder(&directory, user).map_err(|error| refuse(sandbox, &error.into()))?;
+    }
     let open = |name: &'static str| {
         open_file(&directory, name, user, limits.is_none())
             .map_err(|error| refuse(&sandbox.join(name), &error))
@@ -56,9 +61,8 @@ pub(super) fn open(
     };
     let piped = |name: &'static str, file: OwnedFd, most: u64| {
         let refuse = |error: io::Error| refuse(&sandbox.join(name), &error);
-        let (source, its_end) = pipe(user).map_err(refuse)?;
-        let owner = user.map(|user| (user.uid, user.gid));
-        let file = LogFile::new(&directory, name, file, owner, most, limits.files).map_err(refuse)?;
+        let (source, its_end) = pipe().map_err(refuse)?;
+        let file = LogFile::new(&directory, name, file, most, limits.files).map_err(refuse)?;
         Ok::<_, Failure>((source, its_end, file))
     };
     let (out_source, stdout, out_file) = piped("stdout", stdout, limits.stdout_bytes)?;
@@ -98,22 +102,43 @@ fn open_file(
         // It becomes the task's own, which expects a plain one.
         rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
     }
-    change_owner(file.as_fd(), user.map(|user| (user.uid, user.gid)))?;
+    if let Some(user) = user {
+        change_owner(&file, user.uid, user.gid)?;
+    }
     Ok(file)
 }
 
-fn change_owner(file: std::os::fd::BorrowedFd<'_>, owner: Option<(u32, u32)>) -> io::Result<()> {
-    if let Some((uid, gid)) = owner {
-        rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+/// Makes the pipes the task's own, whose root is the host's user `first`, so that it can open `/dev/stdout`.
+pub(super) fn give_pipes(logs: &Logs, first: u32, user: Option<&TaskUser>) -> Result<(), Failure> {
+    let (uid, gid) = user.map_or((0, 0), |user| (user.uid, user.gid));
+    // An ordinary agent's pipes are its task's already.
+    if first == 0 && user.is_none() {
+        return Ok(());
+    }
+    for pipe in [&logs.stdout, &logs.stderr] {
+        change_owner(pipe, first.saturating_add(uid), first.saturating_add(gid)).map_err(|error| {
+            let message = format!("cannot give the task its output: {}", plain(&error));
+            Failure::new(FailureReason::Sandbox, message)
+        })?;
     }
     Ok(())
 }
 
+fn change_owner(file: &OwnedFd, uid: u32, gid: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+}
+
+/// Gives a folder that is root's to the user.
+fn give_folder(folder: &OwnedFd, user: &TaskUser) -> rustix::io::Result<()> {
+    if rustix::fs::fstat(folder)?.st_uid != 0 {
+        return Ok(());
+    }
+    rustix::fs::fchown(folder, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
+}
+
 /// Our end, which never blocks, and the task's.
-fn pipe(user: Option<&TaskUser>) -> io::Result<(OwnedFd, OwnedFd)> {
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (source, its_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&source, true)?;
-    // So that the task can open /dev/stdout.
-    change_owner(its_end.as_fd(), user.map(|user| (user.uid, user.gid)))?;
     Ok((source, its_end))
 }
