@@ -16,9 +16,10 @@ use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, Recovered, TaskEnd, Volume,
+    LaunchOutcome, Limits, LogLimits, Recovered, TaskEnd, Volume,
 };
 use crate::failpoint;
+use crate::output_limits;
 use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
 use crate::separation::{self, Separation};
@@ -43,6 +44,7 @@ pub(crate) struct Containers {
     host_paths: HostPaths,
     pids_limit: u64,
     kill_grace: Duration,
+    logs: Option<LogLimits>,
     grants: Grants,
     separation: Separation,
     instance: InstanceId,
@@ -71,6 +73,7 @@ impl Containers {
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
             kill_grace: config.kill_grace,
+            logs: config.logs,
             grants: config.grants.clone(),
             separation: config.separation.clone(),
             instance,
@@ -126,6 +129,7 @@ impl Containers {
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
         let environment = environment(&order, &sandbox, agent, endpoint);
+        let logs = output_limits::of_task(self.logs, &environment)?;
         let LaunchContainer { container, task, user, .. } = order;
         let command = match task.command.program {
             Program::Shell(line) => Command::Shell(line),
@@ -168,6 +172,7 @@ impl Containers {
             },
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+            logs,
             confinement: self
                 .grants
                 .confine(self.separation.confinement(profile), &task.container.privileges)?,

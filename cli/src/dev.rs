@@ -191,6 +191,7 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         // A laptop's disk fills and empties between two runs of the same cluster.
         reconfiguration: lonja_agent::Policy::Any,
         kill_grace: Duration::from_secs(3),
+        logs: crate::args::log_limits(10.0, 5),
         pids_limit: 4_096,
         // What the kernel lets this very user read, which the agent runs as.
         host_paths: HostPaths::Any,

@@ -17,6 +17,8 @@ mod figures;
 mod host;
 mod leaks;
 mod limits;
+mod logs;
+mod nested;
 mod profile;
 mod recovery;
 mod running;
@@ -51,6 +53,29 @@ macro_rules! checks {
 
 fn all_checks() -> Vec<Check> {
     checks![
+        nested::output_and_status_are_its_own_and_the_task_lives_on,
+        nested::it_is_where_the_task_is,
+        nested::it_brings_nothing_of_the_host_along,
+        nested::it_dies_with_its_container,
+        nested::nobody_wants_it_so_it_ends,
+        nested::a_time_limit_ends_it,
+        nested::a_flood_is_cut_where_asked,
+        nested::what_cannot_run_says_why,
+        nested::another_user_is_taken,
+        nested::input_reaches_it_and_its_end_too,
+        nested::a_signal_reaches_it,
+        nested::a_terminal_is_its_own_and_has_a_size,
+        nested::a_child_that_keeps_the_streams_does_not_keep_the_end,
+        logs::output_is_complete_across_files,
+        logs::a_flood_keeps_the_newest_files_and_no_more,
+        logs::what_a_task_wrote_right_before_its_end_is_there,
+        logs::the_task_may_open_its_output_by_name,
+        logs::a_task_that_closes_its_output_costs_nothing,
+        logs::a_log_that_was_replaced_before_the_start_fails_the_task,
+        logs::without_limits_the_task_writes_the_file_itself,
+        logs::a_writer_that_stands_still_does_not_hold_the_task,
+        logs::a_writer_that_is_killed_does_not_hold_the_task,
+        logs::a_command_that_does_not_run_leaves_no_process,
         running::output_and_status_are_the_commands_own,
         running::a_signal_is_told_apart_from_a_status,
         running::a_missing_command_fails_by_its_name,

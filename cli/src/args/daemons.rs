@@ -10,7 +10,7 @@ use lonja_model::privileges::{Capability, Rlimit};
 use lonja_model::profile::Profile;
 use lonja_model::resources::Quantities;
 
-use super::{DEFAULT_MASTER, duration};
+use super::{DEFAULT_MASTER, duration, mebibytes};
 
 /// A whole cluster in one process.
 #[derive(Debug, Args)]
@@ -160,6 +160,13 @@ pub(crate) struct Agent {
     /// Processes and threads that one task may have.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..), env = "LONJA_AGENT_PIDS_LIMIT")]
     pub(crate) pids_limit: u64,
+    /// How much of each output of a task one file holds, in MiB or with a unit; then the next one is begun. A task
+    /// may ask for less. 0: tasks write their files themselves, without a bound.
+    #[arg(long, default_value = "10MiB", value_parser = mebibytes, value_name = "SIZE", env = "LONJA_AGENT_LOG_MAX_SIZE")]
+    pub(crate) log_max_size: f64,
+    /// How many files of each output are kept, the present one included; the oldest go.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=1000), value_name = "COUNT", env = "LONJA_AGENT_LOG_FILES")]
+    pub(crate) log_files: u32,
     /// A path of this host that tasks may mount, with all below it; may be given more than once. Without
     /// this, none.
     #[arg(long, value_name = "PATH", env = "LONJA_AGENT_ALLOW_HOST_PATH", value_delimiter = ',')]
