@@ -8,28 +8,19 @@ use std::time::Duration;
 use lonja_agent_core as core;
 use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
 use lonja_model::container::Program;
-use lonja_model::resources::Scalar;
-use lonja_model::task::Limit;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, Network, Recovered, TaskEnd, Volume,
+    LaunchOutcome, Network, Recovered, TaskEnd, Volume,
 };
 use crate::sandbox::Sandboxes;
+use crate::task_limits::{LimitSettings, gpu_variables, limits_of};
 use crate::volumes::{Volumes, volumes_of};
 
 /// What a task's `PATH` is unless it sets its own.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-const MIB: u64 = 1 << 20;
-
-/// What a task may use that asks for less memory, or for none. Source: Mesos, the least of its memory limits.
-const LEAST_MEMORY: Scalar = match Scalar::from_units(32) {
-    Some(mib) => mib,
-    None => Scalar::ZERO,
-};
 
 /// Launches, ends and finds containers for the driver.
 pub(crate) struct Containers {
@@ -38,6 +29,7 @@ pub(crate) struct Containers {
     volumes: Volumes,
     host_paths: HostPaths,
     pids_limit: u64,
+    limits: LimitSettings,
     kill_grace: Duration,
     instance: InstanceId,
     /// Where the files of containers in use are.
@@ -64,6 +56,7 @@ impl Containers {
             volumes,
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
+            limits: config.limits.clone(),
             kill_grace: config.kill_grace,
             instance,
             paths: Mutex::new(BTreeMap::new()),
@@ -112,6 +105,7 @@ impl Containers {
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
         let environment = environment(&order, &sandbox, agent, endpoint);
+        let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
         let LaunchContainer { container, task, user, .. } = order;
         let command = match task.command.program {
             Program::Shell(line) => Command::Shell(line),
@@ -132,11 +126,6 @@ impl Containers {
                 follows_links: true,
             });
         }
-        let memory = match task.limits.get("mem") {
-            Some(Limit::Amount(mib)) => Some(*mib),
-            Some(Limit::Infinite) => None,
-            None => Some(task.resources.scalar("mem").max(LEAST_MEMORY)),
-        };
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
                 .map_err(|error| error.to_string())?,
@@ -146,12 +135,7 @@ impl Containers {
             user,
             hostname: task.container.hostname,
             volumes,
-            limits: Limits {
-                cpus_thousandths: Some(task.resources.scalar("cpus").thousandths()).filter(|cpus| *cpus > 0),
-                cpu_hard_cap: false,
-                memory_bytes: memory.map(|mib| mib.thousandths().saturating_mul(MIB) / 1000),
-                pids_max: Some(self.pids_limit),
-            },
+            limits,
             network: Network::Host,
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
         })
@@ -294,6 +278,7 @@ fn environment(
         environment.insert("PORT".to_owned(), first.clone());
         environment.insert("PORTS".to_owned(), ports.join(","));
     }
+    environment.extend(gpu_variables(&task.resources));
     environment.extend(task.command.environment.clone());
     environment
 }
@@ -309,6 +294,9 @@ fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
                 Some(TaskEnd::Signaled(signal)) => WaitStatus::Signaled(signal),
                 None => WaitStatus::Unknown { why: "its program did not run".to_owned() },
             };
+            let refused = record.refused_forks.map(|refused| {
+                format!("{} forks failed: it may have {} processes", refused.count, refused.limit)
+            });
             core::ContainerExit {
                 status,
                 killed_by_request: record.kill_requested,
@@ -316,7 +304,7 @@ fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
                     limit_bytes: breach.limit_bytes,
                     peak_bytes: breach.peak_bytes,
                 }),
-                message: record.failure.map(|failure| failure.message),
+                message: record.failure.map(|failure| failure.message).or(refused),
             }
         }
     }

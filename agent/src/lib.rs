@@ -23,6 +23,7 @@ pub mod launcher;
 mod master_link;
 mod sandbox;
 pub mod supervisor;
+mod task_limits;
 pub mod volumes;
 
 use std::net::SocketAddr;
@@ -40,9 +41,10 @@ pub use checkpoints::CheckpointError;
 pub use config::{Config, HostPaths};
 pub use handle::Handle;
 pub use lonja_agent_core::Policy;
+pub use task_limits::LimitSettings;
 
 use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
-use isolation::{Enforcement, Layout};
+use isolation::{Enforcement, Layout, LimitKind};
 use launcher::Launcher;
 
 /// Why an agent cannot start, or had to stop. Its tasks run on in any case.
@@ -168,6 +170,8 @@ fn own_name(address: SocketAddr) -> String {
 fn require_isolation(config: &Config, enforced: &[Enforcement]) -> Result<(), AgentError> {
     let missing: Vec<String> = enforced
         .iter()
+        // A task that wants its rates limited where that cannot be is refused.
+        .filter(|one| one.limit != LimitKind::Io)
         .filter_map(|one| one.not_enforced.as_ref().map(|why| format!("{:?} ({why})", one.limit)))
         .collect();
     if missing.is_empty() {

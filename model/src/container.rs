@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::io_limits::IoLimits;
+
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -37,6 +39,8 @@ pub struct ContainerInfo {
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
+    /// How fast it may use block devices.
+    pub io: IoLimits,
 }
 
 /// A path of the agent's host shown inside a container.

@@ -91,6 +91,7 @@ impl RecordedContainerizer {
             memory_breach: None,
             failure: None,
             finished_at_unix_ms: 0,
+            refused_forks: None,
         }
     }
 
@@ -114,6 +115,7 @@ impl RecordedContainerizer {
                 memory_breach: None,
                 failure: Some(failure.clone()),
                 finished_at_unix_ms: 0,
+                refused_forks: None,
             })),
         };
         state.containers.insert(container, watch::channel(ended).0);

@@ -61,6 +61,7 @@ impl Host {
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
             require_isolation: false,
+            limits: crate::LimitSettings::default(),
         }
     }
 

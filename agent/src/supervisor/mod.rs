@@ -35,7 +35,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 
-pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
+pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, RefusedForks, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
@@ -182,29 +182,25 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     let user = user::resolve(spec.user.as_deref())?;
     let logs = open_logs(&spec.sandbox, user.as_ref())?;
     let in_group = waiting.is_some();
-    let mut waiting = waiting.map_or_else(Waiting::start, Ok)?;
-    // The errand first: init mounts while the control groups are prepared here.
-    waiting.send(&Errand { container: spec.clone(), user }, &logs)?;
-    isolate(spec, cgroup, &mut waiting, in_group).map_err(|error| {
+    let isolation = |error: IsolationError| {
         // Never told to go, init ends, and nothing of the task has run.
         let what = format!("cannot isolate container {}", spec.container_id);
         Failure::from_error(FailureReason::Isolation, what, &error)
-    })?;
-    Ok(waiting.go())
-}
-
-fn isolate(
-    spec: &ContainerSpec,
-    cgroup: &dyn Cgroup,
-    waiting: &mut Waiting,
-    in_group: bool,
-) -> Result<(), IsolationError> {
-    if in_group {
-        return waiting.limit(cgroup, &spec.limits);
+    };
+    let mut waiting = match waiting {
+        Some(waiting) => waiting,
+        None => {
+            cgroup.create().map_err(isolation)?;
+            Waiting::start(cgroup)?
+        }
+    };
+    // The errand first: init mounts while the control groups are prepared here.
+    waiting.send(&Errand { container: spec.clone(), user }, &logs)?;
+    waiting.limit(cgroup, &spec.limits).map_err(isolation)?;
+    if !in_group {
+        waiting.enter(cgroup).map_err(isolation)?;
     }
-    cgroup.create()?;
-    waiting.limit(cgroup, &spec.limits)?;
-    waiting.enter(cgroup)
+    Ok(waiting.go())
 }
 
 fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {

@@ -14,7 +14,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,11 +48,16 @@ impl Errand {
 }
 
 /// A container's init, in its namespaces but for the mounts, that was not told to go. Dropped, it ends.
-pub(super) struct Waiting(Watch);
+pub(super) struct Waiting {
+    watch: Watch,
+    /// Whether it was born in its v2 group.
+    born_inside: bool,
+}
 
 impl Waiting {
-    /// Starts the init.
-    pub(super) fn start() -> Result<Self, Failure> {
+    /// Starts the init, in the group, which exists, as far as processes can be born there; [`Waiting::enter`] does
+    /// the rest.
+    pub(super) fn start(cgroup: &dyn Cgroup) -> Result<Self, Failure> {
         let internal = |what: &str, error: &io::Error| {
             Failure::new(FailureReason::Internal, format!("{what}: {}", plain(error)))
         };
@@ -65,7 +70,15 @@ impl Waiting {
         if !uid.is_root() {
             namespaces |= libc::CLONE_NEWUSER;
         }
-        let init = match sys::fork_into(namespaces) {
+        let group = cgroup.birthplace();
+        let mut born_inside = group.is_some();
+        let mut forked = sys::fork_within(namespaces, group.as_ref().map(AsFd::as_fd));
+        if born_inside && forked.is_err() {
+            // Before Linux 5.7, or where processes above may not be put below: moved in afterwards, then.
+            born_inside = false;
+            forked = sys::fork_into(namespaces);
+        }
+        let init = match forked {
             Ok(Forked::Child) => init::run(init::Inheritance {
                 line: inside,
                 exec_mark,
@@ -78,12 +91,14 @@ impl Waiting {
             }
         };
         let watch = Watch::new(init, outside, mark);
-        watch.map(Self).map_err(|error| internal("cannot watch the container", &error))
+        watch
+            .map(|watch| Self { watch, born_inside })
+            .map_err(|error| internal("cannot watch the container", &error))
     }
 
     /// Lets init set the container up.
     pub(super) fn send(&self, errand: &Errand, logs: &Logs) -> Result<(), Failure> {
-        let sent = errand.shared().and_then(|text| Ok(self.0.line().send_errand(&text, logs)?));
+        let sent = errand.shared().and_then(|text| Ok(self.watch.line().send_errand(&text, logs)?));
         sent.map_err(|error| {
             let message = format!("cannot tell the container's init what to do: {}", plain(&error));
             Failure::new(FailureReason::Internal, message)
@@ -92,22 +107,23 @@ impl Waiting {
 
     /// Moves init into the group.
     pub(super) fn enter(&self, cgroup: &dyn Cgroup) -> Result<(), IsolationError> {
-        cgroup.attach(self.0.init_pid())
+        let init = self.watch.init_pid();
+        if self.born_inside { cgroup.attach_newborn(init) } else { cgroup.attach(init) }
     }
 
     /// Sets limits. Init is in the group by now, or comes into it next.
     pub(super) fn limit(&mut self, cgroup: &dyn Cgroup, limits: &Limits) -> Result<(), IsolationError> {
         cgroup.limit(limits)?;
         if limits.memory_bytes.is_some() {
-            self.0.watch_memory(cgroup.oom_watch()?);
+            self.watch.watch_memory(cgroup.oom_watch()?);
         }
         Ok(())
     }
 
     /// Lets init start the task.
     pub(super) fn go(self) -> Watch {
-        self.0.line().say_go();
-        self.0
+        self.watch.line().say_go();
+        self.watch
     }
 }
 
@@ -122,9 +138,13 @@ impl Spare {
     /// Makes a spare. On failure nothing is left, and a container started from scratch tells why.
     pub(crate) fn make(layout: &Layout, instance: &InstanceId, group: GroupName) -> Option<Self> {
         let cgroup = layout.container(instance, &group);
-        let waiting = Waiting::start().ok()?;
+        let started = cgroup.create().ok().and_then(|()| Waiting::start(cgroup.as_ref()).ok());
+        let Some(waiting) = started else {
+            let _ = cgroup.remove();
+            return None;
+        };
         let spare = Self { group, cgroup, waiting };
-        let placed = spare.cgroup.create().and_then(|()| spare.waiting.enter(spare.cgroup.as_ref()));
+        let placed = spare.waiting.enter(spare.cgroup.as_ref());
         sys::trim_heap();
         if placed.is_err() {
             spare.dismiss();
@@ -135,7 +155,7 @@ impl Spare {
 
     /// Waits until `line` can be read. `false`: something happened that ends a spare first.
     pub(crate) fn wait(&self, line: BorrowedFd<'_>) -> bool {
-        self.waiting.0.wait_unless_over(line)
+        self.waiting.watch.wait_unless_over(line)
     }
 
     /// Ends the init and removes the group.

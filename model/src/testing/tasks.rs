@@ -13,6 +13,7 @@ use super::names::{
 };
 use super::values::{any_resources, any_scalar};
 use crate::container::{Command, ContainerInfo, Program, Volume};
+use crate::io_limits::{IoLimits, IoThrottle};
 use crate::resources::{Resource, Resources, Scalar, Value};
 use crate::task::{
     Discovery, DiscoveryPort, Limit, Reason, Source, TaskInfo, TaskState, TaskStatus, Visibility,
@@ -50,9 +51,23 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
         container_path: if absolute { format!("/{container}") } else { container },
         read_only,
     });
-    (vec(volume, 0..3), option::of(any_text()))
-        .prop_map(|(volumes, hostname)| ContainerInfo { volumes, hostname })
+    (vec(volume, 0..3), option::of(any_text()), any_io_limits())
+        .prop_map(|(volumes, hostname, io)| ContainerInfo { volumes, hostname, io })
         .boxed()
+}
+
+fn any_io_limits() -> impl Strategy<Value = IoLimits> {
+    let rate = || option::of(1..=u64::MAX);
+    let throttle = (option::of("/dev/[a-z]{1,4}"), rate(), rate(), rate(), rate());
+    let throttle = throttle.prop_map(|(device, read_bps, write_bps, read_iops, write_iops)| IoThrottle {
+        device,
+        read_bps,
+        write_bps,
+        read_iops,
+        write_iops,
+    });
+    (vec(throttle, 0..3), option::of(1..=1000_u16))
+        .prop_map(|(throttles, weight)| IoLimits { throttles, weight })
 }
 
 /// Any discovery information.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 
+use super::io_limits::{io_limits_from_wire, io_limits_to_wire};
 use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text, unsupported};
 use crate::limits;
 use crate::mesos::environment::variable;
@@ -100,7 +101,11 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     at_most(wire.volumes.len(), limits::VOLUMES, "volumes")?;
     let volume = |(index, wire)| volume_from_wire(wire).at_index("volumes", index);
     let volumes = wire.volumes.into_iter().enumerate().map(volume).collect::<Result<_, _>>()?;
-    Ok(ContainerInfo { volumes, hostname: optional_text(wire.hostname, "hostname")? })
+    Ok(ContainerInfo {
+        volumes,
+        hostname: optional_text(wire.hostname, "hostname")?,
+        io: io_limits_from_wire(wire.io_limits).at("io_limits")?,
+    })
 }
 
 /// The surroundings' form on the wire; the default ones are left out.
@@ -112,6 +117,7 @@ pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerIn
         r#type: container_info::Type::Mesos.into(),
         volumes: container.volumes.iter().map(volume_to_wire).collect(),
         hostname: container.hostname.clone(),
+        io_limits: io_limits_to_wire(&container.io),
         ..Default::default()
     })
 }
