@@ -5,6 +5,7 @@ mod bad_input;
 mod cli;
 mod failover;
 mod isolation;
+mod limits;
 mod quota;
 mod recovery;
 mod upkeep;

@@ -75,9 +75,6 @@ pub async fn a_memory_breach_of_the_task_itself_is_told(launcher: &Launcher) -> 
 pub async fn limits_reach_the_kernel(launcher: &Launcher) -> Verdict {
     need_root()?;
     let host = Host::new(launcher);
-    let (Layout::V1(roots) | Layout::Hybrid { limits: roots, .. }) = host.layout.clone() else {
-        return Err("needs the v1 controllers".to_owned());
-    };
     let mut spec = host.spec("c1", "sleep 1000");
     spec.limits = Limits {
         cpus_thousandths: Some(500),
@@ -86,17 +83,41 @@ pub async fn limits_reach_the_kernel(launcher: &Launcher) -> Verdict {
         pids_max: Some(10),
         ..Limits::default()
     };
-    host.start(spec).await;
+    let task = host.start(spec).await;
 
-    let below = format!("lonja/{}/{}", host.instance, host.owner("c1").group);
-    let read = |root: Option<&std::path::PathBuf>, file: &str| {
-        let path = root.unwrap().join(&below).join(file);
-        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    let groups = [
+        group_of(&host, "c1", |roots| &roots.cpu),
+        group_of(&host, "c1", |roots| &roots.memory),
+        group_of(&host, "c1", |roots| &roots.pids),
+    ];
+    let memory = (64 * MIB).to_string();
+    let expected = match &host.layout {
+        Layout::V2 { .. } => [
+            (0, "cpu.weight", "20"),
+            (0, "cpu.max", "50000 100000"),
+            (1, "memory.max", &memory),
+            (1, "memory.oom.group", "1"),
+            (2, "pids.max", "11"),
+        ],
+        _ => [
+            (0, "cpu.shares", "512"),
+            (0, "cpu.cfs_quota_us", "50000"),
+            (1, "memory.limit_in_bytes", &memory),
+            (1, "memory.use_hierarchy", "1"),
+            (2, "pids.max", "11"),
+        ],
     };
-    assert_eq!(read(roots.cpu.as_ref(), "cpu.shares"), "512");
-    assert_eq!(read(roots.cpu.as_ref(), "cpu.cfs_quota_us"), "50000");
-    assert_eq!(read(roots.memory.as_ref(), "memory.limit_in_bytes"), (64 * MIB).to_string());
-    assert_eq!(read(roots.pids.as_ref(), "pids.max"), "11");
+    for (group, file, value) in expected {
+        let Some(group) = &groups[group] else { return Err("needs the v1 controllers".to_owned()) };
+        let text = std::fs::read_to_string(group.join(file)).unwrap();
+        assert_eq!(text.trim(), value, "{file}");
+    }
+    // Born there, also beside v1.
+    if matches!(host.layout, Layout::V2 { .. } | Layout::Hybrid { .. }) {
+        let theirs = std::fs::read_to_string(format!("/proc/{task}/cgroup")).unwrap();
+        let unified = format!("0::/lonja/{}/{}", host.instance, host.owner("c1").group);
+        assert!(theirs.lines().any(|line| line == unified), "{theirs}");
+    }
     host.kill("c1", Duration::ZERO).await;
     host.end_of("c1").await;
     host.assert_no_traces();
