@@ -7,6 +7,8 @@ use std::time::Duration;
 use lonja_agent_core::Policy;
 use lonja_model::AgentInfo;
 
+use crate::privileges::Grants;
+use crate::separation::Separation;
 use crate::task_limits::LimitSettings;
 
 /// How long open requests may take when the agent stops.
@@ -37,6 +39,10 @@ pub struct Config {
     pub require_isolation: bool,
     /// Rules for the limits of all tasks.
     pub limits: LimitSettings,
+    /// What tasks may ask of the kernel.
+    pub grants: Grants,
+    /// How strictly tasks are kept apart from the host.
+    pub separation: Separation,
 }
 
 /// Which paths of the host tasks may mount.

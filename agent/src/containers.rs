@@ -8,14 +8,17 @@ use std::time::Duration;
 use lonja_agent_core as core;
 use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
 use lonja_model::container::Program;
+use lonja_model::profile::Profile;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Network, Recovered, TaskEnd, Volume,
+    LaunchOutcome, Recovered, TaskEnd, Volume,
 };
-use crate::sandbox::Sandboxes;
+use crate::privileges::Grants;
+use crate::sandbox::{Reach, Sandboxes};
+use crate::separation::{self, Separation};
 use crate::task_limits::{LimitSettings, gpu_variables, limits_of};
 use crate::volumes::{Volumes, volumes_of};
 
@@ -31,6 +34,8 @@ pub(crate) struct Containers {
     pids_limit: u64,
     limits: LimitSettings,
     kill_grace: Duration,
+    grants: Grants,
+    separation: Separation,
     instance: InstanceId,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
@@ -58,6 +63,8 @@ impl Containers {
             pids_limit: config.pids_limit,
             limits: config.limits.clone(),
             kill_grace: config.kill_grace,
+            grants: config.grants.clone(),
+            separation: config.separation.clone(),
             instance,
             paths: Mutex::new(BTreeMap::new()),
         }
@@ -66,7 +73,7 @@ impl Containers {
     /// Makes the sandbox and the container, and runs the task's program in it.
     pub(crate) async fn launch(
         &self,
-        order: LaunchContainer,
+        mut order: LaunchContainer,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Launched {
@@ -75,9 +82,13 @@ impl Containers {
         self.paths().insert(order.container.clone(), path.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
-            let made = self.sandboxes.create(&path, order.user.as_deref());
+            let profile = self.separation.profile(order.task.container.profile)?;
+            order.user = separation::user(profile, order.user);
+            // Only who shares the host's root comes in by the path outside.
+            let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
+            let made = self.sandboxes.create(&path, order.user.as_deref(), reach);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
-            self.spec(order, path, agent, endpoint)
+            self.spec(order, profile, path, agent, endpoint)
         });
         let spec = match prepared {
             Ok(spec) => spec,
@@ -100,6 +111,7 @@ impl Containers {
     fn spec(
         &self,
         order: LaunchContainer,
+        profile: Profile,
         sandbox: PathBuf,
         agent: Option<AgentId>,
         endpoint: String,
@@ -123,7 +135,7 @@ impl Containers {
                 host_path: self.host_paths.admit(volume.host_path.as_ref())?,
                 container_path: volume.container_path.clone().into(),
                 read_only: volume.read_only,
-                follows_links: true,
+                follows_links: false,
             });
         }
         Ok(ContainerSpec {
@@ -136,8 +148,13 @@ impl Containers {
             hostname: task.container.hostname,
             volumes,
             limits,
-            network: Network::Host,
+            network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+            confinement: self
+                .grants
+                .confine(self.separation.confinement(profile), &task.container.privileges)?,
+            profile,
+            isolation: self.separation.isolation.clone(),
         })
     }
 

@@ -190,7 +190,9 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         kill_grace: Duration::from_secs(3),
         pids_limit: 4_096,
         host_paths: HostPaths::Any,
+        separation: lonja_agent::Separation::default(),
         require_isolation: false,
         limits: lonja_agent::LimitSettings::default(),
+        grants: Default::default(),
     })
 }

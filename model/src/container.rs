@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::io_limits::IoLimits;
+use crate::privileges::Privileges;
+use crate::profile::{Network, Profile};
 
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,12 @@ pub struct ContainerInfo {
     pub hostname: Option<String>,
     /// How fast it may use block devices.
     pub io: IoLimits,
+    /// Capabilities and limits of each process.
+    pub privileges: Privileges,
+    /// How strictly it is kept apart from the host; `None`: as the agent does by default.
+    pub profile: Option<Profile>,
+    /// Which network it has.
+    pub network: Network,
 }
 
 /// A path of the agent's host shown inside a container.

@@ -21,8 +21,8 @@ use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, Launc
 use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layout, network_of};
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
-    ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Order,
-    Owner, Report, SpecError, sys,
+    ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Mould,
+    Order, Owner, Report, SpecError, sys,
 };
 
 /// How long spares may take to be gone before their groups are removed under them.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub instance: InstanceId,
     /// The host's control groups, usually [`Layout::detect`].
     pub layout: Layout,
+    /// What most containers will be made of: some of it is made ahead of time.
+    pub mould: Mould,
 }
 
 /// The containerizer of a Linux agent.
@@ -65,7 +67,8 @@ impl LinuxContainerizer {
         let line = launcher.connect()?;
         // Without spares launches just take longer, so whatever stands in the way may.
         let warm = !matches!(settings.layout, Layout::Unlimited { .. })
-            && launcher::send_warm_up(line.as_fd(), &settings.instance, &settings.layout).is_ok();
+            && launcher::send_warm_up(line.as_fd(), &settings.instance, &settings.layout, &settings.mould)
+                .is_ok();
         Ok(Self {
             run_root,
             instance: settings.instance,
@@ -177,8 +180,9 @@ impl LinuxContainerizer {
     async fn start(&self, spec: ContainerSpec) -> Result<i32, Failure> {
         let container = spec.container_id.clone();
         spec.validate().map_err(|error| invalid(&error))?;
+        let mould = Mould::of(&spec);
         let run_dir = self.prepare(spec)?;
-        let report = match self.request(&run_dir).await {
+        let report = match self.request(&mould, &run_dir).await {
             Ok(pipe) => read_report(pipe).await,
             Err(error) => {
                 let what = "cannot reach the launcher; restart the agent to launch anything again";
@@ -230,12 +234,12 @@ impl LinuxContainerizer {
         Ok(run_dir)
     }
 
-    async fn request(&self, run_dir: &Path) -> io::Result<pipe::Receiver> {
+    async fn request(&self, mould: &Mould, run_dir: &Path) -> io::Result<pipe::Receiver> {
         let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
         let (read, write) = rustix::pipe::pipe_with(flags)?;
         self.launcher
             .async_io(Interest::WRITABLE, |socket| {
-                launcher::send_request(socket.as_fd(), &self.instance, run_dir, write.as_fd())
+                launcher::send_request(socket.as_fd(), &self.instance, mould, run_dir, write.as_fd())
                     .map_err(io::Error::from)
             })
             .await?;

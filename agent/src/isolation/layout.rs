@@ -89,6 +89,10 @@ pub enum LimitKind {
     Devices,
     /// Memory in huge pages.
     HugePages,
+    /// It sees only what was put into its root.
+    RootFileSystem,
+    /// Its users are not the host's: root inside is nobody outside.
+    Users,
 }
 
 /// Whether this host holds containers to a limit.

@@ -14,12 +14,14 @@
 //!
 //! Source: docs/design.md, D6.
 
+pub(crate) mod confine;
 mod control;
 mod exit_record;
 mod identity;
 mod init;
 mod mounts;
 pub(crate) mod passing;
+pub(crate) mod profile;
 mod report;
 mod spec;
 pub(crate) mod sys;
@@ -35,8 +37,10 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 
+pub use confine::{Confinement, Filter, ProcessLimit};
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, RefusedForks, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
+pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
@@ -48,6 +52,8 @@ pub(crate) use identity::start_time;
 pub(crate) use waiting::Spare;
 
 use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
+use profile::etc::Names;
+use profile::{trees, users};
 use task::{Logs, plain};
 use user::TaskUser;
 use waiting::{Errand, Waiting};
@@ -75,6 +81,7 @@ pub(crate) fn begin(keep: &[RawFd]) {
     sys::close_all_except(keep);
     sys::new_session();
     sys::become_subreaper();
+    confine::be_spared();
     sys::set_process_name(c"lonja-supervisor");
 }
 
@@ -179,8 +186,13 @@ fn note_started(run_dir: &Path, pid: i32) {
 
 /// Makes all that the container needs and starts it, in the init that waits in the group if there is one.
 fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) -> Result<Watch, Failure> {
-    let user = user::resolve(spec.user.as_deref())?;
-    let logs = open_logs(&spec.sandbox, user.as_ref())?;
+    let mould = Mould::of(spec);
+    let mut user = user::resolve(spec.user.as_deref())?;
+    let powerful = rustix::process::geteuid().is_root();
+    if powerful {
+        user = users::inside(&mould, user)?;
+    }
+    let mut logs = open_logs(&spec.sandbox, user.as_ref())?;
     let in_group = waiting.is_some();
     let isolation = |error: IsolationError| {
         // Never told to go, init ends, and nothing of the task has run.
@@ -191,11 +203,20 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
         Some(waiting) => waiting,
         None => {
             cgroup.create().map_err(isolation)?;
-            Waiting::start(cgroup)?
+            Waiting::start(&mould, cgroup)?
         }
     };
+    let mut trees = Vec::new();
+    if mould.own_root() && powerful {
+        trees = trees::open_all(spec, waiting.users(), user.as_ref())?;
+        if let Some(sandbox) = trees.first() {
+            logs = trees::reopen_logs(sandbox)?;
+        }
+    }
+    let names = if mould.own_network() { Names::default() } else { Names::of_host() };
     // The errand first: init mounts while the control groups are prepared here.
-    waiting.send(&Errand { container: spec.clone(), user }, &logs)?;
+    waiting.send(&Errand { container: spec.clone(), user, names }, &logs, &trees)?;
+    confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
     waiting.limit(cgroup, &spec.limits).map_err(isolation)?;
     if !in_group {
         waiting.enter(cgroup).map_err(isolation)?;
@@ -213,6 +234,10 @@ fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {
         };
         let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(CWD, sandbox, directory, Mode::empty()).map_err(refuse)?;
+        if let Some(user) = user.filter(|user| user.uid == profile::NOBODY) {
+            // Who asked for a user that a hardened container lacks has nobody instead, and nobody's sandbox.
+            give_folder(&directory, user).map_err(refuse)?;
+        }
         // A link planted under this name must not redirect the log.
         let flags = OFlags::CREATE
             | OFlags::APPEND
@@ -229,4 +254,14 @@ fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {
         Ok(file)
     };
     Ok(Logs { stdout: open("stdout")?, stderr: open("stderr")? })
+}
+
+/// Gives a folder that is root's to the user.
+fn give_folder(folder: &OwnedFd, user: &TaskUser) -> rustix::io::Result<()> {
+    if rustix::fs::fstat(folder)?.st_uid != 0 {
+        return Ok(());
+    }
+    let owner = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    let flags = rustix::fs::AtFlags::EMPTY_PATH;
+    rustix::fs::chownat(folder, "", Some(owner.0), Some(owner.1), flags)
 }

@@ -5,8 +5,8 @@
 //! of time: its init already stands in a group of its own, and needs only an errand and limits.
 //!
 //! Invariants
-//! - Nothing that depends on an errand is done before it is there. The mount namespace is made after it
-//!   as well, so that a container sees the host's mounts as they are when it starts.
+//! - Nothing that depends on an errand is done before it is there, and neither is a container made ahead of time
+//!   that shows the host's mounts as they are when it starts: those of profile `host`, and those of ordinary users.
 //! - An init that is not told to go ends, and nothing of a task has run.
 //! - A spare that is dismissed leaves neither process nor group.
 //!
@@ -20,6 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::isolation::{Cgroup, GroupName, InstanceId, IsolationError, Layout, Limits};
 
+use super::init::Power;
+use super::profile::Mould;
+use super::profile::etc::Names;
+use super::profile::users::Users;
 use super::report::{Failure, FailureReason};
 use super::spec::ContainerSpec;
 use super::sys::{self, Forked};
@@ -34,6 +38,8 @@ pub(super) struct Errand {
     pub(super) container: ContainerSpec,
     /// `None`: nothing is to be changed.
     pub(super) user: Option<TaskUser>,
+    /// What its host and others are called.
+    pub(super) names: Names,
 }
 
 impl Errand {
@@ -47,9 +53,10 @@ impl Errand {
     }
 }
 
-/// A container's init, in its namespaces but for the mounts, that was not told to go. Dropped, it ends.
+/// A container's init, in its namespaces, that was not told to go. Dropped, it ends.
 pub(super) struct Waiting {
     watch: Watch,
+    users: Option<Users>,
     /// Whether it was born in its v2 group.
     born_inside: bool,
 }
@@ -57,7 +64,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Starts the init, in the group, which exists, as far as processes can be born there; [`Waiting::enter`] does
     /// the rest.
-    pub(super) fn start(cgroup: &dyn Cgroup) -> Result<Self, Failure> {
+    pub(super) fn start(mould: &Mould, cgroup: &dyn Cgroup) -> Result<Self, Failure> {
         let internal = |what: &str, error: &io::Error| {
             Failure::new(FailureReason::Internal, format!("{what}: {}", plain(error)))
         };
@@ -66,10 +73,13 @@ impl Waiting {
         let (mark, exec_mark) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| internal("cannot make a pipe", &error.into()))?;
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-        if !uid.is_root() {
+        let mut namespaces = mould.birth_namespaces();
+        let power = if uid.is_root() {
+            Power::Root(if mould.own_users() { Some(Users::make(mould)?) } else { None })
+        } else {
             namespaces |= libc::CLONE_NEWUSER;
-        }
+            Power::Ordinary(uid.as_raw(), gid.as_raw())
+        };
         let group = cgroup.birthplace();
         let mut born_inside = group.is_some();
         let mut forked = sys::fork_within(namespaces, group.as_ref().map(AsFd::as_fd));
@@ -79,11 +89,9 @@ impl Waiting {
             forked = sys::fork_into(namespaces);
         }
         let init = match forked {
-            Ok(Forked::Child) => init::run(init::Inheritance {
-                line: inside,
-                exec_mark,
-                map_to_root: (!uid.is_root()).then_some((uid.as_raw(), gid.as_raw())),
-            }),
+            Ok(Forked::Child) => {
+                init::run(init::Inheritance { line: inside, exec_mark, mould: mould.clone(), power })
+            }
             Ok(Forked::Parent(child)) => child,
             Err(error) => {
                 let message = format!("cannot make the container's namespaces: {}", plain(&error));
@@ -91,18 +99,31 @@ impl Waiting {
             }
         };
         let watch = Watch::new(init, outside, mark);
-        watch
-            .map(|watch| Self { watch, born_inside })
-            .map_err(|error| internal("cannot watch the container", &error))
+        let watch = watch.map_err(|error| internal("cannot watch the container", &error))?;
+        let users = match power {
+            Power::Root(users) => users,
+            Power::Ordinary(..) => None,
+        };
+        Ok(Self { watch, users, born_inside })
+    }
+
+    /// The container's users, if it has its own.
+    pub(super) fn users(&self) -> Option<&Users> {
+        self.users.as_ref()
     }
 
     /// Lets init set the container up.
-    pub(super) fn send(&self, errand: &Errand, logs: &Logs) -> Result<(), Failure> {
-        let sent = errand.shared().and_then(|text| Ok(self.watch.line().send_errand(&text, logs)?));
+    pub(super) fn send(&self, errand: &Errand, logs: &Logs, trees: &[OwnedFd]) -> Result<(), Failure> {
+        let sent = errand.shared().and_then(|text| Ok(self.watch.line().send_errand(&text, logs, trees)?));
         sent.map_err(|error| {
             let message = format!("cannot tell the container's init what to do: {}", plain(&error));
             Failure::new(FailureReason::Internal, message)
         })
+    }
+
+    /// Init's pid.
+    pub(super) fn init_pid(&self) -> i32 {
+        self.watch.init_pid()
     }
 
     /// Moves init into the group.
@@ -136,9 +157,14 @@ pub(crate) struct Spare {
 
 impl Spare {
     /// Makes a spare. On failure nothing is left, and a container started from scratch tells why.
-    pub(crate) fn make(layout: &Layout, instance: &InstanceId, group: GroupName) -> Option<Self> {
+    pub(crate) fn make(
+        layout: &Layout,
+        instance: &InstanceId,
+        group: GroupName,
+        mould: &Mould,
+    ) -> Option<Self> {
         let cgroup = layout.container(instance, &group);
-        let started = cgroup.create().ok().and_then(|()| Waiting::start(cgroup.as_ref()).ok());
+        let started = cgroup.create().ok().and_then(|()| Waiting::start(mould, cgroup.as_ref()).ok());
         let Some(waiting) = started else {
             let _ = cgroup.remove();
             return None;
