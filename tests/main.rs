@@ -8,6 +8,7 @@ mod isolation;
 mod limits;
 mod quota;
 mod recovery;
+mod recovery_steps;
 mod upkeep;
 mod volumes;
 mod volumes_in_use;

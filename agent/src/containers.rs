@@ -16,6 +16,7 @@ use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
     LaunchOutcome, Recovered, TaskEnd, Volume,
 };
+use crate::failpoint;
 use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
 use crate::separation::{self, Separation};
@@ -88,6 +89,7 @@ impl Containers {
             let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
             let made = self.sandboxes.create(&path, order.user.as_deref(), reach);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
+            failpoint::reach("agent: sandbox made");
             self.spec(order, profile, path, agent, endpoint)
         });
         let spec = match prepared {
@@ -173,7 +175,10 @@ impl Containers {
     /// Asks the container to end.
     pub(crate) async fn kill(&self, container: &ContainerId, grace: Duration) {
         let Ok(id) = named(container) else { return };
-        match self.containerizer.kill(&id, Some(grace)).await {
+        failpoint::reach("agent: kill begun");
+        let asked = self.containerizer.kill(&id, Some(grace)).await;
+        failpoint::reach("agent: kill asked");
+        match asked {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::error!(%container, error = chain(&error), "container cannot be killed"),
         }
@@ -182,6 +187,7 @@ impl Containers {
     /// Nobody asks about the container any more: its run directory goes, its files begin to age.
     pub(crate) async fn forget(&self, container: &ContainerId) {
         let Ok(id) = named(container) else { return };
+        failpoint::reach("agent: before the clean-up");
         match self.containerizer.cleanup(&id).await {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::warn!(%container, error = chain(&error), "run directory stays behind"),
@@ -190,6 +196,7 @@ impl Containers {
         if let Some(path) = path {
             tokio::task::block_in_place(|| self.sandboxes.ended(path));
         }
+        failpoint::reach("agent: cleaned up");
     }
 
     /// Finds containers again after a restart of the agent; those that no record names are destroyed.

@@ -8,7 +8,8 @@
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
 //! in the core's words, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
 //! one container, [`isolation`] sets its limits, [`privileges`] says what tasks may ask of the kernel,
-//! [`separation`] how strictly they are kept apart from the host.
+//! [`separation`] how strictly they are kept apart from the host. At each step of a container's life a [`failpoint`] lets
+//! tests have somebody die.
 
 pub mod api;
 mod checkpoints;
@@ -18,6 +19,7 @@ pub mod containerizer;
 mod containers;
 pub mod detect;
 mod driver;
+pub mod failpoint;
 mod handle;
 pub mod isolation;
 pub mod launcher;

@@ -18,6 +18,7 @@ use tokio::net::unix::pipe;
 
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
+use crate::failpoint;
 use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layout, network_of};
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
@@ -224,6 +225,7 @@ impl LinuxContainerizer {
             }
             other => other.map_err(|error| refuse(&error))?,
         }
+        failpoint::reach("agent: run directory made");
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -231,6 +233,7 @@ impl LinuxContainerizer {
             .open(run_dir.join(Order::FILE))
             .map_err(|error| refuse(&error))?;
         file.write_all(&text).map_err(|error| refuse(&error))?;
+        failpoint::reach("agent: order written");
         Ok(run_dir)
     }
 
@@ -243,6 +246,7 @@ impl LinuxContainerizer {
                     .map_err(io::Error::from)
             })
             .await?;
+        failpoint::reach("agent: launcher asked");
         pipe::Receiver::from_owned_fd(read)
     }
 
@@ -421,8 +425,11 @@ impl Containerizer for LinuxContainerizer {
             if group.is_some_and(|group| self.layout.has_group(&self.instance, &group)) {
                 self.destroy_group(container.as_str()).await?;
             }
+            failpoint::reach("agent: group is gone");
             self.forget(container);
-            self.remove_run_dir(container.as_str())
+            self.remove_run_dir(container.as_str())?;
+            failpoint::reach("agent: run directory removed");
+            Ok(())
         }
         .boxed()
     }

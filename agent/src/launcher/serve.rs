@@ -10,6 +10,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use super::pools::{IdleSpare, Need, Pools};
 use super::wire::{self, Received, Request};
 use super::{LauncherOptions, spare};
+use crate::failpoint;
 use crate::isolation::{InstanceId, Layout};
 use crate::supervisor::sys::{self, Child, Forked};
 use crate::supervisor::{self, Mould};
@@ -126,9 +127,11 @@ impl Serving {
     fn launch(&mut self, instance: &InstanceId, mould: &Mould, request: Request) {
         self.note(instance);
         self.asked_at = Instant::now();
+        failpoint::reach("launcher: request taken");
         while let Some(spare) = self.pools.take(instance, mould) {
             // Gone meanwhile? The next one, then.
             if wire::send_to_spare(spare.line.as_fd(), &request).is_ok() {
+                failpoint::reach("launcher: supervisor has it");
                 return;
             }
         }

@@ -20,6 +20,7 @@ use super::report::{Failure, FailureReason};
 use super::sys::{self, Forked};
 use super::task::{self, plain};
 use super::waiting::Errand;
+use crate::failpoint;
 
 /// Signals that go on to the task.
 const FORWARDED: [i32; 6] =
@@ -78,7 +79,9 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
         sys::exit_now(1);
     };
     let errand = read_errand(errand).unwrap_or_else(|failure| or_end(failure));
+    failpoint::reach("init: errand read");
     set_up(&errand, &mould, &power, root, trees).unwrap_or_else(|failure| or_end(failure));
+    failpoint::reach("init: set up");
     if !line.await_go() {
         sys::exit_now(1);
     }
@@ -87,6 +90,7 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
     if line.is_hung_up() {
         sys::exit_now(1);
     }
+    failpoint::reach("init: told to go");
     match sys::fork_into(0) {
         Ok(Forked::Child) => {
             // Its own files in /proc are its own again, for there is nobody else in the container yet.
@@ -96,6 +100,7 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
             sys::exit_now(127)
         }
         Ok(Forked::Parent(child)) => {
+            failpoint::reach("init: forked");
             drop((exec_mark, logs, errand));
             sys::trim_heap();
             // The ids stay this container's to its end.

@@ -51,6 +51,7 @@ pub(crate) use spec::tests::plain as plain_spec;
 pub(crate) use identity::start_time;
 pub(crate) use waiting::Spare;
 
+use crate::failpoint;
 use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
 use profile::etc::Names;
 use profile::{trees, users};
@@ -103,14 +104,17 @@ pub(crate) fn run(run_dir: &Path, report: OwnedFd, spare: Option<Spare>) -> i32 
             return 1;
         }
     };
+    failpoint::reach("supervisor: claimed");
     let outcome = supervise(run_dir, &identity, spare, &mut report);
     let record = outcome.record;
+    failpoint::reach("supervisor: group removed");
     if let Err(error) = record.store(run_dir) {
         let what = "cannot store how the container ended";
         let failure = Failure::from_error(FailureReason::Sandbox, what, &error);
         report.send(&Report::Failed(failure));
         return 1;
     }
+    failpoint::reach("supervisor: end noted");
     if let Some(failure) = record.failure {
         report.send(&Report::Failed(failure));
     } else if outcome.started.is_none() {
@@ -158,6 +162,7 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
             return Outcome::never_ran(failure);
         }
     };
+    failpoint::reach("supervisor: order read");
     let (cgroup, waiting) = match spare {
         Some(spare) => (spare.cgroup, Some(spare.waiting)),
         None => (order.layout.container(&order.instance, &own.group), None),
@@ -165,8 +170,10 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
     let outcome = match start(&order.container, cgroup.as_ref(), waiting) {
         Ok(watch) => watch.run(&order, cgroup.as_ref(), |pid| {
             note_started(run_dir, pid);
+            failpoint::reach("supervisor: start noted");
             let supervisor = own.clone();
             report.send(&Report::Started { pid, supervisor });
+            failpoint::reach("supervisor: start told");
         }),
         Err(failure) => Outcome::never_ran(failure),
     };
@@ -216,12 +223,16 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     let names = if mould.own_network() { Names::default() } else { Names::of_host() };
     // The errand first: init mounts while the control groups are prepared here.
     waiting.send(&Errand { container: spec.clone(), user, names }, &logs, &trees)?;
+    failpoint::reach("supervisor: errand sent");
     confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
     waiting.limit(cgroup, &spec.limits).map_err(isolation)?;
     if !in_group {
         waiting.enter(cgroup).map_err(isolation)?;
     }
-    Ok(waiting.go())
+    failpoint::reach("supervisor: limited");
+    let watch = waiting.go();
+    failpoint::reach("supervisor: told to go");
+    Ok(watch)
 }
 
 fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {

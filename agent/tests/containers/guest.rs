@@ -76,10 +76,18 @@ async fn boot(kernel: &Path, image: &Path) -> String {
         .args([Path::new("-kernel"), kernel, Path::new("-initrd"), image])
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, machine.output()).await;
-    let output = output.unwrap_or_else(|_| panic!("the guest took more than {PATIENCE:?}")).unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    format!("{}{errors}", String::from_utf8_lossy(&output.stdout))
+    // Into a file, to have what it said also when it does not come to its end.
+    let said = image.with_file_name("said");
+    let file = fs::File::create(&said).unwrap();
+    machine.stdout(file.try_clone().unwrap()).stderr(file);
+    let mut running = machine.spawn().unwrap();
+    let ended = tokio::time::timeout(PATIENCE, running.wait()).await;
+    drop(running);
+    let said = String::from_utf8_lossy(&fs::read(said).unwrap()).into_owned();
+    match ended {
+        Ok(ended) => format!("{said}\n{}", ended.unwrap()),
+        Err(_) => format!("{said}\nit took more than {PATIENCE:?}"),
+    }
 }
 
 /// The guest's initial file system.

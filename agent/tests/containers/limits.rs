@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lonja_agent::containerizer::{Limits, TaskEnd};
+use lonja_agent::containerizer::{Confinement, ContainerSpec, Limits, TaskEnd};
 use lonja_agent::isolation::{DeviceRule, IoThrottle, Layout, Swap, V1Roots, disk_of};
 use lonja_agent::launcher::Launcher;
+use lonja_model::profile::Profile;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use crate::host::{Host, eventually, name, need_root};
@@ -124,6 +125,12 @@ pub async fn limits_reach_the_kernel(launcher: &Launcher) -> Verdict {
     Ok(())
 }
 
+/// Root of the host's own users, with all that it may do there.
+fn as_the_host_does(spec: &mut ContainerSpec) {
+    spec.profile = Profile::Host;
+    spec.confinement = Confinement::host();
+}
+
 /// The container's directory in the hierarchy of a controller: its own on v1, everyone's on v2.
 fn group_of(host: &Host, id: &str, v1: fn(&V1Roots) -> &Option<PathBuf>) -> Option<PathBuf> {
     let below = format!("lonja/{}/{}", host.instance, host.owner(id).group);
@@ -235,7 +242,9 @@ pub async fn only_listed_devices_can_be_made_or_opened(launcher: &Launcher) -> V
                 mknod disk b 7 0 2>/dev/null && echo made-disk; \
                 head -c 1 disk 2>/dev/null && echo read-disk; \
                 head -c 1 kmsg >/dev/null 2>&1 && echo read-kmsg; true";
+    // Root of the host's users, whom nothing but the list keeps from devices.
     let mut spec = host.spec("c1", line);
+    as_the_host_does(&mut spec);
     spec.limits.devices = Some(DeviceRule::minimal());
     // Nodes that are there already cannot be opened either.
     let sandbox = host.sandbox("c1");
@@ -248,6 +257,7 @@ pub async fn only_listed_devices_can_be_made_or_opened(launcher: &Launcher) -> V
     assert_eq!(host.output(spec).await, "minimal\nmade-null\n");
 
     let mut free = host.spec("c2", "mknod mem c 1 1 && echo made");
+    as_the_host_does(&mut free);
     free.limits.devices = None;
     assert_eq!(host.output(free).await, "made\n", "without a list nothing is refused");
     host.assert_no_traces();
@@ -338,6 +348,7 @@ pub async fn files_in_memory_count_as_memory(launcher: &Launcher) -> Verdict {
     let host = Host::new(launcher);
     let fill = "mkdir m && mount -t tmpfs -o size=200m tmpfs m && exec head -c 104857600 /dev/zero >m/fill";
     let mut spec = host.spec("c1", fill);
+    as_the_host_does(&mut spec);
     spec.limits.memory_bytes = Some(32 * MIB);
     host.start(spec).await;
 

@@ -16,6 +16,7 @@ mod ends;
 mod figures;
 mod guest;
 mod host;
+mod leaks;
 mod limits;
 mod recovery;
 mod running;
@@ -116,6 +117,7 @@ fn all_checks() -> Vec<Check> {
         volumes::a_link_planted_by_a_task_leads_nobody_out,
         volumes::a_container_path_that_leaves_the_sandbox_is_refused,
         volumes::killed_at_any_step_no_volume_is_lost_and_no_other_folder_stays,
+        leaks::many_launches_leave_the_host_as_it_was,
         unprivileged::without_root_containers_run_and_limits_are_said_to_be_off,
         guest::everything_holds_on_control_groups_v2_alone,
     ]
