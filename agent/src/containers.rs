@@ -9,32 +9,23 @@ use lonja_agent_core as core;
 use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
 use lonja_model::container::Program;
 use lonja_model::profile::Profile;
-use lonja_model::resources::Scalar;
-use lonja_model::task::Limit;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, LogLimits, Recovered, TaskEnd, Volume,
+    LaunchOutcome, LogLimits, Recovered, TaskEnd, Volume,
 };
 use crate::failpoint;
 use crate::output_limits;
 use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
 use crate::separation::{self, Separation};
+use crate::task_limits::{LimitSettings, gpu_variables, limits_of};
 use crate::volumes::{Volumes, volumes_of};
 
 /// What a task's `PATH` is unless it sets its own.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-const MIB: u64 = 1 << 20;
-
-/// What a task may use that asks for less memory, or for none. Source: Mesos, the least of its memory limits.
-const LEAST_MEMORY: Scalar = match Scalar::from_units(32) {
-    Some(mib) => mib,
-    None => Scalar::ZERO,
-};
 
 /// Launches, ends and finds containers for the driver.
 pub(crate) struct Containers {
@@ -43,6 +34,7 @@ pub(crate) struct Containers {
     volumes: Volumes,
     host_paths: HostPaths,
     pids_limit: u64,
+    limits: LimitSettings,
     kill_grace: Duration,
     logs: Option<LogLimits>,
     grants: Grants,
@@ -72,6 +64,7 @@ impl Containers {
             volumes,
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
+            limits: config.limits.clone(),
             kill_grace: config.kill_grace,
             logs: config.logs,
             grants: config.grants.clone(),
@@ -130,6 +123,7 @@ impl Containers {
     ) -> Result<ContainerSpec, String> {
         let environment = environment(&order, &sandbox, agent, endpoint);
         let logs = output_limits::of_task(self.logs, &environment)?;
+        let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
         let LaunchContainer { container, task, user, .. } = order;
         let command = match task.command.program {
             Program::Shell(line) => Command::Shell(line),
@@ -150,11 +144,6 @@ impl Containers {
                 follows_links: false,
             });
         }
-        let memory = match task.limits.get("mem") {
-            Some(Limit::Amount(mib)) => Some(*mib),
-            Some(Limit::Infinite) => None,
-            None => Some(task.resources.scalar("mem").max(LEAST_MEMORY)),
-        };
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
                 .map_err(|error| error.to_string())?,
@@ -164,12 +153,7 @@ impl Containers {
             user,
             hostname: task.container.hostname,
             volumes,
-            limits: Limits {
-                cpus_thousandths: Some(task.resources.scalar("cpus").thousandths()).filter(|cpus| *cpus > 0),
-                cpu_hard_cap: false,
-                memory_bytes: memory.map(|mib| mib.thousandths().saturating_mul(MIB) / 1000),
-                pids_max: Some(self.pids_limit),
-            },
+            limits,
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
             logs,
@@ -323,6 +307,7 @@ fn environment(
         environment.insert("PORT".to_owned(), first.clone());
         environment.insert("PORTS".to_owned(), ports.join(","));
     }
+    environment.extend(gpu_variables(&task.resources));
     environment.extend(task.command.environment.clone());
     environment
 }
@@ -338,6 +323,9 @@ fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
                 Some(TaskEnd::Signaled(signal)) => WaitStatus::Signaled(signal),
                 None => WaitStatus::Unknown { why: "its program did not run".to_owned() },
             };
+            let refused = record.refused_forks.map(|refused| {
+                format!("{} forks failed: it may have {} processes", refused.count, refused.limit)
+            });
             core::ContainerExit {
                 status,
                 killed_by_request: record.kill_requested,
@@ -345,7 +333,7 @@ fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
                     limit_bytes: breach.limit_bytes,
                     peak_bytes: breach.peak_bytes,
                 }),
-                message: record.failure.map(|failure| failure.message),
+                message: record.failure.map(|failure| failure.message).or(refused),
             }
         }
     }

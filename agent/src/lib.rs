@@ -29,6 +29,7 @@ pub mod privileges;
 mod sandbox;
 pub mod separation;
 pub mod supervisor;
+mod task_limits;
 pub mod volumes;
 
 use std::net::SocketAddr;
@@ -49,9 +50,10 @@ pub use lonja_agent_core::Policy;
 pub use privileges::Grants;
 pub use separation::Separation;
 pub use supervisor::{Isolation, IsolationListError};
+pub use task_limits::LimitSettings;
 
 use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
-use isolation::{Enforcement, Layout};
+use isolation::{Enforcement, Layout, LimitKind};
 use launcher::Launcher;
 
 /// Why an agent cannot start, or had to stop. Its tasks run on in any case.
@@ -185,6 +187,8 @@ fn own_name(address: SocketAddr) -> String {
 fn require_isolation(config: &Config, enforced: &[Enforcement]) -> Result<(), AgentError> {
     let missing: Vec<String> = enforced
         .iter()
+        // A task that wants its rates limited where that cannot be is refused.
+        .filter(|one| one.limit != LimitKind::Io)
         .filter_map(|one| one.not_enforced.as_ref().map(|why| format!("{:?} ({why})", one.limit)))
         .collect();
     if missing.is_empty() {

@@ -197,7 +197,7 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         host_paths: HostPaths::Any,
         separation: Separation { profile: shape.profile, ..Separation::default() },
         require_isolation: false,
+        limits: lonja_agent::LimitSettings::default(),
         grants: Default::default(),
-        separation: Default::default(),
     })
 }

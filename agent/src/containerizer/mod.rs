@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
     Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
-    Network, TaskEnd, Volume,
+    Network, RefusedForks, TaskEnd, Volume,
 };
 pub use crate::supervisor::{LogLimits, Nested, NestedEnd, WindowSize};
 pub use linux::{LinuxContainerizer, Settings};

@@ -63,6 +63,7 @@ impl Host {
             host_paths: crate::HostPaths::Below(Vec::new()),
             separation: crate::Separation::default(),
             require_isolation: false,
+            limits: crate::LimitSettings::default(),
             grants: Default::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod daemons;
 mod laboratory;
+mod limits;
 mod listings;
 mod measuring;
 mod resources;
