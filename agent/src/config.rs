@@ -7,6 +7,8 @@ use std::time::Duration;
 use lonja_agent_core::Policy;
 use lonja_model::AgentInfo;
 
+use crate::disk::DiskSettings;
+
 /// How long open requests may take when the agent stops.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub host_paths: HostPaths,
     /// Refuse to start where tasks cannot be held to their limits.
     pub require_isolation: bool,
+    /// How tasks are held to their disk, and how long their files stay.
+    pub disk: DiskSettings,
 }
 
 /// Which paths of the host tasks may mount.

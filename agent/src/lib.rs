@@ -10,12 +10,14 @@
 //! one container, [`isolation`] sets its limits.
 
 pub mod api;
+mod breaches;
 mod checkpoints;
 pub mod config;
 pub mod configured;
 pub mod containerizer;
 mod containers;
 pub mod detect;
+pub mod disk;
 mod driver;
 mod handle;
 pub mod isolation;
@@ -23,6 +25,7 @@ pub mod launcher;
 mod master_link;
 mod sandbox;
 pub mod supervisor;
+mod upkeep;
 pub mod volumes;
 
 use std::net::SocketAddr;
@@ -113,8 +116,11 @@ pub struct Running {
 pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, AgentError> {
     let work_dir = |source| AgentError::WorkDir { path: config.work_dir.clone(), source };
     let layout = Layout::detect();
-    require_isolation(&config, &layout.what_is_enforced())?;
     let (path, instance) = prepare_work_dir(&config).map_err(work_dir)?;
+    let disks = Arc::new(disk::Disks::open(&path, config.disk.clone()).map_err(work_dir)?);
+    let mut enforced = layout.what_is_enforced();
+    enforced.push(disks.enforcement());
+    require_isolation(&config, &enforced)?;
     let opened = path.clone();
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&opened, checkpoints::IDENTITY)).await?;
     let store = store.map_err(|source| AgentError::Open { path: path.clone(), source })?;
@@ -134,11 +140,12 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
 
     let settings = Settings { work_dir: path.clone(), instance: instance.clone(), layout: layout.clone() };
     let containerizer = LinuxContainerizer::new(settings, launcher).map_err(work_dir)?;
-    let sandboxes = sandbox::Sandboxes::open(&path).map_err(work_dir)?;
+    let sandboxes = sandbox::Sandboxes::open(&path, disks.clone()).map_err(work_dir)?;
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
     let containers =
         containers::Containers::new(containerizer, sandboxes, volumes.clone(), &config, instance.clone());
+    let containers = Arc::new(containers);
     let clock = Clock::start();
     let core = lonja_agent_core::Config {
         kill_grace: config.kill_grace,
@@ -148,10 +155,11 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let agent = Agent::new(core, Entropy(high, low));
     let (stop, stopped) = watch::channel(false);
     let (handle, driver) =
-        driver::Driver::new(clock, agent, checkpoints, containers, volumes, config.master.clone());
-    tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), "agent started");
+        driver::Driver::new(clock, agent, checkpoints, containers.clone(), volumes, config.master.clone());
+    tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), disk_limit = disks.how(), "agent started");
+    tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
-    let server = tokio::spawn(api::serve(listener, handle.clone(), layout.what_is_enforced(), stopped));
+    let server = tokio::spawn(api::serve(listener, handle.clone(), enforced, stopped));
     Ok(Running { address, handle, stop, driver, server })
 }
 

@@ -191,5 +191,6 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         pids_limit: 4_096,
         host_paths: HostPaths::Any,
         require_isolation: false,
+        disk: lonja_agent::disk::DiskSettings::default(),
     })
 }

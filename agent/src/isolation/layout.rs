@@ -73,6 +73,8 @@ pub enum LimitKind {
     Processes,
     /// At the end nothing of the container survives.
     WholeDeath,
+    /// The sandbox's share of the disk.
+    Disk,
 }
 
 /// Whether this host holds containers to a limit.

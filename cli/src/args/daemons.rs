@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use lonja_model::agent::Domain;
 use lonja_model::resources::Quantities;
 
+use super::disk::DiskFlags;
 use super::{DEFAULT_MASTER, duration};
 
 /// A whole cluster in one process.
@@ -162,6 +163,8 @@ pub(crate) struct Agent {
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,
+    #[command(flatten)]
+    pub(crate) disk: DiskFlags,
     /// Read settings from a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! The command line, as `clap` reads it: one file for each family of commands.
 
 mod daemons;
+mod disk;
 mod laboratory;
 mod listings;
 mod measuring;

@@ -68,6 +68,7 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         pids_limit: agent.pids_limit,
         host_paths: HostPaths::Below(allowed),
         require_isolation: agent.require_isolation,
+        disk: agent.disk.settings(),
     })
 }
 
