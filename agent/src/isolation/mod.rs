@@ -17,6 +17,7 @@ mod layout;
 mod names;
 mod processes;
 mod unlimited;
+mod usage;
 mod v1;
 mod v2;
 
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use files::IsolationError;
 pub use layout::{Enforcement, Layout, LimitKind, V1Roots};
 pub use names::{ContainerId, GroupName, InstanceId, NameError};
+pub use usage::{CpuUsage, DeviceIo, MemoryUsage, NetworkUsage, Pressure, Stall, Usage};
 
 /// What a container may use at most; `None` leaves that resource unlimited.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,17 +60,6 @@ impl Limits {
     pub(crate) fn pids_with_init(&self) -> Option<u64> {
         self.pids_max.map(|limit| limit.saturating_add(1))
     }
-}
-
-/// What a container has used so far. A figure is `None` where the host does not count it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// CPU time used, user and system, in nanoseconds.
-    pub cpu_ns: Option<u64>,
-    /// Memory in use now, page cache included, in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Processes and threads now, the container's init included.
-    pub pids: Option<u64>,
 }
 
 /// A file descriptor that becomes ready when the container may have run out of memory.

@@ -160,6 +160,7 @@ impl Cgroup for V1Cgroup {
             cpu_ns: number(&self.cpuacct, "cpuacct.usage")?,
             memory_bytes: number(&self.memory, "memory.usage_in_bytes")?,
             pids: number(&self.pids, "pids.current")?,
+            ..Usage::default()
         })
     }
 

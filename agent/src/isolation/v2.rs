@@ -186,6 +186,7 @@ impl Cgroup for V2Cgroup {
             cpu_ns: cpu_us.map(|us| us.saturating_mul(1_000)),
             memory_bytes: number("memory.current")?,
             pids: number("pids.current")?,
+            ..Usage::default()
         })
     }
 
