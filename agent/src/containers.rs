@@ -226,6 +226,11 @@ impl Containers {
         self.containerizer.usage(&named(container)?).map_err(|error| chain(&error))
     }
 
+    /// Where the files of a container are.
+    pub(crate) fn path(&self, framework: &FrameworkId, task: &TaskId, container: &ContainerId) -> PathBuf {
+        self.sandboxes.path(framework, task, container)
+    }
+
     /// The files of tasks.
     pub(crate) fn sandboxes(&self) -> &Sandboxes {
         &self.sandboxes

@@ -287,6 +287,9 @@ impl Driver {
             state: task.state(),
             container: task.container().clone(),
             pid: task.pid(),
+            name: task.info().name.clone(),
+            resources: task.info().resources.clone(),
+            sandbox: self.containers.path(task.framework(), task.id(), task.container()),
         });
         Description {
             id: self.agent.id().cloned(),

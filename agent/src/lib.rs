@@ -24,6 +24,7 @@ pub mod isolation;
 pub mod launcher;
 mod master_link;
 mod sandbox;
+mod statistics;
 pub mod supervisor;
 mod upkeep;
 pub mod volumes;
@@ -159,7 +160,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), disk_limit = disks.how(), "agent started");
     tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
-    let server = tokio::spawn(api::serve(listener, handle.clone(), enforced, stopped));
+    let server = tokio::spawn(api::serve(listener, handle.clone(), containers, enforced, stopped));
     Ok(Running { address, handle, stop, driver, server })
 }
 

@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 
 use futures::stream::{self, Stream};
 use lonja_proto::lonja::LogChunk;
-use rustix::fs::{CWD, FileType, Mode, OFlags, inotify};
+use rustix::fs::{FileType, Mode, OFlags, inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::containerizer::running::watched;
 use crate::handle::TaskFiles;
+use crate::sandbox::Sandboxes;
 
 /// Bytes of one chunk, at most.
 const CHUNK: usize = 64 << 10;
@@ -37,6 +38,7 @@ pub(crate) enum From {
 
 /// A reader of one file, between two chunks.
 struct Reader {
+    sandboxes: Sandboxes,
     sandbox: PathBuf,
     name: &'static str,
     file: Option<File>,
@@ -50,6 +52,7 @@ struct Reader {
 
 /// The chunks of a task's file from `from` on; with `follow`, until nothing more can come.
 pub(crate) fn read(
+    sandboxes: Sandboxes,
     files: TaskFiles,
     name: &'static str,
     from: From,
@@ -58,6 +61,7 @@ pub(crate) fn read(
     let offset = if let From::Offset(offset) = from { offset } else { 0 };
     let reader = Reader {
         changes: if follow { watch_folder(&files.sandbox).ok() } else { None },
+        sandboxes,
         sandbox: files.sandbox,
         name,
         file: None,
@@ -95,7 +99,7 @@ impl Reader {
 
     fn read_some(&mut self) -> io::Result<Vec<u8>> {
         if self.file.is_none() {
-            self.file = open(&self.sandbox, self.name)?;
+            self.file = open(&self.sandboxes, &self.sandbox, self.name)?;
             if let (Some(file), From::LastLines(lines)) = (&self.file, self.from) {
                 self.offset = start_of_last_lines(file, lines)?;
             }
@@ -140,12 +144,11 @@ fn watch_folder(sandbox: &Path) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// Opens a plain file in the sandbox; `None` if it is not there yet.
-fn open(sandbox: &Path, name: &str) -> io::Result<Option<File>> {
-    let folder = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    let folder: OwnedFd = match rustix::fs::openat(CWD, sandbox, folder, Mode::empty()) {
+fn open(sandboxes: &Sandboxes, sandbox: &Path, name: &str) -> io::Result<Option<File>> {
+    let folder = match sandboxes.open_root(sandbox) {
         Ok(folder) => folder,
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::RDONLY;
     let file = match rustix::fs::openat(&folder, name, flags, Mode::empty()) {

@@ -4,6 +4,7 @@ mod daemons;
 mod disk;
 mod laboratory;
 mod listings;
+mod looking;
 mod measuring;
 mod resources;
 mod run;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
 pub(crate) use laboratory::{OpenbFormat, OpenbList, ReportFormat, SimOpenb, SimRun};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
+pub(crate) use looking::{Files, Stats};
 pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
@@ -74,6 +76,10 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Print a task's output.
     Logs(Logs),
+    /// Say what tasks use: processor, memory, processes, disk, network.
+    Stats(Stats),
+    /// List, print or download a task's files.
+    Files(Files),
     /// Kill a task.
     Kill(Kill),
     /// Drive the production code in virtual time.
