@@ -8,6 +8,8 @@ use lonja_agent_core::Policy;
 use lonja_model::AgentInfo;
 
 use crate::disk::DiskSettings;
+use crate::privileges::Grants;
+use crate::separation::Separation;
 
 /// How long open requests may take when the agent stops.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +39,10 @@ pub struct Config {
     pub require_isolation: bool,
     /// How tasks are held to their disk, and how long their files stay.
     pub disk: DiskSettings,
+    /// What tasks may ask of the kernel.
+    pub grants: Grants,
+    /// How strictly tasks are kept apart from the host.
+    pub separation: Separation,
 }
 
 /// Which paths of the host tasks may mount.

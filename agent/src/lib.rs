@@ -7,7 +7,9 @@
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
 //! in the core's words, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
-//! one container, [`isolation`] sets its limits.
+//! one container, [`isolation`] sets its limits, [`privileges`] says what tasks may ask of the kernel,
+//! [`separation`] how strictly they are kept apart from the host. At each step of a container's life a [`failpoint`] lets
+//! tests have somebody die.
 
 pub mod api;
 mod breaches;
@@ -19,11 +21,14 @@ mod containers;
 pub mod detect;
 pub mod disk;
 mod driver;
+pub mod failpoint;
 mod handle;
 pub mod isolation;
 pub mod launcher;
 mod master_link;
+pub mod privileges;
 mod sandbox;
+pub mod separation;
 mod statistics;
 pub mod supervisor;
 mod upkeep;
@@ -44,6 +49,9 @@ pub use checkpoints::CheckpointError;
 pub use config::{Config, HostPaths};
 pub use handle::Handle;
 pub use lonja_agent_core::Policy;
+pub use privileges::Grants;
+pub use separation::Separation;
+pub use supervisor::{Isolation, IsolationListError};
 
 use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
 use isolation::{Enforcement, Layout};
@@ -120,6 +128,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let (path, instance) = prepare_work_dir(&config).map_err(work_dir)?;
     let disks = Arc::new(disk::Disks::open(&path, config.disk.clone()).map_err(work_dir)?);
     let mut enforced = layout.what_is_enforced();
+    enforced.extend(config.separation.what_is_enforced());
     enforced.push(disks.enforcement());
     require_isolation(&config, &enforced)?;
     let opened = path.clone();
@@ -139,7 +148,12 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     }
     lonja_agent_core::keeps_ground(&info, checkpoint.total.as_ref(), config.reconfiguration)?;
 
-    let settings = Settings { work_dir: path.clone(), instance: instance.clone(), layout: layout.clone() };
+    let settings = Settings {
+        work_dir: path.clone(),
+        instance: instance.clone(),
+        layout,
+        mould: config.separation.mould(),
+    };
     let containerizer = LinuxContainerizer::new(settings, launcher).map_err(work_dir)?;
     let sandboxes = sandbox::Sandboxes::open(&path, disks.clone()).map_err(work_dir)?;
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);

@@ -192,5 +192,7 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         host_paths: HostPaths::Any,
         require_isolation: false,
         disk: lonja_agent::disk::DiskSettings::default(),
+        grants: Default::default(),
+        separation: Default::default(),
     })
 }

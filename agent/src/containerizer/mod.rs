@@ -21,7 +21,8 @@ use crate::isolation::{IsolationError, Usage};
 
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
-    Command, ContainerSpec, ExitRecord, Failure, FailureReason, MemoryBreach, Network, TaskEnd, Volume,
+    Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
+    Network, TaskEnd, Volume,
 };
 pub use linux::{LinuxContainerizer, Settings};
 pub use recorded::{RecordedCall, RecordedContainerizer};

@@ -60,8 +60,10 @@ impl Host {
             kill_grace: Duration::from_secs(3),
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
+            separation: crate::Separation::default(),
             require_isolation: false,
             disk: crate::disk::DiskSettings { floor_bytes: 0, ..Default::default() },
+            grants: Default::default(),
         }
     }
 

@@ -75,6 +75,10 @@ pub enum LimitKind {
     WholeDeath,
     /// The sandbox's share of the disk.
     Disk,
+    /// It sees only what was put into its root.
+    RootFileSystem,
+    /// Its users are not the host's: root inside is nobody outside.
+    Users,
 }
 
 /// Whether this host holds containers to a limit.

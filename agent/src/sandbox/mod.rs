@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +23,15 @@ use lonja_model::{ContainerId, FrameworkId, TaskId};
 
 use crate::disk::Disks;
 use collection::Collection;
+
+/// Who comes to a sandbox by its path on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Also the task, which shares the host's root.
+    Everyone,
+    /// The agent alone: what a task leaves there, such as programs that become its user, is nobody else's to run.
+    Agent,
+}
 
 /// All sandboxes of one agent. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -61,9 +70,17 @@ impl Sandboxes {
     }
 
     /// Makes a sandbox that belongs to `user` and may hold so many bytes.
-    pub(crate) fn create(&self, path: &Path, user: Option<&str>, limit: Option<u64>) -> io::Result<()> {
+    pub(crate) fn create(
+        &self,
+        path: &Path,
+        user: Option<&str>,
+        reach: Reach,
+        limit: Option<u64>,
+    ) -> io::Result<()> {
         if let Some(parent) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o711).create(parent)?;
+            let mode = if reach == Reach::Agent { 0o700 } else { 0o711 };
+            fs::set_permissions(parent, fs::Permissions::from_mode(mode))?;
         }
         // A user that does not exist is the supervisor's to report.
         let owner = user.and_then(|name| nix::unistd::User::from_name(name).ok().flatten());

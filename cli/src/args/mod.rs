@@ -8,6 +8,7 @@ mod looking;
 mod measuring;
 mod resources;
 mod run;
+mod separation;
 mod sharing;
 mod upkeep;
 
@@ -22,6 +23,7 @@ pub(crate) use looking::{Files, Stats};
 pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
+pub(crate) use separation::Separation;
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
 pub(crate) use upkeep::{Agents, AgentsCommand, Drain, Maintenance, MaintenanceCommand};
 
