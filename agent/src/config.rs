@@ -7,6 +7,7 @@ use std::time::Duration;
 use lonja_agent_core::Policy;
 use lonja_model::AgentInfo;
 
+use crate::disk::DiskSettings;
 use crate::privileges::Grants;
 use crate::separation::Separation;
 pub use crate::supervisor::LogLimits;
@@ -42,6 +43,8 @@ pub struct Config {
     pub logs: Option<LogLimits>,
     /// Rules for the limits of all tasks.
     pub limits: LimitSettings,
+    /// How tasks are held to their disk, and how long their files stay.
+    pub disk: DiskSettings,
     /// What tasks may ask of the kernel.
     pub grants: Grants,
     /// How strictly tasks are kept apart from the host.
