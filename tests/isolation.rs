@@ -101,7 +101,8 @@ fn a_task_without_network_has_a_loopback_and_cannot_reach_the_master() {
     }
     let cluster = Cluster::start(&[]);
     let script = "ls /sys/class/net; tail -n +2 /proc/net/route | wc -l";
-    let output = cluster.spawn_run(&["--network", "none", "--", "sh", "-c", script]).wait_with_output().unwrap();
+    let output =
+        cluster.spawn_run(&["--network", "none", "--", "sh", "-c", script]).wait_with_output().unwrap();
     assert_eq!(stdout(&output), "lo\n0\n", "{}", stderr(&output));
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lonja_agent::launcher::{Launcher, LauncherOptions};
-use lonja_agent::{Config as AgentConfig, Separation, HostPaths, detect};
+use lonja_agent::{Config as AgentConfig, HostPaths, Separation, detect};
 use lonja_master::{Config as MasterConfig, StoreKind};
 use lonja_model::attributes::Attributes;
 use lonja_model::profile::Profile;
@@ -197,6 +197,5 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         separation: Separation { profile: shape.profile, ..Separation::default() },
         require_isolation: false,
         grants: Default::default(),
-        separation: Default::default(),
     })
 }

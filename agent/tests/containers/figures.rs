@@ -58,7 +58,14 @@ async fn launch_latency(host: &Host, how: &str, count: usize, pause: Duration) {
 fn print_quantiles(what: &str, times: &mut [Duration]) {
     times.sort_unstable();
     let at = |hundredths: usize| times[times.len() * hundredths / 100];
-    println!("{what}: p10 {:?}, p50 {:?}, p90 {:?}, p99 {:?}, n {}", at(10), at(50), at(90), at(99), times.len());
+    println!(
+        "{what}: p10 {:?}, p50 {:?}, p90 {:?}, p99 {:?}, n {}",
+        at(10),
+        at(50),
+        at(90),
+        at(99),
+        times.len()
+    );
 }
 
 async fn memory(host: &Host, launcher: &Launcher) {
