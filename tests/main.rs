@@ -4,8 +4,10 @@
 mod attacks;
 mod bad_input;
 mod cli;
+mod exec;
 mod failover;
 mod isolation;
+mod limits;
 mod quota;
 mod recovery;
 mod recovery_steps;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_model::privileges::CapabilitySet;
@@ -13,6 +14,7 @@ use crate::containerizer::{
     Command, ContainerId, ContainerSpec, Containerizer, Failure, InstanceId, LaunchOutcome,
     LinuxContainerizer, Settings,
 };
+use crate::disk::{DiskSettings, Disks};
 use crate::isolation::{Layout, Limits};
 use crate::sandbox::{Reach, Sandboxes};
 use crate::separation;
@@ -77,8 +79,9 @@ async fn try_one(
     let user = separation::user(profile, None);
     let sandbox = folder.join("sandboxes/trial/trial/trial");
     let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
-    let sandboxes = Sandboxes::open(folder).map_err(|error| error.to_string())?;
-    sandboxes.create(&sandbox, user.as_deref(), reach).map_err(|error| error.to_string())?;
+    let disks = Disks::open(folder, DiskSettings::default()).map_err(|error| error.to_string())?;
+    let sandboxes = Sandboxes::open(folder, Arc::new(disks)).map_err(|error| error.to_string())?;
+    sandboxes.create(&sandbox, user.as_deref(), reach, None).map_err(|error| error.to_string())?;
     let id = ContainerId::new("trial").map_err(|error| error.to_string())?;
     let privileges = lonja_model::privileges::Privileges::default();
     let spec = ContainerSpec {
@@ -92,6 +95,7 @@ async fn try_one(
         limits: Limits { pids_max: Some(64), ..Limits::default() },
         network: Network::Host,
         kill_grace: Duration::ZERO,
+        logs: None,
         confinement: subject.grants.confine(subject.separation.confinement(profile), &privileges)?,
         profile,
         isolation: subject.separation.isolation.clone(),
