@@ -3,11 +3,14 @@
 
 mod bad_input;
 mod cli;
+mod disk;
 mod failover;
+mod files;
 mod isolation;
 mod quota;
 mod recovery;
 mod recovery_steps;
+mod stats;
 mod upkeep;
 mod volumes;
 mod volumes_in_use;
