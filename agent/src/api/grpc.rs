@@ -8,27 +8,34 @@ use lonja_proto::convert::ids::{framework_id_from_wire, task_id_from_wire};
 use lonja_proto::lonja::agent_api_server;
 use lonja_proto::lonja::logs_request;
 use lonja_proto::lonja::{
-    DescribeRequest, DescribeResponse, ListFilesRequest, ListFilesResponse, LogChunk, LogsRequest,
-    ReadFileRequest, StatsRequest, StatsResponse,
+    AttachInput, AttachOutput, DescribeRequest, DescribeResponse, ExecInput, ExecOutput, ListFilesRequest,
+    ListFilesResponse, LogChunk, LogsRequest, ReadFileRequest, StatsRequest, StatsResponse,
 };
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::doors::Doors;
 use super::logs::{self, From};
-use super::looking;
+use super::sessions::{Answers, Sessions};
+use super::{attach, exec, looking};
 use crate::isolation::Enforcement;
 
 /// The service.
 pub(crate) struct Api {
     doors: Doors,
     enforced: Vec<Enforcement>,
+    sessions: Sessions,
     stop: watch::Receiver<bool>,
 }
 
 impl Api {
-    pub(crate) fn new(doors: Doors, enforced: Vec<Enforcement>, stop: watch::Receiver<bool>) -> Self {
-        Self { doors, enforced, stop }
+    pub(crate) fn new(
+        doors: Doors,
+        enforced: Vec<Enforcement>,
+        sessions: Sessions,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { doors, enforced, sessions, stop }
     }
 }
 
@@ -37,6 +44,25 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<LogChunk, Status>> + Send>>;
 #[tonic::async_trait]
 impl agent_api_server::AgentApi for Api {
     type LogsStream = Chunks;
+    type ExecStream = Answers<ExecOutput>;
+    type AttachStream = Answers<AttachOutput>;
+
+    async fn exec(
+        &self,
+        request: Request<tonic::Streaming<ExecInput>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let answers = exec::exec(&self.doors.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        Ok(Response::new(answers.await?))
+    }
+
+    async fn attach(
+        &self,
+        request: Request<tonic::Streaming<AttachInput>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let answers =
+            attach::attach(&self.doors.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        Ok(Response::new(answers.await?))
+    }
     type ReadFileStream = looking::Pieces;
 
     async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Chunks>, Status> {

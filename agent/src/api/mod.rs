@@ -1,14 +1,17 @@
-//! The agent's own doors: logs, files, statistics and a description over gRPC; `/health`, `/version`, `/metrics`, `/state`,
-//! `/files/...`, `/monitor/statistics` and `/containers` over HTTP, on one port.
+//! The agent's own doors: logs, files, statistics, sessions in containers and a description over gRPC; `/health`, `/version`,
+//! `/metrics`, `/state`, `/files/...`, `/monitor/statistics` and `/containers` over HTTP, on one port.
 
+mod attach;
 mod browse;
 mod doors;
+mod exec;
 mod grpc;
 mod http;
 mod logs;
 mod looking;
 mod monitor;
 mod query;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +22,8 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+
+pub(crate) use sessions::Sessions;
 
 use crate::containers::Containers;
 use crate::isolation::Enforcement;
@@ -37,10 +42,11 @@ pub(crate) async fn serve(
     handle: Handle,
     containers: Arc<Containers>,
     enforced: Vec<Enforcement>,
+    sessions: Sessions,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let doors = Doors::new(handle, containers);
-    let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, stop.clone()));
+    let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, sessions, stop.clone()));
     let router = Routes::new(api).prepare().into_axum_router().merge(http::router(doors.clone()));
     let router = router.merge(browse::router(doors.clone())).merge(monitor::router(doors));
     let stopped = async move {

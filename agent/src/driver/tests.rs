@@ -58,10 +58,12 @@ impl Host {
             info: info(),
             reconfiguration: Policy::Equal,
             kill_grace: Duration::from_secs(3),
+            logs: None,
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
             separation: crate::Separation::default(),
             require_isolation: false,
+            limits: crate::LimitSettings::default(),
             disk: crate::disk::DiskSettings { floor_bytes: 0, ..Default::default() },
             grants: Default::default(),
         }
