@@ -4,13 +4,16 @@
 mod attacks;
 mod bad_input;
 mod cli;
+mod disk;
 mod exec;
 mod failover;
+mod files;
 mod isolation;
 mod limits;
 mod quota;
 mod recovery;
 mod recovery_steps;
+mod stats;
 mod upkeep;
 mod volumes;
 mod volumes_in_use;
