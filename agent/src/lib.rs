@@ -17,11 +17,13 @@ pub mod containerizer;
 mod containers;
 pub mod detect;
 mod driver;
+pub mod fetcher;
 mod handle;
 pub mod isolation;
 pub mod launcher;
 mod master_link;
 mod sandbox;
+pub mod secrets;
 pub mod supervisor;
 pub mod volumes;
 
@@ -137,8 +139,16 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let sandboxes = sandbox::Sandboxes::open(&path).map_err(work_dir)?;
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
-    let containers =
-        containers::Containers::new(containerizer, sandboxes, volumes.clone(), &config, instance.clone());
+    let fetcher = fetcher::Fetcher::new(config.fetching.clone(), config.host_paths.clone(), &path);
+    let fetcher = fetcher.map_err(work_dir)?;
+    let containers = containers::Containers::new(
+        containerizer,
+        sandboxes,
+        volumes.clone(),
+        fetcher,
+        &config,
+        instance.clone(),
+    );
     let clock = Clock::start();
     let core = lonja_agent_core::Config {
         kill_grace: config.kill_grace,

@@ -20,6 +20,7 @@ use futures::future::BoxFuture;
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
     Command, ContainerSpec, ExitRecord, Failure, FailureReason, MemoryBreach, Network, TaskEnd, Volume,
+    VolumeSource,
 };
 pub use linux::{LinuxContainerizer, Settings};
 pub use recorded::{RecordedCall, RecordedContainerizer};

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::containerizer::{ContainerSpec, InstanceId, RecordedCall, RecordedContainerizer};
+use crate::fetcher::{Fetcher, Fetching};
 use crate::sandbox::Sandboxes;
 
 /// A work dir, a store, and whatever agent runs on them.
@@ -61,6 +62,8 @@ impl Host {
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
             require_isolation: false,
+            secrets: None,
+            fetching: Fetching::default(),
         }
     }
 
@@ -70,8 +73,15 @@ impl Host {
         let instance = InstanceId::new("test").unwrap();
         let volumes = Volumes::new(&self.work(""), instance.clone(), &config.info.resources);
         let sandboxes = Sandboxes::open(&self.work("")).unwrap();
-        let containers =
-            Containers::new(self.containerizer.clone(), sandboxes, volumes.clone(), &config, instance);
+        let fetcher = Fetcher::new(Fetching::default(), config.host_paths.clone(), &self.work("")).unwrap();
+        let containers = Containers::new(
+            self.containerizer.clone(),
+            sandboxes,
+            volumes.clone(),
+            fetcher,
+            &config,
+            instance,
+        );
         let checkpoints = Checkpoints::new(self.store.clone());
         let checkpoint = checkpoints.load().await.unwrap();
         let seed = uuid::Uuid::new_v4().as_u64_pair();
@@ -189,11 +199,7 @@ fn task_info(id: &str, resources: Resources) -> TaskInfo {
         agent: AgentId::new("a1").unwrap(),
         resources,
         limits: BTreeMap::new(),
-        command: Command {
-            program: Program::Shell("true".to_owned()),
-            environment: BTreeMap::new(),
-            user: None,
-        },
+        command: Command::new(Program::Shell("true".to_owned())),
         container: ContainerInfo::default(),
         kill_grace: None,
         max_completion_time: None,
@@ -246,9 +252,11 @@ async fn a_task_finds_the_volume_that_was_made_for_it_in_one_breath() {
         tokio::task::yield_now().await;
     }
     let spec = host.launched().remove(0);
-    let mounts: Vec<_> =
-        spec.volumes.iter().map(|volume| (volume.host_path.clone(), volume.follows_links)).collect();
-    assert_eq!(mounts, [(folder, false)]);
+    let mounts: Vec<_> = spec.volumes.iter().map(|volume| volume.source.clone()).collect();
+    assert_eq!(
+        mounts,
+        [crate::containerizer::VolumeSource::Host { path: folder, follows_links: false, identity: None }]
+    );
     life.ends().await;
 }
 

@@ -103,7 +103,9 @@ fn set_up(errand: &Errand) -> Result<(), Failure> {
         nix::unistd::sethostname(name)
             .map_err(|error| refuse(&format!("cannot set the host name '{name}'"), &error))?;
     }
-    spec.volumes.iter().try_for_each(|volume| mounts::mount_volume(volume, &spec.sandbox))
+    spec.volumes
+        .iter()
+        .try_for_each(|volume| mounts::mount_volume(volume, &spec.sandbox, errand.user.as_ref()))
 }
 
 /// Hands on signals and reaps until the task has ended, then ends with it.

@@ -21,6 +21,7 @@ mod init;
 mod mounts;
 pub(crate) mod passing;
 mod report;
+mod sources;
 mod spec;
 pub(crate) mod sys;
 mod task;
@@ -38,6 +39,9 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
+pub(crate) use user::{TaskUser, resolve as resolve_user};
+
+pub use sources::{Hidden, Identity, VolumeSource};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
 
@@ -49,7 +53,6 @@ pub(crate) use waiting::Spare;
 
 use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
 use task::{Logs, plain};
-use user::TaskUser;
 use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
 

@@ -3,22 +3,23 @@
 //! Invariants
 //! - No mount made here is ever seen outside the container.
 //! - A relative volume path stays in the sandbox: no component of it may be a symbolic link.
+//! - What a volume shows is got hold of once, by [`sources`](super::sources); no path is looked up twice.
 //!
 //! Source: mount_namespaces(7), open_tree(2), mount_setattr(2).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount,
-    open_tree,
-};
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, mount, mount_change, move_mount};
 
 use super::report::{Failure, FailureReason};
+use super::sources::{self, Tree};
 use super::spec::Volume;
 use super::sys;
+use super::task::plain;
+use super::user::TaskUser;
 
 /// Cuts the container's mounts off from the host's and gives it its own `/proc`.
 pub(super) fn prepare() -> Result<(), Failure> {
@@ -37,38 +38,29 @@ pub(super) fn prepare() -> Result<(), Failure> {
     })
 }
 
-/// Mounts one volume.
-pub(super) fn mount_volume(volume: &Volume, sandbox: &Path) -> Result<(), Failure> {
+/// Mounts one volume. `user` is whom its own files belong to; `None`: nobody in particular.
+pub(super) fn mount_volume(volume: &Volume, sandbox: &Path, user: Option<&TaskUser>) -> Result<(), Failure> {
     let refuse = |what: &str, path: &Path, error: &dyn std::fmt::Display| {
         Failure::new(
             FailureReason::Volume,
             format!(
-                "cannot mount volume '{}' at '{}': {what} '{}': {error}",
-                volume.host_path.display(),
+                "cannot mount {} at '{}': {what} '{}': {error}",
+                volume.source,
                 volume.container_path.display(),
                 path.display(),
             ),
         )
     };
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = if volume.follows_links {
-        open_tree(CWD, &volume.host_path, flags)
-    } else {
-        open_without_links(&volume.host_path)
-            .and_then(|source| open_tree(&source, "", flags | OpenTreeFlags::AT_EMPTY_PATH))
-    };
-    let tree = tree.map_err(|error| refuse("host path", &volume.host_path, &error))?;
+    let path = &volume.container_path;
+    let Tree { tree, is_directory } = sources::tree(&volume.source, sandbox, user)
+        .map_err(|error| refuse("cannot get hold of it for", path, &plain(&error)))?;
     if volume.read_only {
         // Before it is attached: there is no moment at which it could be written.
-        sys::make_tree_read_only(tree.as_fd())
-            .map_err(|error| refuse("make read-only", &volume.host_path, &error))?;
+        sys::make_tree_read_only(tree.as_fd()).map_err(|error| refuse("make read-only", path, &error))?;
     }
-    let path = &volume.container_path;
     let target = if path.is_absolute() {
         open_path(path).map_err(|error| refuse("container path", path, &error))?
     } else {
-        let is_directory = volume.host_path.is_dir();
         make_below(sandbox, path, is_directory)
             .map_err(|error| refuse("path in the sandbox", path, &error))?
     };
@@ -76,19 +68,12 @@ pub(super) fn mount_volume(volume: &Volume, sandbox: &Path) -> Result<(), Failur
     move_mount(&tree, "", &target, "", flags).map_err(|error| refuse("attach at", path, &error))
 }
 
-/// Opens an absolute path no component of which may be a symbolic link.
-fn open_without_links(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve)
-}
-
 fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Opens `path` below `root`, making what is missing, without ever following a symbolic link.
-fn make_below(root: &Path, path: &Path, is_directory: bool) -> Result<OwnedFd, Errno> {
+pub(super) fn make_below(root: &Path, path: &Path, is_directory: bool) -> Result<OwnedFd, Errno> {
     let mut place = open_path(root)?;
     let parts: Vec<PathBuf> = path
         .components()

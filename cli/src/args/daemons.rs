@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use lonja_model::agent::Domain;
 use lonja_model::resources::Quantities;
 
-use super::{DEFAULT_MASTER, duration};
+use super::{AgentFiles, DEFAULT_MASTER, duration};
 
 /// A whole cluster in one process.
 #[derive(Debug, Args)]
@@ -162,6 +162,8 @@ pub(crate) struct Agent {
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,
+    #[command(flatten)]
+    pub(crate) files: AgentFiles,
     /// Read settings from a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
