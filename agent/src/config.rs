@@ -13,6 +13,9 @@ use crate::fetcher::Fetching;
 use crate::secrets::SecretResolver;
 use crate::supervisor::{Identity, VolumeSource};
 
+use crate::privileges::Grants;
+use crate::separation::Separation;
+
 /// How long open requests may take when the agent stops.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -43,6 +46,10 @@ pub struct Config {
     pub secrets: Option<Arc<dyn SecretResolver>>,
     /// From where files are fetched for tasks, and how much.
     pub fetching: Fetching,
+    /// What tasks may ask of the kernel.
+    pub grants: Grants,
+    /// How strictly tasks are kept apart from the host.
+    pub separation: Separation,
 }
 
 /// Which paths of the host tasks may mount.
@@ -66,7 +73,7 @@ pub struct Admitted {
 impl From<Admitted> for VolumeSource {
     fn from(admitted: Admitted) -> Self {
         let Admitted { path, identity } = admitted;
-        Self::Host { path, follows_links: false, identity: Some(identity) }
+        Self::Host { path, identity: Some(identity) }
     }
 }
 

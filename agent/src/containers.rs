@@ -11,6 +11,7 @@ use lonja_agent_core as core;
 use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
 use lonja_model::container::Program;
 use lonja_model::files::Uri;
+use lonja_model::profile::Profile;
 use lonja_model::resources::Scalar;
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
@@ -19,11 +20,14 @@ use tokio::sync::Notify;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, Network, Recovered, TaskEnd,
+    LaunchOutcome, Limits, Recovered, TaskEnd,
 };
+use crate::failpoint;
 use crate::fetcher::Fetcher;
-use crate::sandbox::Sandboxes;
+use crate::privileges::Grants;
+use crate::sandbox::{Reach, Sandboxes};
 use crate::secrets::SecretResolver;
+use crate::separation::{self, Separation};
 use crate::volumes::{Volumes, volumes_of};
 
 /// What a task's `PATH` is unless it sets its own.
@@ -46,6 +50,8 @@ pub(crate) struct Containers {
     secrets: Option<Arc<dyn SecretResolver>>,
     pids_limit: u64,
     kill_grace: Duration,
+    grants: Grants,
+    separation: Separation,
     instance: InstanceId,
     fetcher: Fetcher,
     /// Launches that can still be called off, as long as their files are fetched.
@@ -77,6 +83,8 @@ impl Containers {
             secrets: config.secrets.clone(),
             pids_limit: config.pids_limit,
             kill_grace: config.kill_grace,
+            grants: config.grants.clone(),
+            separation: config.separation.clone(),
             instance,
             fetcher,
             fetching: Mutex::default(),
@@ -99,7 +107,7 @@ impl Containers {
     /// Makes the sandbox and the container, and runs the task's program in it.
     pub(crate) async fn launch(
         &self,
-        order: LaunchContainer,
+        mut order: LaunchContainer,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Launched {
@@ -109,9 +117,14 @@ impl Containers {
         let (id, uris) = (order.container.clone(), order.task.command.uris.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
-            let made = self.sandboxes.create(&path, order.user.as_deref());
+            let profile = self.separation.profile(order.task.container.profile)?;
+            order.user = separation::user(profile, order.user);
+            // Only who shares the host's root comes in by the path outside.
+            let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
+            let made = self.sandboxes.create(&path, order.user.as_deref(), reach);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
-            self.spec(order, path, agent, endpoint)
+            failpoint::reach("agent: sandbox made");
+            self.spec(order, profile, path, agent, endpoint)
         });
         let cancelled = self.fetching().get(&id).cloned();
         let fetched = match &prepared {
@@ -161,6 +174,7 @@ impl Containers {
     fn spec(
         &self,
         order: LaunchContainer,
+        profile: Profile,
         sandbox: PathBuf,
         agent: Option<AgentId>,
         endpoint: String,
@@ -202,8 +216,13 @@ impl Containers {
                 memory_bytes,
                 pids_max: Some(self.pids_limit),
             },
-            network: Network::Host,
+            network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+            confinement: self
+                .grants
+                .confine(self.separation.confinement(profile), &task.container.privileges)?,
+            profile,
+            isolation: self.separation.isolation.clone(),
         })
     }
 
@@ -222,7 +241,10 @@ impl Containers {
     /// Asks the container to end.
     pub(crate) async fn kill(&self, container: &ContainerId, grace: Duration) {
         let Ok(id) = named(container) else { return };
-        match self.containerizer.kill(&id, Some(grace)).await {
+        failpoint::reach("agent: kill begun");
+        let asked = self.containerizer.kill(&id, Some(grace)).await;
+        failpoint::reach("agent: kill asked");
+        match asked {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::error!(%container, error = chain(&error), "container cannot be killed"),
         }
@@ -231,6 +253,7 @@ impl Containers {
     /// Nobody asks about the container any more: its run directory goes, its files begin to age.
     pub(crate) async fn forget(&self, container: &ContainerId) {
         let Ok(id) = named(container) else { return };
+        failpoint::reach("agent: before the clean-up");
         match self.containerizer.cleanup(&id).await {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::warn!(%container, error = chain(&error), "run directory stays behind"),
@@ -239,6 +262,7 @@ impl Containers {
         if let Some(path) = path {
             tokio::task::block_in_place(|| self.sandboxes.ended(path));
         }
+        failpoint::reach("agent: cleaned up");
     }
 
     /// Finds containers again after a restart of the agent; those that no record names are destroyed.

@@ -35,7 +35,7 @@ pub(crate) fn prepare(lonja: &Lonja) -> anyhow::Result<Prepared> {
         Command::Agent(agent) if !agent.check => (false, false),
         Command::Dev(_) => (true, false),
         Command::Run(run) if run.dev => (true, true),
-        Command::Bench(bench) if matches!(bench.command, BenchCommand::First { .. }) => (true, true),
+        Command::Bench(bench) if !matches!(bench.command, BenchCommand::StartPeer { .. }) => (true, true),
         _ => return Ok(Prepared { launcher: None, temporary: None }),
     };
     let temporary = if temporary {
@@ -195,5 +195,7 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         secrets: None,
         // Its tasks are the invoking user's own, and share the host's network with that user.
         fetching: Fetching { addresses: Addresses::Any, ..Fetching::default() },
+        grants: Default::default(),
+        separation: Default::default(),
     })
 }

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::files::{Secret, Uri, VolumeSource};
+use crate::privileges::Privileges;
+use crate::profile::{Network, Profile};
 
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,12 @@ pub struct ContainerInfo {
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
+    /// Capabilities and limits of each process.
+    pub privileges: Privileges,
+    /// How strictly it is kept apart from the host; `None`: as the agent does by default.
+    pub profile: Option<Profile>,
+    /// Which network it has.
+    pub network: Network,
 }
 
 /// Something shown inside a container.

@@ -19,8 +19,8 @@ use futures::future::BoxFuture;
 
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
-    Command, ContainerSpec, ExitRecord, Failure, FailureReason, MemoryBreach, Network, TaskEnd, Volume,
-    VolumeSource,
+    Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
+    Network, TaskEnd, Volume, VolumeSource,
 };
 pub use linux::{LinuxContainerizer, Settings};
 pub use recorded::{RecordedCall, RecordedContainerizer};

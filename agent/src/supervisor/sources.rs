@@ -15,14 +15,15 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount,
 };
 use serde::{Deserialize, Serialize};
 
+use super::profile::mounting::{copy, file_system};
+use super::profile::trees::open_without_links;
 use super::spec::{SpecError, absolute, no_nul};
 use super::user::TaskUser;
 
@@ -31,11 +32,8 @@ use super::user::TaskUser;
 pub enum VolumeSource {
     /// A directory or file of the host.
     Host {
-        /// Absolute; must exist.
+        /// Absolute; must exist. No component of it may be a symbolic link: those were resolved before.
         path: PathBuf,
-        /// Whether symbolic links on the way are followed: yes where an operator chose the path, no where it leads
-        /// through folders that tasks have had in their hands, or was resolved already.
-        follows_links: bool,
         /// What was found there before; anything else is refused. `None`: whatever is there.
         identity: Option<Identity>,
     },
@@ -98,7 +96,7 @@ impl<'de> Deserialize<'de> for Hidden {
 impl VolumeSource {
     /// Whatever is at this path of the host when the container starts.
     pub fn host(path: impl Into<PathBuf>) -> Self {
-        Self::Host { path: path.into(), follows_links: true, identity: None }
+        Self::Host { path: path.into(), identity: None }
     }
 
     pub(super) fn validate(&self) -> Result<(), SpecError> {
@@ -127,48 +125,52 @@ impl fmt::Display for VolumeSource {
     }
 }
 
-/// A mount that is attached nowhere yet.
-pub(super) struct Tree {
-    pub(super) tree: OwnedFd,
-    /// Else a file.
-    pub(super) is_directory: bool,
+/// Whom what is made for a container belongs to.
+#[derive(Clone, Copy)]
+pub(super) struct Owner {
+    /// By the ids that disks keep.
+    on_disk: Option<(u32, u32)>,
+    /// By the ids of whoever makes it.
+    in_memory: Option<(u32, u32)>,
 }
 
-/// Gets hold of what a volume shows, in the container's own mount namespace.
-pub(super) fn tree(source: &VolumeSource, sandbox: &Path, user: Option<&TaskUser>) -> io::Result<Tree> {
+impl Owner {
+    /// `user` by the container's own ids, of which the first is the host's `first`, if it has its own.
+    pub(super) fn new(user: Option<&TaskUser>, first: Option<u32>) -> Self {
+        let on_disk = user.map(|user| (user.uid, user.gid));
+        let in_memory = match (on_disk, first) {
+            (ids, Some(first)) => {
+                let (uid, gid) = ids.unwrap_or((0, 0));
+                Some((first + uid, first + gid))
+            }
+            (ids, None) => ids,
+        };
+        Self { on_disk, in_memory }
+    }
+}
+
+/// Gets hold of what a volume shows, as a mount that is attached nowhere yet. A secret's is to go through [`alone`].
+pub(super) fn open(source: &VolumeSource, sandbox: &Path, owner: Owner) -> io::Result<OwnedFd> {
     match source {
-        VolumeSource::Host { path, follows_links, identity } => host(path, *follows_links, *identity),
-        VolumeSource::Sandbox(path) => clone_of(&sandbox_folder(sandbox, path, user)?),
-        VolumeSource::Secret(bytes) => secret(&bytes.0, sandbox, user),
-        VolumeSource::Tmpfs { size } => tmpfs(*size, user),
+        VolumeSource::Host { path, identity } => {
+            let place = open_without_links(path)?;
+            if let Some(identity) = identity
+                && Identity::of(&place)? != *identity
+            {
+                return Err(io::Error::other("something else was put there since the launch was allowed"));
+            }
+            Ok(copy(place.as_fd(), "", true)?)
+        }
+        VolumeSource::Sandbox(path) => {
+            Ok(copy(sandbox_folder(sandbox, path, owner.on_disk)?.as_fd(), "", true)?)
+        }
+        VolumeSource::Secret(bytes) => secret(&bytes.0, owner.in_memory),
+        VolumeSource::Tmpfs { size } => Ok(tmpfs(*size, owner.in_memory)?),
     }
-}
-
-fn host(path: &Path, follows_links: bool, identity: Option<Identity>) -> io::Result<Tree> {
-    let resolve = match follows_links {
-        true => ResolveFlags::empty(),
-        false => ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-    };
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let place = rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve)?;
-    if let Some(identity) = identity
-        && Identity::of(&place)? != identity
-    {
-        return Err(io::Error::other("something else was put there since the launch was allowed"));
-    }
-    clone_of(&place)
-}
-
-fn clone_of(place: &OwnedFd) -> io::Result<Tree> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let is_directory = FileType::from_raw_mode(rustix::fs::fstat(place)?.st_mode) == FileType::Directory;
-    let tree = open_tree(place, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?;
-    Ok(Tree { tree, is_directory })
 }
 
 /// The folder or file at `path` below the sandbox; folders that are missing are made.
-fn sandbox_folder(sandbox: &Path, path: &Path, user: Option<&TaskUser>) -> io::Result<OwnedFd> {
+fn sandbox_folder(sandbox: &Path, path: &Path, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mut place = rustix::fs::open(sandbox, flags | OFlags::DIRECTORY, Mode::empty())?;
     for part in path.components() {
@@ -177,10 +179,9 @@ fn sandbox_folder(sandbox: &Path, path: &Path, user: Option<&TaskUser>) -> io::R
             Err(Errno::NOENT) => {
                 rustix::fs::mkdirat(&place, name, Mode::from_raw_mode(0o755))?;
                 let made = rustix::fs::openat(&place, name, flags | OFlags::DIRECTORY, Mode::empty())?;
-                if let Some(user) = user {
-                    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-                    let empty = rustix::fs::AtFlags::EMPTY_PATH;
-                    rustix::fs::chownat(&made, "", Some(uid), Some(gid), empty)?;
+                if let Some((uid, gid)) = owner {
+                    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+                    rustix::fs::chownat(&made, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
                 }
                 made
             }
@@ -193,46 +194,48 @@ fn sandbox_folder(sandbox: &Path, path: &Path, user: Option<&TaskUser>) -> io::R
     Ok(place)
 }
 
-fn tmpfs(size: Option<u64>, user: Option<&TaskUser>) -> io::Result<Tree> {
-    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    if let Some(size) = size {
-        fsconfig_set_string(&context, "size", size.to_string())?;
+/// Nothing in memory is a program or a device.
+const NO_PROGRAMS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
+fn tmpfs(size: Option<u64>, owner: Option<(u32, u32)>) -> Result<OwnedFd, Errno> {
+    let size = size.map(|size| size.to_string());
+    let ids = owner.map(|(uid, gid)| (uid.to_string(), gid.to_string()));
+    let mut options = vec![("mode", "1777")];
+    options.extend(size.as_deref().map(|size| ("size", size)));
+    if let Some((uid, gid)) = &ids {
+        options.extend([("uid", uid.as_str()), ("gid", gid.as_str())]);
     }
-    fsconfig_set_string(&context, "mode", if user.is_some() { "0700" } else { "1777" })?;
-    if let Some(user) = user {
-        fsconfig_set_string(&context, "uid", user.uid.to_string())?;
-        fsconfig_set_string(&context, "gid", user.gid.to_string())?;
-    }
-    fsconfig_create(&context)?;
-    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    Ok(Tree { tree: fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)?, is_directory: true })
+    file_system("tmpfs", &options, NO_PROGRAMS)
 }
 
-/// A mount of one file in memory that is never swapped out.
-///
-/// Kernels before 6.15 take part of a mount only where that is attached. So it is, over the sandbox and for a
-/// moment, in this container's mount namespace, where nobody is yet.
-fn secret(bytes: &[u8], sandbox: &Path, user: Option<&TaskUser>) -> io::Result<Tree> {
-    let context = fsopen("ramfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "mode", "0700")?;
-    fsconfig_create(&context)?;
-    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let memory = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
+/// The name of a secret in the file system it has for itself.
+const SECRET: &str = "secret";
+
+/// A file system with one file, in memory that is never swapped out.
+fn secret(bytes: &[u8], owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+    let memory = file_system("ramfs", &[("mode", "0700")], NO_PROGRAMS)?;
     let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::openat(&memory, "secret", create, Mode::from_raw_mode(0o400))?);
+    let mut file = File::from(rustix::fs::openat(&memory, SECRET, create, Mode::from_raw_mode(0o400))?);
     file.write_all(bytes)?;
-    if let Some(user) = user {
-        rustix::fs::fchown(&file, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))?;
+    if let Some((uid, gid)) = owner {
+        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
-    drop(file);
-    let attach = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    move_mount(&memory, "", CWD, sandbox, attach)?;
+    Ok(memory)
+}
+
+/// A secret's file alone, to be attached by itself.
+///
+/// Kernels before 6.15 take part of a mount only where that is attached. So it is, for a moment, over the folder `over`
+/// in the container's mount namespace, where nobody is yet.
+pub(super) fn alone(source: &VolumeSource, tree: &OwnedFd, over: &Path) -> Result<Option<OwnedFd>, Errno> {
+    if !matches!(source, VolumeSource::Secret(_)) {
+        return Ok(None);
+    }
+    move_mount(tree, "", CWD, over, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = open_tree(&memory, "secret", flags);
-    unmount(sandbox, UnmountFlags::DETACH)?;
-    Ok(Tree { tree: tree?, is_directory: false })
+    let file = open_tree(tree, SECRET, flags);
+    unmount(over, UnmountFlags::DETACH)?;
+    file.map(Some)
 }

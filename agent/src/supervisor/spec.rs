@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use lonja_model::profile::Profile;
 use serde::{Deserialize, Serialize};
 
+use super::confine::Confinement;
+use super::profile::Isolation;
 use super::sources::VolumeSource;
 use crate::isolation::{ContainerId, InstanceId, Layout, Limits};
 
@@ -50,9 +53,11 @@ pub struct Volume {
 /// Which network the container uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
-    /// The host's own. (Profiles with a network namespace are a part of deeper isolation.)
+    /// The host's own.
     #[default]
     Host,
+    /// One of its own with a loopback and nothing else.
+    None,
 }
 
 /// One container: what it runs, as whom, where and with how much.
@@ -78,6 +83,15 @@ pub struct ContainerSpec {
     pub network: Network,
     /// Time between SIGTERM and SIGKILL when a kill names none.
     pub kill_grace: Duration,
+    /// What it may ask of the kernel.
+    #[serde(default)]
+    pub confinement: Confinement,
+    /// How strictly it is kept apart from the host.
+    #[serde(default, with = "super::profile::name")]
+    pub profile: Profile,
+    /// The parts of isolation that are on, but in profile `host`.
+    #[serde(default)]
+    pub isolation: Isolation,
 }
 
 /// Why a container's description cannot be run anywhere.
@@ -207,6 +221,9 @@ pub(crate) mod tests {
             limits: Limits::default(),
             network: Network::Host,
             kill_grace: Duration::from_secs(3),
+            confinement: Confinement::default(),
+            profile: Profile::default(),
+            isolation: Isolation::default(),
         }
     }
 

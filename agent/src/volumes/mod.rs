@@ -192,11 +192,7 @@ impl Volumes {
         let root = place.base.root.canonicalize();
         let root = root.map_err(|source| place.refuse("find", source))?;
         Ok(Volume {
-            source: VolumeSource::Host {
-                path: root.join(place.below_root()),
-                follows_links: false,
-                identity: None,
-            },
+            source: VolumeSource::Host { path: root.join(place.below_root()), identity: None },
             container_path: container_path.into(),
             read_only: disk.is_some_and(|disk| disk.read_only),
         })

@@ -8,7 +8,7 @@ use anyhow::Context;
 use lonja_agent::fetcher::{Addresses, Fetching};
 use lonja_agent::isolation::Layout;
 use lonja_agent::secrets::{SecretResolver, SecretsDir};
-use lonja_agent::{Config, HostPaths, Policy, configured, detect};
+use lonja_agent::{Config, Grants, HostPaths, Policy, configured, detect};
 use lonja_model::AgentInfo;
 use lonja_model::attributes::Attributes;
 
@@ -79,6 +79,8 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
             most_bytes: agent.files.fetch_limit,
             timeout: agent.files.fetch_timeout,
         },
+        separation: agent.separation.into(),
+        grants: Grants { capabilities: agent.allow_capability.into_iter().collect(), rlimits: agent.rlimit },
     })
 }
 
