@@ -21,11 +21,12 @@ pub(crate) struct TaskFiles {
     /// The same, and make it executable.
     #[arg(long, value_name = "URI[=NAME]")]
     pub(crate) fetch_executable: Vec<String>,
-    /// A file of yours that only it may read, as secrets/NAME in its sandbox. May be given more than once.
-    #[arg(long, value_name = "NAME=FILE")]
+    /// A file of yours that only it may read, as secrets/NAME in its sandbox; NAME alone: what the agent's own store
+    /// has of that name. May be given more than once.
+    #[arg(long, value_name = "NAME[=FILE]")]
     pub(crate) secret: Vec<String>,
     /// The same as a variable of its environment.
-    #[arg(long, value_name = "NAME=FILE")]
+    #[arg(long, value_name = "NAME[=FILE]")]
     pub(crate) secret_env: Vec<String>,
     /// An empty folder in memory, which counts as its memory; a relative path is below its sandbox. May be given more
     /// than once.

@@ -151,3 +151,6 @@ fn keep_time(file: &File, seconds: u64) {
     let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
     let _now = rustix::fs::futimens(file, &times);
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,9 +64,14 @@ fn uri(said: &str) -> anyhow::Result<Uri> {
     Ok(uri)
 }
 
+/// `NAME=FILE`, or `NAME` for the one that the agent's own store has.
 fn secret(said: &str) -> anyhow::Result<(String, Secret)> {
-    let (name, file) =
-        said.split_once('=').filter(|(name, _)| !name.is_empty()).context("write NAME=FILE")?;
+    let Some((name, file)) = said.split_once('=') else {
+        return Ok((said.to_owned(), Secret::Reference { name: said.to_owned(), key: None }));
+    };
+    if name.is_empty() {
+        bail!("write NAME=FILE, or NAME for a secret of the agent's own store");
+    }
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).with_context(|| format!("cannot open {file}"))?;
     let read = opened.take(LONGEST_SECRET as u64 + 1).read_to_end(&mut bytes);
