@@ -13,8 +13,11 @@ use crate::fetcher::Fetching;
 use crate::secrets::SecretResolver;
 use crate::supervisor::{Identity, VolumeSource};
 
+use crate::disk::DiskSettings;
 use crate::privileges::Grants;
 use crate::separation::Separation;
+pub use crate::supervisor::LogLimits;
+use crate::task_limits::LimitSettings;
 
 /// How long open requests may take when the agent stops.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,6 +49,12 @@ pub struct Config {
     pub secrets: Option<Arc<dyn SecretResolver>>,
     /// From where files are fetched for tasks, and how much.
     pub fetching: Fetching,
+    /// How much of a task's output is kept; `None`: all of it.
+    pub logs: Option<LogLimits>,
+    /// Rules for the limits of all tasks.
+    pub limits: LimitSettings,
+    /// How tasks are held to their disk, and how long their files stay.
+    pub disk: DiskSettings,
     /// What tasks may ask of the kernel.
     pub grants: Grants,
     /// How strictly tasks are kept apart from the host.

@@ -51,7 +51,7 @@ pub(super) fn mount_volume(volume: &Volume, sandbox: &Path, user: Option<&TaskUs
     } else {
         let is_directory = places::is_directory(&tree);
         open_path(sandbox)
-            .and_then(|sandbox| places::reach(&sandbox, path, is_directory, None))
+            .and_then(|sandbox| places::reach(&sandbox, path, is_directory, &[]))
             .map_err(|error| refuse("path in the sandbox", path, &error))?
     };
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

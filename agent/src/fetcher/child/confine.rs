@@ -113,7 +113,7 @@ fn restrict_files(job: &Job, sandbox: Option<&Folder>) -> Result<(), landlock::R
     }
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     for name in NAMES {
-        ruleset = allow(ruleset, Path::new(name), read.into())?;
+        ruleset = allow(ruleset, Path::new(name), read)?;
     }
     for item in &job.items {
         if let Origin::Host { path, .. } = &item.origin {

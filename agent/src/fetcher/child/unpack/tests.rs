@@ -174,7 +174,7 @@ fn no_power_and_nobodys_time_is_lost_in_an_archive() {
 
 #[test]
 fn a_bomb_is_stopped_whatever_it_is_packed_in() {
-    let zeros = vec![0; 80 << 20];
+    let zeros = vec![0; 4 << 20];
     let bomb = gzip(&zeros);
     assert!(bomb.len() < 100_000);
     let mut place = Place::new();
@@ -222,7 +222,8 @@ fn zip_of(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
 #[test]
 fn nothing_of_a_zip_archive_leaves_the_sandbox() {
     const LINK: u32 = libc::S_IFLNK | 0o777;
-    let table: [(&str, Vec<(&str, u32, &[u8])>, &str); 8] = [
+    type Entries = Vec<(&'static str, u32, &'static [u8])>;
+    let table: [(&str, Entries, &str); 8] = [
         ("climbs", vec![("../outside", 0o644, b"x")], "leads out"),
         ("is absolute", vec![("/tmp/outside", 0o644, b"x")], "absolute"),
         ("a link climbs", vec![("l", LINK, b"../outside")], "may lead out"),
