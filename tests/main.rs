@@ -7,6 +7,7 @@ mod cli;
 mod disk;
 mod exec;
 mod failover;
+mod fetch;
 mod files;
 mod isolation;
 mod limits;

@@ -188,8 +188,19 @@ impl Driver {
     }
 
     async fn perform(&mut self, effects: Effects) -> Result<(), AgentError> {
-        let Effects { persist, volumes, launch, kill, forget, send, new_link: _, reconnect, shutdown, notes } =
-            effects;
+        let Effects {
+            persist,
+            volumes,
+            launch,
+            kill,
+            forget,
+            send,
+            new_link: _,
+            reconnect,
+            shutdown,
+            notes,
+            cancel,
+        } = effects;
         for note in notes {
             if note.is_warning() {
                 tracing::warn!(%note, "agent");
@@ -209,6 +220,7 @@ impl Driver {
         for order in launch {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
+            containers.announce(&order.container);
             let info = self.agent.info();
             let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
             failpoint::reach("agent: launch taken on");
@@ -219,6 +231,7 @@ impl Driver {
                 let _stopped = handle.put(Input::Launched(container, launched)).await;
             });
         }
+        cancel.iter().for_each(|container| self.containers.cancel(container));
         for order in kill {
             let containers = self.containers.clone();
             tokio::spawn(async move { containers.kill(&order.container, order.grace).await });

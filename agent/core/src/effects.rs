@@ -36,13 +36,28 @@ pub struct Effects {
     pub shutdown: Option<String>,
     /// For the log.
     pub notes: Vec<Note>,
+    /// Containers that are still being made and whose tasks are to be killed: what takes long of it, such as fetching
+    /// files, may be given up, before or after any of the above but a launch of the same batch. They are answered like
+    /// any launch; one that starts all the same is killed then.
+    pub cancel: Vec<ContainerId>,
 }
 
 impl Effects {
     /// Adds what is to be done after what is to be done already.
     pub fn append(&mut self, later: Self) {
-        let Self { persist, volumes, launch, kill, forget, send, new_link, reconnect, shutdown, notes } =
-            later;
+        let Self {
+            persist,
+            volumes,
+            launch,
+            kill,
+            forget,
+            send,
+            new_link,
+            reconnect,
+            shutdown,
+            notes,
+            cancel,
+        } = later;
         if new_link || reconnect {
             self.send.clear();
         }
@@ -56,6 +71,7 @@ impl Effects {
         self.reconnect = (self.reconnect && !new_link) || reconnect;
         self.shutdown = self.shutdown.take().or(shutdown);
         self.notes.extend(notes);
+        self.cancel.extend(cancel);
     }
 }
 

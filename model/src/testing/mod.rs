@@ -6,6 +6,7 @@
 //! ids and roles come both plain and odd; amounts both everyday and at their limits.
 
 mod cluster;
+mod files;
 mod messages;
 mod names;
 mod operations;

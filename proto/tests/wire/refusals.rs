@@ -106,7 +106,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         (with(|t| t.data = Some(vec![1])), "data"),
         (with(|t| t.health_check = Some(mesos::HealthCheck::default())), "health_check"),
         (with(|t| t.check = Some(mesos::CheckInfo::default())), "check"),
-        (with(|t| t.command.as_mut().unwrap().uris.push(Default::default())), "command.uris"),
         (
             with(|t| t.container = Some(mesos::ContainerInfo { r#type: 1, ..Default::default() })),
             "container.type",

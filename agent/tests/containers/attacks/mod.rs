@@ -13,7 +13,7 @@ mod kernel;
 mod probe;
 mod processes;
 
-use lonja_agent::containerizer::{Command, Confinement, ContainerSpec, Volume};
+use lonja_agent::containerizer::{Command, Confinement, ContainerSpec, Volume, VolumeSource};
 use lonja_agent::launcher::Launcher;
 use lonja_model::profile::Profile;
 
@@ -247,10 +247,9 @@ fn spec(host: &Host, id: &str, index: usize) -> ContainerSpec {
     let arguments = vec!["attack".to_owned(), index.to_string()];
     spec.command = Command::Argv { program: "./probe".into(), args: arguments };
     spec.volumes.push(Volume {
-        host_path: std::env::current_exe().unwrap(),
+        source: VolumeSource::host(std::env::current_exe().unwrap()),
         container_path: "probe".into(),
         read_only: true,
-        follows_links: true,
     });
     spec
 }
