@@ -15,6 +15,21 @@ pub struct Command {
     pub user: Option<String>,
 }
 
+impl Command {
+    /// No program at all: a custom executor knows by other means what its task is to do.
+    pub fn none() -> Self {
+        Self { program: Program::Shell(String::new()), environment: BTreeMap::new(), user: None }
+    }
+
+    /// Is there nothing to execute?
+    pub fn is_none(&self) -> bool {
+        match &self.program {
+            Program::Shell(line) => line.trim().is_empty(),
+            Program::Exec { path, .. } => path.is_empty(),
+        }
+    }
+}
+
 /// The two ways to name a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -37,6 +52,21 @@ pub struct ContainerInfo {
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
+    /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
+    pub parent_volumes: Vec<ParentVolume>,
+}
+
+/// A folder that the tasks of one executor share, in the executor's sandbox.
+///
+/// Source: Mesos v1 `Volume.Source.SandboxPath` of type PARENT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentVolume {
+    /// Below the executor's sandbox, relative, without `..`. Made if it is not there.
+    pub path: String,
+    /// Inside; a relative path is below the task's sandbox.
+    pub container_path: String,
+    /// Whether the task may not write there.
+    pub read_only: bool,
 }
 
 /// A path of the agent's host shown inside a container.

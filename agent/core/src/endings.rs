@@ -65,7 +65,7 @@ pub(crate) fn exited(turn: &mut Turn<'_>, container: &ContainerId, exit: &Contai
             let status = verdict(&key, task, exit, turn.now);
             end(turn, &key, status);
         }
-        Place::Waiting(_) | Place::Ended => {
+        Place::Waiting(_) | Place::InExecutor | Place::Ended => {
             turn.note(Note::UnexpectedNews { container: container.clone(), news: "exited" });
         }
     }
@@ -88,7 +88,8 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         ..TaskStatus::new(key.1.clone(), state, source, now)
     };
     if task.record.killing.is_some() && (by_signal || unseen) {
-        return status(TaskState::Killed, Source::Executor).saying(format!("killed on request: {said}"));
+        let why = with_group(Some(task), "killed on request");
+        return status(TaskState::Killed, Source::Executor).saying(format!("{why}: {said}"));
     }
     if out_of_time(task, exit) && by_signal {
         let longest = task.record.info.max_completion_time.unwrap_or_default();
@@ -114,6 +115,14 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         WaitStatus::Unknown { .. } => {
             status(TaskState::Failed, Source::Agent).because(Reason::ExecutorTerminated).saying(said)
         }
+    }
+}
+
+/// Why a task was killed: for its group's sake, or else as `otherwise` says.
+pub(crate) fn with_group(task: Option<&Task>, otherwise: &str) -> String {
+    match task.and_then(|task| task.record.group.as_ref()?.fell_with.as_ref()) {
+        Some(other) => format!("killed with its group, because task {other} had ended"),
+        None => otherwise.to_owned(),
     }
 }
 

@@ -59,6 +59,10 @@ pub enum Event {
     Tick,
 }
 
+/// One stream of an executor, named by the shell; never named again in one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection(pub u64);
+
 /// What a restarted agent finds of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovery {

@@ -12,7 +12,7 @@ use super::names::{
     any_timestamp, any_update_id,
 };
 use super::values::{any_resources, any_scalar};
-use crate::container::{Command, ContainerInfo, Program, Volume};
+use crate::container::{Command, ContainerInfo, ParentVolume, Program, Volume};
 use crate::resources::{Resource, Resources, Scalar, Value};
 use crate::task::{
     Discovery, DiscoveryPort, Limit, Reason, Source, TaskInfo, TaskState, TaskStatus, Visibility,
@@ -50,8 +50,13 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
         container_path: if absolute { format!("/{container}") } else { container },
         read_only,
     });
-    (vec(volume, 0..3), option::of(any_text()))
-        .prop_map(|(volumes, hostname)| ContainerInfo { volumes, hostname })
+    let shared = (path(), path(), any::<bool>()).prop_map(|(path, container_path, read_only)| ParentVolume {
+        path,
+        container_path,
+        read_only,
+    });
+    (vec(volume, 0..3), option::of(any_text()), vec(shared, 0..2))
+        .prop_map(|(volumes, hostname, parent_volumes)| ContainerInfo { volumes, hostname, parent_volumes })
         .boxed()
 }
 
@@ -82,27 +87,30 @@ pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
     let ids = (any_text(), any_task_id(), any_agent_id());
     let needs = (any_resources(), any_limit(), any_limit());
     let times = (option::of(any_duration()), option::of(any_duration()));
-    let extras = (any_labels(), option::of(any_discovery()));
+    let data = vec(any::<u8>(), 0..4);
+    let executor = option::weighted(0.2, super::executors::any_executor_info().prop_map(Box::new));
+    let extras = (any_labels(), option::of(any_discovery()), executor, data);
     (ids, needs, any_command(), any_container_info(), times, extras)
-        .prop_map(
-            |((name, id, agent), (resources, cpus, mem), command, container, times, (labels, discovery))| {
-                let resources = or_one_cpu(resources);
-                let limits = [("cpus", cpus), ("mem", mem)];
-                TaskInfo {
-                    name,
-                    id,
-                    agent,
-                    limits: limits_above(&resources, limits),
-                    resources,
-                    command,
-                    container,
-                    kill_grace: times.0,
-                    max_completion_time: times.1,
-                    labels,
-                    discovery,
-                }
-            },
-        )
+        .prop_map(|((name, id, agent), (resources, cpus, mem), command, container, times, extras)| {
+            let (labels, discovery, executor, data) = extras;
+            let resources = or_one_cpu(resources);
+            let limits = [("cpus", cpus), ("mem", mem)];
+            TaskInfo {
+                name,
+                id,
+                agent,
+                limits: limits_above(&resources, limits),
+                resources,
+                command,
+                container,
+                kill_grace: times.0,
+                max_completion_time: times.1,
+                labels,
+                discovery,
+                executor,
+                data,
+            }
+        })
         .boxed()
 }
 

@@ -24,6 +24,7 @@ pub mod agent;
 pub mod constraints;
 pub mod container;
 mod conversion;
+pub mod executor;
 pub mod framework;
 pub mod maintenance;
 pub mod offer;
