@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::quota::Quota;
-use lonja_model::{AgentId, FrameworkId, Offer, OfferId, Resources, Role, TaskState};
+use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, Resources, Role, TaskId, TaskState};
 
 use crate::hosts::kernel::TaskKey;
 use crate::invariants::Broken;
