@@ -7,6 +7,7 @@ mod failover;
 mod isolation;
 mod quota;
 mod recovery;
+mod recovery_steps;
 mod upkeep;
 mod volumes;
 mod volumes_in_use;

@@ -6,18 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core as core;
-use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
+use lonja_agent_core::{LaunchContainer, LaunchFailure, Runs, WaitStatus};
 use lonja_model::container::Program;
+use lonja_model::profile::Profile;
 use lonja_model::resources::Scalar;
 use lonja_model::task::Limit;
-use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
+use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp};
 
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, Network, Recovered, TaskEnd, Volume,
+    LaunchOutcome, Limits, Recovered, TaskEnd, Volume,
 };
-use crate::sandbox::Sandboxes;
+use crate::failpoint;
+use crate::groups::{self, Shared};
+use crate::privileges::Grants;
+use crate::sandbox::{Reach, Sandboxes};
+use crate::separation::{self, Separation};
 use crate::volumes::{Volumes, volumes_of};
 
 /// What a task's `PATH` is unless it sets its own.
@@ -39,6 +44,8 @@ pub(crate) struct Containers {
     host_paths: HostPaths,
     pids_limit: u64,
     kill_grace: Duration,
+    grants: Grants,
+    separation: Separation,
     instance: InstanceId,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
@@ -65,6 +72,8 @@ impl Containers {
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
             kill_grace: config.kill_grace,
+            grants: config.grants.clone(),
+            separation: config.separation.clone(),
             instance,
             paths: Mutex::new(BTreeMap::new()),
         }
@@ -73,7 +82,7 @@ impl Containers {
     /// Makes the sandbox and the container, and runs the task's program in it.
     pub(crate) async fn launch(
         &self,
-        order: LaunchContainer,
+        mut order: LaunchContainer,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Launched {
@@ -82,9 +91,18 @@ impl Containers {
         self.paths().insert(order.container.clone(), path.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
-            let made = self.sandboxes.create(&path, order.user.as_deref());
+            let profile = self.separation.profile(order.task.container.profile)?;
+            order.user = separation::user(profile, order.user);
+            // Only who shares the host's root comes in by the path outside.
+            let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
+            let made = self.sandboxes.create(&path, order.user.as_deref(), reach);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
-            self.spec(order, path, agent, endpoint)
+            failpoint::reach("agent: sandbox made");
+            let shared = groups::share(&order, &self.sandboxes, reach)?;
+            if let (Runs::InGroup { parent, .. }, Some(sandbox)) = (&order.runs, &shared.sandbox) {
+                self.paths().insert(parent.clone(), sandbox.clone());
+            }
+            self.spec(order, profile, path, shared, agent, endpoint)
         });
         let spec = match prepared {
             Ok(spec) => spec,
@@ -107,7 +125,9 @@ impl Containers {
     fn spec(
         &self,
         order: LaunchContainer,
+        profile: Profile,
         sandbox: PathBuf,
+        shared: Shared,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
@@ -129,9 +149,10 @@ impl Containers {
                 host_path: self.host_paths.admit(volume.host_path.as_ref())?,
                 container_path: volume.container_path.clone().into(),
                 read_only: volume.read_only,
-                follows_links: true,
+                follows_links: false,
             });
         }
+        volumes.extend(shared.volumes);
         let memory = match task.limits.get("mem") {
             Some(Limit::Amount(mib)) => Some(*mib),
             Some(Limit::Infinite) => None,
@@ -152,8 +173,14 @@ impl Containers {
                 memory_bytes: memory.map(|mib| mib.thousandths().saturating_mul(MIB) / 1000),
                 pids_max: Some(self.pids_limit),
             },
-            network: Network::Host,
+            network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+            confinement: self
+                .grants
+                .confine(self.separation.confinement(profile), &task.container.privileges)?,
+            profile,
+            isolation: self.separation.isolation.clone(),
+            joins: shared.joins,
         })
     }
 
@@ -172,7 +199,10 @@ impl Containers {
     /// Asks the container to end.
     pub(crate) async fn kill(&self, container: &ContainerId, grace: Duration) {
         let Ok(id) = named(container) else { return };
-        match self.containerizer.kill(&id, Some(grace)).await {
+        failpoint::reach("agent: kill begun");
+        let asked = self.containerizer.kill(&id, Some(grace)).await;
+        failpoint::reach("agent: kill asked");
+        match asked {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::error!(%container, error = chain(&error), "container cannot be killed"),
         }
@@ -181,6 +211,7 @@ impl Containers {
     /// Nobody asks about the container any more: its run directory goes, its files begin to age.
     pub(crate) async fn forget(&self, container: &ContainerId) {
         let Ok(id) = named(container) else { return };
+        failpoint::reach("agent: before the clean-up");
         match self.containerizer.cleanup(&id).await {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::warn!(%container, error = chain(&error), "run directory stays behind"),
@@ -189,12 +220,14 @@ impl Containers {
         if let Some(path) = path {
             tokio::task::block_in_place(|| self.sandboxes.ended(path));
         }
+        failpoint::reach("agent: cleaned up");
     }
 
     /// Finds containers again after a restart of the agent; those that no record names are destroyed.
     pub(crate) async fn recover(
         &self,
         expected: &[(ContainerId, FrameworkId, TaskId)],
+        shared: &[(ContainerId, FrameworkId, ExecutorId)],
         now: Timestamp,
     ) -> Result<Vec<(ContainerId, core::Recovery)>, ContainerizerError> {
         let mut ids = Vec::with_capacity(expected.len());
@@ -206,11 +239,17 @@ impl Containers {
                 ids.push(id);
             }
         }
+        for (container, framework, executor) in shared {
+            let path = self.sandboxes.path(framework, &groups::as_task(executor), container);
+            self.paths().insert(container.clone(), path);
+        }
         let recovery = self.containerizer.recover(&ids).await?;
         for stranger in &recovery.destroyed {
             tracing::warn!(container = stranger, "a container without a record was destroyed");
         }
-        let in_use: Vec<ContainerId> = expected.iter().map(|(container, _, _)| container.clone()).collect();
+        let own = expected.iter().map(|(container, _, _)| container);
+        let in_use: Vec<ContainerId> =
+            own.chain(shared.iter().map(|(container, _, _)| container)).cloned().collect();
         self.sandboxes.find_ended(&in_use);
         let found = recovery.containers.into_iter().filter_map(|(id, state)| {
             let container = names.get(&id)?.clone();
@@ -273,7 +312,7 @@ fn environment(
         ("MESOS_SANDBOX", sandbox.clone()),
         ("MESOS_DIRECTORY", sandbox),
         ("MESOS_TASK_ID", task.id.to_string()),
-        ("MESOS_EXECUTOR_ID", task.id.to_string()),
+        ("MESOS_EXECUTOR_ID", task.executor_id().map_or(task.id.as_str(), ExecutorId::as_str).to_owned()),
         ("MESOS_FRAMEWORK_ID", order.framework.to_string()),
         ("MESOS_AGENT_ID", agent.clone()),
         ("MESOS_SLAVE_ID", agent),

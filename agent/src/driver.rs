@@ -12,12 +12,12 @@ use lonja_model::link::FromAgent;
 use lonja_model::{ContainerId, FrameworkId, TaskId};
 use tokio::sync::{mpsc, watch};
 
-use crate::AgentError;
 use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
 use crate::handle::{Description, Handle, INBOX, Input, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
 use crate::volumes::Volumes;
+use crate::{AgentError, failpoint};
 
 /// Inputs handled with one commit, at most.
 const BATCH: usize = 256;
@@ -121,8 +121,15 @@ impl Driver {
             .iter()
             .map(|((framework, task), record)| (record.container.clone(), framework.clone(), task.clone()))
             .collect();
+        let shared: Vec<_> = checkpoint
+            .executors
+            .iter()
+            .map(|((framework, executor), record)| {
+                (record.container.clone(), framework.clone(), executor.clone())
+            })
+            .collect();
         let now = self.clock.now();
-        let containers = self.containers.recover(&expected, now).await?;
+        let containers = self.containers.recover(&expected, &shared, now).await?;
         if !expected.is_empty() {
             let running =
                 containers.iter().filter(|(_, state)| matches!(state, Recovery::Running { .. })).count();
@@ -153,6 +160,7 @@ impl Driver {
             }),
             Input::Received(number, message) => (current == Some(number)).then_some(Event::Received(message)),
             Input::Launched(container, Launched::Started { pid }) => {
+                failpoint::reach("agent: start known");
                 self.watch_end(container.clone());
                 Some(Event::ContainerStarted { container, pid })
             }
@@ -161,6 +169,7 @@ impl Driver {
                 Some(Event::ContainerFailed { container, reason, message })
             }
             Input::Exited(container, exit) => {
+                failpoint::reach("agent: end known");
                 self.mark_ended(&container);
                 Some(Event::ContainerExited { container, exit })
             }
@@ -187,13 +196,21 @@ impl Driver {
                 tracing::debug!(%note, "agent");
             }
         }
+        let changes = !persist.is_empty();
+        if changes {
+            failpoint::reach("agent: before the commit");
+        }
         self.checkpoints.commit(persist).await?;
+        if changes {
+            failpoint::reach("agent: committed");
+        }
         volumes.into_iter().for_each(|order| self.order(order));
         for order in launch {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
             let info = self.agent.info();
             let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
+            failpoint::reach("agent: launch taken on");
             tokio::spawn(async move {
                 let container = order.container.clone();
                 let launched = containers.launch(order, id, endpoint).await;

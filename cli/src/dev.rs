@@ -34,7 +34,7 @@ pub(crate) fn prepare(lonja: &Lonja) -> anyhow::Result<Prepared> {
         Command::Agent(agent) if !agent.check => (false, false),
         Command::Dev(_) => (true, false),
         Command::Run(run) if run.dev => (true, true),
-        Command::Bench(bench) if matches!(bench.command, BenchCommand::First { .. }) => (true, true),
+        Command::Bench(bench) if !matches!(bench.command, BenchCommand::StartPeer { .. }) => (true, true),
         _ => return Ok(Prepared { launcher: None, temporary: None }),
     };
     let temporary = if temporary {
@@ -191,5 +191,7 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         pids_limit: 4_096,
         host_paths: HostPaths::Any,
         require_isolation: false,
+        grants: Default::default(),
+        separation: Default::default(),
     })
 }

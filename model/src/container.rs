@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::privileges::Privileges;
+use crate::profile::{Network, Profile};
+
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -52,6 +55,12 @@ pub struct ContainerInfo {
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
+    /// Capabilities and limits of each process.
+    pub privileges: Privileges,
+    /// How strictly it is kept apart from the host; `None`: as the agent does by default.
+    pub profile: Option<Profile>,
+    /// Which network it has.
+    pub network: Network,
     /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
     pub parent_volumes: Vec<ParentVolume>,
 }

@@ -46,7 +46,8 @@ struct Held {
 
 /// An executor holds what it needs as a task does, under a name that no task has here.
 fn as_task(framework: &FrameworkId, executor: &ExecutorId) -> TaskKey {
-    let name = TaskId::new(format!("executor:{executor}")).expect("an id with a few letters before it is one");
+    let name =
+        TaskId::new(format!("executor:{executor}")).expect("an id with a few letters before it is one");
     (framework.clone(), name)
 }
 

@@ -19,7 +19,8 @@ use futures::future::BoxFuture;
 
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
-    Command, ContainerSpec, ExitRecord, Failure, FailureReason, MemoryBreach, Network, TaskEnd, Volume,
+    Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
+    Network, TaskEnd, Volume,
 };
 pub use linux::{LinuxContainerizer, Settings};
 pub use recorded::{RecordedCall, RecordedContainerizer};

@@ -60,7 +60,9 @@ impl Host {
             kill_grace: Duration::from_secs(3),
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
+            separation: crate::Separation::default(),
             require_isolation: false,
+            grants: Default::default(),
         }
     }
 
@@ -199,6 +201,8 @@ fn task_info(id: &str, resources: Resources) -> TaskInfo {
         max_completion_time: None,
         labels: Labels::default(),
         discovery: None,
+        executor: None,
+        data: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::failpoint;
 use crate::isolation::{self, Cgroup, OomWatch};
 
 use super::control::{Message, Outside};
@@ -270,6 +271,7 @@ impl Watch {
     }
 
     fn conclude(self, order: &Order, cgroup: &dyn Cgroup) -> Outcome {
+        failpoint::reach("supervisor: end seen");
         let mut failure = self.failure;
         if let Err(error) = isolation::empty(cgroup, DEATH_PATIENCE) {
             let what = "cannot end the container";

@@ -10,9 +10,12 @@
 )]
 
 mod agent_process;
+mod attacks;
+mod confine;
 mod ends;
 mod figures;
 mod host;
+mod leaks;
 mod limits;
 mod recovery;
 mod running;
@@ -61,6 +64,17 @@ fn all_checks() -> Vec<Check> {
         running::an_id_is_launched_once,
         running::many_launches_at_once_all_run,
         running::the_launcher_holds_nothing_of_the_agents,
+        attacks::every_attack_of_the_list_has_its_line,
+        attacks::the_default_profile_holds,
+        attacks::the_hardened_profile_holds,
+        confine::a_root_task_holds_the_few_capabilities_of_its_profile,
+        confine::a_hardened_root_task_holds_nothing,
+        confine::effective_capabilities_reach_a_task_of_any_user,
+        confine::the_host_profile_leaves_root_its_power,
+        confine::process_limits_are_the_usual_ones_or_those_asked_for,
+        confine::a_limit_beyond_the_agents_own_is_set_or_refused_by_its_name,
+        confine::tasks_go_before_daemons_when_memory_is_short,
+        confine::a_filter_implies_no_new_privileges,
         ends::a_task_that_obeys_sigterm_ends_by_itself,
         ends::a_task_that_ignores_sigterm_is_killed_after_its_grace,
         ends::a_shorter_grace_shortens_the_one_under_way,
@@ -93,6 +107,7 @@ fn all_checks() -> Vec<Check> {
         volumes::a_link_planted_by_a_task_leads_nobody_out,
         volumes::a_container_path_that_leaves_the_sandbox_is_refused,
         volumes::killed_at_any_step_no_volume_is_lost_and_no_other_folder_stays,
+        leaks::many_launches_leave_the_host_as_it_was,
         unprivileged::without_root_containers_run_and_limits_are_said_to_be_off,
     ]
 }

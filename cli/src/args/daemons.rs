@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use lonja_model::agent::Domain;
+use lonja_model::privileges::{Capability, Rlimit};
 use lonja_model::resources::Quantities;
 
 use super::{DEFAULT_MASTER, duration};
@@ -159,6 +160,14 @@ pub(crate) struct Agent {
     /// this, none.
     #[arg(long, value_name = "PATH", env = "LONJA_AGENT_ALLOW_HOST_PATH", value_delimiter = ',')]
     pub(crate) allow_host_path: Vec<PathBuf>,
+    /// A capability beyond the usual ones that tasks may ask for, such as NET_RAW; may be given more than once.
+    #[arg(long, value_name = "CAPABILITY", env = "LONJA_AGENT_ALLOW_CAPABILITY", value_delimiter = ',')]
+    pub(crate) allow_capability: Vec<Capability>,
+    /// A limit of each process in place of the usual one, such as NOFILE=1024:4096; may be given more than once.
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", env = "LONJA_AGENT_RLIMIT", value_delimiter = ',')]
+    pub(crate) rlimit: Vec<Rlimit>,
+    #[command(flatten)]
+    pub(crate) separation: super::Separation,
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,

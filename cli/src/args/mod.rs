@@ -6,6 +6,7 @@ mod listings;
 mod measuring;
 mod resources;
 mod run;
+mod separation;
 mod sharing;
 mod upkeep;
 
@@ -19,6 +20,7 @@ pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
 pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
+pub(crate) use separation::Separation;
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
 pub(crate) use upkeep::{Agents, AgentsCommand, Drain, Maintenance, MaintenanceCommand};
 

@@ -124,9 +124,9 @@ impl<S: Scheduler> Framework<S> {
                     for task in &tasks {
                         self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
                     }
-                    let tasks = tasks.into_iter().map(|task| {
-                        LaunchTask::Valid(Box::new(TaskInfo { executor: None, ..task }))
-                    });
+                    let tasks = tasks
+                        .into_iter()
+                        .map(|task| LaunchTask::Valid(Box::new(TaskInfo { executor: None, ..task })));
                     Operation::LaunchGroup(LaunchGroup { executor: Ok(executor), tasks: tasks.collect() })
                 }
                 Step::Convert { id, conversion } => {
