@@ -4,6 +4,7 @@
 mod bad_input;
 mod cli;
 mod failover;
+mod groups;
 mod isolation;
 mod quota;
 mod recovery;

@@ -114,6 +114,12 @@ impl Need {
 /// taken.
 pub(crate) fn set_aside(state: &State, pool: &mut Pool, info: &ExecutorInfo) -> Result<Need, String> {
     let id = &info.id;
+    if info.is_custom() {
+        return Err(format!(
+            "executor {id} is a program of the framework's own, which is not served yet; launch the tasks without it, \
+             or as a group in a built-in executor"
+        ));
+    }
     if info.framework.as_ref().is_some_and(|whose| *whose != pool.framework) {
         return Err(format!("executor {id} names another framework; leave framework_id out"));
     }
