@@ -1,11 +1,14 @@
 //! Real daemons, end to end: what a user sees, and what survives `kill -9`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod attacks;
 mod bad_input;
 mod cli;
+mod exec;
 mod failover;
 mod groups;
 mod isolation;
+mod limits;
 mod quota;
 mod recovery;
 mod recovery_steps;

@@ -10,6 +10,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use lonja_agent_core::{LaunchContainer, Runs};
 use lonja_model::{ExecutorId, TaskId};
@@ -17,7 +18,11 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, mkdirat, openat}
 use rustix::io::Errno;
 
 use crate::containerizer::{self, Volume};
+use crate::disk;
 use crate::sandbox::{Reach, Sandboxes};
+
+/// Held while an executor's sandbox is made: the first of its tasks makes it, the others find it whole.
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// Where an executor's sandbox lies: where that of a task of its name would.
 pub(crate) fn as_task(executor: &ExecutorId) -> TaskId {
@@ -40,12 +45,13 @@ pub(crate) fn share(order: &LaunchContainer, sandboxes: &Sandboxes, reach: Reach
         return Ok(Shared { joins: None, sandbox: None, volumes: Vec::new() });
     };
     let sandbox = sandboxes.path(&order.framework, &as_task(&executor.id), parent);
-    match sandboxes.create(&sandbox, order.user.as_deref(), reach) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(format!("cannot make the sandbox of executor {}: {error}", executor.id));
-        }
-        Ok(()) | Err(_) => {}
+    let limit = disk::limit_in(&executor.resources);
+    let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !sandbox.is_dir() {
+        let made = sandboxes.create(&sandbox, order.user.as_deref(), reach, limit);
+        made.map_err(|error| format!("cannot make the sandbox of executor {}: {error}", executor.id))?;
     }
+    drop(making);
     let mut volumes = Vec::with_capacity(order.task.container.parent_volumes.len());
     for volume in &order.task.container.parent_volumes {
         make_below(&sandbox, &volume.path, order.user.as_deref())

@@ -37,6 +37,8 @@ pub(crate) enum Input {
 pub struct TaskFiles {
     /// The sandbox.
     pub sandbox: PathBuf,
+    /// Its container, if the agent still knows it.
+    pub container: Option<ContainerId>,
     /// Becomes true when nothing of the container is alive.
     pub ended: watch::Receiver<bool>,
 }
@@ -73,6 +75,12 @@ pub struct TaskLine {
     pub container: ContainerId,
     /// The process id of its program on the host.
     pub pid: Option<u32>,
+    /// What it is called.
+    pub name: String,
+    /// What it was given.
+    pub resources: Resources,
+    /// Its files.
+    pub sandbox: PathBuf,
 }
 
 /// The way into an agent. Cheap to clone.

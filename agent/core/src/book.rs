@@ -44,8 +44,6 @@ pub(crate) enum Place {
     Launching,
     /// Its program runs.
     Running { pid: u32, since: Timestamp },
-    /// No container of its own: its executor runs it, or waits to be handed it.
-    InExecutor,
     /// It is no more, or never was.
     Ended,
 }
@@ -55,14 +53,14 @@ impl Place {
     pub(crate) fn pid(&self) -> Option<u32> {
         match self {
             Self::Running { pid, since: _ } => Some(*pid),
-            Self::Waiting(_) | Self::Launching | Self::InExecutor | Self::Ended => None,
+            Self::Waiting(_) | Self::Launching | Self::Ended => None,
         }
     }
 
     /// Does a task in this place hold what it needs?
     fn holds(self) -> bool {
         match self {
-            Self::Launching | Self::Running { .. } | Self::InExecutor => true,
+            Self::Launching | Self::Running { .. } => true,
             Self::Waiting(_) | Self::Ended => false,
         }
     }

@@ -8,10 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::checkpoint::{ExecutorRecord, TaskRecord};
-use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp};
+use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId};
 
 use crate::book::Key;
-use crate::event::Connection;
 
 /// Names an executor: its id is unique within a framework only.
 pub(crate) type ExecutorKey = (FrameworkId, ExecutorId);
@@ -23,10 +22,6 @@ pub(crate) struct Executor {
     pub(crate) record: ExecutorRecord,
     /// Where it stands.
     pub(crate) place: ExecutorPlace,
-    /// The stream over which it speaks, if it does.
-    pub(crate) connection: Option<Connection>,
-    /// It has spoken since the agent started.
-    pub(crate) has_registered: bool,
 }
 
 /// Where an executor stands.
@@ -34,17 +29,13 @@ pub(crate) struct Executor {
 pub(crate) enum ExecutorPlace {
     /// What it needs is still held by tasks whose framework is gone.
     Waiting,
-    /// The built-in one: there as long as it has tasks.
-    Builtin,
-    /// The shell makes its container.
-    Launching,
-    /// Its program runs.
-    Running { pid: u32, since: Timestamp },
+    /// It is there, as long as it has tasks.
+    Open,
 }
 
 impl Executor {
     pub(crate) fn new(record: ExecutorRecord, place: ExecutorPlace) -> Self {
-        Self { record, place, connection: None, has_registered: false }
+        Self { record, place }
     }
 
     /// Is it promised what it needs?
@@ -79,11 +70,6 @@ impl Company {
         let executor = self.executors.get_mut(key)?;
         self.changed.insert(key.clone());
         Some(executor)
-    }
-
-    /// The same, to change what is neither durable nor bears on resources.
-    pub(crate) fn volatile(&mut self, key: &ExecutorKey) -> Option<&mut Executor> {
-        self.executors.get_mut(key)
     }
 
     /// Every executor, ordered by name.

@@ -6,8 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use lonja_model::checkpoint::{ExecutorRecord, TaskRecord};
-use lonja_model::executor::ExecutorInfo;
+use lonja_model::checkpoint::TaskRecord;
 use lonja_model::link::{AgentExecutor, FromAgent};
 use lonja_model::{FrameworkId, TaskState};
 
@@ -17,9 +16,7 @@ use crate::turn::Turn;
 
 /// A task of it has ended: the built-in executor ends with its last.
 pub(crate) fn task_ended(turn: &mut Turn<'_>, key: &ExecutorKey) {
-    let Some(executor) = turn.book.company.get(key) else { return };
-    let is_builtin = !executor.record.info.is_custom();
-    if (is_builtin || executor.place == ExecutorPlace::Waiting) && !has_tasks(turn, key) {
+    if turn.book.company.get(key).is_some() && !has_tasks(turn, key) {
         end(turn, key, None);
     }
 }
@@ -27,11 +24,6 @@ pub(crate) fn task_ended(turn: &mut Turn<'_>, key: &ExecutorKey) {
 /// Is it there, and does it take tasks?
 pub(crate) fn is_open(turn: &Turn<'_>, key: &ExecutorKey) -> bool {
     turn.book.company.get(key).is_some_and(|executor| executor.record.shutting_down.is_none())
-}
-
-/// Where an executor stands for which there is room.
-pub(crate) fn first_place(info: &ExecutorInfo) -> ExecutorPlace {
-    if info.is_custom() { ExecutorPlace::Launching } else { ExecutorPlace::Builtin }
 }
 
 /// Has a task of it not ended?
@@ -98,17 +90,13 @@ pub(crate) fn orphan(turn: &mut Turn<'_>, framework: &FrameworkId) {
 }
 
 /// Where a remembered executor stands: with none of its tasks begun, it waits as they do.
-pub(crate) fn recovered_place(
-    key: &ExecutorKey,
-    record: &ExecutorRecord,
-    tasks: &BTreeMap<Key, TaskRecord>,
-) -> ExecutorPlace {
+pub(crate) fn recovered_place(key: &ExecutorKey, tasks: &BTreeMap<Key, TaskRecord>) -> ExecutorPlace {
     let own =
         |(task, record): &(&Key, &TaskRecord)| task.0 == key.0 && record.info.executor_id() == Some(&key.1);
     let begun =
         |(_, task): (&Key, &TaskRecord)| !task.state.is_terminal() && task.state != TaskState::Staging;
     let begun = tasks.iter().filter(own).any(begun);
-    if begun { first_place(&record.info) } else { ExecutorPlace::Waiting }
+    if begun { ExecutorPlace::Open } else { ExecutorPlace::Waiting }
 }
 
 /// After recovery: executors whose tasks have all ended meanwhile end.

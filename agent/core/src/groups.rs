@@ -4,7 +4,7 @@
 //! else its container shares. It is there from its first group until its last task has ended.
 //!
 //! When one task of a group ends in any way but TASK_FINISHED, the others are killed: durably, as by a kill of the
-//! framework, and each is told which task took it along. A group in a custom executor is that executor's to look after.
+//! framework, and each is told which task took it along.
 //!
 //! Source: Mesos default executor.
 
@@ -38,12 +38,9 @@ pub(crate) fn fell(turn: &mut Turn<'_>, key: &Key, end: TaskState) {
     }
 }
 
-/// The other tasks of a task's group; none if its executor looks after it.
+/// The other tasks of a task's group.
 fn companions(turn: &Turn<'_>, key: &Key) -> Vec<Key> {
     let Some(task) = turn.book.get(key) else { return Vec::new() };
-    if task.record.info.is_in_custom_executor() {
-        return Vec::new();
-    }
     let group = task.record.group.as_ref();
     let all = group.map(|group| turn.book.company.group(&group.name)).unwrap_or_default();
     all.into_iter().filter(|other| other != key).collect()

@@ -154,10 +154,6 @@ pub fn states_fit_containers(agent: &Agent) -> Result<(), Violation> {
         let fits = match task.place {
             Place::Waiting(_) => record.state == TaskState::Staging,
             Place::Launching => matches!(record.state, TaskState::Starting | TaskState::Killing),
-            Place::InExecutor => matches!(
-                record.state,
-                TaskState::Staging | TaskState::Starting | TaskState::Running | TaskState::Killing
-            ),
             Place::Running { .. } => matches!(record.state, TaskState::Running | TaskState::Killing),
             Place::Ended => record.state.is_terminal() && !record.orphaned && !record.updates.is_empty(),
         };
@@ -269,7 +265,7 @@ pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
             return wrong(format!("task {} of {} began before executor {id}", key.1, key.0));
         }
     }
-    for (key, executor) in company.iter().filter(|(_, executor)| !executor.record.info.is_custom()) {
+    for (key, executor) in company.iter() {
         let tasks = company.tasks_of(key);
         if !tasks.iter().any(|task| agent.book.get(task).is_some_and(|task| !task.has_ended())) {
             let place = executor.place;
@@ -285,10 +281,7 @@ pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
         let has_fallen =
             |task: &Task| task.has_ended() && task.state() != TaskState::Finished && !task.record.orphaned;
         let in_peace = |task: &Task| !task.has_ended() && task.record.killing.is_none();
-        let by_agent = |task: &Task| !task.record.info.is_in_custom_executor();
-        if tasks.iter().any(|task| by_agent(task) && has_fallen(task))
-            && tasks.iter().any(|task| in_peace(task))
-        {
+        if tasks.iter().any(|task| has_fallen(task)) && tasks.iter().any(|task| in_peace(task)) {
             return wrong(format!("group {name} has lost one, and another runs in peace"));
         }
     }

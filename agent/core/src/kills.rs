@@ -55,9 +55,7 @@ pub(crate) fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     turn.book.change(key, |task| task.record.killing = Some(grace));
     match place {
         Place::Waiting(_) => killed_before_launch(turn, key),
-        Place::Launching | Place::Running { .. } | Place::InExecutor | Place::Ended => {
-            kill_if_asked(turn, key);
-        }
+        Place::Launching | Place::Running { .. } | Place::Ended => kill_if_asked(turn, key),
     }
 }
 

@@ -46,7 +46,10 @@ pub(crate) fn run(turn: &mut Turn<'_>, run: Run) {
         Some(key) if manner != Manner::Alone => !starts_executor && !executors::is_open(turn, key),
         Some(_) | None => false,
     };
-    let refuse = if is_torn {
+    let is_custom = new.iter().any(TaskInfo::is_in_custom_executor);
+    let refuse = if is_custom {
+        Some((Reason::TaskInvalid, "this agent runs no executors of frameworks' own yet".to_owned()))
+    } else if is_torn {
         Some((Reason::TaskGroupInvalid, "a task of its group is known here already".to_owned()))
     } else {
         let executor = executor.as_ref().map(|(_, executor)| executor.to_string()).unwrap_or_default();
@@ -111,7 +114,7 @@ fn take_on(
     if shortage.is_none()
         && let Some(executor) = executor
     {
-        let place = if fits_now { executors::first_place(&executor) } else { ExecutorPlace::Waiting };
+        let place = if fits_now { ExecutorPlace::Open } else { ExecutorPlace::Waiting };
         let container = fresh_container(turn);
         let record = ExecutorRecord {
             info: *executor,
@@ -132,7 +135,7 @@ fn take_on(
         let place = match (shortage.is_none(), fits_now) {
             (false, _) => Place::Ended,
             (true, false) => Place::Waiting(turn.book.next_arrival()),
-            (true, true) => first_place(&task),
+            (true, true) => Place::Launching,
         };
         // A refused task is born ended: it is promised nothing.
         let state = if shortage.is_none() { TaskState::Staging } else { TaskState::Dropped };
@@ -158,11 +161,6 @@ fn take_on(
             None => {}
         }
     }
-}
-
-/// Where a task goes for which there is room.
-fn first_place(task: &TaskInfo) -> Place {
-    if task.is_in_custom_executor() { Place::InExecutor } else { Place::Launching }
 }
 
 /// What tasks and a new executor need together. Errors: something that has one holder would have two.
@@ -273,12 +271,10 @@ pub(crate) fn launch_waiting(turn: &mut Turn<'_>) {
             return;
         }
         if let Some(key) = starts {
-            turn.book.change_executor(&key, |executor| {
-                executor.place = executors::first_place(&executor.record.info);
-            });
+            turn.book.change_executor(&key, |executor| executor.place = ExecutorPlace::Open);
         }
-        for (key, info) in unit.iter().zip(&infos) {
-            turn.book.put_in(key, first_place(info));
+        for key in &unit {
+            turn.book.put_in(key, Place::Launching);
         }
         unit.iter().for_each(|key| launch(turn, key));
     }

@@ -55,7 +55,7 @@ use lonja_model::{AgentId, Timestamp};
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy};
 pub use effects::{Effects, KillContainer, LaunchContainer, Note, Runs, VolumeOrder};
-pub use event::{Connection, ContainerExit, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
+pub use event::{ContainerExit, DiskBreach, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
 pub use view::TaskView;
 
 use book::Book;

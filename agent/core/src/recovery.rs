@@ -46,7 +46,7 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
     let mut found: BTreeMap<ContainerId, Recovery> = containers.into_iter().collect();
     let mut fates = Vec::with_capacity(tasks.len());
     for (key, record) in executors {
-        let place = executors::recovered_place(&key, &record, &tasks);
+        let place = executors::recovered_place(&key, &tasks);
         if let Err(error) = turn.book.insert_executor(key.clone(), Executor::new(record, place)) {
             turn.effects.shutdown = Some(format!(
                 "the checkpoint is damaged: executor {} of {} and another hold the same: {error}",

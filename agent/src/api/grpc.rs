@@ -7,24 +7,35 @@ use lonja_proto::convert::agent::agent_info_to_wire;
 use lonja_proto::convert::ids::{framework_id_from_wire, task_id_from_wire};
 use lonja_proto::lonja::agent_api_server;
 use lonja_proto::lonja::logs_request;
-use lonja_proto::lonja::{DescribeRequest, DescribeResponse, LogChunk, LogsRequest};
+use lonja_proto::lonja::{
+    AttachInput, AttachOutput, DescribeRequest, DescribeResponse, ExecInput, ExecOutput, ListFilesRequest,
+    ListFilesResponse, LogChunk, LogsRequest, ReadFileRequest, StatsRequest, StatsResponse,
+};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::doors::Doors;
 use super::logs::{self, From};
-use crate::Handle;
+use super::sessions::{Answers, Sessions};
+use super::{attach, exec, looking};
 use crate::isolation::Enforcement;
 
 /// The service.
 pub(crate) struct Api {
-    handle: Handle,
+    doors: Doors,
     enforced: Vec<Enforcement>,
+    sessions: Sessions,
     stop: watch::Receiver<bool>,
 }
 
 impl Api {
-    pub(crate) fn new(handle: Handle, enforced: Vec<Enforcement>, stop: watch::Receiver<bool>) -> Self {
-        Self { handle, enforced, stop }
+    pub(crate) fn new(
+        doors: Doors,
+        enforced: Vec<Enforcement>,
+        sessions: Sessions,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { doors, enforced, sessions, stop }
     }
 }
 
@@ -33,6 +44,26 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<LogChunk, Status>> + Send>>;
 #[tonic::async_trait]
 impl agent_api_server::AgentApi for Api {
     type LogsStream = Chunks;
+    type ExecStream = Answers<ExecOutput>;
+    type AttachStream = Answers<AttachOutput>;
+
+    async fn exec(
+        &self,
+        request: Request<tonic::Streaming<ExecInput>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let answers = exec::exec(&self.doors.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        Ok(Response::new(answers.await?))
+    }
+
+    async fn attach(
+        &self,
+        request: Request<tonic::Streaming<AttachInput>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let answers =
+            attach::attach(&self.doors.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        Ok(Response::new(answers.await?))
+    }
+    type ReadFileStream = looking::Pieces;
 
     async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Chunks>, Status> {
         let request = request.into_inner();
@@ -47,7 +78,7 @@ impl agent_api_server::AgentApi for Api {
             .map_err(|refusal| Status::invalid_argument(format!("framework_id: {refusal}")))?;
         let task = task_id_from_wire(request.task_id)
             .map_err(|refusal| Status::invalid_argument(format!("task_id: {refusal}")))?;
-        let found = self.handle.find(framework, task.clone()).await.map_err(stopped)?;
+        let found = self.doors.find(framework, task.clone()).await.map_err(stopped)?;
         let Some(files) = found else {
             return Err(Status::not_found(format!("this agent has no files of task {task}")));
         };
@@ -59,13 +90,36 @@ impl agent_api_server::AgentApi for Api {
         let ended = async move {
             let _stopping = stop.wait_for(|stop| *stop).await;
         };
-        let chunks = logs::read(files, file, from, request.follow)
+        let chunks = logs::read(self.doors.containers.sandboxes().clone(), files, file, from, request.follow)
             .map(|chunk| chunk.map_err(|error| Status::internal(format!("cannot read the log: {error}"))));
         Ok(Response::new(Box::pin(chunks.take_until(ended))))
     }
 
+    async fn stats(&self, request: Request<StatsRequest>) -> Result<Response<StatsResponse>, Status> {
+        looking::stats(&self.doors, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_files(
+        &self,
+        request: Request<ListFilesRequest>,
+    ) -> Result<Response<ListFilesResponse>, Status> {
+        looking::list(&self.doors, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn read_file(
+        &self,
+        request: Request<ReadFileRequest>,
+    ) -> Result<Response<looking::Pieces>, Status> {
+        let pieces = looking::read(&self.doors, request.into_inner()).await?;
+        let mut stop = self.stop.clone();
+        let ended = async move {
+            let _stopping = stop.wait_for(|stop| *stop).await;
+        };
+        Ok(Response::new(Box::pin(pieces.take_until(ended))))
+    }
+
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
-        let described = self.handle.describe().await.map_err(stopped)?;
+        let described = self.doors.handle.describe().await.map_err(stopped)?;
         let info = lonja_model::AgentInfo { id: described.id, resources: described.total, ..described.info };
         let enforcements = self.enforced.iter().map(|one| lonja_proto::lonja::Enforcement {
             limit: format!("{:?}", one.limit).to_lowercase(),
@@ -80,6 +134,6 @@ impl agent_api_server::AgentApi for Api {
     }
 }
 
-fn stopped(_: crate::handle::Stopped) -> Status {
+pub(super) fn stopped(_: crate::handle::Stopped) -> Status {
     Status::unavailable("the agent has stopped")
 }

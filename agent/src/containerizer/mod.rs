@@ -9,6 +9,7 @@
 //! - After `recover` no container of this agent runs that was not asked for (INV-29).
 
 mod linux;
+mod nested;
 mod recorded;
 mod recovery;
 pub(crate) mod running;
@@ -17,12 +18,16 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::isolation::{IsolationError, Usage};
+
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
     Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
-    Network, TaskEnd, Volume,
+    Network, RefusedForks, TaskEnd, Volume,
 };
+pub use crate::supervisor::{LogLimits, Nested, NestedEnd, WindowSize};
 pub use linux::{LinuxContainerizer, Settings};
+pub use nested::{Collected, NestedControl, NestedEvent, NestedInput, NestedProcess, OutputStream};
 pub use recorded::{RecordedCall, RecordedContainerizer};
 
 /// What became of a launch.
@@ -118,6 +123,16 @@ pub trait Containerizer: Send + Sync {
         grace: Option<Duration>,
     ) -> BoxFuture<'a, Result<(), ContainerizerError>>;
 
+    /// Runs a process beside the task, with the same confinement. Resolves when its command was executed.
+    /// An agent that stops, or drops what this returns, ends the process.
+    ///
+    /// Errors: the container does not run, or the command cannot be executed there; the message says why.
+    fn run_inside<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        nested: Nested,
+    ) -> BoxFuture<'a, Result<NestedProcess, Failure>>;
+
     /// Resolves when nothing of the container is alive, with how it ended.
     fn wait<'a>(
         &'a self,
@@ -138,4 +153,10 @@ pub trait Containerizer: Send + Sync {
 
     /// Forgets a container that has ended: removes its run directory, not its sandbox. Twice is fine.
     fn cleanup<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<(), ContainerizerError>>;
+
+    /// What the container uses now; nothing is known by default. Errors: it is gone, or the host cannot tell. Reads a few small
+    /// files of the kernel's.
+    fn usage(&self, _container: &ContainerId) -> Result<Usage, IsolationError> {
+        Ok(Usage::default())
+    }
 }

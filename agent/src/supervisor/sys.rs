@@ -34,17 +34,32 @@ struct CloneArgs {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
+
+/// Put the child into the v2 group of [`CloneArgs::cgroup`].
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Forks into new namespaces (`CLONE_NEW*` in `flags`, possibly none).
 pub(crate) fn fork_into(flags: i32) -> io::Result<Forked> {
+    fork_within(flags, None)
+}
+
+/// As [`fork_into`], with the child born in the v2 control group of this directory.
+pub(crate) fn fork_within(flags: i32, group: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     let mut handle: libc::c_int = -1;
-    let arguments = CloneArgs {
+    let mut arguments = CloneArgs {
         flags: u64::from(flags.cast_unsigned()) | libc::CLONE_PIDFD as u64,
         pidfd: std::ptr::from_mut(&mut handle) as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
+    if let Some(group) = group {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+    }
     // SAFETY: `arguments` is a valid clone_args of the given size and `handle` outlives the call. No
     // stack and no CLONE_VM: the child continues here on its own copy of memory, as after fork(2). The
     // process has one thread, so no lock is held by a thread that the child lacks.
@@ -58,6 +73,25 @@ pub(crate) fn fork_into(flags: i32) -> io::Result<Forked> {
         })),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Forks a process that is our parent's child, not ours, and returns its pid; 0 in that process.
+pub(crate) fn fork_as_sibling() -> io::Result<i32> {
+    // No exit signal of its own: with CLONE_PARENT it is the one of the calling process.
+    let arguments = CloneArgs { flags: libc::CLONE_PARENT as u64, ..CloneArgs::default() };
+    // SAFETY: as for `fork_into`.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &arguments, std::mem::size_of::<CloneArgs>()) };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(pid).map_err(io::Error::other)
+}
+
+/// Enters these namespaces (`CLONE_NEW*`, at least one) of the process behind `process`; its pid
+/// namespace is that of later children only.
+pub(crate) fn enter_namespaces(process: BorrowedFd<'_>, namespaces: i32) -> io::Result<()> {
+    // SAFETY: plain integers; the process has one thread.
+    check(unsafe { libc::setns(process.as_raw_fd(), namespaces) })
 }
 
 /// Leaves the mount namespace shared with the parent for a copy of it.

@@ -1,12 +1,16 @@
 //! The command line, as `clap` reads it: one file for each family of commands.
 
 mod daemons;
+mod disk;
 mod laboratory;
+mod limits;
 mod listings;
+mod looking;
 mod measuring;
 mod resources;
 mod run;
 mod separation;
+mod sessions;
 mod sharing;
 mod upkeep;
 
@@ -17,10 +21,12 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
 pub(crate) use laboratory::{OpenbFormat, OpenbList, ReportFormat, SimOpenb, SimRun};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
+pub(crate) use looking::{Files, Stats};
 pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
-pub(crate) use separation::Separation;
+pub(crate) use separation::{RunSeparation, Separation};
+pub(crate) use sessions::{Attach, Exec};
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
 pub(crate) use upkeep::{Agents, AgentsCommand, Drain, Maintenance, MaintenanceCommand};
 
@@ -75,6 +81,14 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Print a task's output.
     Logs(Logs),
+    /// Run a command in a task's container.
+    Exec(Exec),
+    /// Show what a task writes, and type into its terminal.
+    Attach(Attach),
+    /// Say what tasks use: processor, memory, processes, disk, network.
+    Stats(Stats),
+    /// List, print or download a task's files.
+    Files(Files),
     /// Kill a task.
     Kill(Kill),
     /// Drive the production code in virtual time.
@@ -88,6 +102,14 @@ pub(crate) enum Command {
         /// For which shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// What files of so many MiB, and so many of them, mean for tasks' output.
+pub(crate) fn log_limits(mebibytes: f64, files: u32) -> Option<lonja_agent::config::LogLimits> {
+    // Saturating: more than there are disks for.
+    let bytes = (mebibytes * 1_048_576.0) as u64;
+    let limits = lonja_agent::config::LogLimits { stdout_bytes: bytes, stderr_bytes: bytes, files };
+    (bytes > 0).then_some(limits)
 }
 
 /// Which master.

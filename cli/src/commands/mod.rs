@@ -2,9 +2,12 @@
 
 mod agent;
 mod agents;
+mod attach;
 pub(crate) mod bench;
 mod dev;
+mod exec;
 mod explain;
+mod files;
 mod kill;
 mod list;
 mod logs;
@@ -14,6 +17,7 @@ mod reservations;
 mod run;
 mod sharing;
 mod sim;
+mod stats;
 mod volumes;
 
 use std::process::ExitCode;
@@ -45,6 +49,10 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
         Command::Drain(drain) => agents::drain(&drain).await,
         Command::Maintenance(maintenance) => maintenance::run(&maintenance).await,
         Command::Logs(logs) => logs::run(&logs).await,
+        Command::Exec(exec) => exec::run(exec).await,
+        Command::Attach(attach) => attach::run(&attach).await,
+        Command::Stats(stats) => stats::run(&stats).await,
+        Command::Files(files) => files::run(&files).await,
         Command::Kill(kill) => kill::run(&kill).await,
         Command::Sim(sim) => sim::run(&sim),
         Command::Bench(bench) => bench::run(&bench, prepared).await,

@@ -13,6 +13,7 @@ use super::names::{
 };
 use super::values::{any_resources, any_scalar};
 use crate::container::{Command, ContainerInfo, ParentVolume, Program, Volume};
+use crate::io_limits::{IoLimits, IoThrottle};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
 use crate::profile::{Network, Profile};
 use crate::resources::{Resource, Resources, Scalar, Value};
@@ -59,20 +60,22 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     });
     let network = prop_oneof![Just(Network::Host), Just(Network::None)];
     let profile = option::of(select(Profile::ALL.to_vec()));
-    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, vec(shared, 0..2))
-        .prop_map(|(volumes, hostname, privileges, profile, network, parent_volumes)| ContainerInfo {
+    let extras = (any_io_limits(), vec(shared, 0..2));
+    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, extras)
+        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes))| ContainerInfo {
             volumes,
             hostname,
             privileges,
             profile,
             network,
+            io,
             parent_volumes,
         })
         .boxed()
 }
 
 /// Anything asked of the kernel.
-pub fn any_privileges() -> BoxedStrategy<Privileges> {
+pub(super) fn any_privileges() -> BoxedStrategy<Privileges> {
     let set = || option::of(any::<u64>().prop_map(CapabilitySet::from_bits));
     let bounds = option::of((any::<u64>(), any::<u64>()));
     let bounds = bounds.prop_map(|bounds| bounds.map(|(one, other)| (one.min(other), one.max(other))));
@@ -87,6 +90,20 @@ pub fn any_privileges() -> BoxedStrategy<Privileges> {
     (set(), set(), limits)
         .prop_map(|(bounding, effective, rlimits)| Privileges { bounding, effective, rlimits })
         .boxed()
+}
+
+fn any_io_limits() -> impl Strategy<Value = IoLimits> {
+    let rate = || option::of(1..=u64::MAX);
+    let throttle = (option::of("/dev/[a-z]{1,4}"), rate(), rate(), rate(), rate());
+    let throttle = throttle.prop_map(|(device, read_bps, write_bps, read_iops, write_iops)| IoThrottle {
+        device,
+        read_bps,
+        write_bps,
+        read_iops,
+        write_iops,
+    });
+    (vec(throttle, 0..3), option::of(1..=1000_u16))
+        .prop_map(|(throttles, weight)| IoLimits { throttles, weight })
 }
 
 /// Any discovery information.
