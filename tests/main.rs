@@ -9,6 +9,7 @@ mod exec;
 mod failover;
 mod fetch;
 mod files;
+mod groups;
 mod isolation;
 mod limits;
 mod quota;

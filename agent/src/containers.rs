@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core as core;
-use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
+use lonja_agent_core::{LaunchContainer, LaunchFailure, Runs, WaitStatus};
 use lonja_model::container::Program;
 use lonja_model::files::Uri;
 use lonja_model::profile::Profile;
-use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
+use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp};
 use tokio::sync::Notify;
 
 use crate::breaches::DiskBreaches;
@@ -25,6 +25,7 @@ use crate::disk;
 use crate::disk::watch::{DiskWatch, Look};
 use crate::failpoint;
 use crate::fetcher::Fetcher;
+use crate::groups::{self, Shared};
 use crate::isolation::Usage;
 use crate::output_limits;
 use crate::privileges::Grants;
@@ -135,7 +136,11 @@ impl Containers {
             let made = self.sandboxes.create(&path, order.user.as_deref(), reach, disk_limit);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
             failpoint::reach("agent: sandbox made");
-            self.spec(order, profile, path.clone(), agent, endpoint)
+            let shared = groups::share(&order, &self.sandboxes, reach)?;
+            if let (Runs::InGroup { parent, .. }, Some(sandbox)) = (&order.runs, &shared.sandbox) {
+                self.paths().insert(parent.clone(), sandbox.clone());
+            }
+            self.spec(order, profile, path.clone(), shared, agent, endpoint)
         });
         let cancelled = self.fetching().get(&id).cloned();
         let fetched = match &prepared {
@@ -188,6 +193,7 @@ impl Containers {
         order: LaunchContainer,
         profile: Profile,
         sandbox: PathBuf,
+        shared: Shared,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
@@ -209,6 +215,7 @@ impl Containers {
         let store = self.secrets.as_deref();
         volumes.extend(files::volumes(&task, limits.memory_bytes, &self.host_paths, store)?);
         files::reveal_variables(&task, &mut environment, store)?;
+        volumes.extend(shared.volumes);
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
                 .map_err(|error| error.to_string())?,
@@ -227,6 +234,7 @@ impl Containers {
                 .confine(self.separation.confinement(profile), &task.container.privileges)?,
             profile,
             isolation: self.separation.isolation.clone(),
+            joins: shared.joins,
         })
     }
 
@@ -326,6 +334,7 @@ impl Containers {
     pub(crate) async fn recover(
         &self,
         expected: &[(ContainerId, FrameworkId, TaskId)],
+        shared: &[(ContainerId, FrameworkId, ExecutorId)],
         now: Timestamp,
     ) -> Result<Vec<(ContainerId, core::Recovery)>, ContainerizerError> {
         let mut ids = Vec::with_capacity(expected.len());
@@ -337,11 +346,17 @@ impl Containers {
                 ids.push(id);
             }
         }
+        for (container, framework, executor) in shared {
+            let path = self.sandboxes.path(framework, &groups::as_task(executor), container);
+            self.paths().insert(container.clone(), path);
+        }
         let recovery = self.containerizer.recover(&ids).await?;
         for stranger in &recovery.destroyed {
             tracing::warn!(container = stranger, "a container without a record was destroyed");
         }
-        let in_use: Vec<ContainerId> = expected.iter().map(|(container, _, _)| container.clone()).collect();
+        let own = expected.iter().map(|(container, _, _)| container);
+        let in_use: Vec<ContainerId> =
+            own.chain(shared.iter().map(|(container, _, _)| container)).cloned().collect();
         let running = |id: &containerizer::ContainerId| {
             recovery
                 .containers
@@ -422,7 +437,7 @@ fn environment(
         ("MESOS_SANDBOX", sandbox.clone()),
         ("MESOS_DIRECTORY", sandbox),
         ("MESOS_TASK_ID", task.id.to_string()),
-        ("MESOS_EXECUTOR_ID", task.id.to_string()),
+        ("MESOS_EXECUTOR_ID", task.executor_id().map_or(task.id.as_str(), ExecutorId::as_str).to_owned()),
         ("MESOS_FRAMEWORK_ID", order.framework.to_string()),
         ("MESOS_AGENT_ID", agent.clone()),
         ("MESOS_SLAVE_ID", agent),

@@ -96,6 +96,9 @@ pub struct ContainerSpec {
     /// The parts of isolation that are on, but in profile `host`.
     #[serde(default)]
     pub isolation: Isolation,
+    /// The container that it stands beside: what namespaces that one has are shared.
+    #[serde(default)]
+    pub joins: Option<ContainerId>,
 }
 
 /// Why a container's description cannot be run anywhere.
@@ -229,6 +232,7 @@ pub(crate) mod tests {
             confinement: Confinement::default(),
             profile: Profile::default(),
             isolation: Isolation::default(),
+            joins: None,
         }
     }
 

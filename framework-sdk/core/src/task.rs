@@ -263,6 +263,8 @@ impl Task {
             max_completion_time: None,
             labels: self.labels.clone(),
             discovery: None,
+            executor: None,
+            data: Vec::new(),
         }
     }
 }
