@@ -16,7 +16,7 @@ use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, LogLimits, Recovered, TaskEnd, Volume,
+    LaunchOutcome, Limits, LogLimits, Recovered, TaskEnd, Volume, WindowSize,
 };
 use crate::failpoint;
 use crate::output_limits;
@@ -173,6 +173,7 @@ impl Containers {
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
             logs,
+            tty: task.container.tty.map(|size| WindowSize { rows: size.rows, columns: size.columns }),
             confinement: self
                 .grants
                 .confine(self.separation.confinement(profile), &task.container.privileges)?,

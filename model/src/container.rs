@@ -46,6 +46,24 @@ pub struct ContainerInfo {
     pub profile: Option<Profile>,
     /// Which network it has.
     pub network: Network,
+    /// With a terminal of this size for its three streams.
+    pub tty: Option<WindowSize>,
+}
+
+/// How large a terminal's window is, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+impl Default for WindowSize {
+    /// What terminals have been for fifty years.
+    fn default() -> Self {
+        Self { rows: 24, columns: 80 }
+    }
 }
 
 /// A path of the agent's host shown inside a container.

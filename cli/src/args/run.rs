@@ -45,6 +45,12 @@ pub(crate) struct Run {
     /// The user it runs as on the agent; without this, yours.
     #[arg(long)]
     pub(crate) user: Option<String>,
+    /// Type into its terminal; only together with -t.
+    #[arg(short, long, requires = "tty")]
+    pub(crate) interactive: bool,
+    /// Give it a terminal of its own; with -i, Ctrl-C is a key of its.
+    #[arg(short, long, conflicts_with = "instances")]
+    pub(crate) tty: bool,
     /// How many of it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) instances: u32,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
 use lonja_model::labels::Labels;
 use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
@@ -167,6 +167,13 @@ impl Task {
         }
         self.container.volumes.push(Volume { host_path, container_path: inside.into(), read_only });
         Ok(self)
+    }
+
+    /// Gives it a terminal of this size for its three streams.
+    #[must_use]
+    pub fn terminal(mut self, size: WindowSize) -> Self {
+        self.container.tty = Some(size);
+        self
     }
 
     /// How long a kill waits between asking and forcing; without this, the agent's default.

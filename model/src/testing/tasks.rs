@@ -12,7 +12,7 @@ use super::names::{
     any_timestamp, any_update_id,
 };
 use super::values::{any_resources, any_scalar};
-use crate::container::{Command, ContainerInfo, Program, Volume};
+use crate::container::{Command, ContainerInfo, Program, Volume, WindowSize};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
 use crate::profile::{Network, Profile};
 use crate::resources::{Resource, Resources, Scalar, Value};
@@ -54,13 +54,16 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     });
     let network = prop_oneof![Just(Network::Host), Just(Network::None)];
     let profile = option::of(select(Profile::ALL.to_vec()));
-    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network)
-        .prop_map(|(volumes, hostname, privileges, profile, network)| ContainerInfo {
+    let tty = option::of((any::<u16>(), any::<u16>()));
+    let tty = tty.prop_map(|size| size.map(|(rows, columns)| WindowSize { rows, columns }));
+    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, tty)
+        .prop_map(|(volumes, hostname, privileges, profile, network, tty)| ContainerInfo {
             volumes,
             hostname,
             privileges,
             profile,
             network,
+            tty,
         })
         .boxed()
 }

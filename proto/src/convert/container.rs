@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
 
 use super::privileges::{linux_to_wire, privileges_from_wire, rlimits_to_wire};
 use super::profile::{network_from_wire, network_to_wire, profile_from_wire};
@@ -97,7 +97,7 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     unsupported(wire.mesos.is_some_and(|mesos| mesos.image.is_some()), "mesos.image", "an image")?;
     let network = network_from_wire(wire.network_infos).at("network_infos")?;
     let profile = profile_from_wire(wire.profile).at("profile")?;
-    unsupported(wire.tty_info.is_some(), "tty_info", "a terminal")?;
+    let tty = wire.tty_info.map(tty_from_wire).transpose().at("tty_info")?;
     at_most(wire.volumes.len(), limits::VOLUMES, "volumes")?;
     let volume = |(index, wire)| volume_from_wire(wire).at_index("volumes", index);
     let volumes = wire.volumes.into_iter().enumerate().map(volume).collect::<Result<_, _>>()?;
@@ -108,6 +108,7 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
         privileges,
         profile,
         network,
+        tty,
     })
 }
 
@@ -124,8 +125,27 @@ pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerIn
         profile: container.profile.map(|profile| profile.to_string()),
         linux_info: linux_to_wire(&container.privileges),
         rlimit_info: rlimits_to_wire(&container.privileges),
+        tty_info: container.tty.map(tty_to_wire),
         ..Default::default()
     })
+}
+
+/// A terminal; without a size, it has the usual one. Errors: a side is longer than a terminal can have.
+fn tty_from_wire(wire: mesos::TtyInfo) -> Result<WindowSize, Refusal> {
+    let Some(size) = wire.window_size else { return Ok(WindowSize::default()) };
+    let side = |number: u32| {
+        u16::try_from(number).map_err(|_| {
+            Fault::Invalid(format!("{number} is more than {}, which a terminal cannot have", u16::MAX))
+        })
+    };
+    let rows = side(size.rows).map_err(Refusal::from).at("rows").at("window_size")?;
+    let columns = side(size.columns).map_err(Refusal::from).at("columns").at("window_size")?;
+    Ok(WindowSize { rows, columns })
+}
+
+fn tty_to_wire(size: WindowSize) -> mesos::TtyInfo {
+    let window_size = mesos::tty_info::WindowSize { rows: size.rows.into(), columns: size.columns.into() };
+    mesos::TtyInfo { window_size: Some(window_size) }
 }
 
 fn volume_from_wire(wire: mesos::Volume) -> Result<Volume, Refusal> {

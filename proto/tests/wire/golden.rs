@@ -124,6 +124,7 @@ fn accept_with_launch() {
             privileges: Default::default(),
             profile: None,
             network: Default::default(),
+            tty: None,
         },
         kill_grace: Some(Duration::from_secs(3)),
         max_completion_time: Some(Duration::from_secs(3600)),

@@ -72,6 +72,8 @@ impl Ours {
             confinement: Confinement::standard(),
             profile: Profile::Default,
             isolation: Isolation::default(),
+            logs: crate::args::log_limits(10.0, 5),
+            tty: None,
         })
     }
 
