@@ -23,6 +23,7 @@ pub mod attributes;
 pub mod constraints;
 pub mod container;
 pub mod framework;
+pub mod io_limits;
 pub mod labels;
 pub mod maintenance;
 pub mod offer;

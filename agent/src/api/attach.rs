@@ -16,11 +16,13 @@ use crate::Handle;
 use crate::containerizer::Terminal;
 use crate::containers::chain;
 use crate::handle::TaskFiles;
+use crate::sandbox::Sandboxes;
 
 /// Attaches to a task. Errors: it does not run, or its terminal cannot be had.
 pub(super) async fn attach(
     handle: &Handle,
     sessions: &Sessions,
+    sandboxes: Sandboxes,
     mut calls: Streaming<AttachInput>,
     stop: watch::Receiver<bool>,
 ) -> Result<Answers<AttachOutput>, Status> {
@@ -38,22 +40,24 @@ pub(super) async fn attach(
     }
     let (caller, answers) = Caller::new();
     let from = From::LastLines(start.tail_lines.unwrap_or(0));
-    tokio::spawn(run(Session { caller, terminal, files, from, _place: place }, calls, stop));
+    let session = Session { caller, terminal, sandboxes, files, from, _place: place };
+    tokio::spawn(run(session, calls, stop));
     Ok(answers)
 }
 
 struct Session {
     caller: Caller<AttachOutput>,
     terminal: Option<Terminal>,
+    sandboxes: Sandboxes,
     files: TaskFiles,
     from: From,
     _place: Place,
 }
 
 async fn run(session: Session, calls: Streaming<AttachInput>, mut stop: watch::Receiver<bool>) {
-    let Session { caller, terminal, files, from, _place } = session;
+    let Session { caller, terminal, sandboxes, files, from, _place } = session;
     let served = tokio::select! {
-        () = show(&caller, terminal.is_some(), files, from) => Ok(()),
+        () = show(&caller, terminal.is_some(), sandboxes, files, from) => Ok(()),
         refused = take(calls, terminal.as_ref()) => Err(refused),
         _ = stop.wait_for(|stop| *stop) => Err(Status::unavailable("the agent stops; the task runs on")),
         () = caller.gone() => Ok(()),
@@ -64,14 +68,14 @@ async fn run(session: Session, calls: Streaming<AttachInput>, mut stop: watch::R
 }
 
 /// Hands the task's output on until it ends or the caller is cut.
-async fn show(caller: &Caller<AttachOutput>, tty: bool, files: TaskFiles, from: From) {
+async fn show(caller: &Caller<AttachOutput>, tty: bool, sandboxes: Sandboxes, files: TaskFiles, from: From) {
     let answer = |output| Ok(AttachOutput { output: Some(output) });
     if caller.say(answer(Output::Attached(Attached { tty }))).await.is_err() {
         return;
     }
     let errors = TaskFiles { sandbox: files.sandbox.clone(), container: None, ended: files.ended.clone() };
-    let output = logs::read(files, "stdout", from, true).map(|chunk| (true, chunk));
-    let errors = logs::read(errors, "stderr", from, true).map(|chunk| (false, chunk));
+    let output = logs::read(sandboxes.clone(), files, "stdout", from, true).map(|chunk| (true, chunk));
+    let errors = logs::read(sandboxes, errors, "stderr", from, true).map(|chunk| (false, chunk));
     let mut chunks = Box::pin(futures::stream::select(output, errors));
     while let Some((is_stdout, chunk)) = chunks.next().await {
         let said = match chunk {

@@ -39,8 +39,10 @@ use std::io::Write;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+
 pub use confine::{Confinement, Filter, ProcessLimit};
-pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
+pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, RefusedForks, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
 pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
@@ -60,6 +62,8 @@ use crate::failpoint;
 use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
 use profile::etc::Names;
 use profile::{trees, users};
+use task::plain;
+use user::TaskUser;
 use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
 
@@ -208,9 +212,23 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     if powerful {
         user = users::inside(&mould, user)?;
     }
+    if let Some(user) = user.as_ref().filter(|_| powerful && mould.rootless()) {
+        give_sandbox(&spec.sandbox, user)?;
+    }
     let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs, spec.tty.is_some())?;
     let in_group = waiting.is_some();
-    let mut waiting = waiting.map_or_else(|| Waiting::start(&mould), Ok)?;
+    let isolation = |error: IsolationError| {
+        // Never told to go, init ends, and nothing of the task has run.
+        let what = format!("cannot isolate container {}", spec.container_id);
+        Failure::from_error(FailureReason::Isolation, what, &error)
+    };
+    let mut waiting = match waiting {
+        Some(waiting) => waiting,
+        None => {
+            cgroup.create().map_err(isolation)?;
+            Waiting::start(&mould, cgroup)?
+        }
+    };
     let mut trees = Vec::new();
     if mould.own_root() && powerful {
         trees = trees::open_all(spec, waiting.users(), user.as_ref())?;
@@ -228,11 +246,10 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     drop(logs);
     failpoint::reach("supervisor: errand sent");
     confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
-    isolate(spec, cgroup, &mut waiting, in_group).map_err(|error| {
-        // Never told to go, init ends, and nothing of the task has run.
-        let what = format!("cannot isolate container {}", spec.container_id);
-        Failure::from_error(FailureReason::Isolation, what, &error)
-    })?;
+    waiting.limit(cgroup, &spec.limits).map_err(isolation)?;
+    if !in_group {
+        waiting.enter(cgroup).map_err(isolation)?;
+    }
     failpoint::reach("supervisor: limited");
     let mut watch = waiting.go();
     watch.keep_logs(pump);
@@ -240,16 +257,22 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     Ok(watch)
 }
 
-fn isolate(
-    spec: &ContainerSpec,
-    cgroup: &dyn Cgroup,
-    waiting: &mut Waiting,
-    in_group: bool,
-) -> Result<(), IsolationError> {
-    if in_group {
-        return waiting.limit(cgroup, &spec.limits);
-    }
-    cgroup.create()?;
-    waiting.limit(cgroup, &spec.limits)?;
-    waiting.enter(cgroup)
+/// Gives the sandbox to the user if it is root's: who asked for a user that a hardened container lacks has nobody
+/// instead, and nobody's sandbox.
+fn give_sandbox(sandbox: &Path, user: &TaskUser) -> Result<(), Failure> {
+    let give = || {
+        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(CWD, sandbox, directory, Mode::empty())?;
+        if rustix::fs::fstat(&folder)?.st_uid != 0 {
+            return Ok(());
+        }
+        let owner = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        let flags = rustix::fs::AtFlags::EMPTY_PATH;
+        rustix::fs::chownat(&folder, "", Some(owner.0), Some(owner.1), flags)
+    };
+    give().map_err(|error: rustix::io::Errno| {
+        let error = plain(&error.into());
+        let message = format!("cannot give '{}' to uid {}: {error}", sandbox.display(), user.uid);
+        Failure::new(FailureReason::Sandbox, message)
+    })
 }

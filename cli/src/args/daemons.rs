@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use lonja_model::agent::Domain;
 use lonja_model::privileges::{Capability, Rlimit};
+use lonja_model::profile::Profile;
 use lonja_model::resources::Quantities;
 
+use super::disk::DiskFlags;
 use super::{DEFAULT_MASTER, duration, mebibytes};
 
 /// A whole cluster in one process.
@@ -23,6 +25,9 @@ pub(crate) struct Dev {
     /// Where the master listens; port 0: a free one, also for the agents.
     #[arg(long, default_value = "127.0.0.1:5050", value_name = "ADDRESS", env = "LONJA_DEV_LISTEN")]
     pub(crate) listen: SocketAddr,
+    /// How strictly tasks are kept apart from this host, unless they ask for more: host, default or hardened.
+    #[arg(long, default_value_t = Profile::Default, value_name = "PROFILE", env = "LONJA_DEV_PROFILE")]
+    pub(crate) profile: Profile,
     /// Where the cluster keeps its files.
     #[arg(long, default_value = "./lonja-data", value_name = "DIR", env = "LONJA_DEV_WORK_DIR")]
     pub(crate) work_dir: PathBuf,
@@ -178,6 +183,10 @@ pub(crate) struct Agent {
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,
+    #[command(flatten)]
+    pub(crate) limits: super::limits::AgentLimits,
+    #[command(flatten)]
+    pub(crate) disk: DiskFlags,
     /// Read settings from a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -30,6 +30,8 @@ pub(crate) struct Run {
     /// Disk it needs, in MiB or with a unit.
     #[arg(long, default_value = "0", value_parser = mebibytes, allow_negative_numbers = true)]
     pub(crate) disk: f64,
+    #[command(flatten)]
+    pub(crate) limits: super::limits::RunLimits,
     /// How many ports it needs; it finds them in PORT0, PORT1 and so on.
     #[arg(long, default_value_t = 0)]
     pub(crate) ports: usize,
@@ -51,6 +53,8 @@ pub(crate) struct Run {
     /// Give it a terminal of its own; with -i, Ctrl-C is a key of its.
     #[arg(short, long, conflicts_with = "instances")]
     pub(crate) tty: bool,
+    #[command(flatten)]
+    pub(crate) separation: super::RunSeparation,
     /// How many of it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) instances: u32,

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
+use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
+use lonja_model::profile::{Network, Profile};
 use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
+use lonja_model::task::Limit;
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
 use crate::placement::{Gpus, fit};
@@ -48,6 +51,7 @@ pub struct Task {
     need: Need,
     kill_grace: Option<Duration>,
     labels: Labels,
+    limits: BTreeMap<String, Limit>,
 }
 
 /// Why a task cannot be described so.
@@ -68,6 +72,13 @@ pub enum InvalidTask {
     /// A path of a volume that is not absolute.
     #[error("the host path of volume {0:?} is not absolute")]
     Volume(String),
+}
+
+fn limit(what: &'static str, amount: f64) -> Result<Limit, InvalidTask> {
+    if amount == f64::INFINITY {
+        return Ok(Limit::Infinite);
+    }
+    Scalar::from_f64(amount).map(Limit::Amount).map_err(|why| InvalidTask::Amount { what, why })
 }
 
 impl Task {
@@ -98,6 +109,7 @@ impl Task {
             need: Need { cpus: thousandths(100), mem: thousandths(32_000), ..Need::default() },
             kill_grace: None,
             labels: Labels::default(),
+            limits: BTreeMap::new(),
         }
     }
 
@@ -118,6 +130,27 @@ impl Task {
     pub fn mem_mib(mut self, mib: f64) -> Result<Self, InvalidTask> {
         self.need.mem = Scalar::from_f64(mib).map_err(|why| InvalidTask::Amount { what: "mem", why })?;
         Ok(self)
+    }
+
+    /// Stopped at so many CPUs, also when others are idle; `f64::INFINITY`: never, whatever the agent's rule is.
+    /// Without this, the agent's rule. Errors: negative, not a number, too large.
+    pub fn cpu_limit(mut self, cpus: f64) -> Result<Self, InvalidTask> {
+        self.limits.insert("cpus".to_owned(), limit("limit of cpus", cpus)?);
+        Ok(self)
+    }
+
+    /// Ended above so much memory, in MiB; `f64::INFINITY`: never. Without this, above what it needs. Errors:
+    /// negative, not a number, too large.
+    pub fn mem_limit_mib(mut self, mib: f64) -> Result<Self, InvalidTask> {
+        self.limits.insert("mem".to_owned(), limit("limit of mem", mib)?);
+        Ok(self)
+    }
+
+    /// How fast it may use block devices.
+    #[must_use]
+    pub fn io_limits(mut self, limits: IoLimits) -> Self {
+        self.container.io = limits;
+        self
     }
 
     /// So much disk, in MiB. Errors: negative, not a number, too large.
@@ -151,6 +184,21 @@ impl Task {
     #[must_use]
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.command.user = Some(user.into());
+        self
+    }
+
+    /// Kept apart from its host this strictly, not as its agent does by default. Agents refuse what is less strict
+    /// than their own.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.container.profile = Some(profile);
+        self
+    }
+
+    /// With this network.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.container.network = network;
         self
     }
 
@@ -208,7 +256,7 @@ impl Task {
             id,
             agent: agent.clone(),
             resources,
-            limits: BTreeMap::new(),
+            limits: self.limits.clone(),
             command: self.command.clone(),
             container: self.container.clone(),
             kill_grace: self.kill_grace,

@@ -13,6 +13,7 @@ use super::names::{
 };
 use super::values::{any_resources, any_scalar};
 use crate::container::{Command, ContainerInfo, Program, Volume, WindowSize};
+use crate::io_limits::{IoLimits, IoThrottle};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
 use crate::profile::{Network, Profile};
 use crate::resources::{Resource, Resources, Scalar, Value};
@@ -56,13 +57,14 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     let profile = option::of(select(Profile::ALL.to_vec()));
     let tty = option::of((any::<u16>(), any::<u16>()));
     let tty = tty.prop_map(|size| size.map(|(rows, columns)| WindowSize { rows, columns }));
-    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, tty)
-        .prop_map(|(volumes, hostname, privileges, profile, network, tty)| ContainerInfo {
+    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, any_io_limits(), tty)
+        .prop_map(|(volumes, hostname, privileges, profile, network, io, tty)| ContainerInfo {
             volumes,
             hostname,
             privileges,
             profile,
             network,
+            io,
             tty,
         })
         .boxed()
@@ -84,6 +86,20 @@ pub fn any_privileges() -> BoxedStrategy<Privileges> {
     (set(), set(), limits)
         .prop_map(|(bounding, effective, rlimits)| Privileges { bounding, effective, rlimits })
         .boxed()
+}
+
+fn any_io_limits() -> impl Strategy<Value = IoLimits> {
+    let rate = || option::of(1..=u64::MAX);
+    let throttle = (option::of("/dev/[a-z]{1,4}"), rate(), rate(), rate(), rate());
+    let throttle = throttle.prop_map(|(device, read_bps, write_bps, read_iops, write_iops)| IoThrottle {
+        device,
+        read_bps,
+        write_bps,
+        read_iops,
+        write_iops,
+    });
+    (vec(throttle, 0..3), option::of(1..=1000_u16))
+        .prop_map(|(throttles, weight)| IoLimits { throttles, weight })
 }
 
 /// Any discovery information.
