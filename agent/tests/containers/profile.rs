@@ -121,7 +121,7 @@ pub async fn secrets_of_the_host_and_of_others_are_not_there(launcher: &Launcher
     fs::write(host.sandbox("other").join("secret"), "secret").unwrap();
     let dir = host.dir.path().display();
     let line = format!(
-        "for path in /etc/shadow /etc/gshadow /etc/ssh /etc/machine-id /etc/sudoers /etc/ssl/private /boot /root/.ssh \
+        "for path in /etc/shadow /etc/gshadow /etc/ssh /etc/machine-id /etc/sudoers /etc/ssl/private /boot ~root/.ssh \
          {dir}/work {dir}/sandboxes/other /var/lib/dpkg /run/lonja /sys/kernel/debug/x /sys/fs/cgroup/memory; \
          do test -e $path && echo $path; done; ls -A {dir}; ls -A {dir}/sandboxes; cat /etc/passwd | wc -l"
     );
