@@ -99,6 +99,7 @@ async fn try_one(
         confinement: subject.grants.confine(subject.separation.confinement(profile), &privileges)?,
         profile,
         isolation: subject.separation.isolation.clone(),
+        joins: None,
     };
     match containerizer.launch(spec).await {
         LaunchOutcome::Started { .. } => {}

@@ -164,7 +164,8 @@ fn set_up(
     if !mould.own_root() {
         root::detach_mounts()?;
         mounts::prepare()?;
-        return spec.volumes.iter().try_for_each(|volume| mounts::mount_volume(volume, &spec.sandbox));
+        let mount = |volume| mounts::mount_volume(volume, &spec.sandbox, user);
+        return spec.volumes.iter().try_for_each(mount);
     }
     let (root, trees) = match root {
         Some(root) => (root, trees),
