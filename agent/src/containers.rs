@@ -129,13 +129,16 @@ impl Containers {
         let (id, uris) = (order.container.clone(), order.task.command.uris.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
-            let profile = self.separation.profile(order.task.container.profile)?;
+            let allowed = self.separation.profile(order.task.container.profile);
+            // Who asks for a profile and does not get it has a sandbox all the same, with nothing in it.
+            let profile = *allowed.as_ref().unwrap_or(&Profile::Default);
             order.user = separation::user(profile, order.user);
             // Only who shares the host's root comes in by the path outside.
             let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
             let made = self.sandboxes.create(&path, order.user.as_deref(), reach, disk_limit);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
             failpoint::reach("agent: sandbox made");
+            let profile = allowed?;
             let shared = groups::share(&order, &self.sandboxes, reach)?;
             if let (Runs::InGroup { parent, .. }, Some(sandbox)) = (&order.runs, &shared.sandbox) {
                 self.paths().insert(parent.clone(), sandbox.clone());
