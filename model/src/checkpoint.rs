@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::agent::AgentInfo;
+use crate::check::Watched;
 use crate::framework::FrameworkInfo;
 use crate::ids::{AgentId, ContainerId, FrameworkId, OperationUuid, TaskId};
 use crate::operation::OperationRecord;
@@ -50,8 +51,10 @@ pub struct TaskRecord {
     pub killing: Option<Duration>,
     /// Its framework is gone: nobody waits for its updates any more.
     pub orphaned: bool,
-    /// Status updates not yet acknowledged, oldest first. Bounded: one for each state at most.
+    /// Status updates not yet acknowledged, oldest first. Bounded: one for each state at most, and one more RUNNING.
     pub updates: Vec<TaskStatus>,
+    /// What its checks have seen, and when it started.
+    pub watched: Watched,
 }
 
 /// One change of the checkpoint: the new value of one entry. Applying a change twice does no harm.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::check::{Check, CheckStatus, HealthCheck};
 use crate::container::{Command, ContainerInfo};
 use crate::ids::{AgentId, ContainerId, ExecutorId, TaskId, UpdateId};
 use crate::labels::Labels;
@@ -37,6 +38,10 @@ pub struct TaskInfo {
     pub labels: Labels,
     /// For those who look services up; carried, never read.
     pub discovery: Option<Discovery>,
+    /// Ends it when it fails too often.
+    pub health_check: Option<Box<HealthCheck>>,
+    /// Reports what it sees.
+    pub check: Option<Box<Check>>,
 }
 
 /// A hard limit above a task's need.
@@ -302,6 +307,8 @@ pub struct TaskStatus {
     pub limitation: Option<Resources>,
     /// Carried, never read.
     pub labels: Labels,
+    /// The last word of its check, if it has one.
+    pub check: Option<CheckStatus>,
 }
 
 impl TaskStatus {
@@ -324,6 +331,7 @@ impl TaskStatus {
             unreachable_since: None,
             limitation: None,
             labels: Labels::default(),
+            check: None,
         }
     }
 

@@ -381,6 +381,8 @@ impl Batch {
             max_completion_time: None,
             labels: Default::default(),
             discovery: None,
+            health_check: None,
+            check: None,
         }
     }
 }

@@ -3,7 +3,8 @@
 //! In this order, the first that holds:
 //! 1. A kill was asked for, and a signal of ours reached the program before it ended, or any signal ended
 //!    it, or nobody saw it end: TASK_KILLED. So a program that tidies up and exits with 0 on SIGTERM was
-//!    killed, and one that had finished before the signal came has finished.
+//!    killed, and one that had finished before the signal came has finished. If it was its health check that asked, it
+//!    is told as not healthy.
 //! 2. It ran as long as it may, and a signal of ours reached it or any signal ended it: TASK_FAILED,
 //!    REASON_MAX_COMPLETION_TIME_REACHED.
 //! 3. The kernel ended a process of it for want of memory: TASK_FAILED, REASON_CONTAINER_LIMITATION_MEMORY,
@@ -87,6 +88,13 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         labels: labels.clone(),
         ..TaskStatus::new(key.1.clone(), state, source, now)
     };
+    if task.record.killing.is_some() && task.record.watched.given_up && (by_signal || unseen) {
+        let mut status = status(TaskState::Killed, Source::Executor)
+            .because(Reason::TaskHealthCheckStatusUpdated)
+            .saying(format!("killed because its health check failed {}: {said}", times(task)));
+        status.healthy = Some(false);
+        return status;
+    }
     if task.record.killing.is_some() && (by_signal || unseen) {
         return status(TaskState::Killed, Source::Executor).saying(format!("killed on request: {said}"));
     }
@@ -114,6 +122,14 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         WaitStatus::Unknown { .. } => {
             status(TaskState::Failed, Source::Agent).because(Reason::ExecutorTerminated).saying(said)
         }
+    }
+}
+
+/// How often a health check may fail.
+fn times(task: &Task) -> String {
+    match task.record.info.health_check.as_ref().map_or(1, |check| check.consecutive_failures.max(1)) {
+        1 => "once".to_owned(),
+        times => format!("{times} times in a row"),
     }
 }
 

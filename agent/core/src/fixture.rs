@@ -131,6 +131,8 @@ pub(crate) fn task_info(id: &str, needs: &str) -> TaskInfo {
         max_completion_time: None,
         labels: Labels::default(),
         discovery: None,
+        health_check: None,
+        check: None,
     }
 }
 

@@ -9,6 +9,7 @@
 //! what rests on a reservation or volume that was not made, or is another role's.
 //! What fits but for tasks of frameworks that were shut down waits until those have ended.
 
+use lonja_model::check::Watched;
 use lonja_model::checkpoint::TaskRecord;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::link::FromAgent;
@@ -17,7 +18,8 @@ use lonja_model::role::Role;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, FrameworkId, TaskInfo, TaskState, TaskStatus, Timestamp};
 
-use crate::book::{Key, Place, Task};
+use crate::book::{Key, Place};
+use crate::checks;
 use crate::deadlines::Deadline;
 use crate::effects::{KillContainer, LaunchContainer, Note};
 use crate::kills;
@@ -72,6 +74,7 @@ fn take_on(turn: &mut Turn<'_>, key: Key, framework: &FrameworkInfo, role: &Role
         killing: None,
         orphaned: false,
         updates: Vec::new(),
+        watched: Watched::default(),
     };
     let admitted = turn.book.insert(key.clone(), record, place);
     admitted.expect("what fits has no other holder, and what was refused holds nothing");
@@ -142,18 +145,24 @@ fn drop_at_the_door(turn: &mut Turn<'_>, key: &Key, reason: String) {
 /// Has the container of a task made that is in place to be launched.
 fn launch(turn: &mut Turn<'_>, key: &Key) {
     say(turn, key, TaskStatus::new(key.1.clone(), TaskState::Starting, Source::Executor, turn.now));
+    let order = order_of(turn, key);
+    turn.effects.launch.extend(order);
+}
+
+/// What a task's container is made of.
+pub(crate) fn order_of(turn: &Turn<'_>, key: &Key) -> Option<LaunchContainer> {
     let framework_user = turn.book.frameworks().get(&key.0).map(|info| info.user.clone());
-    let Some(task) = turn.book.get(key) else { return };
+    let task = turn.book.get(key)?;
     let info = task.record.info.clone();
     let framework_user = framework_user.filter(|user| !user.is_empty());
     let user = info.command.user.clone().or(framework_user).or_else(|| turn.config.default_user.clone());
-    turn.effects.launch.push(LaunchContainer {
+    Some(LaunchContainer {
         container: task.record.container.clone(),
         framework: key.0.clone(),
         role: task.record.role.clone(),
         task: info,
         user,
-    });
+    })
 }
 
 /// Launches tasks that waited for what orphans held, in order of arrival, while they fit.
@@ -177,22 +186,31 @@ pub(crate) fn started(turn: &mut Turn<'_>, container: &ContainerId, pid: u32) {
         turn.note(Note::UnexpectedNews { container: container.clone(), news: "started" });
         return;
     }
-    running(turn, &key, pid, turn.now);
+    running(turn, &key, pid, Some(turn.now));
 }
 
-/// The program of `key`'s container runs, since `since`: now, or before the agent's restart.
-pub(crate) fn running(turn: &mut Turn<'_>, key: &Key, pid: u32, since: Timestamp) {
+/// The program of `key`'s container runs, since `since`: now, or before the agent's restart. `None`: nobody knows, and
+/// what is remembered counts.
+pub(crate) fn running(turn: &mut Turn<'_>, key: &Key, pid: u32, since: Option<Timestamp>) {
+    let Some(task) = turn.book.get(key) else { return };
+    let since = since.or(task.record.watched.started).unwrap_or(turn.now).min(turn.now);
+    let (is_news, state) = (task.record.watched.started.is_none(), task.state());
     turn.book.put_in(key, Place::Running { pid, since });
-    let state = turn.book.get(key).map(Task::state);
-    if state == Some(TaskState::Starting) {
-        let mut status = TaskStatus::new(key.1.clone(), TaskState::Running, Source::Executor, turn.now);
-        status.pid = Some(pid);
-        say(turn, key, status);
+    if is_news {
+        turn.book.change(key, |task| {
+            let no_result = task.record.info.check.as_ref().map(|check| check.probe.no_result());
+            task.record.watched.started = Some(since);
+            task.record.watched.check = no_result;
+        });
+    }
+    if state == TaskState::Starting {
+        say(turn, key, TaskStatus::new(key.1.clone(), TaskState::Running, Source::Executor, turn.now));
     }
     let Some(task) = turn.book.get(key) else { return };
     if let Some(longest) = task.record.info.max_completion_time {
         turn.deadlines.set(Deadline::Completion(key.clone()), since + longest);
     }
+    checks::begin(turn, key);
     kills::kill_if_asked(turn, key);
 }
 
@@ -367,7 +385,7 @@ mod tests {
         let _ = stage.running("f1", "old", "cpus:4");
         let _ = stage.shutdown_framework("f1");
         let _ = stage.run("f2", "new", "cpus:2");
-        let running = Recovery::Running { pid: 77, since: stage.now };
+        let running = Recovery::Running { pid: 77, since: Some(stage.now) };
         let effects = stage.restart(&[("old", running)]);
         assert_eq!(effects.kill.len(), 1, "the orphan is killed again");
         assert_eq!(stage.restart(&[("old", Recovery::Exited(signaled(9)))]).launch.len(), 1);

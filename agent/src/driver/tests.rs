@@ -199,6 +199,8 @@ fn task_info(id: &str, resources: Resources) -> TaskInfo {
         max_completion_time: None,
         labels: Labels::default(),
         discovery: None,
+        health_check: None,
+        check: None,
     }
 }
 

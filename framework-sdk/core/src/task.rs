@@ -208,6 +208,8 @@ impl Task {
             max_completion_time: None,
             labels: self.labels.clone(),
             discovery: None,
+            health_check: None,
+            check: None,
         }
     }
 }

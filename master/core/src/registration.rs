@@ -394,6 +394,7 @@ fn returned(
                 .because(Reason::AgentReregistered)
                 .on(agent.clone());
             (status.container, status.pid) = (task.container, pid);
+            (status.healthy, status.check) = (task.healthy, task.check);
             updates::returned(state, effects, &framework, status);
         } else if known.state.may_become(task.state) && !known.state.is_terminal() {
             updates::learn_state(state, now, &framework, &id, task.state);
@@ -410,6 +411,7 @@ fn returned(
     // Where it stood when its agent came back; what ended it comes as an update of its own.
     let mut status = TaskStatus::new(id, task.state, Source::Agent, now).on(agent.clone());
     (status.container, status.pid) = (task.container.clone(), task.pid);
+    (status.healthy, status.check) = (task.healthy, task.check);
     let statuses = if task.state.is_terminal() { Vec::new() } else { vec![status] };
     let record = Arc::new(Task {
         framework,

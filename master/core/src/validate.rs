@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use lonja_allocator::CompiledConstraints;
 use lonja_model::constraints::OfferConstraints;
-use lonja_model::container::Program;
 use lonja_model::link::AgentTask;
 use lonja_model::resources::Resource;
 use lonja_model::resources::Scalar;
@@ -12,7 +11,7 @@ use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, AgentInfo, FrameworkInfo, Role, TaskInfo, TaskState};
 
-use crate::Config;
+use crate::{Config, checks};
 
 /// May an agent of this description register? Errors: why not, and what to do.
 pub(crate) fn agent(info: &AgentInfo) -> Result<(), String> {
@@ -129,13 +128,10 @@ pub(crate) fn task(info: &TaskInfo, agent: &AgentId) -> Result<(), String> {
     if info.resources.is_empty() {
         return Err(format!("task {id} asks for no resources; give it at least some cpus and mem"));
     }
-    let empty = match &info.command.program {
-        Program::Shell(line) => line.trim().is_empty(),
-        Program::Exec { path, .. } => path.is_empty(),
-    };
-    if empty {
+    if checks::is_empty(&info.command.program) {
         return Err(format!("task {id} has no command to run"));
     }
+    checks::valid(info)?;
     for (name, limit) in &info.limits {
         if name != "mem" {
             return Err(format!("task {id} limits {name}; only mem can have a limit of its own so far"));

@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::checks::any_check_status;
 use super::cluster::{any_agent_info, any_filters, any_framework_info, any_offer};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_framework_id, any_offer_id,
@@ -163,14 +164,17 @@ pub fn any_call_result() -> BoxedStrategy<CallResult> {
 /// Any task as its agent knows it.
 pub fn any_agent_task() -> BoxedStrategy<AgentTask> {
     let container = (option::of(any_container_id()), option::of(any::<u32>()));
-    (any_framework_id(), any_role(), any_task_info(), any_task_state(), container)
-        .prop_map(|(framework, role, info, state, (container, pid))| AgentTask {
+    let checks = (option::of(any::<bool>()), option::of(any_check_status()));
+    (any_framework_id(), any_role(), any_task_info(), any_task_state(), container, checks)
+        .prop_map(|(framework, role, info, state, (container, pid), (healthy, check))| AgentTask {
             framework,
             role,
             info,
             state,
             container,
             pid,
+            healthy,
+            check,
         })
         .boxed()
 }

@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::checks::any_watched;
 use super::cluster::{any_agent_info, any_framework_info};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_framework_id, any_operation_uuid, any_role,
@@ -69,9 +70,9 @@ pub fn any_identity() -> BoxedStrategy<Identity> {
 /// What may be remembered of a task.
 pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
     let place = (any_role(), any_container_id(), any_task_state());
-    let ending = (option::of(any_duration()), any::<bool>());
+    let ending = (option::of(any_duration()), any::<bool>(), any_watched());
     (any_task_info(), place, ending, vec(any_task_status(), 0..4))
-        .prop_map(|(info, (role, container, state), (killing, orphaned), updates)| TaskRecord {
+        .prop_map(|(info, (role, container, state), (killing, orphaned, watched), updates)| TaskRecord {
             info,
             role,
             container,
@@ -79,6 +80,7 @@ pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
             killing,
             orphaned,
             updates,
+            watched,
         })
         .boxed()
 }

@@ -7,6 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::checks::{any_check, any_check_status, any_health_check};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_labels, any_task_id, any_text,
     any_timestamp, any_update_id,
@@ -82,27 +83,29 @@ pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
     let ids = (any_text(), any_task_id(), any_agent_id());
     let needs = (any_resources(), any_limit(), any_limit());
     let times = (option::of(any_duration()), option::of(any_duration()));
-    let extras = (any_labels(), option::of(any_discovery()));
+    let checks = (option::weighted(0.3, any_health_check()), option::weighted(0.3, any_check()));
+    let extras = (any_labels(), option::of(any_discovery()), checks);
     (ids, needs, any_command(), any_container_info(), times, extras)
-        .prop_map(
-            |((name, id, agent), (resources, cpus, mem), command, container, times, (labels, discovery))| {
-                let resources = or_one_cpu(resources);
-                let limits = [("cpus", cpus), ("mem", mem)];
-                TaskInfo {
-                    name,
-                    id,
-                    agent,
-                    limits: limits_above(&resources, limits),
-                    resources,
-                    command,
-                    container,
-                    kill_grace: times.0,
-                    max_completion_time: times.1,
-                    labels,
-                    discovery,
-                }
-            },
-        )
+        .prop_map(|((name, id, agent), (resources, cpus, mem), command, container, times, extras)| {
+            let (labels, discovery, (health_check, check)) = extras;
+            let resources = or_one_cpu(resources);
+            let limits = [("cpus", cpus), ("mem", mem)];
+            TaskInfo {
+                name,
+                id,
+                agent,
+                limits: limits_above(&resources, limits),
+                resources,
+                command,
+                container,
+                kill_grace: times.0,
+                max_completion_time: times.1,
+                labels,
+                discovery,
+                health_check: health_check.map(Box::new),
+                check: check.map(Box::new),
+            }
+        })
         .boxed()
 }
 
@@ -151,11 +154,12 @@ pub fn any_task_status() -> BoxedStrategy<TaskStatus> {
         option::of(any::<bool>()),
         option::of(any_timestamp()),
         option::of(any_resources()),
+        option::of(any_check_status()),
     );
     (what, said, place, extras)
         .prop_map(|((task, state, source, reason), (message, data, timestamp, labels), place, extras)| {
             let (agent, executor, container, pid) = place;
-            let (update, healthy, unreachable_since, limitation) = extras;
+            let (update, healthy, unreachable_since, limitation, check) = extras;
             TaskStatus {
                 task,
                 state,
@@ -173,6 +177,7 @@ pub fn any_task_status() -> BoxedStrategy<TaskStatus> {
                 unreachable_since,
                 limitation,
                 labels,
+                check,
             }
         })
         .boxed()

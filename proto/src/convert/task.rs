@@ -6,6 +6,7 @@ use lonja_model::resources::Resources;
 use lonja_model::task::{Discovery, DiscoveryPort, Limit, TaskInfo, Visibility};
 
 use super::agent::not_a_port;
+use super::check::{check_from_wire, check_to_wire, health_check_from_wire, health_check_to_wire};
 use super::container::{command_from_wire, command_to_wire, container_from_wire, container_to_wire};
 use super::ids::{
     agent_id_from_wire, agent_id_to_wire, duration_from_wire, duration_to_wire, grace_from_wire,
@@ -43,6 +44,13 @@ pub fn task_info_from_wire(wire: mesos::TaskInfo) -> Result<TaskInfo, Refusal> {
             .at("max_completion_time")?,
         labels: labels_from_wire(wire.labels).at("labels")?,
         discovery: wire.discovery.map(discovery_from_wire).transpose().at("discovery")?,
+        health_check: wire
+            .health_check
+            .map(health_check_from_wire)
+            .transpose()
+            .at("health_check")?
+            .map(Box::new),
+        check: wire.check.map(check_from_wire).transpose().at("check")?.map(Box::new),
     })
 }
 
@@ -63,16 +71,14 @@ pub fn task_info_to_wire(task: &TaskInfo) -> mesos::TaskInfo {
         limits: limits_to_wire(&task.limits),
         executor: None,
         data: None,
-        health_check: None,
-        check: None,
+        health_check: task.health_check.as_deref().map(health_check_to_wire),
+        check: task.check.as_deref().map(check_to_wire),
     }
 }
 
 fn refuse_unsupported(wire: &mesos::TaskInfo) -> Result<(), Refusal> {
     unsupported(wire.executor.is_some(), "executor", "an executor of the framework's own")?;
-    unsupported(wire.data.as_ref().is_some_and(|data| !data.is_empty()), "data", "data for an executor")?;
-    unsupported(wire.health_check.is_some(), "health_check", "a health check")?;
-    unsupported(wire.check.is_some(), "check", "a check")
+    unsupported(wire.data.as_ref().is_some_and(|data| !data.is_empty()), "data", "data for an executor")
 }
 
 fn limits_from_wire(

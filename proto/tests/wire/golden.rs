@@ -126,6 +126,8 @@ fn accept_with_launch() {
         max_completion_time: Some(Duration::from_secs(3600)),
         labels: Labels::default(),
         discovery: None,
+        health_check: None,
+        check: None,
     };
     let operations = vec![Operation::Launch(vec![LaunchTask::Valid(Box::new(task))])];
     let offers = vec![OfferId::new("c-1-O0").unwrap()];

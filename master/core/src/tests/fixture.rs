@@ -71,6 +71,8 @@ pub(super) fn task_info(id: &str, agent: &AgentId, resources: &str) -> TaskInfo 
         max_completion_time: None,
         labels: Labels::default(),
         discovery: None,
+        health_check: None,
+        check: None,
     }
 }
 
@@ -451,5 +453,7 @@ pub(super) fn agent_task(
         state,
         container: None,
         pid: None,
+        healthy: None,
+        check: None,
     }
 }
