@@ -231,9 +231,12 @@ impl World {
         let host = &self.agents[agent];
         for kill in kills {
             if let Some(task) = host.kernel.task_of(&kill.container)
-                && host.disk.committed().tasks.contains_key(task)
+                && let Some(record) = host.disk.committed().tasks.get(task)
             {
-                self.partitions.is_wanted(agent, task)?;
+                match host.health_watch.judge(record, self.local(Node::Agent(agent))) {
+                    Some(judged) => judged?,
+                    None => self.partitions.is_wanted(agent, task)?,
+                }
             }
         }
         Ok(())

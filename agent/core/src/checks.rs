@@ -27,7 +27,6 @@ use crate::deadlines::Deadline;
 use crate::effects::{CheckOrder, RunCheck};
 use crate::event::CheckResult;
 use crate::kills;
-use crate::launches;
 use crate::status_updates::say;
 use crate::turn::Turn;
 
@@ -123,11 +122,7 @@ pub(crate) fn due(turn: &mut Turn<'_>, key: &Key, kind: CheckKind) {
     task.looks.number += 1;
     let number = task.looks.number;
     task.looks.set(kind, Some(number));
-    let launched = match &probe {
-        Probe::Command(_) => launches::order_of(turn, key).map(Box::new),
-        Probe::Http(_) | Probe::Tcp { .. } => None,
-    };
-    let order = RunCheck { container, kind, number, pid, probe, timeout: timeout(pace), launched };
+    let order = RunCheck { container, kind, number, pid, probe, timeout: timeout(pace) };
     turn.effects.checks.push(CheckOrder::Run(Box::new(order)));
 }
 

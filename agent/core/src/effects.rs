@@ -127,8 +127,6 @@ pub struct RunCheck {
     pub probe: Probe,
     /// How long it may take; the answer is then `Failed`. From 0 to [`crate::LONGEST_TIMEOUT`], 0 excluded.
     pub timeout: Duration,
-    /// For a command: what the container was launched with, for its user and environment.
-    pub launched: Option<Box<LaunchContainer>>,
 }
 
 /// One container to make, for one run of one task.

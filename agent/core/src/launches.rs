@@ -145,24 +145,18 @@ fn drop_at_the_door(turn: &mut Turn<'_>, key: &Key, reason: String) {
 /// Has the container of a task made that is in place to be launched.
 fn launch(turn: &mut Turn<'_>, key: &Key) {
     say(turn, key, TaskStatus::new(key.1.clone(), TaskState::Starting, Source::Executor, turn.now));
-    let order = order_of(turn, key);
-    turn.effects.launch.extend(order);
-}
-
-/// What a task's container is made of.
-pub(crate) fn order_of(turn: &Turn<'_>, key: &Key) -> Option<LaunchContainer> {
     let framework_user = turn.book.frameworks().get(&key.0).map(|info| info.user.clone());
-    let task = turn.book.get(key)?;
+    let Some(task) = turn.book.get(key) else { return };
     let info = task.record.info.clone();
     let framework_user = framework_user.filter(|user| !user.is_empty());
     let user = info.command.user.clone().or(framework_user).or_else(|| turn.config.default_user.clone());
-    Some(LaunchContainer {
+    turn.effects.launch.push(LaunchContainer {
         container: task.record.container.clone(),
         framework: key.0.clone(),
         role: task.record.role.clone(),
         task: info,
         user,
-    })
+    });
 }
 
 /// Launches tasks that waited for what orphans held, in order of arrival, while they fit.

@@ -67,7 +67,7 @@ fn the_first_look_is_after_the_delay_and_the_next_an_interval_after_its_end() {
     let mut stage = running(task(Some(health()), None));
     assert!(looks(&stage.after(secs(5) - millis(1))).is_empty());
     let order = looks(&stage.after(millis(1))).remove(0);
-    assert_eq!((order.timeout, order.pid, &order.launched), (secs(2), 77, &None));
+    assert_eq!((order.timeout, order.pid), (secs(2), 77));
     assert!(looks(&stage.after(secs(60))).is_empty(), "one look at a time");
     let RunCheck { container, kind, number, .. } = order;
     let _ = stage.handle(Event::CheckEnded { container, kind, number, result: good() });
@@ -220,16 +220,6 @@ fn a_check_tells_each_change_and_kills_nobody() {
     let wait = stage.next_in().unwrap();
     let effects = look(&mut stage, wait, CheckResult::Failed("too slow".to_owned()));
     assert_eq!(only_update(&effects).check, Some(CheckStatus::Tcp(None)));
-}
-
-#[test]
-fn a_command_comes_with_what_its_container_was_launched_with() {
-    let command = task_info("x", "cpus:1").command;
-    let probe = Probe::Command(Box::new(command));
-    let mut stage = running(task(Some(HealthCheck { probe, ..health() }), None));
-    let order = looks(&stage.after(secs(5))).remove(0);
-    let launched = order.launched.unwrap();
-    assert_eq!((launched.user.as_deref(), launched.container), (Some("web"), order.container));
 }
 
 #[test]
