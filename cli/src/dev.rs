@@ -34,7 +34,7 @@ pub(crate) fn prepare(lonja: &Lonja) -> anyhow::Result<Prepared> {
         Command::Agent(agent) if !agent.check => (false, false),
         Command::Dev(_) => (true, false),
         Command::Run(run) if run.dev => (true, true),
-        Command::Bench(bench) if matches!(bench.command, BenchCommand::First { .. }) => (true, true),
+        Command::Bench(bench) if !matches!(bench.command, BenchCommand::StartPeer { .. }) => (true, true),
         _ => return Ok(Prepared { launcher: None, temporary: None }),
     };
     let temporary = if temporary {

@@ -86,4 +86,15 @@ pub(crate) enum BenchCommand {
         #[arg(long, default_value_t = 11)]
         starts: u32,
     },
+    /// What it takes to start a container, beside runc, crun and bubblewrap where they are installed.
+    Start(crate::commands::bench::start::StartOptions),
+    /// The other side of `start`: runs a peer's containers as it is asked through a pipe.
+    #[command(hide = true)]
+    StartPeer {
+        /// Which.
+        #[arg(value_enum)]
+        peer: crate::commands::bench::start::Peer,
+        /// Where its root and its bundle are.
+        folder: PathBuf,
+    },
 }

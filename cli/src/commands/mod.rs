@@ -2,7 +2,7 @@
 
 mod agent;
 mod agents;
-mod bench;
+pub(crate) mod bench;
 mod dev;
 mod explain;
 mod kill;

@@ -213,9 +213,9 @@ fn reregister(
     // Known or not: what it holds stays charged, what it says of itself is new.
     state.allocator.add_agent(id.clone(), total.clone(), facts_of(&info));
     take_back(state, now, link, &id, info, total, version);
-    if let Some((Presence::Connected(old), _)) = before {
+    if let Some((Presence::Connected(old), _)) = &before {
         offers::rescind_on(state, effects, now, &id);
-        effects.send.push(Outbound::CloseLink(old));
+        effects.send.push(Outbound::CloseLink(*old));
     }
     state.counters.agents_reregistered += 1;
     liveness::watch(state, now, &id);
@@ -224,7 +224,8 @@ fn reregister(
         learn_framework(state, effects, now, &framework, info);
     }
     feedback::returned(state, effects, now, link, &id, operations);
-    reconcile(state, effects, now, link, &id, tasks);
+    let was_unreachable = matches!(before, Some((Presence::Unreachable { .. }, _)));
+    reconcile(state, effects, now, &Back { link, agent: &id, was_unreachable }, tasks);
     draining::returned(state, effects, now, &id);
     publish_added(state, effects, &id);
 }
@@ -327,15 +328,23 @@ fn learn_framework(
     registry::expect_back(state, now, id, info);
 }
 
+/// Who is back, and from where.
+struct Back<'a> {
+    link: LinkId,
+    agent: &'a AgentId,
+    /// Declared unreachable, by this master or an earlier one: its tasks may have been called so to their frameworks.
+    was_unreachable: bool,
+}
+
 /// Brings what the master knows of an agent's tasks and what the agent reports together.
 fn reconcile(
     state: &mut State,
     effects: &mut Effects,
     now: Timestamp,
-    link: LinkId,
-    agent: &AgentId,
+    back: &Back<'_>,
     reported: Vec<AgentTask>,
 ) {
+    let &Back { link, agent, .. } = back;
     let mut missing: std::collections::BTreeSet<_> = state.tasks.on_agent(agent).into_iter().collect();
     let mut orphaned = std::collections::BTreeSet::new();
     for task in reported {
@@ -345,7 +354,7 @@ fn reconcile(
             orphaned.insert(task.framework.clone());
             continue;
         }
-        returned(state, effects, now, link, agent, task);
+        returned(state, effects, now, back, task);
     }
     for (framework, task) in missing {
         let Some(known) = state.tasks.get(&framework, &task) else { continue };
@@ -368,14 +377,8 @@ fn reconcile(
 }
 
 /// One task that a returning agent reports.
-fn returned(
-    state: &mut State,
-    effects: &mut Effects,
-    now: Timestamp,
-    link: LinkId,
-    agent: &AgentId,
-    task: AgentTask,
-) {
+fn returned(state: &mut State, effects: &mut Effects, now: Timestamp, back: &Back<'_>, task: AgentTask) {
+    let &Back { link, agent, .. } = back;
     let (framework, id) = (task.framework.clone(), task.info.id.clone());
     if let Some(known) = state.tasks.get(&framework, &id) {
         if known.agent() != agent {
@@ -404,6 +407,13 @@ fn returned(
         }
         return;
     }
+    learn_task(state, effects, now, back, task);
+}
+
+/// A task that this master did not know: it has been started again since the launch.
+fn learn_task(state: &mut State, effects: &mut Effects, now: Timestamp, back: &Back<'_>, task: AgentTask) {
+    let agent = back.agent;
+    let (framework, id) = (task.framework.clone(), task.info.id.clone());
     if !task.state.is_terminal() {
         charge(state, agent, &framework, &task.role, &task.info.resources);
     }
@@ -412,6 +422,11 @@ fn returned(
     let mut status = TaskStatus::new(id, task.state, Source::Agent, now).on(agent.clone());
     (status.container, status.pid) = (task.container.clone(), task.pid);
     (status.healthy, status.check) = (task.healthy, task.check);
+    if back.was_unreachable && !task.state.is_terminal() {
+        // Told before the restart that it is unreachable, or since then in answer to RECONCILE.
+        let told = TaskStatus { source: Source::Master, ..status.clone() };
+        updates::deliver(state, effects, &framework, told.because(Reason::AgentReregistered));
+    }
     let statuses = if task.state.is_terminal() { Vec::new() } else { vec![status] };
     let record = Arc::new(Task {
         framework,

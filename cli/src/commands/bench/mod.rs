@@ -4,6 +4,7 @@
 
 mod latency;
 mod memory;
+pub(crate) mod start;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -16,7 +17,18 @@ use crate::output;
 
 /// Measures.
 pub(crate) async fn run(bench: &Bench, prepared: &Prepared) -> anyhow::Result<ExitCode> {
-    let BenchCommand::First { tasks, starts } = bench.command;
+    let (tasks, starts) = match &bench.command {
+        BenchCommand::First { tasks, starts } => (*tasks, *starts),
+        BenchCommand::Start(options) => {
+            output::print_lines(&[machine()]);
+            return start::run(*options, prepared).await;
+        }
+        BenchCommand::StartPeer { peer, folder } => {
+            let (peer, folder) = (*peer, folder.clone());
+            tokio::task::block_in_place(|| start::serve(peer, &folder))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     output::print_lines(&[machine()]);
     let launcher = prepared.launcher.as_ref().context("a bench needs a launcher")?;
     let work_dir = prepared.temporary.as_deref().context("a bench needs a folder")?;

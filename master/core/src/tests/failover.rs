@@ -137,6 +137,26 @@ fn agents_that_do_not_come_back_in_time_are_unreachable() {
     assert!(matches!(cluster.registry.agents[&agent].standing, AgentStanding::Unreachable { .. }));
 }
 
+/// The agent was silent through a restart: the master that called its tasks unreachable did not know one of them.
+#[test]
+fn tasks_that_reconciliation_called_unreachable_are_told_to_be_back() {
+    let mut cluster = cluster();
+    let (_, agent, _, framework) = cluster.running();
+    cluster.restart();
+    let stream = cluster.subscribe(Some(&framework), framework_info("web", secs(3600)));
+    cluster.advance(secs(601));
+    let task = lonja_model::TaskId::new("t1").unwrap();
+    cluster.call(stream, Call::Reconcile { tasks: vec![(task, Some(agent.clone()))] }).unwrap();
+    assert_eq!(cluster.last_state(stream), Some(TaskState::Unreachable));
+
+    let task = agent_task(&framework, "t1", &agent, "cpus:1;mem:64", TaskState::Running);
+    cluster.back(&agent, "cpus:4;mem:4096", vec![task]);
+
+    let last = *cluster.updates(stream).last().unwrap();
+    assert_eq!(last.state, TaskState::Running);
+    assert_eq!(last.reason, Some(lonja_model::task::Reason::AgentReregistered));
+}
+
 #[test]
 fn while_agents_are_awaited_reconciliation_of_unknown_tasks_is_silent() {
     let mut cluster = cluster();
