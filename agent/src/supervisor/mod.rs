@@ -19,11 +19,13 @@ mod exit_record;
 mod identity;
 mod init;
 mod mounts;
+pub(crate) mod nested;
 pub(crate) mod passing;
 mod report;
 mod spec;
 pub(crate) mod sys;
 mod task;
+mod terminal;
 mod user;
 mod waiting;
 mod watch;
@@ -37,9 +39,11 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
+pub use nested::{Nested, NestedEnd};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
+pub use terminal::WindowSize;
 
 #[cfg(test)]
 pub(crate) use spec::tests::plain as plain_spec;
@@ -156,11 +160,14 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
         None => (order.layout.container(&order.instance, &own.group), None),
     };
     let outcome = match start(&order.container, cgroup.as_ref(), waiting) {
-        Ok(watch) => watch.run(&order, cgroup.as_ref(), |pid| {
-            note_started(run_dir, pid);
-            let supervisor = own.clone();
-            report.send(&Report::Started { pid, supervisor });
-        }),
+        Ok(watch) => {
+            let init = watch.init_pid();
+            watch.run(&order, cgroup.as_ref(), |pid| {
+                note_started(run_dir, pid, init);
+                let supervisor = own.clone();
+                report.send(&Report::Started { pid, supervisor });
+            })
+        }
         Err(failure) => Outcome::never_ran(failure),
     };
     // What cannot be removed now is removed by the agent, which compares groups with records.
@@ -168,9 +175,9 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
     outcome
 }
 
-fn note_started(run_dir: &Path, pid: i32) {
+fn note_started(run_dir: &Path, pid: i32, init: i32) {
     let temporary = run_dir.join("started.json.new");
-    if let Ok(text) = serde_json::to_vec(&StartedRecord { pid })
+    if let Ok(text) = serde_json::to_vec(&StartedRecord { pid, init: Some(init) })
         && fs::write(&temporary, text).is_ok()
     {
         let _ = fs::rename(&temporary, run_dir.join(StartedRecord::FILE));

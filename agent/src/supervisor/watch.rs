@@ -209,6 +209,7 @@ impl Watch {
                 Message::Task { host_pid } => self.task = Some(host_pid),
                 Message::Failed(failure) => self.failure = Some(failure),
                 Message::Ended(status) => self.ended = Some(status),
+                Message::Made { .. } | Message::Terminal(_) => {}
             }
         }
     }

@@ -14,6 +14,7 @@ mod ends;
 mod figures;
 mod host;
 mod limits;
+mod nested;
 mod recovery;
 mod running;
 mod spares;
@@ -47,6 +48,19 @@ macro_rules! checks {
 
 fn all_checks() -> Vec<Check> {
     checks![
+        nested::output_and_status_are_its_own_and_the_task_lives_on,
+        nested::it_is_where_the_task_is,
+        nested::it_brings_nothing_of_the_host_along,
+        nested::it_dies_with_its_container,
+        nested::nobody_wants_it_so_it_ends,
+        nested::a_time_limit_ends_it,
+        nested::a_flood_is_cut_where_asked,
+        nested::what_cannot_run_says_why,
+        nested::another_user_is_taken,
+        nested::input_reaches_it_and_its_end_too,
+        nested::a_signal_reaches_it,
+        nested::a_terminal_is_its_own_and_has_a_size,
+        nested::a_child_that_keeps_the_streams_does_not_keep_the_end,
         running::output_and_status_are_the_commands_own,
         running::a_signal_is_told_apart_from_a_status,
         running::a_missing_command_fails_by_its_name,
