@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core as core;
-use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
+use lonja_agent_core::{CheckOrder, LaunchContainer, LaunchFailure, WaitStatus};
 use lonja_model::container::Program;
 use lonja_model::resources::Scalar;
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 
+use crate::checks::Checks;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
     LaunchOutcome, Limits, Network, Recovered, TaskEnd, Volume,
 };
+use crate::handle::Handle;
 use crate::sandbox::Sandboxes;
 use crate::volumes::{Volumes, volumes_of};
 
@@ -42,6 +44,7 @@ pub(crate) struct Containers {
     instance: InstanceId,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
+    checks: Checks,
 }
 
 /// What became of a launch, in the core's words.
@@ -59,6 +62,7 @@ impl Containers {
         instance: InstanceId,
     ) -> Self {
         Self {
+            checks: Checks::new(containerizer.clone()),
             containerizer,
             sandboxes,
             volumes,
@@ -157,6 +161,11 @@ impl Containers {
         })
     }
 
+    /// Looks at a task, or gives a look up.
+    pub(crate) fn look(&self, order: CheckOrder, handle: Handle) {
+        self.checks.carry_out(order, handle);
+    }
+
     /// Resolves when nothing of the container is alive, with how it ended.
     pub(crate) async fn wait(&self, container: &ContainerId) -> core::ContainerExit {
         let exit = match named(container) {
@@ -217,7 +226,8 @@ impl Containers {
             let state = match state {
                 Recovered::Running { pid } => {
                     let pid = pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
-                    core::Recovery::Running { pid, since: now }
+                    let age = recovery.ages.get(&id);
+                    core::Recovery::Running { pid, since: age.map(|age| now - *age) }
                 }
                 Recovered::Exited(exit) => core::Recovery::Exited(exit_of(exit)),
                 Recovered::NeverStarted => core::Recovery::NeverStarted,

@@ -164,6 +164,9 @@ impl Driver {
                 self.mark_ended(&container);
                 Some(Event::ContainerExited { container, exit })
             }
+            Input::CheckEnded { container, kind, number, result } => {
+                Some(Event::CheckEnded { container, kind, number, result })
+            }
             Input::VolumesMade(number, result) => Some(Event::VolumesMade { number, result }),
             Input::Find(framework, task, answer) => {
                 // Whoever asked may have left.
@@ -178,8 +181,19 @@ impl Driver {
     }
 
     async fn perform(&mut self, effects: Effects) -> Result<(), AgentError> {
-        let Effects { persist, volumes, launch, kill, forget, send, new_link: _, reconnect, shutdown, notes } =
-            effects;
+        let Effects {
+            persist,
+            volumes,
+            launch,
+            kill,
+            checks,
+            forget,
+            send,
+            new_link: _,
+            reconnect,
+            shutdown,
+            notes,
+        } = effects;
         for note in notes {
             if note.is_warning() {
                 tracing::warn!(%note, "agent");
@@ -204,6 +218,9 @@ impl Driver {
         for order in kill {
             let containers = self.containers.clone();
             tokio::spawn(async move { containers.kill(&order.container, order.grace).await });
+        }
+        for order in checks {
+            self.containers.look(order, self.handle.clone());
         }
         for container in forget {
             let containers = self.containers.clone();

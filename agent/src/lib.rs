@@ -6,11 +6,12 @@
 //! Control side: [`config`], [`configured`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
-//! in the core's words, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
+//! in the core's words, `checks` looks at tasks from inside, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
 //! one container, [`isolation`] sets its limits.
 
 pub mod api;
 mod checkpoints;
+mod checks;
 pub mod config;
 pub mod configured;
 pub mod containerizer;

@@ -122,7 +122,8 @@ pub(crate) fn due(turn: &mut Turn<'_>, key: &Key, kind: CheckKind) {
     task.looks.number += 1;
     let number = task.looks.number;
     task.looks.set(kind, Some(number));
-    let order = RunCheck { container, kind, number, pid, probe, timeout: timeout(pace) };
+    let framework = key.0.clone();
+    let order = RunCheck { container, framework, kind, number, pid, probe, timeout: timeout(pace) };
     turn.effects.checks.push(CheckOrder::Run(Box::new(order)));
 }
 

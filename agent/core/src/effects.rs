@@ -117,6 +117,8 @@ pub enum CheckOrder {
 pub struct RunCheck {
     /// Whose container; its program runs.
     pub container: ContainerId,
+    /// Whose task.
+    pub framework: FrameworkId,
     /// Which of its checks.
     pub kind: CheckKind,
     /// To be repeated in the answer.
