@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::watching::Watching;
 use super::{MasterUrl, duration, mebibytes};
 
 /// A command on the cluster.
@@ -51,6 +52,8 @@ pub(crate) struct Run {
     /// What to call it.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) watching: Watching,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,

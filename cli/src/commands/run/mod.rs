@@ -82,6 +82,7 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         let (name, value) = variable.split_once('=').with_context(|| format!("-e {variable}: write K=V"))?;
         task = task.env(name, value);
     }
+    task = run.watching.on(task)?;
     Ok(task.name(run.name.as_ref().unwrap_or(&run.command[0])))
 }
 
