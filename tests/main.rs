@@ -4,10 +4,12 @@
 mod bad_input;
 mod checks;
 mod cli;
+mod exec;
 mod failover;
 mod isolation;
 mod quota;
 mod recovery;
+mod recovery_steps;
 mod upkeep;
 mod volumes;
 mod volumes_in_use;

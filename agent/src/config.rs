@@ -7,6 +7,10 @@ use std::time::Duration;
 use lonja_agent_core::Policy;
 use lonja_model::AgentInfo;
 
+use crate::privileges::Grants;
+use crate::separation::Separation;
+pub use crate::supervisor::LogLimits;
+
 /// How long open requests may take when the agent stops.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -33,6 +37,12 @@ pub struct Config {
     pub host_paths: HostPaths,
     /// Refuse to start where tasks cannot be held to their limits.
     pub require_isolation: bool,
+    /// How much of a task's output is kept; `None`: all of it.
+    pub logs: Option<LogLimits>,
+    /// What tasks may ask of the kernel.
+    pub grants: Grants,
+    /// How strictly tasks are kept apart from the host.
+    pub separation: Separation,
 }
 
 /// Which paths of the host tasks may mount.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lonja_agent_core as core;
 use lonja_agent_core::{CheckOrder, LaunchContainer, LaunchFailure, WaitStatus};
 use lonja_model::container::Program;
+use lonja_model::profile::Profile;
 use lonja_model::resources::Scalar;
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
@@ -16,10 +17,14 @@ use crate::checks::Checks;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, Network, Recovered, TaskEnd, Volume,
+    LaunchOutcome, Limits, LogLimits, Recovered, TaskEnd, Volume,
 };
+use crate::failpoint;
 use crate::handle::Handle;
-use crate::sandbox::Sandboxes;
+use crate::output_limits;
+use crate::privileges::Grants;
+use crate::sandbox::{Reach, Sandboxes};
+use crate::separation::{self, Separation};
 use crate::volumes::{Volumes, volumes_of};
 
 /// What a task's `PATH` is unless it sets its own.
@@ -41,6 +46,9 @@ pub(crate) struct Containers {
     host_paths: HostPaths,
     pids_limit: u64,
     kill_grace: Duration,
+    logs: Option<LogLimits>,
+    grants: Grants,
+    separation: Separation,
     instance: InstanceId,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
@@ -69,6 +77,9 @@ impl Containers {
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
             kill_grace: config.kill_grace,
+            logs: config.logs,
+            grants: config.grants.clone(),
+            separation: config.separation.clone(),
             instance,
             paths: Mutex::new(BTreeMap::new()),
         }
@@ -77,7 +88,7 @@ impl Containers {
     /// Makes the sandbox and the container, and runs the task's program in it.
     pub(crate) async fn launch(
         &self,
-        order: LaunchContainer,
+        mut order: LaunchContainer,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Launched {
@@ -86,9 +97,14 @@ impl Containers {
         self.paths().insert(order.container.clone(), path.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
-            let made = self.sandboxes.create(&path, order.user.as_deref());
+            let profile = self.separation.profile(order.task.container.profile)?;
+            order.user = separation::user(profile, order.user);
+            // Only who shares the host's root comes in by the path outside.
+            let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
+            let made = self.sandboxes.create(&path, order.user.as_deref(), reach);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
-            self.spec(order, path, agent, endpoint)
+            failpoint::reach("agent: sandbox made");
+            self.spec(order, profile, path, agent, endpoint)
         });
         let spec = match prepared {
             Ok(spec) => spec,
@@ -111,11 +127,13 @@ impl Containers {
     fn spec(
         &self,
         order: LaunchContainer,
+        profile: Profile,
         sandbox: PathBuf,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
         let environment = environment(&order, &sandbox, agent, endpoint);
+        let logs = output_limits::of_task(self.logs, &environment)?;
         let LaunchContainer { container, task, user, .. } = order;
         let command = match task.command.program {
             Program::Shell(line) => Command::Shell(line),
@@ -133,7 +151,7 @@ impl Containers {
                 host_path: self.host_paths.admit(volume.host_path.as_ref())?,
                 container_path: volume.container_path.clone().into(),
                 read_only: volume.read_only,
-                follows_links: true,
+                follows_links: false,
             });
         }
         let memory = match task.limits.get("mem") {
@@ -156,8 +174,14 @@ impl Containers {
                 memory_bytes: memory.map(|mib| mib.thousandths().saturating_mul(MIB) / 1000),
                 pids_max: Some(self.pids_limit),
             },
-            network: Network::Host,
+            network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+            logs,
+            confinement: self
+                .grants
+                .confine(self.separation.confinement(profile), &task.container.privileges)?,
+            profile,
+            isolation: self.separation.isolation.clone(),
         })
     }
 
@@ -181,7 +205,10 @@ impl Containers {
     /// Asks the container to end.
     pub(crate) async fn kill(&self, container: &ContainerId, grace: Duration) {
         let Ok(id) = named(container) else { return };
-        match self.containerizer.kill(&id, Some(grace)).await {
+        failpoint::reach("agent: kill begun");
+        let asked = self.containerizer.kill(&id, Some(grace)).await;
+        failpoint::reach("agent: kill asked");
+        match asked {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::error!(%container, error = chain(&error), "container cannot be killed"),
         }
@@ -190,6 +217,7 @@ impl Containers {
     /// Nobody asks about the container any more: its run directory goes, its files begin to age.
     pub(crate) async fn forget(&self, container: &ContainerId) {
         let Ok(id) = named(container) else { return };
+        failpoint::reach("agent: before the clean-up");
         match self.containerizer.cleanup(&id).await {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::warn!(%container, error = chain(&error), "run directory stays behind"),
@@ -198,6 +226,7 @@ impl Containers {
         if let Some(path) = path {
             tokio::task::block_in_place(|| self.sandboxes.ended(path));
         }
+        failpoint::reach("agent: cleaned up");
     }
 
     /// Finds containers again after a restart of the agent; those that no record names are destroyed.

@@ -12,12 +12,12 @@ use lonja_model::link::FromAgent;
 use lonja_model::{ContainerId, FrameworkId, TaskId};
 use tokio::sync::{mpsc, watch};
 
-use crate::AgentError;
 use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
 use crate::handle::{Description, Handle, INBOX, Input, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
 use crate::volumes::Volumes;
+use crate::{AgentError, failpoint};
 
 /// Inputs handled with one commit, at most.
 const BATCH: usize = 256;
@@ -153,6 +153,7 @@ impl Driver {
             }),
             Input::Received(number, message) => (current == Some(number)).then_some(Event::Received(message)),
             Input::Launched(container, Launched::Started { pid }) => {
+                failpoint::reach("agent: start known");
                 self.watch_end(container.clone());
                 Some(Event::ContainerStarted { container, pid })
             }
@@ -161,6 +162,7 @@ impl Driver {
                 Some(Event::ContainerFailed { container, reason, message })
             }
             Input::Exited(container, exit) => {
+                failpoint::reach("agent: end known");
                 self.mark_ended(&container);
                 Some(Event::ContainerExited { container, exit })
             }
@@ -201,13 +203,21 @@ impl Driver {
                 tracing::debug!(%note, "agent");
             }
         }
+        let changes = !persist.is_empty();
+        if changes {
+            failpoint::reach("agent: before the commit");
+        }
         self.checkpoints.commit(persist).await?;
+        if changes {
+            failpoint::reach("agent: committed");
+        }
         volumes.into_iter().for_each(|order| self.order(order));
         for order in launch {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
             let info = self.agent.info();
             let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
+            failpoint::reach("agent: launch taken on");
             tokio::spawn(async move {
                 let container = order.container.clone();
                 let launched = containers.launch(order, id, endpoint).await;
@@ -286,7 +296,7 @@ impl Driver {
             Some(ended) => ended.subscribe(),
             None => watch::channel(true).1,
         };
-        Some(TaskFiles { sandbox, ended })
+        Some(TaskFiles { sandbox, container: container.cloned(), ended })
     }
 
     fn describe(&self) -> Description {

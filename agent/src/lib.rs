@@ -7,7 +7,9 @@
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
 //! in the core's words, `checks` looks at tasks from inside, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
-//! one container, [`isolation`] sets its limits.
+//! one container, [`isolation`] sets its limits, [`privileges`] says what tasks may ask of the kernel,
+//! [`separation`] how strictly they are kept apart from the host. At each step of a container's life a [`failpoint`] lets
+//! tests have somebody die.
 
 pub mod api;
 mod checkpoints;
@@ -18,11 +20,15 @@ pub mod containerizer;
 mod containers;
 pub mod detect;
 mod driver;
+pub mod failpoint;
 mod handle;
 pub mod isolation;
 pub mod launcher;
 mod master_link;
+mod output_limits;
+pub mod privileges;
 mod sandbox;
+pub mod separation;
 pub mod supervisor;
 pub mod volumes;
 
@@ -41,6 +47,9 @@ pub use checkpoints::CheckpointError;
 pub use config::{Config, HostPaths};
 pub use handle::Handle;
 pub use lonja_agent_core::Policy;
+pub use privileges::Grants;
+pub use separation::Separation;
+pub use supervisor::{Isolation, IsolationListError};
 
 use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
 use isolation::{Enforcement, Layout};
@@ -114,7 +123,9 @@ pub struct Running {
 pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, AgentError> {
     let work_dir = |source| AgentError::WorkDir { path: config.work_dir.clone(), source };
     let layout = Layout::detect();
-    require_isolation(&config, &layout.what_is_enforced())?;
+    let mut enforced = layout.what_is_enforced();
+    enforced.extend(config.separation.what_is_enforced());
+    require_isolation(&config, &enforced)?;
     let (path, instance) = prepare_work_dir(&config).map_err(work_dir)?;
     let opened = path.clone();
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&opened, checkpoints::IDENTITY)).await?;
@@ -133,11 +144,17 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     }
     lonja_agent_core::keeps_ground(&info, checkpoint.total.as_ref(), config.reconfiguration)?;
 
-    let settings = Settings { work_dir: path.clone(), instance: instance.clone(), layout: layout.clone() };
+    let settings = Settings {
+        work_dir: path.clone(),
+        instance: instance.clone(),
+        layout,
+        mould: config.separation.mould(),
+    };
     let containerizer = LinuxContainerizer::new(settings, launcher).map_err(work_dir)?;
     let sandboxes = sandbox::Sandboxes::open(&path).map_err(work_dir)?;
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
+    let sessions = api::Sessions::new(containerizer.clone());
     let containers =
         containers::Containers::new(containerizer, sandboxes, volumes.clone(), &config, instance.clone());
     let clock = Clock::start();
@@ -152,7 +169,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
         driver::Driver::new(clock, agent, checkpoints, containers, volumes, config.master.clone());
     tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), "agent started");
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
-    let server = tokio::spawn(api::serve(listener, handle.clone(), layout.what_is_enforced(), stopped));
+    let server = tokio::spawn(api::serve(listener, handle.clone(), enforced, sessions, stopped));
     Ok(Running { address, handle, stop, driver, server })
 }
 

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -25,6 +25,15 @@ const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How many ended tasks' files stay.
 const MOST_KEPT: usize = 1_000;
+
+/// Who comes to a sandbox by its path on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Also the task, which shares the host's root.
+    Everyone,
+    /// The agent alone: what a task leaves there, such as programs that become its user, is nobody else's to run.
+    Agent,
+}
 
 /// All sandboxes of one agent.
 #[derive(Debug)]
@@ -52,9 +61,14 @@ impl Sandboxes {
     }
 
     /// Makes a sandbox that belongs to `user`.
-    pub(crate) fn create(&self, path: &Path, user: Option<&str>) -> io::Result<()> {
+    pub(crate) fn create(&self, path: &Path, user: Option<&str>, reach: Reach) -> io::Result<()> {
         if let Some(parent) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o711).create(parent)?;
+            if reach == Reach::Agent {
+                fs::set_permissions(parent, fs::Permissions::from_mode(0o700))?;
+            } else {
+                fs::set_permissions(parent, fs::Permissions::from_mode(0o711))?;
+            }
         }
         fs::DirBuilder::new().mode(0o750).create(path)?;
         // A user that does not exist is the supervisor's to report.

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::privileges::Privileges;
+use crate::profile::{Network, Profile};
+
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -37,6 +40,12 @@ pub struct ContainerInfo {
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
+    /// Capabilities and limits of each process.
+    pub privileges: Privileges,
+    /// How strictly it is kept apart from the host; `None`: as the agent does by default.
+    pub profile: Option<Profile>,
+    /// Which network it has.
+    pub network: Network,
 }
 
 /// A path of the agent's host shown inside a container.

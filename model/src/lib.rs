@@ -28,6 +28,8 @@ pub mod labels;
 pub mod maintenance;
 pub mod offer;
 pub mod operation;
+pub mod privileges;
+pub mod profile;
 pub mod task;
 
 pub mod link;

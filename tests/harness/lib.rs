@@ -75,8 +75,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a daemon and waits until it says where it listens.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(lonja())
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .env_remove("LONJA_MASTER")
@@ -122,6 +128,11 @@ impl Daemon {
         self.child.wait().expect("the daemon ends")
     }
 
+    /// Waits until it has ended by itself.
+    pub fn ended(mut self) -> ExitStatus {
+        self.child.wait().expect("the daemon ends")
+    }
+
     /// A plain HTTP GET.
     pub fn get(&self, path: &str) -> String {
         use std::io::Write;
@@ -160,10 +171,16 @@ impl Cluster {
 
     /// Brings both up, the agent with these resources.
     pub fn start_with(master_flags: &[&str], resources: &str) -> Self {
+        let mut cluster = Self::without_agent(master_flags);
+        cluster.start_agent(resources);
+        cluster
+    }
+
+    /// Brings the master up alone.
+    pub fn without_agent(master_flags: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("lonja-test-").tempdir().expect("a temporary folder");
         let mut cluster = Self { folder, master: None, agent: None, url: String::new() };
         cluster.start_master("127.0.0.1:0", master_flags);
-        cluster.start_agent(resources);
         cluster
     }
 
@@ -179,6 +196,11 @@ impl Cluster {
 
     /// Starts the agent on its work dir and waits until the master knows it.
     pub fn start_agent(&mut self, resources: &str) {
+        self.start_agent_in(resources, &[]);
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_agent_in(&mut self, resources: &str, environment: &[(&str, &str)]) {
         let dir = self.path("agent");
         let url = self.url.clone();
         let arguments = [
@@ -194,7 +216,7 @@ impl Cluster {
             "--log",
             "error",
         ];
-        self.agent = Some(Daemon::start(&arguments));
+        self.agent = Some(Daemon::start_in(&arguments, environment));
         self.until_connected();
     }
 

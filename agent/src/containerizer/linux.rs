@@ -19,10 +19,11 @@ use tokio::net::unix::pipe;
 use super::nested::{self, NestedProcess};
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
+use crate::failpoint;
 use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layout};
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
-    ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT,
+    ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Mould,
     Nested, Order, Owner, Report, SpecError, sys,
 };
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub instance: InstanceId,
     /// The host's control groups, usually [`Layout::detect`].
     pub layout: Layout,
+    /// What most containers will be made of: some of it is made ahead of time.
+    pub mould: Mould,
 }
 
 /// The containerizer of a Linux agent.
@@ -66,7 +69,8 @@ impl LinuxContainerizer {
         let line = launcher.connect()?;
         // Without spares launches just take longer, so whatever stands in the way may.
         let warm = !matches!(settings.layout, Layout::Unlimited { .. })
-            && launcher::send_warm_up(line.as_fd(), &settings.instance, &settings.layout).is_ok();
+            && launcher::send_warm_up(line.as_fd(), &settings.instance, &settings.layout, &settings.mould)
+                .is_ok();
         Ok(Self {
             run_root,
             instance: settings.instance,
@@ -174,8 +178,9 @@ impl LinuxContainerizer {
     async fn start(&self, spec: ContainerSpec) -> Result<i32, Failure> {
         let container = spec.container_id.clone();
         spec.validate().map_err(|error| invalid(&error))?;
+        let mould = Mould::of(&spec);
         let run_dir = self.prepare(spec)?;
-        let report = match self.request(&run_dir).await {
+        let report = match self.request(&mould, &run_dir).await {
             Ok(pipe) => read_report(pipe).await,
             Err(error) => {
                 let what = "cannot reach the launcher; restart the agent to launch anything again";
@@ -217,6 +222,7 @@ impl LinuxContainerizer {
             }
             other => other.map_err(|error| refuse(&error))?,
         }
+        failpoint::reach("agent: run directory made");
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -224,18 +230,20 @@ impl LinuxContainerizer {
             .open(run_dir.join(Order::FILE))
             .map_err(|error| refuse(&error))?;
         file.write_all(&text).map_err(|error| refuse(&error))?;
+        failpoint::reach("agent: order written");
         Ok(run_dir)
     }
 
-    async fn request(&self, run_dir: &Path) -> io::Result<pipe::Receiver> {
+    async fn request(&self, mould: &Mould, run_dir: &Path) -> io::Result<pipe::Receiver> {
         let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
         let (read, write) = rustix::pipe::pipe_with(flags)?;
         self.launcher
             .async_io(Interest::WRITABLE, |socket| {
-                launcher::send_request(socket.as_fd(), &self.instance, run_dir, write.as_fd())
+                launcher::send_request(socket.as_fd(), &self.instance, mould, run_dir, write.as_fd())
                     .map_err(io::Error::from)
             })
             .await?;
+        failpoint::reach("agent: launcher asked");
         pipe::Receiver::from_owned_fd(read)
     }
 
@@ -437,8 +445,11 @@ impl Containerizer for LinuxContainerizer {
             if group.is_some_and(|group| self.layout.has_group(&self.instance, &group)) {
                 self.destroy_group(container.as_str()).await?;
             }
+            failpoint::reach("agent: group is gone");
             self.forget(container);
-            self.remove_run_dir(container.as_str())
+            self.remove_run_dir(container.as_str())?;
+            failpoint::reach("agent: run directory removed");
+            Ok(())
         }
         .boxed()
     }

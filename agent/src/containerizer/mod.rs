@@ -21,9 +21,10 @@ use futures::future::BoxFuture;
 
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
-    Command, ContainerSpec, ExitRecord, Failure, FailureReason, MemoryBreach, Network, TaskEnd, Volume,
+    Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
+    Network, TaskEnd, Volume,
 };
-pub use crate::supervisor::{Nested, NestedEnd, WindowSize};
+pub use crate::supervisor::{LogLimits, Nested, NestedEnd, WindowSize};
 pub use linux::{LinuxContainerizer, Settings};
 pub use nested::{Collected, NestedControl, NestedEvent, NestedInput, NestedProcess, OutputStream};
 pub use recorded::{RecordedCall, RecordedContainerizer};

@@ -73,6 +73,10 @@ pub enum LimitKind {
     Processes,
     /// At the end nothing of the container survives.
     WholeDeath,
+    /// It sees only what was put into its root.
+    RootFileSystem,
+    /// Its users are not the host's: root inside is nobody outside.
+    Users,
 }
 
 /// Whether this host holds containers to a limit.

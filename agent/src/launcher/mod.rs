@@ -73,6 +73,7 @@ impl Launcher {
     ///
     /// Errors: other threads exist, or the system has no process or descriptor left.
     pub fn fork(options: LauncherOptions) -> Result<Self, LauncherError> {
+        crate::failpoint::arm();
         let threads = std::fs::read_dir("/proc/self/task").map_err(LauncherError::System)?.count();
         if threads != 1 {
             return Err(LauncherError::Threads(threads));

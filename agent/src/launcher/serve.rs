@@ -10,9 +10,10 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use super::pools::{IdleSpare, Need, Pools};
 use super::wire::{self, Received, Request};
 use super::{LauncherOptions, spare};
+use crate::failpoint;
 use crate::isolation::{InstanceId, Layout};
-use crate::supervisor;
 use crate::supervisor::sys::{self, Child, Forked};
+use crate::supervisor::{self, Mould};
 
 /// How long a throw-away launcher waits for its supervisors before it kills them.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
@@ -36,6 +37,8 @@ pub(super) fn run(socket: OwnedFd, options: LauncherOptions) -> ! {
         sys::exit_now(1);
     };
     sys::forget_environment();
+    // Once, here: every process forked from this one has it.
+    supervisor::confine::seccomp::prepare();
     sys::trim_heap();
     let mut launcher = Serving {
         socket,
@@ -83,10 +86,10 @@ impl Serving {
             }
             self.reap();
             match wire::receive(self.socket.as_fd()) {
-                Received::Launch(instance, request) => self.launch(&instance, request),
-                Received::WarmUp(instance, layout) => {
+                Received::Launch(instance, mould, request) => self.launch(&instance, &mould, request),
+                Received::WarmUp(instance, layout, mould) => {
                     self.note(&instance);
-                    self.pools.warm_up(instance, layout);
+                    self.pools.warm_up(instance, layout, mould);
                 }
                 Received::Nested(run_dir, line) => {
                     // Should this fail, the line hangs up without a word, which says enough.
@@ -129,12 +132,14 @@ impl Serving {
         }
     }
 
-    fn launch(&mut self, instance: &InstanceId, request: Request) {
+    fn launch(&mut self, instance: &InstanceId, mould: &Mould, request: Request) {
         self.note(instance);
         self.asked_at = Instant::now();
-        while let Some(spare) = self.pools.take(instance) {
+        failpoint::reach("launcher: request taken");
+        while let Some(spare) = self.pools.take(instance, mould) {
             // Gone meanwhile? The next one, then.
             if wire::send_to_spare(spare.line.as_fd(), &request).is_ok() {
+                failpoint::reach("launcher: supervisor has it");
                 return;
             }
         }
@@ -149,13 +154,13 @@ impl Serving {
         let Some(plan) = self.pools.plan() else {
             return;
         };
-        let instance = plan.instance.clone();
+        let (instance, mould) = (plan.instance.clone(), plan.mould.clone());
         let flags = SockFlag::SOCK_CLOEXEC;
         let spare = match socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags) {
             Ok((line, its_end)) => self.fork(|| spare::run(plan, its_end)).map(|pid| IdleSpare { pid, line }),
             Err(_) => None,
         };
-        self.pools.add(&instance, spare);
+        self.pools.add(&instance, &mould, spare);
     }
 
     /// Runs `life` in a child, and returns its pid. A panic ends it like a crash, and its container with it.

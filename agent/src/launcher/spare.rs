@@ -11,7 +11,7 @@ use crate::supervisor::{self, Spare, sys};
 pub(super) fn run(plan: Plan, line: OwnedFd) -> i32 {
     supervisor::begin(&[line.as_raw_fd()]);
     // Without a spare container the order, if one comes, is run from scratch, which tells what is wrong.
-    let mut spare = Spare::make(&plan.layout, &plan.instance, plan.group);
+    let mut spare = Spare::make(&plan.layout, &plan.instance, plan.group, &plan.mould);
     drop((plan.layout, plan.instance));
     let undisturbed = match &spare {
         Some(spare) => spare.wait(line.as_fd()),

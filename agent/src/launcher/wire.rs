@@ -1,9 +1,9 @@
 //! What is said on the launcher's socket, and by the launcher to its spares.
 //!
-//! To the launcher: `L`, an instance's name, a NUL byte, a run directory's path, with a pipe for the
-//! report; or `W`, a name, a NUL byte, a layout as JSON; or `C`, a name, a NUL byte, with a pipe that
-//! closes when the spares are gone; or `N`, a name, a NUL byte, a run directory's path, with the line of a nested
-//! process. To a spare: a run directory's path, with the pipe.
+//! To the launcher: `L`, an instance's name, a NUL byte, a mould as JSON, a NUL byte, a run directory's path, with a
+//! pipe for the report; or `W`, a name, a NUL byte, a layout and a mould as JSON; or `C`, a name, a NUL byte, with a
+//! pipe that closes when the spares are gone; or `N`, a name, a NUL byte, a run directory's path, with the line of a
+//! nested process. To a spare: a run directory's path, with the pipe.
 
 use std::ffi::OsStr;
 use std::io::IoSlice;
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::isolation::{InstanceId, Layout};
-use crate::supervisor::passing;
+use crate::supervisor::{Mould, passing};
 
 /// The largest request, in bytes.
 const LARGEST_REQUEST: usize = 8 * 1024;
@@ -33,9 +33,9 @@ pub(super) struct Request {
 
 /// What came over the socket.
 pub(super) enum Received {
-    Launch(InstanceId, Request),
+    Launch(InstanceId, Mould, Request),
     /// Launches for this instance are to come.
-    WarmUp(InstanceId, Layout),
+    WarmUp(InstanceId, Layout, Mould),
     /// One who announced launches takes that back; the descriptor is closed when the spares that
     /// nobody else wants are gone.
     CoolDown(InstanceId, OwnedFd),
@@ -53,10 +53,14 @@ pub(super) enum Received {
 pub(crate) fn send_request(
     socket: BorrowedFd<'_>,
     instance: &InstanceId,
+    mould: &Mould,
     run_dir: &Path,
     report: BorrowedFd<'_>,
 ) -> nix::Result<()> {
-    let text = request(LAUNCH, instance, run_dir.as_os_str().as_bytes());
+    let mut rest = serde_json::to_vec(mould).map_err(|_| Errno::EINVAL)?;
+    rest.push(0);
+    rest.extend(run_dir.as_os_str().as_bytes());
+    let text = request(LAUNCH, instance, &rest);
     send(socket, &text, Some(report))
 }
 
@@ -75,8 +79,9 @@ pub(crate) fn send_warm_up(
     socket: BorrowedFd<'_>,
     instance: &InstanceId,
     layout: &Layout,
+    mould: &Mould,
 ) -> nix::Result<()> {
-    let layout = serde_json::to_vec(layout).map_err(|_| Errno::EINVAL)?;
+    let layout = serde_json::to_vec(&(layout, mould)).map_err(|_| Errno::EINVAL)?;
     send(socket, &request(WARM_UP, instance, &layout), None)
 }
 
@@ -145,10 +150,16 @@ fn parse(text: &[u8], descriptor: Option<OwnedFd>) -> Option<Received> {
     let rest = rest.get(1..)?;
     match *kind {
         LAUNCH => {
-            let run_dir = PathBuf::from(OsStr::from_bytes(rest));
-            Some(Received::Launch(instance, Request { run_dir, report: descriptor? }))
+            let split = rest.iter().position(|byte| *byte == 0)?;
+            let (mould, run_dir) = rest.split_at(split);
+            let run_dir = PathBuf::from(OsStr::from_bytes(run_dir.get(1..)?));
+            let request = Request { run_dir, report: descriptor? };
+            Some(Received::Launch(instance, serde_json::from_slice(mould).ok()?, request))
         }
-        WARM_UP => Some(Received::WarmUp(instance, serde_json::from_slice(rest).ok()?)),
+        WARM_UP => {
+            let (layout, mould) = serde_json::from_slice(rest).ok()?;
+            Some(Received::WarmUp(instance, layout, mould))
+        }
         NESTED => Some(Received::Nested(PathBuf::from(OsStr::from_bytes(rest)), descriptor?)),
         COOL_DOWN => Some(Received::CoolDown(instance, descriptor?)),
         _ => None,

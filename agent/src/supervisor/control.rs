@@ -56,11 +56,20 @@ pub(super) fn line() -> nix::Result<(Outside, Inside)> {
 }
 
 impl Inside {
-    /// Waits for the errand's text, as a file, and the task's logs. `None`: the supervisor gave up, or died.
-    pub(super) fn await_errand(&self) -> Option<(OwnedFd, Logs)> {
+    /// Waits for the errand's text, as a file, the task's logs, and what it is shown of the host's files. `None`: the
+    /// supervisor gave up, or died.
+    pub(super) fn await_errand(&self) -> Option<(OwnedFd, Logs, Vec<OwnedFd>)> {
         let mut descriptors = self.await_word(ERRAND)?.into_iter();
         let errand = descriptors.next()?;
-        Some((errand, Logs { stdout: descriptors.next()?, stderr: descriptors.next()? }))
+        let logs = Logs { stdout: descriptors.next()?, stderr: descriptors.next()? };
+        Some((errand, logs, descriptors.collect()))
+    }
+
+    /// Whether nobody is at the other end any more.
+    pub(super) fn is_hung_up(&self) -> bool {
+        let mut entry = [super::sys::poll_entry(Some(self.0.as_fd()), 0)];
+        let _ = super::sys::poll(&mut entry, Some(std::time::Duration::ZERO));
+        entry[0].revents & libc::POLLHUP != 0
     }
 
     /// Waits until limits are set. `false`: the supervisor gave up, or died.
@@ -113,9 +122,10 @@ impl Inside {
 }
 
 impl Outside {
-    /// Gives init its errand's text and the task's logs.
-    pub(super) fn send_errand(&self, errand: &OwnedFd, logs: &Logs) -> nix::Result<()> {
-        let descriptors = [errand.as_raw_fd(), logs.stdout.as_raw_fd(), logs.stderr.as_raw_fd()];
+    /// Gives init its errand's text, the task's logs, and what it is shown of the host's files.
+    pub(super) fn send_errand(&self, errand: &OwnedFd, logs: &Logs, trees: &[OwnedFd]) -> nix::Result<()> {
+        let first = [errand, &logs.stdout, &logs.stderr];
+        let descriptors: Vec<i32> = first.into_iter().chain(trees).map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&descriptors)];
         let text = [IoSlice::new(ERRAND)];
         sendmsg::<()>(self.0.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).map(|_| ())

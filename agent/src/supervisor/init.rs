@@ -1,22 +1,26 @@
 //! A container's first process: pid 1 of its pid namespace.
 //!
-//! It waits for an errand, sets the namespaces up, waits again for the word to go, which comes when its
-//! control groups limit it, forks the task as pid 2, hands signals on to it, reaps orphans, and ends
-//! when the task ends; the kernel then kills whatever is left in the namespace. It ends with its
-//! supervisor too, so that no container is ever without one.
+//! It builds its root, waits for an errand, furnishes the root, waits again for the word to go, which comes when its
+//! control groups limit it, gives up the host's power for that of its own users, forks the task as pid 2, hands
+//! signals on to it, reaps orphans, and ends when the task ends; the kernel then kills whatever is left in the
+//! namespace. It ends with its supervisor too, so that no container is ever without one.
 //!
 //! Source: pid_namespaces(7).
 
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::control::Inside;
 use super::mounts;
+use super::profile::root::{self, Furniture, Root};
+use super::profile::users::{self, Users};
+use super::profile::{Mould, NOBODY, network, trees};
 use super::report::{Failure, FailureReason};
 use super::sys::{self, Forked};
 use super::task::{self, plain};
 use super::waiting::Errand;
+use crate::failpoint;
 
 /// Signals that go on to the task.
 const FORWARDED: [i32; 6] =
@@ -27,38 +31,80 @@ pub(super) struct Inheritance {
     pub(super) line: Inside,
     /// Closed by the exec of the task.
     pub(super) exec_mark: OwnedFd,
-    /// Set when the container has a user namespace: the agent's own ids, to become root inside.
-    pub(super) map_to_root: Option<(u32, u32)>,
+    pub(super) mould: Mould,
+    pub(super) power: Power,
+}
+
+/// What init may do.
+pub(super) enum Power {
+    /// All that the host's root may, until it takes on users of the container's own, if there are any.
+    Root(Option<Users>),
+    /// What root may in a user namespace that it was born with; these ids of the agent's are the only ones there.
+    Ordinary(u32, u32),
+}
+
+impl Power {
+    fn users(&self) -> Option<&Users> {
+        match self {
+            Self::Root(users) => users.as_ref(),
+            Self::Ordinary(..) => None,
+        }
+    }
+
+    /// The host's id of user 0 inside, where that can be named.
+    fn first(&self) -> Option<u32> {
+        match self {
+            Self::Root(users) => Some(users.as_ref().map_or(0, |users| users.ids.first)),
+            Self::Ordinary(..) => None,
+        }
+    }
 }
 
 /// Runs the container and never returns.
 pub(super) fn run(inheritance: Inheritance) -> ! {
     sys::set_process_name(c"lonja-init");
-    let Inheritance { line, exec_mark, map_to_root } = inheritance;
-    sys::close_all_except(&[line.0.as_raw_fd(), exec_mark.as_raw_fd()]);
+    let Inheritance { line, exec_mark, mould, power } = inheritance;
+    let mut keep = vec![line.0.as_raw_fd(), exec_mark.as_raw_fd()];
+    keep.extend(
+        power.users().iter().flat_map(|users| [users.namespace.as_raw_fd(), users.ids.lock.as_raw_fd()]),
+    );
+    sys::close_all_except(&keep);
     let or_end = |failure: Failure| -> ! {
         line.say_failed(&failure);
         sys::exit_now(1)
     };
-    be_born(map_to_root).unwrap_or_else(|failure| or_end(failure));
-    let Some((errand, logs)) = line.await_errand() else {
+    let root = be_born(&mould, &power).unwrap_or_else(|failure| or_end(failure));
+    let Some((errand, logs, trees)) = line.await_errand() else {
         // Nobody needs this container, or the supervisor died.
         sys::exit_now(1);
     };
     let errand = read_errand(errand).unwrap_or_else(|failure| or_end(failure));
-    set_up(&errand).unwrap_or_else(|failure| or_end(failure));
+    failpoint::reach("init: errand read");
+    set_up(&errand, &mould, &power, root, trees).unwrap_or_else(|failure| or_end(failure));
+    failpoint::reach("init: set up");
     if !line.await_go() {
         sys::exit_now(1);
     }
+    let lock = come_down(&mould, power).unwrap_or_else(|failure| or_end(failure));
+    // From here on it can be killed by what the task does, and the supervisor may have gone before it would be told.
+    if line.is_hung_up() {
+        sys::exit_now(1);
+    }
+    failpoint::reach("init: told to go");
     match sys::fork_into(0) {
         Ok(Forked::Child) => {
+            // Its own files in /proc are its own again, for there is nobody else in the container yet.
+            sys::set_dumpable(true);
             let failure = task::become_task(&errand.container, errand.user.as_ref(), &logs, &line);
             line.say_failed(&failure);
             sys::exit_now(127)
         }
         Ok(Forked::Parent(child)) => {
+            failpoint::reach("init: forked");
             drop((exec_mark, logs, errand));
             sys::trim_heap();
+            // The ids stay this container's to its end.
+            let _lock = lock;
             attend(child.pid, &line)
         }
         Err(error) => {
@@ -72,19 +118,27 @@ fn refuse(what: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(FailureReason::Namespace, format!("{what}: {error}"))
 }
 
-/// All that needs no errand.
-fn be_born(map_to_root: Option<(u32, u32)>) -> Result<(), Failure> {
-    if let Some((uid, gid)) = map_to_root {
+/// All that needs no errand. The root is built here by who has the power to show it files of the host's later.
+fn be_born(mould: &Mould, power: &Power) -> Result<Option<Root>, Failure> {
+    if let Power::Ordinary(uid, gid) = power {
+        let inside = if mould.rootless() { NOBODY } else { 0 };
         // Without giving up setgroups first an unprivileged process may not map its group.
         fs::write("/proc/self/setgroups", "deny")
-            .and_then(|()| fs::write("/proc/self/uid_map", format!("0 {uid} 1")))
-            .and_then(|()| fs::write("/proc/self/gid_map", format!("0 {gid} 1")))
-            .map_err(|error| refuse("cannot map the agent's user to root inside", &error))?;
+            .and_then(|()| fs::write("/proc/self/uid_map", format!("{inside} {uid} 1")))
+            .and_then(|()| fs::write("/proc/self/gid_map", format!("{inside} {gid} 1")))
+            .map_err(|error| refuse("cannot map the agent's user into the container", &error))?;
     }
     // After the change of ids, which would clear it. Should the supervisor already be gone, the line is
     // hung up and init ends there.
     sys::die_with_parent(libc::SIGKILL);
-    Ok(())
+    if mould.own_network() {
+        network::bring_up()?;
+    }
+    if !mould.own_root() || matches!(power, Power::Ordinary(..)) {
+        return Ok(None);
+    }
+    root::detach_mounts()?;
+    root::build(mould, power.first()).map(Some)
 }
 
 fn read_errand(text: OwnedFd) -> Result<Errand, Failure> {
@@ -94,16 +148,58 @@ fn read_errand(text: OwnedFd) -> Result<Errand, Failure> {
     })
 }
 
-fn set_up(errand: &Errand) -> Result<(), Failure> {
+fn set_up(
+    errand: &Errand,
+    mould: &Mould,
+    power: &Power,
+    root: Option<Root>,
+    trees: Vec<OwnedFd>,
+) -> Result<(), Failure> {
     let spec = &errand.container;
-    sys::new_mount_namespace()
-        .map_err(|error: io::Error| refuse("cannot make the container's mount namespace", &plain(&error)))?;
-    mounts::prepare()?;
     if let Some(name) = &spec.hostname {
         nix::unistd::sethostname(name)
             .map_err(|error| refuse(&format!("cannot set the host name '{name}'"), &error))?;
     }
-    spec.volumes.iter().try_for_each(|volume| mounts::mount_volume(volume, &spec.sandbox))
+    let user = errand.user.as_ref();
+    if !mould.own_root() {
+        root::detach_mounts()?;
+        mounts::prepare()?;
+        return spec.volumes.iter().try_for_each(|volume| mounts::mount_volume(volume, &spec.sandbox));
+    }
+    let (root, trees) = match root {
+        Some(root) => (root, trees),
+        None => {
+            // Mounts come from a namespace that we have power over, and so only now.
+            root::detach_mounts()?;
+            let trees = trees::open_all(spec, None, None)?;
+            (root::build(mould, None)?, trees)
+        }
+    };
+    let first = power.first();
+    let (uid, gid) = user.map_or((0, 0), |user| (user.uid, user.gid));
+    let maker = first.map(|first| (first + uid, first + gid));
+    root.furnish(mould, Furniture { spec, names: &errand.names, user, maker, trees })
+}
+
+/// Gives up what the host's root may. Returns what keeps the container's ids.
+fn come_down(mould: &Mould, power: Power) -> Result<Option<File>, Failure> {
+    if mould.own_cgroups() {
+        // By now the container's groups are its own: those are what it takes for the root.
+        sys::new_cgroup_namespace()
+            .map_err(|error| refuse("cannot make the container's control group namespace", &plain(&error)))?;
+    }
+    let Power::Root(Some(users)) = power else {
+        return Ok(None);
+    };
+    let id = users::of_init(mould);
+    sys::enter_users(users.fd())
+        .and_then(|()| sys::become_user(id, id, &[]))
+        .map_err(|error| refuse("cannot enter the container's user namespace", &plain(&error)))?;
+    // Cleared by the change of ids.
+    sys::die_with_parent(libc::SIGKILL);
+    // The task, which may be of the same user, is not to look into a process that knows the host's program.
+    sys::set_dumpable(false);
+    Ok(Some(users.ids.lock))
 }
 
 /// Hands on signals and reaps until the task has ended, then ends with it.

@@ -14,13 +14,16 @@
 //!
 //! Source: docs/design.md, D6.
 
+pub(crate) mod confine;
 mod control;
 mod exit_record;
 mod identity;
 mod init;
+mod logs;
 mod mounts;
 pub(crate) mod nested;
 pub(crate) mod passing;
+pub(crate) mod profile;
 mod report;
 mod spec;
 pub(crate) mod sys;
@@ -37,9 +40,12 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 
+pub use confine::{Confinement, Filter, ProcessLimit};
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
+pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
+pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
@@ -51,8 +57,11 @@ pub(crate) use spec::tests::plain as plain_spec;
 pub(crate) use identity::{since_boot_ms, start_time};
 pub(crate) use waiting::Spare;
 
+use crate::failpoint;
 use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
-use task::{Logs, plain};
+use profile::etc::Names;
+use profile::{trees, users};
+use task::plain;
 use user::TaskUser;
 use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
@@ -79,6 +88,7 @@ pub(crate) fn begin(keep: &[RawFd]) {
     sys::close_all_except(keep);
     sys::new_session();
     sys::become_subreaper();
+    confine::be_spared();
     sys::set_process_name(c"lonja-supervisor");
 }
 
@@ -100,14 +110,17 @@ pub(crate) fn run(run_dir: &Path, report: OwnedFd, spare: Option<Spare>) -> i32 
             return 1;
         }
     };
+    failpoint::reach("supervisor: claimed");
     let outcome = supervise(run_dir, &identity, spare, &mut report);
     let record = outcome.record;
+    failpoint::reach("supervisor: group removed");
     if let Err(error) = record.store(run_dir) {
         let what = "cannot store how the container ended";
         let failure = Failure::from_error(FailureReason::Sandbox, what, &error);
         report.send(&Report::Failed(failure));
         return 1;
     }
+    failpoint::reach("supervisor: end noted");
     if let Some(failure) = record.failure {
         report.send(&Report::Failed(failure));
     } else if outcome.started.is_none() {
@@ -155,6 +168,7 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
             return Outcome::never_ran(failure);
         }
     };
+    failpoint::reach("supervisor: order read");
     let (cgroup, waiting) = match spare {
         Some(spare) => (spare.cgroup, Some(spare.waiting)),
         None => (order.layout.container(&order.instance, &own.group), None),
@@ -164,8 +178,10 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
             let init = watch.init_pid();
             watch.run(&order, cgroup.as_ref(), |pid| {
                 note_started(run_dir, pid, init);
+                failpoint::reach("supervisor: start noted");
                 let supervisor = own.clone();
                 report.send(&Report::Started { pid, supervisor });
+                failpoint::reach("supervisor: start told");
             })
         }
         Err(failure) => Outcome::never_ran(failure),
@@ -187,18 +203,45 @@ fn note_started(run_dir: &Path, pid: i32, init: i32) {
 
 /// Makes all that the container needs and starts it, in the init that waits in the group if there is one.
 fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) -> Result<Watch, Failure> {
-    let user = user::resolve(spec.user.as_deref())?;
-    let logs = open_logs(&spec.sandbox, user.as_ref())?;
+    let mould = Mould::of(spec);
+    let mut user = user::resolve(spec.user.as_deref())?;
+    let powerful = rustix::process::geteuid().is_root();
+    if powerful {
+        user = users::inside(&mould, user)?;
+    }
+    if let Some(user) = user.as_ref().filter(|_| powerful && mould.rootless()) {
+        give_sandbox(&spec.sandbox, user)?;
+    }
+    let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs)?;
     let in_group = waiting.is_some();
-    let mut waiting = waiting.map_or_else(Waiting::start, Ok)?;
+    let mut waiting = waiting.map_or_else(|| Waiting::start(&mould), Ok)?;
+    let mut trees = Vec::new();
+    if mould.own_root() && powerful {
+        trees = trees::open_all(spec, waiting.users(), user.as_ref())?;
+        if let Some(sandbox) = trees.first().filter(|_| pump.is_none()) {
+            logs = trees::reopen_logs(sandbox)?;
+        }
+    }
+    if pump.is_some() {
+        let first = waiting.users().map_or(0, |users| users.ids.first);
+        logs::give_pipes(&logs, first, user.as_ref())?;
+    }
+    let names = if mould.own_network() { Names::default() } else { Names::of_host() };
     // The errand first: init mounts while the control groups are prepared here.
-    waiting.send(&Errand { container: spec.clone(), user }, &logs)?;
+    waiting.send(&Errand { container: spec.clone(), user, names }, &logs, &trees)?;
+    drop(logs);
+    failpoint::reach("supervisor: errand sent");
+    confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
     isolate(spec, cgroup, &mut waiting, in_group).map_err(|error| {
         // Never told to go, init ends, and nothing of the task has run.
         let what = format!("cannot isolate container {}", spec.container_id);
         Failure::from_error(FailureReason::Isolation, what, &error)
     })?;
-    Ok(waiting.go())
+    failpoint::reach("supervisor: limited");
+    let mut watch = waiting.go();
+    watch.keep_logs(pump);
+    failpoint::reach("supervisor: told to go");
+    Ok(watch)
 }
 
 fn isolate(
@@ -215,30 +258,22 @@ fn isolate(
     waiting.enter(cgroup)
 }
 
-fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {
-    let open = |name: &str| {
-        let refuse = |error: rustix::io::Errno| {
-            let path = sandbox.join(name);
-            let error = plain(&error.into());
-            let message = format!("cannot open '{}': {error}", path.display());
-            Failure::new(FailureReason::Sandbox, message)
-        };
+/// Gives the sandbox to the user if it is root's: who asked for a user that a hardened container lacks has nobody
+/// instead, and nobody's sandbox.
+fn give_sandbox(sandbox: &Path, user: &TaskUser) -> Result<(), Failure> {
+    let give = || {
         let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, sandbox, directory, Mode::empty()).map_err(refuse)?;
-        // A link planted under this name must not redirect the log.
-        let flags = OFlags::CREATE
-            | OFlags::APPEND
-            | OFlags::WRONLY
-            | OFlags::NOFOLLOW
-            | OFlags::NOCTTY
-            | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o644);
-        let file = rustix::fs::openat(&directory, name, flags, mode).map_err(refuse)?;
-        if let Some(user) = user {
-            let owner = Some(Uid::from_raw(user.uid));
-            rustix::fs::fchown(&file, owner, Some(Gid::from_raw(user.gid))).map_err(refuse)?;
+        let folder = rustix::fs::openat(CWD, sandbox, directory, Mode::empty())?;
+        if rustix::fs::fstat(&folder)?.st_uid != 0 {
+            return Ok(());
         }
-        Ok(file)
+        let owner = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        let flags = rustix::fs::AtFlags::EMPTY_PATH;
+        rustix::fs::chownat(&folder, "", Some(owner.0), Some(owner.1), flags)
     };
-    Ok(Logs { stdout: open("stdout")?, stderr: open("stderr")? })
+    give().map_err(|error: rustix::io::Errno| {
+        let error = plain(&error.into());
+        let message = format!("cannot give '{}' to uid {}: {error}", sandbox.display(), user.uid);
+        Failure::new(FailureReason::Sandbox, message)
+    })
 }

@@ -8,8 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
-/// The most descriptors one message may carry.
-const MOST_DESCRIPTORS: usize = 4;
+/// The most descriptors one message may carry: as many as the kernel lets it.
+const MOST_DESCRIPTORS: usize = 253;
 
 /// A message as it came.
 pub(crate) struct Passed {

@@ -23,6 +23,8 @@ pub enum FailureReason {
     Isolation,
     /// Namespaces, host name or `/proc`.
     Namespace,
+    /// Capabilities, process limits, or the filter on system calls.
+    Confinement,
     /// A volume cannot be mounted.
     Volume,
     /// The command cannot be executed.

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use lonja_model::profile::Profile;
 use serde::{Deserialize, Serialize};
 
+use super::confine::Confinement;
+use super::logs::LogLimits;
+use super::profile::Isolation;
 use crate::isolation::{ContainerId, InstanceId, Layout, Limits};
 
 /// The largest encoded order, in bytes; larger commands and environments are refused.
@@ -57,9 +61,11 @@ fn yes() -> bool {
 /// Which network the container uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
-    /// The host's own. (Profiles with a network namespace are a part of deeper isolation.)
+    /// The host's own.
     #[default]
     Host,
+    /// One of its own with a loopback and nothing else.
+    None,
 }
 
 /// One container: what it runs, as whom, where and with how much.
@@ -85,6 +91,18 @@ pub struct ContainerSpec {
     pub network: Network,
     /// Time between SIGTERM and SIGKILL when a kill names none.
     pub kill_grace: Duration,
+    /// How much of its output is kept; `None`: all of it, written by the task itself.
+    #[serde(default)]
+    pub logs: Option<LogLimits>,
+    /// What it may ask of the kernel.
+    #[serde(default)]
+    pub confinement: Confinement,
+    /// How strictly it is kept apart from the host.
+    #[serde(default, with = "super::profile::name")]
+    pub profile: Profile,
+    /// The parts of isolation that are on, but in profile `host`.
+    #[serde(default)]
+    pub isolation: Isolation,
 }
 
 /// Why a container's description cannot be run anywhere.
@@ -213,6 +231,10 @@ pub(crate) mod tests {
             limits: Limits::default(),
             network: Network::Host,
             kill_grace: Duration::from_secs(3),
+            logs: None,
+            confinement: Confinement::default(),
+            profile: Profile::default(),
+            isolation: Isolation::default(),
         }
     }
 

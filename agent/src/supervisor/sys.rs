@@ -79,24 +79,6 @@ pub(crate) fn enter_namespaces(process: BorrowedFd<'_>, namespaces: i32) -> io::
     check(unsafe { libc::setns(process.as_raw_fd(), namespaces) })
 }
 
-/// Makes this process root of the user namespace it has entered, without other groups.
-pub(crate) fn become_root_inside() -> io::Result<()> {
-    // SAFETY: no pointers are followed for no groups; one thread, so that libc's wrappers change all of us.
-    unsafe {
-        // Refused where an ordinary user made the namespace, and then needless: the groups are that user's.
-        libc::setgroups(0, std::ptr::null());
-        check(libc::setresgid(0, 0, 0))?;
-        check(libc::setresuid(0, 0, 0))
-    }
-}
-
-/// Until the next exec nobody without rights over our own user namespace sees our memory, descriptors,
-/// program or directories in `/proc`.
-pub(crate) fn hide_from_others() {
-    // SAFETY: plain integers.
-    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
-}
-
 /// Leaves the mount namespace shared with the parent for a copy of it.
 pub(crate) fn new_mount_namespace() -> io::Result<()> {
     // SAFETY: plain integers; the process has one thread.
@@ -377,22 +359,95 @@ pub(crate) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> 
     }
 }
 
-/// Makes the mount tree at `tree` (from open_tree) read-only, mounts inside it included.
-pub(crate) fn make_tree_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
-    let attributes =
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+/// How a mount is changed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct MountChange {
+    /// Attributes to set (`MOUNT_ATTR_*`).
+    pub(crate) set: u64,
+    /// Mounts made here do not appear where it was copied from.
+    pub(crate) slave: bool,
+    /// Owners of files are those of this user namespace, which the caller keeps open.
+    pub(crate) users: Option<RawFd>,
+    /// The mounts below it as well.
+    pub(crate) whole: bool,
+}
+
+/// Changes a mount (from open_tree, or a descriptor of its root).
+pub(crate) fn change_mount(tree: BorrowedFd<'_>, change: &MountChange) -> io::Result<()> {
+    let mut attributes = libc::mount_attr { attr_set: change.set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    if change.slave {
+        attributes.propagation = libc::MS_SLAVE;
+    }
+    if let Some(users) = change.users {
+        attributes.attr_set |= libc::MOUNT_ATTR_IDMAP;
+        attributes.userns_fd = u64::try_from(users).map_err(io::Error::other)?;
+    }
+    let recursive = if change.whole { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is empty and NUL-terminated, `attributes` valid for the given size.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             tree.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            libc::AT_EMPTY_PATH | recursive,
             &attributes,
             std::mem::size_of::<libc::mount_attr>(),
         )
     };
     check(libc::c_int::try_from(result).unwrap_or(-1))
+}
+
+/// Leaves the control group namespace shared with the parent: from now on its own groups are the root.
+pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: plain integers; the process has one thread.
+    check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })
+}
+
+/// Enters a user namespace, with all power inside and none outside of it.
+pub(crate) fn enter_users(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: an open descriptor; the process has one thread.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWUSER) })
+}
+
+/// Whether others of the same user may look into this process.
+pub(crate) fn set_dumpable(dumpable: bool) {
+    // SAFETY: plain integers.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0) };
+}
+
+/// Locks one byte of an open file for all who share it, without waiting. `false`: others have it.
+pub(crate) fn lock_byte(file: BorrowedFd<'_>, byte: u32) -> io::Result<bool> {
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: libc::off_t::from(byte),
+        l_len: 1,
+        l_pid: 0,
+    };
+    // SAFETY: `lock` is valid for the call and only read.
+    match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) }) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Brings up the loopback of this process's network namespace.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    // SAFETY: ifreq is plain data, for which zero is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: a new descriptor, which we own from here on.
+    let socket = unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        check(socket)?;
+        OwnedFd::from_raw_fd(socket)
+    };
+    // SAFETY: the request outlives the call and is of the size that the kernel reads.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) })
 }
 
 /// Waits until one of the descriptors is ready or the time is up (`None`: for ever).

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::confine;
 use super::control::Inside;
 use super::report::{Failure, FailureReason};
 use super::spec::{Command, ContainerSpec};
@@ -58,12 +59,7 @@ pub(super) fn prepare(spec: &ContainerSpec, user: Option<&TaskUser>, logs: &Logs
     sys::silence_standard_streams().map_err(sandbox)?;
     sys::redirect(logs.stdout.as_fd(), 1).map_err(sandbox)?;
     sys::redirect(logs.stderr.as_fd(), 2).map_err(sandbox)?;
-    if let Some(user) = user {
-        sys::become_user(user.uid, user.gid, &user.groups).map_err(|error| {
-            let what = format!("cannot become uid {} gid {}", user.uid, user.gid);
-            refuse(FailureReason::User, what, &error)
-        })?;
-    }
+    confine::apply(&spec.confinement, user)?;
     // As the task's user: a sandbox that the task could not enter is an error now.
     std::env::set_current_dir(&spec.sandbox).map_err(sandbox)?;
     sys::close_all_at_exec();

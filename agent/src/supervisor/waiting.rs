@@ -5,8 +5,8 @@
 //! of time: its init already stands in a group of its own, and needs only an errand and limits.
 //!
 //! Invariants
-//! - Nothing that depends on an errand is done before it is there. The mount namespace is made after it
-//!   as well, so that a container sees the host's mounts as they are when it starts.
+//! - Nothing that depends on an errand is done before it is there, and neither is a container made ahead of time
+//!   that shows the host's mounts as they are when it starts: those of profile `host`, and those of ordinary users.
 //! - An init that is not told to go ends, and nothing of a task has run.
 //! - A spare that is dismissed leaves neither process nor group.
 //!
@@ -20,6 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::isolation::{Cgroup, GroupName, InstanceId, IsolationError, Layout, Limits};
 
+use super::init::Power;
+use super::profile::Mould;
+use super::profile::etc::Names;
+use super::profile::users::Users;
 use super::report::{Failure, FailureReason};
 use super::spec::ContainerSpec;
 use super::sys::{self, Forked};
@@ -34,6 +38,8 @@ pub(super) struct Errand {
     pub(super) container: ContainerSpec,
     /// `None`: nothing is to be changed.
     pub(super) user: Option<TaskUser>,
+    /// What its host and others are called.
+    pub(super) names: Names,
 }
 
 impl Errand {
@@ -47,12 +53,15 @@ impl Errand {
     }
 }
 
-/// A container's init, in its namespaces but for the mounts, that was not told to go. Dropped, it ends.
-pub(super) struct Waiting(Watch);
+/// A container's init, in its namespaces, that was not told to go. Dropped, it ends.
+pub(super) struct Waiting {
+    watch: Watch,
+    users: Option<Users>,
+}
 
 impl Waiting {
     /// Starts the init.
-    pub(super) fn start() -> Result<Self, Failure> {
+    pub(super) fn start(mould: &Mould) -> Result<Self, Failure> {
         let internal = |what: &str, error: &io::Error| {
             Failure::new(FailureReason::Internal, format!("{what}: {}", plain(error)))
         };
@@ -61,16 +70,17 @@ impl Waiting {
         let (mark, exec_mark) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| internal("cannot make a pipe", &error.into()))?;
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-        if !uid.is_root() {
+        let mut namespaces = mould.birth_namespaces();
+        let power = if uid.is_root() {
+            Power::Root(if mould.own_users() { Some(Users::make(mould)?) } else { None })
+        } else {
             namespaces |= libc::CLONE_NEWUSER;
-        }
+            Power::Ordinary(uid.as_raw(), gid.as_raw())
+        };
         let init = match sys::fork_into(namespaces) {
-            Ok(Forked::Child) => init::run(init::Inheritance {
-                line: inside,
-                exec_mark,
-                map_to_root: (!uid.is_root()).then_some((uid.as_raw(), gid.as_raw())),
-            }),
+            Ok(Forked::Child) => {
+                init::run(init::Inheritance { line: inside, exec_mark, mould: mould.clone(), power })
+            }
             Ok(Forked::Parent(child)) => child,
             Err(error) => {
                 let message = format!("cannot make the container's namespaces: {}", plain(&error));
@@ -78,36 +88,51 @@ impl Waiting {
             }
         };
         let watch = Watch::new(init, outside, mark);
-        watch.map(Self).map_err(|error| internal("cannot watch the container", &error))
+        let watch = watch.map_err(|error| internal("cannot watch the container", &error))?;
+        let users = match power {
+            Power::Root(users) => users,
+            Power::Ordinary(..) => None,
+        };
+        Ok(Self { watch, users })
+    }
+
+    /// The container's users, if it has its own.
+    pub(super) fn users(&self) -> Option<&Users> {
+        self.users.as_ref()
     }
 
     /// Lets init set the container up.
-    pub(super) fn send(&self, errand: &Errand, logs: &Logs) -> Result<(), Failure> {
-        let sent = errand.shared().and_then(|text| Ok(self.0.line().send_errand(&text, logs)?));
+    pub(super) fn send(&self, errand: &Errand, logs: &Logs, trees: &[OwnedFd]) -> Result<(), Failure> {
+        let sent = errand.shared().and_then(|text| Ok(self.watch.line().send_errand(&text, logs, trees)?));
         sent.map_err(|error| {
             let message = format!("cannot tell the container's init what to do: {}", plain(&error));
             Failure::new(FailureReason::Internal, message)
         })
     }
 
+    /// Init's pid.
+    pub(super) fn init_pid(&self) -> i32 {
+        self.watch.init_pid()
+    }
+
     /// Moves init into the group.
     pub(super) fn enter(&self, cgroup: &dyn Cgroup) -> Result<(), IsolationError> {
-        cgroup.attach(self.0.init_pid())
+        cgroup.attach(self.watch.init_pid())
     }
 
     /// Sets limits. Init is in the group by now, or comes into it next.
     pub(super) fn limit(&mut self, cgroup: &dyn Cgroup, limits: &Limits) -> Result<(), IsolationError> {
         cgroup.limit(limits)?;
         if limits.memory_bytes.is_some() {
-            self.0.watch_memory(cgroup.oom_watch()?);
+            self.watch.watch_memory(cgroup.oom_watch()?);
         }
         Ok(())
     }
 
     /// Lets init start the task.
     pub(super) fn go(self) -> Watch {
-        self.0.line().say_go();
-        self.0
+        self.watch.line().say_go();
+        self.watch
     }
 }
 
@@ -120,9 +145,14 @@ pub(crate) struct Spare {
 
 impl Spare {
     /// Makes a spare. On failure nothing is left, and a container started from scratch tells why.
-    pub(crate) fn make(layout: &Layout, instance: &InstanceId, group: GroupName) -> Option<Self> {
+    pub(crate) fn make(
+        layout: &Layout,
+        instance: &InstanceId,
+        group: GroupName,
+        mould: &Mould,
+    ) -> Option<Self> {
         let cgroup = layout.container(instance, &group);
-        let waiting = Waiting::start().ok()?;
+        let waiting = Waiting::start(mould).ok()?;
         let spare = Self { group, cgroup, waiting };
         let placed = spare.cgroup.create().and_then(|()| spare.waiting.enter(spare.cgroup.as_ref()));
         sys::trim_heap();
@@ -135,7 +165,7 @@ impl Spare {
 
     /// Waits until `line` can be read. `false`: something happened that ends a spare first.
     pub(crate) fn wait(&self, line: BorrowedFd<'_>) -> bool {
-        self.waiting.0.wait_unless_over(line)
+        self.waiting.watch.wait_unless_over(line)
     }
 
     /// Ends the init and removes the group.

@@ -63,6 +63,10 @@ pub fn run_as(mode: &str, arguments: &[String]) -> Option<ExitCode> {
             crate::unprivileged::run(Path::new(work));
             Some(ExitCode::SUCCESS)
         }
+        ("attack", [index]) => {
+            crate::attacks::run(index);
+            Some(ExitCode::SUCCESS)
+        }
         ("figures", _) => {
             crate::figures::print();
             Some(ExitCode::SUCCESS)

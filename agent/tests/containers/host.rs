@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lonja_agent::containerizer::{
-    Command, ContainerExit, ContainerId, ContainerSpec, Containerizer, ExitRecord, Failure, InstanceId,
-    LaunchOutcome, Limits, LinuxContainerizer, Network, Settings,
+    Command, Confinement, ContainerExit, ContainerId, ContainerSpec, Containerizer, ExitRecord, Failure,
+    InstanceId, Isolation, LaunchOutcome, Limits, LinuxContainerizer, LogLimits, Mould, Network, Settings,
 };
 use lonja_agent::isolation::{GroupName, Layout};
 use lonja_agent::launcher::Launcher;
 use lonja_agent::supervisor::{Owner, Supervisor};
+use lonja_model::profile::Profile;
 
 pub const ROOT_NEEDED: &str = "needs root";
 
@@ -42,6 +43,11 @@ impl Host {
         let layout = Layout::detect();
         let containerizer = containerizer(dir.path(), &instance, launcher);
         Self { dir, instance, layout, containerizer }
+    }
+
+    /// Whether this agent can do what root can.
+    pub fn is_root(&self) -> bool {
+        rustix::process::geteuid().is_root()
     }
 
     pub fn sandbox(&self, id: &str) -> PathBuf {
@@ -153,8 +159,12 @@ impl Drop for Host {
 }
 
 pub fn containerizer(work: &Path, instance: &InstanceId, launcher: &Launcher) -> LinuxContainerizer {
-    let settings =
-        Settings { work_dir: work.join("work"), instance: instance.clone(), layout: Layout::detect() };
+    let settings = Settings {
+        work_dir: work.join("work"),
+        instance: instance.clone(),
+        layout: Layout::detect(),
+        mould: Mould::new(Profile::Default, Isolation::default()),
+    };
     LinuxContainerizer::new(settings, launcher).unwrap()
 }
 
@@ -178,6 +188,10 @@ pub fn spec(work: &Path, id: &str, line: &str) -> ContainerSpec {
         limits: Limits { cpus_thousandths: Some(1_000), pids_max: Some(256), ..Limits::default() },
         network: Network::Host,
         kill_grace: Duration::from_secs(30),
+        logs: Some(LogLimits { stdout_bytes: 1 << 20, stderr_bytes: 1 << 20, files: 3 }),
+        confinement: Confinement::standard(),
+        profile: Profile::Default,
+        isolation: Isolation::default(),
     }
 }
 

@@ -15,10 +15,10 @@ use crate::host::{Host, containerizer, eventually, name, need_root};
 type Verdict = Result<(), String>;
 
 /// How many spares a launcher keeps for an instance.
-const SPARES: usize = 3;
+pub const SPARES: usize = 3;
 
 /// Waits until the host's spares are there and ready, and returns their groups.
-async fn ready_spares(host: &Host) -> BTreeSet<GroupName> {
+pub async fn ready_spares(host: &Host) -> BTreeSet<GroupName> {
     let ready = |group: &GroupName| {
         let usage = host.layout.container(&host.instance, group).usage();
         usage.is_ok_and(|usage| usage.pids == Some(1))

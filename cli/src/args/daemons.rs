@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use lonja_model::agent::Domain;
+use lonja_model::privileges::{Capability, Rlimit};
+use lonja_model::profile::Profile;
 use lonja_model::resources::Quantities;
 
-use super::{DEFAULT_MASTER, duration};
+use super::{DEFAULT_MASTER, duration, mebibytes};
 
 /// A whole cluster in one process.
 #[derive(Debug, Args)]
@@ -22,6 +24,9 @@ pub(crate) struct Dev {
     /// Where the master listens; port 0: a free one, also for the agents.
     #[arg(long, default_value = "127.0.0.1:5050", value_name = "ADDRESS", env = "LONJA_DEV_LISTEN")]
     pub(crate) listen: SocketAddr,
+    /// How strictly tasks are kept apart from this host, unless they ask for more: host, default or hardened.
+    #[arg(long, default_value_t = Profile::Default, value_name = "PROFILE", env = "LONJA_DEV_PROFILE")]
+    pub(crate) profile: Profile,
     /// Where the cluster keeps its files.
     #[arg(long, default_value = "./lonja-data", value_name = "DIR", env = "LONJA_DEV_WORK_DIR")]
     pub(crate) work_dir: PathBuf,
@@ -155,10 +160,25 @@ pub(crate) struct Agent {
     /// Processes and threads that one task may have.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..), env = "LONJA_AGENT_PIDS_LIMIT")]
     pub(crate) pids_limit: u64,
+    /// How much of each output of a task one file holds, in MiB or with a unit; then the next one is begun. A task
+    /// may ask for less. 0: tasks write their files themselves, without a bound.
+    #[arg(long, default_value = "10MiB", value_parser = mebibytes, value_name = "SIZE", env = "LONJA_AGENT_LOG_MAX_SIZE")]
+    pub(crate) log_max_size: f64,
+    /// How many files of each output are kept, the present one included; the oldest go.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=1000), value_name = "COUNT", env = "LONJA_AGENT_LOG_FILES")]
+    pub(crate) log_files: u32,
     /// A path of this host that tasks may mount, with all below it; may be given more than once. Without
     /// this, none.
     #[arg(long, value_name = "PATH", env = "LONJA_AGENT_ALLOW_HOST_PATH", value_delimiter = ',')]
     pub(crate) allow_host_path: Vec<PathBuf>,
+    /// A capability beyond the usual ones that tasks may ask for, such as NET_RAW; may be given more than once.
+    #[arg(long, value_name = "CAPABILITY", env = "LONJA_AGENT_ALLOW_CAPABILITY", value_delimiter = ',')]
+    pub(crate) allow_capability: Vec<Capability>,
+    /// A limit of each process in place of the usual one, such as NOFILE=1024:4096; may be given more than once.
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", env = "LONJA_AGENT_RLIMIT", value_delimiter = ',')]
+    pub(crate) rlimit: Vec<Rlimit>,
+    #[command(flatten)]
+    pub(crate) separation: super::Separation,
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use lonja_agent::isolation::Layout;
-use lonja_agent::{Config, HostPaths, Policy, configured, detect};
+use lonja_agent::{Config, Grants, HostPaths, Policy, configured, detect};
 use lonja_model::AgentInfo;
 use lonja_model::attributes::Attributes;
 
@@ -68,6 +68,9 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         pids_limit: agent.pids_limit,
         host_paths: HostPaths::Below(allowed),
         require_isolation: agent.require_isolation,
+        logs: crate::args::log_limits(agent.log_max_size, agent.log_files),
+        separation: agent.separation.into(),
+        grants: Grants { capabilities: agent.allow_capability.into_iter().collect(), rlimits: agent.rlimit },
     })
 }
 

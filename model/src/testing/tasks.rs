@@ -14,6 +14,8 @@ use super::names::{
 };
 use super::values::{any_resources, any_scalar};
 use crate::container::{Command, ContainerInfo, Program, Volume};
+use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
+use crate::profile::{Network, Profile};
 use crate::resources::{Resource, Resources, Scalar, Value};
 use crate::task::{
     Discovery, DiscoveryPort, Limit, Reason, Source, TaskInfo, TaskState, TaskStatus, Visibility,
@@ -51,8 +53,34 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
         container_path: if absolute { format!("/{container}") } else { container },
         read_only,
     });
-    (vec(volume, 0..3), option::of(any_text()))
-        .prop_map(|(volumes, hostname)| ContainerInfo { volumes, hostname })
+    let network = prop_oneof![Just(Network::Host), Just(Network::None)];
+    let profile = option::of(select(Profile::ALL.to_vec()));
+    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network)
+        .prop_map(|(volumes, hostname, privileges, profile, network)| ContainerInfo {
+            volumes,
+            hostname,
+            privileges,
+            profile,
+            network,
+        })
+        .boxed()
+}
+
+/// Anything asked of the kernel.
+pub fn any_privileges() -> BoxedStrategy<Privileges> {
+    let set = || option::of(any::<u64>().prop_map(CapabilitySet::from_bits));
+    let bounds = option::of((any::<u64>(), any::<u64>()));
+    let bounds = bounds.prop_map(|bounds| bounds.map(|(one, other)| (one.min(other), one.max(other))));
+    let limits = vec((select(RlimitKind::all().collect::<Vec<_>>()), bounds), 0..4);
+    let limits = limits.prop_map(|limits| {
+        let limits: BTreeMap<RlimitKind, _> = limits.into_iter().collect();
+        let limit = |(kind, bounds): (RlimitKind, Option<(u64, u64)>)| {
+            Rlimit::new(kind, bounds.map(|(soft, _)| soft), bounds.map(|(_, hard)| hard)).ok()
+        };
+        limits.into_iter().filter_map(limit).collect()
+    });
+    (set(), set(), limits)
+        .prop_map(|(bounding, effective, rlimits)| Privileges { bounding, effective, rlimits })
         .boxed()
 }
 

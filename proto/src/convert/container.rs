@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 
+use super::privileges::{linux_to_wire, privileges_from_wire, rlimits_to_wire};
+use super::profile::{network_from_wire, network_to_wire, profile_from_wire};
 use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text, unsupported};
 use crate::limits;
 use crate::mesos::environment::variable;
@@ -93,14 +95,20 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     let kind: container_info::Type = known(wire.r#type, "ContainerInfo.Type").at("type")?;
     unsupported(kind == container_info::Type::Docker || wire.docker.is_some(), "type", "Docker")?;
     unsupported(wire.mesos.is_some_and(|mesos| mesos.image.is_some()), "mesos.image", "an image")?;
-    unsupported(!wire.network_infos.is_empty(), "network_infos", "joining a network")?;
-    unsupported(wire.linux_info.is_some(), "linux_info", "settings for Linux")?;
-    unsupported(wire.rlimit_info.is_some(), "rlimit_info", "limits for each process")?;
+    let network = network_from_wire(wire.network_infos).at("network_infos")?;
+    let profile = profile_from_wire(wire.profile).at("profile")?;
     unsupported(wire.tty_info.is_some(), "tty_info", "a terminal")?;
     at_most(wire.volumes.len(), limits::VOLUMES, "volumes")?;
     let volume = |(index, wire)| volume_from_wire(wire).at_index("volumes", index);
     let volumes = wire.volumes.into_iter().enumerate().map(volume).collect::<Result<_, _>>()?;
-    Ok(ContainerInfo { volumes, hostname: optional_text(wire.hostname, "hostname")? })
+    let privileges = privileges_from_wire(wire.linux_info, wire.rlimit_info)?;
+    Ok(ContainerInfo {
+        volumes,
+        hostname: optional_text(wire.hostname, "hostname")?,
+        privileges,
+        profile,
+        network,
+    })
 }
 
 /// The surroundings' form on the wire; the default ones are left out.
@@ -112,6 +120,10 @@ pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerIn
         r#type: container_info::Type::Mesos.into(),
         volumes: container.volumes.iter().map(volume_to_wire).collect(),
         hostname: container.hostname.clone(),
+        network_infos: network_to_wire(container.network),
+        profile: container.profile.map(|profile| profile.to_string()),
+        linux_info: linux_to_wire(&container.privileges),
+        rlimit_info: rlimits_to_wire(&container.privileges),
         ..Default::default()
     })
 }

@@ -30,6 +30,8 @@ pub mod maintenance;
 pub mod offer;
 pub mod operation;
 pub mod operation_status;
+mod privileges;
+mod profile;
 pub mod quota;
 pub mod status;
 pub mod task;

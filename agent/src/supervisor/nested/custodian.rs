@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
+use super::super::confine;
 use super::super::control::{self, Message, Outside};
 use super::super::exit_record::TaskEnd;
 use super::super::identity::Owner;
 use super::super::passing;
+use super::super::profile::{Mould, users};
 use super::super::report::{Failure, FailureReason, StartedRecord};
 use super::super::sys::{self, Forked};
 use super::super::task::{Logs, plain};
@@ -103,7 +105,13 @@ fn start<'a>(run_dir: &Path, line: &'a AgentLine) -> Result<Custodian<'a>, Failu
     let spec = nested.instead_of_task(&order.container).map_err(|error| {
         Failure::from_error(FailureReason::InvalidSpec, "cannot run in the container", &error)
     })?;
-    let user = user::resolve(spec.user.as_deref())?;
+    let mould = Mould::of(&spec);
+    let mut user = user::resolve(spec.user.as_deref())?;
+    let powerful = rustix::process::geteuid().is_root();
+    if powerful {
+        user = users::inside(&mould, user)?;
+    }
+    let root = (powerful && mould.own_users()).then(|| users::of_init(&mould));
     let (door, cgroup) = find(run_dir, &order)?;
     let deadline = nested.time_limit.map(|limit| Instant::now() + limit);
     let signals = sys::signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, sys::kill_signal()])
@@ -112,7 +120,8 @@ fn start<'a>(run_dir: &Path, line: &'a AgentLine) -> Result<Custodian<'a>, Failu
     let (mark, exec_mark) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|error| internal("cannot make a pipe", &error.into()))?;
     let Nested { tty, working_dir, .. } = nested;
-    let process = Process { spec, user, tty, working_dir, stdin, logs };
+    let confinement = spec.confinement.clone();
+    let process = Process { spec, user, root, tty, working_dir, stdin, logs };
     let entering = match sys::fork_into(0) {
         Ok(Forked::Child) => enter::run(door, &process, &inside, &exec_mark),
         Ok(Forked::Parent(child)) => child,
@@ -125,6 +134,7 @@ fn start<'a>(run_dir: &Path, line: &'a AgentLine) -> Result<Custodian<'a>, Failu
         let what = "cannot put the process into the container's control group";
         return Err(Failure::from_error(FailureReason::Isolation, what, &error));
     }
+    confine::apply_from_outside(&confinement, entering.pid)?;
     outside.say_go();
     Ok(Custodian {
         agent: line,

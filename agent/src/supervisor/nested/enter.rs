@@ -45,17 +45,14 @@ impl Door {
         }
         Ok(Self { init, namespaces })
     }
-
-    /// Whether root inside is somebody else outside.
-    fn has_users(&self) -> bool {
-        self.namespaces & libc::CLONE_NEWUSER != 0
-    }
 }
 
 /// What is run, resolved.
 pub(super) struct Process {
     pub(super) spec: ContainerSpec,
     pub(super) user: Option<TaskUser>,
+    /// Who has all power inside, where those are not the users of outside.
+    pub(super) root: Option<u32>,
     pub(super) tty: Option<WindowSize>,
     pub(super) working_dir: Option<PathBuf>,
     /// Ignored when there is a terminal.
@@ -89,13 +86,12 @@ fn enter(door: Door, process: &Process, line: &Inside) -> Result<std::convert::I
         Failure::new(FailureReason::Namespace, message)
     };
     // From here on nobody inside can see our memory, descriptors or program, not even root there.
-    sys::hide_from_others();
-    let has_users = door.has_users();
+    sys::set_dumpable(false);
     sys::enter_namespaces(door.init.as_fd(), door.namespaces)
         .map_err(|error| refuse("its namespaces", &error))?;
     drop(door);
-    if has_users {
-        sys::become_root_inside().map_err(|error| refuse("its users", &error))?;
+    if let Some(root) = process.root {
+        sys::become_user(root, root, &[]).map_err(|error| refuse("its users", &error))?;
     }
     let terminal = match process.tty {
         Some(size) => Some(open_terminal(size, process.user.as_ref(), line)?),

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use lonja_agent::containerizer::{
-    Command, ContainerExit, ContainerId, ContainerSpec, Containerizer, InstanceId, LaunchOutcome, Limits,
-    LinuxContainerizer, Network, Settings, TaskEnd,
+    Command, Confinement, ContainerExit, ContainerId, ContainerSpec, Containerizer, InstanceId, Isolation,
+    LaunchOutcome, Limits, LinuxContainerizer, Mould, Network, Settings, TaskEnd,
 };
 use lonja_agent::isolation::Layout;
 use lonja_agent::launcher::Launcher;
+use lonja_model::profile::Profile;
 
 /// As much as an agent writes down of a small task.
 const RECORD: [u8; 1024] = [b'-'; 1024];
@@ -36,7 +37,8 @@ impl Ours {
     pub(super) fn start(launcher: &Launcher, work_dir: &Path) -> anyhow::Result<Self> {
         let instance = InstanceId::new(format!("bench{}", std::process::id()))?;
         let layout = Layout::detect();
-        let settings = Settings { work_dir: work_dir.join("work"), instance, layout };
+        let mould = Mould::new(Profile::Default, Isolation::default());
+        let settings = Settings { work_dir: work_dir.join("work"), instance, layout, mould };
         let containerizer = LinuxContainerizer::new(settings, launcher)?;
         let journal = OpenOptions::new().create(true).append(true).open(work_dir.join("journal"))?;
         Ok(Self { containerizer, work_dir: work_dir.to_owned(), journal: journal.into(), made: 0.into() })
@@ -67,6 +69,10 @@ impl Ours {
             },
             network,
             kill_grace: Duration::from_secs(1),
+            logs: crate::args::log_limits(10.0, 5),
+            confinement: Confinement::standard(),
+            profile: Profile::Default,
+            isolation: Isolation::default(),
         })
     }
 
