@@ -7,6 +7,7 @@ mod cli;
 mod exec;
 mod failover;
 mod isolation;
+mod limits;
 mod quota;
 mod recovery;
 mod recovery_steps;

@@ -7,9 +7,11 @@ use std::time::Duration;
 use lonja_agent_core::Policy;
 use lonja_model::AgentInfo;
 
+use crate::disk::DiskSettings;
 use crate::privileges::Grants;
 use crate::separation::Separation;
 pub use crate::supervisor::LogLimits;
+use crate::task_limits::LimitSettings;
 
 /// How long open requests may take when the agent stops.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,6 +41,10 @@ pub struct Config {
     pub require_isolation: bool,
     /// How much of a task's output is kept; `None`: all of it.
     pub logs: Option<LogLimits>,
+    /// Rules for the limits of all tasks.
+    pub limits: LimitSettings,
+    /// How tasks are held to their disk, and how long their files stay.
+    pub disk: DiskSettings,
     /// What tasks may ask of the kernel.
     pub grants: Grants,
     /// How strictly tasks are kept apart from the host.

@@ -9,34 +9,29 @@ use lonja_agent_core as core;
 use lonja_agent_core::{CheckOrder, LaunchContainer, LaunchFailure, WaitStatus};
 use lonja_model::container::Program;
 use lonja_model::profile::Profile;
-use lonja_model::resources::Scalar;
-use lonja_model::task::Limit;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 
+use crate::breaches::DiskBreaches;
 use crate::checks::Checks;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Limits, LogLimits, Recovered, TaskEnd, Volume,
+    LaunchOutcome, LogLimits, Recovered, TaskEnd, Volume,
 };
+use crate::disk;
+use crate::disk::watch::{DiskWatch, Look};
 use crate::failpoint;
 use crate::handle::Handle;
+use crate::isolation::Usage;
 use crate::output_limits;
 use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
 use crate::separation::{self, Separation};
+use crate::task_limits::{LimitSettings, gpu_variables, limits_of};
 use crate::volumes::{Volumes, volumes_of};
 
 /// What a task's `PATH` is unless it sets its own.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-const MIB: u64 = 1 << 20;
-
-/// What a task may use that asks for less memory, or for none. Source: Mesos, the least of its memory limits.
-const LEAST_MEMORY: Scalar = match Scalar::from_units(32) {
-    Some(mib) => mib,
-    None => Scalar::ZERO,
-};
 
 /// Launches, ends and finds containers for the driver.
 pub(crate) struct Containers {
@@ -45,6 +40,7 @@ pub(crate) struct Containers {
     volumes: Volumes,
     host_paths: HostPaths,
     pids_limit: u64,
+    limits: LimitSettings,
     kill_grace: Duration,
     logs: Option<LogLimits>,
     grants: Grants,
@@ -53,6 +49,8 @@ pub(crate) struct Containers {
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
     checks: Checks,
+    disk_watch: DiskWatch,
+    disk_breaches: DiskBreaches,
 }
 
 /// What became of a launch, in the core's words.
@@ -69,6 +67,8 @@ impl Containers {
         config: &Config,
         instance: InstanceId,
     ) -> Self {
+        let disk_watch = DiskWatch::new(sandboxes.disks().clone());
+        let disk_breaches = DiskBreaches::new(config.work_dir.join("run"));
         Self {
             checks: Checks::new(containerizer.clone()),
             containerizer,
@@ -76,12 +76,15 @@ impl Containers {
             volumes,
             host_paths: config.host_paths.clone(),
             pids_limit: config.pids_limit,
+            limits: config.limits.clone(),
             kill_grace: config.kill_grace,
             logs: config.logs,
             grants: config.grants.clone(),
             separation: config.separation.clone(),
             instance,
             paths: Mutex::new(BTreeMap::new()),
+            disk_watch,
+            disk_breaches,
         }
     }
 
@@ -93,6 +96,11 @@ impl Containers {
         endpoint: String,
     ) -> Launched {
         let failed = |message: String| Launched::Failed { reason: LaunchFailure::Container, message };
+        if let Err(message) = self.sandboxes.disks().has_room() {
+            self.sandboxes.collection().hurry();
+            return Launched::Failed { reason: LaunchFailure::NoRoom, message };
+        }
+        let (container, disk_limit) = (order.container.clone(), disk::limit_of(&order.task));
         let path = self.sandboxes.path(&order.framework, &order.task.id, &order.container);
         self.paths().insert(order.container.clone(), path.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
@@ -101,10 +109,10 @@ impl Containers {
             order.user = separation::user(profile, order.user);
             // Only who shares the host's root comes in by the path outside.
             let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
-            let made = self.sandboxes.create(&path, order.user.as_deref(), reach);
+            let made = self.sandboxes.create(&path, order.user.as_deref(), reach, disk_limit);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
             failpoint::reach("agent: sandbox made");
-            self.spec(order, profile, path, agent, endpoint)
+            self.spec(order, profile, path.clone(), agent, endpoint)
         });
         let spec = match prepared {
             Ok(spec) => spec,
@@ -112,6 +120,7 @@ impl Containers {
         };
         match self.containerizer.launch(spec).await {
             LaunchOutcome::Started { pid } => {
+                self.disk_watch.add(container, path, disk_limit);
                 Launched::Started { pid: u32::try_from(pid).unwrap_or_default() }
             }
             LaunchOutcome::Failed(failure) => {
@@ -134,6 +143,7 @@ impl Containers {
     ) -> Result<ContainerSpec, String> {
         let environment = environment(&order, &sandbox, agent, endpoint);
         let logs = output_limits::of_task(self.logs, &environment)?;
+        let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
         let LaunchContainer { container, task, user, .. } = order;
         let command = match task.command.program {
             Program::Shell(line) => Command::Shell(line),
@@ -154,11 +164,6 @@ impl Containers {
                 follows_links: false,
             });
         }
-        let memory = match task.limits.get("mem") {
-            Some(Limit::Amount(mib)) => Some(*mib),
-            Some(Limit::Infinite) => None,
-            None => Some(task.resources.scalar("mem").max(LEAST_MEMORY)),
-        };
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
                 .map_err(|error| error.to_string())?,
@@ -168,12 +173,7 @@ impl Containers {
             user,
             hostname: task.container.hostname,
             volumes,
-            limits: Limits {
-                cpus_thousandths: Some(task.resources.scalar("cpus").thousandths()).filter(|cpus| *cpus > 0),
-                cpu_hard_cap: false,
-                memory_bytes: memory.map(|mib| mib.thousandths().saturating_mul(MIB) / 1000),
-                pids_max: Some(self.pids_limit),
-            },
+            limits,
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
             logs,
@@ -197,9 +197,60 @@ impl Containers {
             Err(error) => Err(error),
         };
         match exit {
-            Ok(exit) => exit_of(exit),
+            Ok(exit) => {
+                self.disk_watch.remove(container);
+                let path = self.paths().get(container).cloned();
+                if let Some(path) = path {
+                    tokio::task::block_in_place(|| self.sandboxes.release(&path));
+                }
+                core::ContainerExit { disk_breach: self.disk_breaches.of(container), ..exit_of(exit) }
+            }
+            // Perhaps something of it is alive.
             Err(why) => core::ContainerExit::new(WaitStatus::Unknown { why }),
         }
+    }
+
+    /// Looks at what running containers have on disk, and ends those that have too much, for ever.
+    pub(crate) async fn watch_disks(&self) {
+        loop {
+            let (container, breach) = self.disk_watch.next_breach().await;
+            tracing::info!(
+                %container,
+                limit_bytes = breach.limit_bytes,
+                used_bytes = breach.used_bytes,
+                "disk limit exceeded: ending the container"
+            );
+            tokio::task::block_in_place(|| self.disk_breaches.note(&container, breach));
+            self.kill(&container, Duration::ZERO).await;
+        }
+    }
+
+    /// A container that runs on after a restart of the agent is looked at again.
+    pub(crate) fn watch_disk_of(&self, container: &ContainerId, limit: Option<u64>) {
+        let path = self.paths().get(container).cloned();
+        if let Some(path) = path {
+            self.disk_watch.add(container.clone(), path, limit);
+        }
+    }
+
+    /// What the container's sandbox may hold, in bytes, and what it was last found to hold.
+    pub(crate) fn disk_use(&self, container: &ContainerId) -> (Option<u64>, Option<Look>) {
+        self.disk_watch.last(container)
+    }
+
+    /// What the container uses now. Errors: it is gone, or the host cannot tell.
+    pub(crate) fn usage(&self, container: &ContainerId) -> Result<Usage, String> {
+        self.containerizer.usage(&named(container)?).map_err(|error| chain(&error))
+    }
+
+    /// Where the files of a container are.
+    pub(crate) fn path(&self, framework: &FrameworkId, task: &TaskId, container: &ContainerId) -> PathBuf {
+        self.sandboxes.path(framework, task, container)
+    }
+
+    /// The files of tasks.
+    pub(crate) fn sandboxes(&self) -> &Sandboxes {
+        &self.sandboxes
     }
 
     /// Asks the container to end.
@@ -222,6 +273,8 @@ impl Containers {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::warn!(%container, error = chain(&error), "run directory stays behind"),
         }
+        self.disk_watch.remove(container);
+        self.disk_breaches.forget(container);
         let path = self.paths().remove(container);
         if let Some(path) = path {
             tokio::task::block_in_place(|| self.sandboxes.ended(path));
@@ -249,7 +302,18 @@ impl Containers {
             tracing::warn!(container = stranger, "a container without a record was destroyed");
         }
         let in_use: Vec<ContainerId> = expected.iter().map(|(container, _, _)| container.clone()).collect();
-        self.sandboxes.find_ended(&in_use);
+        let running = |id: &containerizer::ContainerId| {
+            recovery
+                .containers
+                .iter()
+                .any(|(found, state)| found == id && matches!(state, Recovered::Running { .. }))
+        };
+        let living: Vec<PathBuf> = names
+            .iter()
+            .filter(|(id, _)| running(id))
+            .filter_map(|(_, container)| self.paths().get(container).cloned())
+            .collect();
+        tokio::task::block_in_place(|| self.sandboxes.find_ended(&in_use, &living));
         let found = recovery.containers.into_iter().filter_map(|(id, state)| {
             let container = names.get(&id)?.clone();
             let state = match state {
@@ -258,7 +322,10 @@ impl Containers {
                     let age = recovery.ages.get(&id);
                     core::Recovery::Running { pid, since: age.map(|age| now - *age) }
                 }
-                Recovered::Exited(exit) => core::Recovery::Exited(exit_of(exit)),
+                Recovered::Exited(exit) => core::Recovery::Exited(core::ContainerExit {
+                    disk_breach: self.disk_breaches.of(&container),
+                    ..exit_of(exit)
+                }),
                 Recovered::NeverStarted => core::Recovery::NeverStarted,
             };
             Some((container, state))
@@ -333,6 +400,7 @@ fn environment(
         environment.insert("PORT".to_owned(), first.clone());
         environment.insert("PORTS".to_owned(), ports.join(","));
     }
+    environment.extend(gpu_variables(&task.resources));
     environment.extend(task.command.environment.clone());
     environment
 }
@@ -348,6 +416,9 @@ fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
                 Some(TaskEnd::Signaled(signal)) => WaitStatus::Signaled(signal),
                 None => WaitStatus::Unknown { why: "its program did not run".to_owned() },
             };
+            let refused = record.refused_forks.map(|refused| {
+                format!("{} forks failed: it may have {} processes", refused.count, refused.limit)
+            });
             core::ContainerExit {
                 status,
                 killed_by_request: record.kill_requested,
@@ -355,7 +426,8 @@ fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
                     limit_bytes: breach.limit_bytes,
                     peak_bytes: breach.peak_bytes,
                 }),
-                message: record.failure.map(|failure| failure.message),
+                message: record.failure.map(|failure| failure.message).or(refused),
+                disk_breach: None,
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::io_limits::IoLimits;
 use crate::privileges::Privileges;
 use crate::profile::{Network, Profile};
 
@@ -40,6 +41,8 @@ pub struct ContainerInfo {
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
+    /// How fast it may use block devices.
+    pub io: IoLimits,
     /// Capabilities and limits of each process.
     pub privileges: Privileges,
     /// How strictly it is kept apart from the host; `None`: as the agent does by default.

@@ -24,6 +24,7 @@ pub mod check;
 pub mod constraints;
 pub mod container;
 pub mod framework;
+pub mod io_limits;
 pub mod labels;
 pub mod maintenance;
 pub mod offer;

@@ -36,6 +36,9 @@ pub const RESERVATIONS_PER_RESOURCE: usize = 32;
 /// Attributes of one agent.
 pub const ATTRIBUTES: usize = 1_024;
 
+/// Block devices whose use one container limits.
+pub const IO_THROTTLES: usize = 16;
+
 /// Labels on one thing.
 pub const LABELS: usize = 1_024;
 

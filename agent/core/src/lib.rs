@@ -55,7 +55,9 @@ pub use checks::{LONGEST_TIMEOUT, SHORTEST_INTERVAL};
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy};
 pub use effects::{CheckOrder, Effects, KillContainer, LaunchContainer, Note, RunCheck, VolumeOrder};
-pub use event::{CheckResult, ContainerExit, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
+pub use event::{
+    CheckResult, ContainerExit, DiskBreach, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus,
+};
 pub use view::TaskView;
 
 use book::Book;

@@ -20,7 +20,7 @@ use super::nested::{self, NestedProcess};
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
 use crate::failpoint;
-use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layout};
+use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layout, network_of};
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
     ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Mould,
@@ -94,7 +94,11 @@ impl LinuxContainerizer {
         drop(known);
         let group = group.or_else(|| self.group_of(container.as_str()));
         let group = group.unwrap_or_else(|| container.clone().into());
-        self.layout.container(&self.instance, &group).usage()
+        let cgroup = self.layout.container(&self.instance, &group);
+        let mut usage = cgroup.usage()?;
+        // All of a container's processes share its network, so any of them tells.
+        usage.network = cgroup.members()?.first().and_then(|pid| network_of(*pid));
+        Ok(usage)
     }
 
     /// Removes every control group of this instance, killing what runs in them. For the end of a
@@ -452,5 +456,9 @@ impl Containerizer for LinuxContainerizer {
             Ok(())
         }
         .boxed()
+    }
+
+    fn usage(&self, container: &ContainerId) -> Result<crate::isolation::Usage, IsolationError> {
+        Self::usage(self, container)
     }
 }

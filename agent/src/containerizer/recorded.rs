@@ -99,6 +99,7 @@ impl RecordedContainerizer {
             memory_breach: None,
             failure: None,
             finished_at_unix_ms: 0,
+            refused_forks: None,
         }
     }
 
@@ -122,6 +123,7 @@ impl RecordedContainerizer {
                 memory_breach: None,
                 failure: Some(failure.clone()),
                 finished_at_unix_ms: 0,
+                refused_forks: None,
             })),
         };
         state.containers.insert(container, watch::channel(ended).0);

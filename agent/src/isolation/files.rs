@@ -48,6 +48,23 @@ pub enum IsolationError {
         #[source]
         source: cgroups_rs::fs::error::Error,
     },
+    /// This host has no means for what was asked.
+    #[error("this host cannot limit {what}: {why}")]
+    Unavailable {
+        /// The resource.
+        what: &'static str,
+        /// What is missing, and what to do.
+        why: String,
+    },
+    /// The device filter was refused.
+    #[error("cannot attach a device filter to {}", path.display())]
+    DeviceFilter {
+        /// The group's directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A control file holds something else than expected.
     #[error("{} holds '{text}', which is not a number", path.display())]
     Malformed {
@@ -103,6 +120,28 @@ pub(super) fn write(path: &Path, value: &str) -> Result<(), IsolationError> {
         .open(path)
         .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
     result.map_err(|source| IsolationError::Write { path: path.to_owned(), value: value.to_owned(), source })
+}
+
+/// Writes each value by itself to a control file that takes one at a time.
+pub(super) fn write_each(
+    path: &Path,
+    values: impl IntoIterator<Item = impl std::fmt::Display>,
+) -> Result<(), IsolationError> {
+    let refused = |value: String, source| IsolationError::Write { path: path.to_owned(), value, source };
+    let mut file =
+        fs::OpenOptions::new().write(true).open(path).map_err(|source| refused(String::new(), source))?;
+    for value in values {
+        let value = value.to_string();
+        io::Write::write_all(&mut file, value.as_bytes()).map_err(|source| refused(value, source))?;
+    }
+    Ok(())
+}
+
+/// Opens a group's directory.
+pub(super) fn open_directory(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
 }
 
 /// Makes the directory and its parents.

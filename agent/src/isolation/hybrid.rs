@@ -1,7 +1,10 @@
-//! v1 limits beside a v2 tree without controllers.
+//! v1 limits beside a v2 tree, which has at most the controllers that v1 left it, such as that of huge pages.
 //!
-//! Limits and counters come from v1. Killing and "nothing is left" come from v2, whose `cgroup.kill`
+//! Limits and counters come from v1 where it has them. Killing and "nothing is left" come from v2, whose `cgroup.kill`
 //! hits every process at once however fast they fork, and whose `cgroup.events` counts exactly.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 
 use super::v1::V1Cgroup;
 use super::v2::V2Cgroup;
@@ -15,15 +18,30 @@ pub(super) struct HybridCgroup {
 impl Cgroup for HybridCgroup {
     fn create(&self) -> Result<(), IsolationError> {
         self.limits.create()?;
-        self.core.create_core()
+        self.core.create()
     }
 
     fn limit(&self, limits: &Limits) -> Result<(), IsolationError> {
-        self.limits.limit(limits)
+        self.limits.limit(limits)?;
+        if !self.limits.has_huge_pages() {
+            self.core.limit_huge_pages(limits)?;
+        }
+        match &limits.devices {
+            Some(rules) if !self.limits.has_devices() => self.core.limit_devices(rules),
+            _ => Ok(()),
+        }
     }
 
     fn attach(&self, pid: i32) -> Result<(), IsolationError> {
         self.core.attach(pid)?;
+        self.limits.attach(pid)
+    }
+
+    fn birthplace(&self) -> Option<OwnedFd> {
+        self.core.open()
+    }
+
+    fn attach_newborn(&self, pid: i32) -> Result<(), IsolationError> {
         self.limits.attach(pid)
     }
 
@@ -34,6 +52,10 @@ impl Cgroup for HybridCgroup {
 
     fn oom_kills(&self) -> Result<u64, IsolationError> {
         self.limits.oom_kills()
+    }
+
+    fn forks_refused(&self) -> Result<u64, IsolationError> {
+        self.limits.forks_refused()
     }
 
     fn oom_watch(&self) -> Result<Option<OomWatch>, IsolationError> {
@@ -49,8 +71,12 @@ impl Cgroup for HybridCgroup {
         Ok(self.core.is_populated()? || self.limits.is_populated()?)
     }
 
+    fn members(&self) -> Result<BTreeSet<i32>, IsolationError> {
+        self.core.members()
+    }
+
     fn usage(&self) -> Result<Usage, IsolationError> {
-        self.limits.usage()
+        Ok(Usage { pressure: self.core.pressure(), ..self.limits.usage()? })
     }
 
     fn remove(&self) -> Result<(), IsolationError> {

@@ -11,7 +11,7 @@ use super::hybrid::HybridCgroup;
 use super::unlimited::Unlimited;
 use super::v1::{self, V1Cgroup};
 use super::v2::{self, V2Cgroup};
-use super::{Cgroup, GroupName, InstanceId};
+use super::{Cgroup, GroupName, InstanceId, device_program};
 
 /// The directory below each hierarchy's root that holds every agent instance of this host.
 const TOP: &str = "lonja";
@@ -30,11 +30,21 @@ pub struct V1Roots {
     pub memory: Option<PathBuf>,
     /// `pids`: process count.
     pub pids: Option<PathBuf>,
+    /// `blkio`: rates and counters of block devices.
+    #[serde(default)]
+    pub blkio: Option<PathBuf>,
+    /// `devices`: which ones can be opened.
+    #[serde(default)]
+    pub devices: Option<PathBuf>,
+    /// `hugetlb`: huge pages.
+    #[serde(default)]
+    pub hugetlb: Option<PathBuf>,
 }
 
 impl V1Roots {
     fn all(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.cpu, &self.cpuacct, &self.memory, &self.pids].into_iter().flatten()
+        let used = [&self.cpu, &self.cpuacct, &self.memory, &self.pids];
+        used.into_iter().chain([&self.blkio, &self.devices, &self.hugetlb]).flatten()
     }
 }
 
@@ -73,6 +83,14 @@ pub enum LimitKind {
     Processes,
     /// At the end nothing of the container survives.
     WholeDeath,
+    /// Rates of block devices. A task that asks for what the host lacks is refused.
+    Io,
+    /// Which devices can be opened or made.
+    Devices,
+    /// Memory in huge pages.
+    HugePages,
+    /// The sandbox's share of the disk.
+    Disk,
     /// It sees only what was put into its root.
     RootFileSystem,
     /// Its users are not the host's: root inside is nobody outside.
@@ -111,6 +129,9 @@ impl Layout {
                     "cpuacct" => &mut limits.cpuacct,
                     "memory" => &mut limits.memory,
                     "pids" => &mut limits.pids,
+                    "blkio" => &mut limits.blkio,
+                    "devices" => &mut limits.devices,
+                    "hugetlb" => &mut limits.hugetlb,
                     _ => continue,
                 };
                 root.get_or_insert_with(|| point.clone());
@@ -219,9 +240,30 @@ impl Layout {
             Some(_) => None,
             None => Some(format!("the v1 controller '{name}' is not mounted")),
         };
-        let (cpu, memory, pids) = match self {
+        let filters = || {
+            let why = "this process may not load device filters: run as root with CAP_BPF and CAP_NET_ADMIN";
+            (!device_program::can_load()).then(|| why.to_owned())
+        };
+        let (cpu, memory, pids, io, devices, huge_pages) = match self {
             Self::V1(limits) | Self::Hybrid { limits, .. } => {
-                (v1_gap(&limits.cpu, "cpu"), v1_gap(&limits.memory, "memory"), v1_gap(&limits.pids, "pids"))
+                let unified = match self {
+                    Self::Hybrid { unified, .. } => v2::controllers_of(unified),
+                    _ => Vec::new(),
+                };
+                let counted_by_v2 = unified.iter().any(|controller| controller == "hugetlb");
+                // The filter of v2 does for what v1 lacks.
+                let devices = match (v1_gap(&limits.devices, "devices"), self) {
+                    (Some(_), Self::Hybrid { .. }) => filters(),
+                    (gap, _) => gap,
+                };
+                (
+                    v1_gap(&limits.cpu, "cpu"),
+                    v1_gap(&limits.memory, "memory"),
+                    v1_gap(&limits.pids, "pids"),
+                    v1_gap(&limits.blkio, "blkio"),
+                    devices,
+                    v1_gap(&limits.hugetlb, "hugetlb").filter(|_| !counted_by_v2),
+                )
             }
             Self::V2 { root } => {
                 let available = v2::controllers_of(root);
@@ -229,9 +271,12 @@ impl Layout {
                     let missing = !available.iter().any(|controller| controller == name);
                     missing.then(|| format!("controller '{name}' is not available in {}", root.display()))
                 };
-                (gap("cpu"), gap("memory"), gap("pids"))
+                (gap("cpu"), gap("memory"), gap("pids"), gap("io"), filters(), gap("hugetlb"))
             }
-            Self::Unlimited { why } => (Some(why.clone()), Some(why.clone()), Some(why.clone())),
+            Self::Unlimited { why } => {
+                let why = || Some(why.clone());
+                (why(), why(), why(), why(), why(), why())
+            }
         };
         // The pid namespace sees to it on every host.
         [
@@ -239,6 +284,9 @@ impl Layout {
             (LimitKind::Memory, memory),
             (LimitKind::Processes, pids),
             (LimitKind::WholeDeath, None),
+            (LimitKind::Io, io),
+            (LimitKind::Devices, devices),
+            (LimitKind::HugePages, huge_pages),
         ]
         .map(|(limit, not_enforced)| Enforcement { limit, not_enforced })
         .to_vec()
@@ -317,7 +365,7 @@ mod tests {
 
         let list = layout.what_is_enforced();
 
-        assert_eq!(list.len(), 4);
+        assert_eq!(list.len(), 7);
         let memory = list[1].not_enforced.as_ref().unwrap();
         assert!(memory.contains("run as root"), "{memory}");
         assert_eq!(list[3].not_enforced, None);

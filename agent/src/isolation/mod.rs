@@ -11,65 +11,33 @@
 //!
 //! Source: Linux `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`; docs/design.md, D8.
 
+mod device_program;
+mod devices;
+mod figures;
 mod files;
 mod hybrid;
+mod io;
 mod layout;
+mod limits;
 mod names;
 mod processes;
 mod unlimited;
+mod usage;
 mod v1;
 mod v2;
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
-use serde::{Deserialize, Serialize};
+pub(crate) use figures::network_of;
 
+pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
 pub use files::IsolationError;
+pub use io::{IoLimits, IoThrottle, disk_of};
 pub use layout::{Enforcement, Layout, LimitKind, V1Roots};
+pub use limits::{Limits, Swap};
 pub use names::{ContainerId, GroupName, InstanceId, NameError};
-
-/// What a container may use at most; `None` leaves that resource unlimited.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// CPUs in thousandths: the container's weight when CPUs are contended.
-    pub cpus_thousandths: Option<u64>,
-    /// Also cap CPU use at `cpus_thousandths` when nobody else wants the CPU (CFS quota).
-    #[serde(default)]
-    pub cpu_hard_cap: bool,
-    /// Memory in bytes, page cache included, swap excluded (there is none for the container).
-    pub memory_bytes: Option<u64>,
-    /// Processes and threads the task may have at once, itself included.
-    pub pids_max: Option<u64>,
-}
-
-impl Limits {
-    /// The v1 `cpu.shares` for these CPUs: 1024 for a whole one, at least 2 (the kernel's minimum).
-    pub fn cpu_shares(&self) -> Option<u64> {
-        self.cpus_thousandths.map(|cpus| (cpus.saturating_mul(1024) / 1000).clamp(2, 262_144))
-    }
-
-    /// CPU time in µs for each 100,000 µs period when the cap is hard; at least 1,000, the kernel's minimum.
-    pub fn cpu_quota_us(&self) -> Option<i64> {
-        let cpus = self.cpus_thousandths.filter(|_| self.cpu_hard_cap)?;
-        i64::try_from(cpus.saturating_mul(100).max(1_000)).ok()
-    }
-
-    /// `pids_max` with room for the container's init, which shares the control group with the task.
-    pub(crate) fn pids_with_init(&self) -> Option<u64> {
-        self.pids_max.map(|limit| limit.saturating_add(1))
-    }
-}
-
-/// What a container has used so far. A figure is `None` where the host does not count it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// CPU time used, user and system, in nanoseconds.
-    pub cpu_ns: Option<u64>,
-    /// Memory in use now, page cache included, in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Processes and threads now, the container's init included.
-    pub pids: Option<u64>,
-}
+pub use usage::{CpuUsage, DeviceIo, MemoryUsage, NetworkUsage, Pressure, Stall, Usage};
 
 /// A file descriptor that becomes ready when the container may have run out of memory.
 #[derive(Debug)]
@@ -101,17 +69,29 @@ pub trait Cgroup {
     fn limit(&self, limits: &Limits) -> Result<(), IsolationError>;
     /// Moves the process in; children it forks later are born in the group.
     fn attach(&self, pid: i32) -> Result<(), IsolationError>;
+    /// The directory to be born in (`CLONE_INTO_CGROUP`); `None` where a process can only be moved in afterwards.
+    fn birthplace(&self) -> Option<OwnedFd> {
+        None
+    }
+    /// As [`Cgroup::attach`], for a process born in the [`Cgroup::birthplace`].
+    fn attach_newborn(&self, pid: i32) -> Result<(), IsolationError> {
+        self.attach(pid)
+    }
     /// Sends SIGKILL to every process in the group. Returns before they are gone.
     fn kill_all(&self) -> Result<(), IsolationError>;
     /// Processes the kernel has killed here for want of memory.
     fn oom_kills(&self) -> Result<u64, IsolationError>;
+    /// Forks that the limit on processes has refused.
+    fn forks_refused(&self) -> Result<u64, IsolationError>;
     /// Something to poll for memory breaches; `None` where memory is not limited.
     fn oom_watch(&self) -> Result<Option<OomWatch>, IsolationError>;
     /// The most memory in use at any moment, in bytes; 0 where it is not counted.
     fn memory_peak(&self) -> Result<u64, IsolationError>;
     /// Whether any process, zombies not counted on v2, is in the group.
     fn is_populated(&self) -> Result<bool, IsolationError>;
-    /// What the container uses now.
+    /// The processes in the group, by their pids out here.
+    fn members(&self) -> Result<BTreeSet<i32>, IsolationError>;
+    /// What the container uses now; [`Usage::network`] is not told here.
     fn usage(&self) -> Result<Usage, IsolationError>;
     /// Removes the group. It must be empty; waits a bounded time for the kernel to notice.
     fn remove(&self) -> Result<(), IsolationError>;

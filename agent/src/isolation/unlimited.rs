@@ -3,6 +3,9 @@
 //! The pid namespace still kills a container whole; limits are not enforced, and
 //! [`super::Layout::what_is_enforced`] says so.
 
+use std::collections::BTreeSet;
+
+use super::v1::no_io;
 use super::{Cgroup, IsolationError, Limits, OomWatch, Usage};
 
 pub(super) struct Unlimited;
@@ -12,8 +15,9 @@ impl Cgroup for Unlimited {
         Ok(())
     }
 
-    fn limit(&self, _: &Limits) -> Result<(), IsolationError> {
-        Ok(())
+    fn limit(&self, limits: &Limits) -> Result<(), IsolationError> {
+        // Everything else is said at the agent's start; this one someone asked for by name.
+        if limits.io.is_empty() { Ok(()) } else { Err(no_io("no control group can be written")) }
     }
 
     fn attach(&self, _: i32) -> Result<(), IsolationError> {
@@ -28,6 +32,10 @@ impl Cgroup for Unlimited {
         Ok(0)
     }
 
+    fn forks_refused(&self) -> Result<u64, IsolationError> {
+        Ok(0)
+    }
+
     fn oom_watch(&self) -> Result<Option<OomWatch>, IsolationError> {
         Ok(None)
     }
@@ -38,6 +46,10 @@ impl Cgroup for Unlimited {
 
     fn is_populated(&self) -> Result<bool, IsolationError> {
         Ok(false)
+    }
+
+    fn members(&self) -> Result<BTreeSet<i32>, IsolationError> {
+        Ok(BTreeSet::new())
     }
 
     fn usage(&self) -> Result<Usage, IsolationError> {

@@ -6,21 +6,29 @@
 //!
 //! Source: Linux `Documentation/admin-guide/cgroup-v2.rst`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use cgroups_rs::fs::MaxValue;
 use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::hugetlb::HugeTlbController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
 
+use super::figures::{self, Keyed};
 use super::files::{self, IsolationError};
-use super::v1::limit_error;
-use super::{Cgroup, Limits, OomWatch, Usage, processes};
+use super::limits::CPU_PERIOD_US;
+use super::v1::{limit_error, no_io};
+use super::{
+    Cgroup, CpuUsage, DeviceRule, IoLimits, IoThrottle, Limits, MemoryUsage, OomWatch, Swap, Usage,
+    device_program, processes,
+};
 
 /// The controllers that carry our limits.
-const WANTED: [&str; 3] = ["cpu", "memory", "pids"];
+const WANTED: [&str; 5] = ["cpu", "hugetlb", "io", "memory", "pids"];
 
 /// One container's group below `root`, a v2 mount point or a delegated subtree.
 pub(super) struct V2Cgroup {
@@ -82,9 +90,141 @@ pub(super) fn controllers_of(root: &Path) -> Vec<String> {
 
 /// The part of the interface that v2 has without any controller; the hybrid driver borrows it.
 impl V2Cgroup {
-    pub(super) fn create_core(&self) -> Result<(), IsolationError> {
-        self.make()
+    /// The directory that children can be born in.
+    pub(super) fn open(&self) -> Option<OwnedFd> {
+        files::open_directory(&self.group).ok()
     }
+
+    /// Lets what runs in the group open and make these devices only.
+    pub(super) fn limit_devices(&self, rules: &[DeviceRule]) -> Result<(), IsolationError> {
+        let refused = |source| IsolationError::DeviceFilter { path: self.group.clone(), source };
+        let group = files::open_directory(&self.group).map_err(refused)?;
+        match device_program::attach(group.as_fd(), rules) {
+            // Told once, at the agent's start.
+            Err(_) if !device_program::can_load() => Ok(()),
+            other => other.map_err(refused),
+        }
+    }
+
+    /// Where the hierarchy counts huge pages.
+    pub(super) fn limit_huge_pages(&self, limits: &Limits) -> Result<(), IsolationError> {
+        let Some(allowed) = &limits.huge_pages else {
+            return Ok(());
+        };
+        let controller = HugeTlbController::new(self.group.clone(), PathBuf::new(), true);
+        for size in controller.get_sizes().into_iter().filter(|size| self.has(&format!("hugetlb.{size}.max")))
+        {
+            let bytes = allowed.get(&size).copied().unwrap_or(0);
+            controller.set_limit_in_bytes(&size, bytes).map_err(limit_error("huge pages", &self.group))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn pressure(&self) -> super::Pressure {
+        figures::pressure(&self.group)
+    }
+}
+
+impl V2Cgroup {
+    fn limit_memory(&self, limits: &Limits) -> Result<(), IsolationError> {
+        if !self.has("memory.max") {
+            return Ok(());
+        }
+        let memory = MemController::new(self.group.clone(), PathBuf::new(), true);
+        let refused = limit_error("memory", &self.group);
+        let number = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        if let Some(request) = limits.memory_request_bytes {
+            memory.set_soft_limit(number(request)).map_err(&refused)?;
+        }
+        // The kernel then kills the container whole, also when it is the host that is short of memory.
+        if self.has("memory.oom.group") {
+            files::write(&self.file("memory.oom.group"), "1")?;
+        }
+        let Some(bytes) = limits.memory_bytes else {
+            return Ok(());
+        };
+        memory.set_limit(number(bytes)).map_err(&refused)?;
+        let swap = match limits.swap {
+            Swap::None => 0,
+            Swap::Bytes(swap) => number(swap),
+            Swap::Unlimited => return Ok(()),
+        };
+        if self.has("memory.swap.max") {
+            memory.set_memswap_limit(swap).map_err(&refused)?;
+        }
+        Ok(())
+    }
+
+    fn limit_io(&self, limits: &IoLimits) -> Result<(), IsolationError> {
+        if limits.is_empty() {
+            return Ok(());
+        }
+        if !self.has("io.max") {
+            return Err(no_io("controller 'io' is not available"));
+        }
+        files::write_each(&self.file("io.max"), limits.throttles.iter().map(throttle_line))?;
+        let Some(weight) = limits.weight else {
+            return Ok(());
+        };
+        // 100 is everyone's in all of them.
+        for name in ["io.bfq.weight", "io.weight"] {
+            if self.has(name) {
+                return files::write(&self.file(name), &format!("default {weight}"));
+            }
+        }
+        Err(no_io("this kernel's block device scheduler knows no weights; leave the weight out"))
+    }
+
+    fn cpu_usage(&self) -> CpuUsage {
+        let statistics = Keyed::read(&self.file("cpu.stat"));
+        let ns = |key: &str| statistics.get(key).map(|us| us.saturating_mul(1_000));
+        let limit = files::read(&self.file("cpu.max")).unwrap_or_default();
+        CpuUsage {
+            user_ns: ns("user_usec"),
+            system_ns: ns("system_usec"),
+            limit_thousandths: limit
+                .split_once(' ')
+                .and_then(|(quota, period)| figures::cpu_limit(quota, period)),
+            periods: statistics.get("nr_periods"),
+            throttled_periods: statistics.get("nr_throttled"),
+            throttled_ns: ns("throttled_usec"),
+        }
+    }
+
+    fn memory_usage(&self) -> MemoryUsage {
+        let statistics = Keyed::read(&self.file("memory.stat"));
+        let events = Keyed::read(&self.file("memory.events"));
+        let number = |name: &str| figures::number(&self.file(name));
+        MemoryUsage {
+            rss_bytes: statistics.get("anon"),
+            cache_bytes: statistics.get("file"),
+            mapped_bytes: statistics.get("file_mapped"),
+            shared_bytes: statistics.get("shmem"),
+            swap_bytes: number("memory.swap.current"),
+            peak_bytes: number("memory.peak"),
+            limit_bytes: number("memory.max"),
+            soft_limit_bytes: number("memory.low").filter(|bytes| *bytes > 0),
+            limit_hits: events.get("max"),
+            oom_kills: events.get("oom_kill"),
+        }
+    }
+}
+
+/// A line for `io.max`.
+fn throttle_line(limit: &IoThrottle) -> String {
+    use std::fmt::Write;
+    let mut line = format!("{}:{}", limit.major, limit.minor);
+    for (key, rate) in [
+        ("rbps", limit.read_bps),
+        ("wbps", limit.write_bps),
+        ("riops", limit.read_iops),
+        ("wiops", limit.write_iops),
+    ] {
+        if let Some(rate) = rate {
+            let _ = write!(line, " {key}={rate}");
+        }
+    }
+    line
 }
 
 impl Cgroup for V2Cgroup {
@@ -100,20 +240,14 @@ impl Cgroup for V2Cgroup {
             cpu.set_shares(weight_of(shares)).map_err(limit_error("CPU", group))?;
         }
         if let Some(quota) = limits.cpu_quota_us().filter(|_| self.has("cpu.max")) {
-            cpu.set_cfs_quota_and_period(Some(quota), Some(100_000)).map_err(limit_error("CPU", group))?;
+            cpu.set_cfs_quota_and_period(Some(quota), Some(CPU_PERIOD_US))
+                .map_err(limit_error("CPU", group))?;
         }
-        if let Some(bytes) = limits.memory_bytes.filter(|_| self.has("memory.max")) {
-            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            let memory = MemController::new(group.clone(), PathBuf::new(), true);
-            let refused = limit_error("memory", group);
-            memory.set_limit(bytes).map_err(&refused)?;
-            if self.has("memory.swap.max") {
-                memory.set_memswap_limit(0).map_err(&refused)?;
-            }
-            // The kernel then kills the container whole, as its breach ends it anyway.
-            if self.has("memory.oom.group") {
-                files::write(&self.file("memory.oom.group"), "1")?;
-            }
+        self.limit_memory(limits)?;
+        self.limit_io(&limits.io)?;
+        self.limit_huge_pages(limits)?;
+        if let Some(rules) = &limits.devices {
+            self.limit_devices(rules)?;
         }
         if let Some(limit) = limits.pids_with_init().filter(|_| self.has("pids.max")) {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -126,6 +260,14 @@ impl Cgroup for V2Cgroup {
 
     fn attach(&self, pid: i32) -> Result<(), IsolationError> {
         files::write(&self.file("cgroup.procs"), &pid.to_string())
+    }
+
+    fn birthplace(&self) -> Option<OwnedFd> {
+        self.open()
+    }
+
+    fn attach_newborn(&self, _: i32) -> Result<(), IsolationError> {
+        Ok(())
     }
 
     fn kill_all(&self) -> Result<(), IsolationError> {
@@ -143,6 +285,10 @@ impl Cgroup for V2Cgroup {
             return Ok(0);
         }
         files::read_keyed(&self.file("memory.events"), "oom_kill")
+    }
+
+    fn forks_refused(&self) -> Result<u64, IsolationError> {
+        Ok(Keyed::read(&self.file("pids.events")).get("max").unwrap_or(0))
     }
 
     fn oom_watch(&self) -> Result<Option<OomWatch>, IsolationError> {
@@ -176,6 +322,10 @@ impl Cgroup for V2Cgroup {
         }
     }
 
+    fn members(&self) -> Result<BTreeSet<i32>, IsolationError> {
+        processes::listed(&self.group)
+    }
+
     fn usage(&self) -> Result<Usage, IsolationError> {
         let number = |name: &str| self.has(name).then(|| files::read_number(&self.file(name))).transpose();
         let cpu_us = self
@@ -186,6 +336,13 @@ impl Cgroup for V2Cgroup {
             cpu_ns: cpu_us.map(|us| us.saturating_mul(1_000)),
             memory_bytes: number("memory.current")?,
             pids: number("pids.current")?,
+            cpu: self.cpu_usage(),
+            memory: self.memory_usage(),
+            pids_limit: figures::number(&self.file("pids.max")),
+            pids_refused: Keyed::read(&self.file("pids.events")).get("max"),
+            io: figures::v2_io(&files::read(&self.file("io.stat")).unwrap_or_default()),
+            network: None,
+            pressure: self.pressure(),
         })
     }
 
@@ -219,6 +376,10 @@ mod tests {
             ("cpu.max", "max 100000\n"),
             ("cpu.stat", "usage_usec 12\nuser_usec 7\nsystem_usec 5\n"),
             ("memory.max", "max\n"),
+            ("memory.low", "0\n"),
+            ("io.max", ""),
+            ("io.weight", ""),
+            ("io.stat", "254:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n"),
             ("memory.swap.max", "max\n"),
             ("memory.oom.group", "0\n"),
             ("memory.current", "4096\n"),
@@ -245,9 +406,20 @@ mod tests {
         cgroup
             .limit(&Limits {
                 cpus_thousandths: Some(1_500),
-                cpu_hard_cap: true,
+                cpu_limit_thousandths: Some(1_500),
                 memory_bytes: Some(32 << 20),
                 pids_max: Some(64),
+                memory_request_bytes: Some(16 << 20),
+                io: IoLimits {
+                    throttles: vec![IoThrottle {
+                        major: 254,
+                        write_bps: Some(1),
+                        read_iops: Some(2),
+                        ..IoThrottle::default()
+                    }],
+                    weight: Some(50),
+                },
+                ..Limits::default()
             })
             .unwrap();
 
@@ -258,10 +430,13 @@ mod tests {
         assert_eq!(text(&root, &format!("{group}/memory.swap.max")), "0");
         // Ordinary files keep their old tail, the kernel's do not: only the start is compared.
         assert!(text(&root, &format!("{group}/memory.oom.group")).starts_with('1'));
+        assert_eq!(text(&root, &format!("{group}/memory.low")), "16777216");
+        assert_eq!(text(&root, &format!("{group}/io.max")), "254:0 wbps=1 riops=2");
+        assert_eq!(text(&root, &format!("{group}/io.weight")), "default 50");
         assert_eq!(text(&root, &format!("{group}/pids.max")), "65");
         for parent in ["", "lonja/", "lonja/a1/"] {
             let switch = text(&root, &format!("{parent}cgroup.subtree_control"));
-            assert_eq!(switch, "+cpu +memory +pids", "{parent}");
+            assert_eq!(switch, "+cpu +io +memory +hugetlb +pids", "{parent}");
         }
         assert_eq!(text(&root, &format!("{group}/cgroup.subtree_control")), "");
     }

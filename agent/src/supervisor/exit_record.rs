@@ -42,6 +42,15 @@ pub struct MemoryBreach {
     pub peak_bytes: u64,
 }
 
+/// The container had as many processes as it may, and its forks failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedForks {
+    /// How many processes and threads it may have.
+    pub limit: u64,
+    /// How many forks were refused.
+    pub count: u64,
+}
+
 /// How a container ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitRecord {
@@ -55,6 +64,9 @@ pub struct ExitRecord {
     pub failure: Option<Failure>,
     /// When, in milliseconds of Unix time.
     pub finished_at_unix_ms: u64,
+    /// Whether the limit on processes made itself felt; nobody is ended for it.
+    #[serde(default)]
+    pub refused_forks: Option<RefusedForks>,
 }
 
 /// Why there is no exit record to trust.
@@ -143,6 +155,7 @@ mod tests {
             memory_breach: Some(MemoryBreach { limit_bytes: 32 << 20, peak_bytes: 31 << 20 }),
             failure: None,
             finished_at_unix_ms: 1_790_000_000_000,
+            refused_forks: Some(RefusedForks { limit: 64, count: 7 }),
         }
     }
 

@@ -41,7 +41,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 
 pub use confine::{Confinement, Filter, ProcessLimit};
-pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, TaskEnd};
+pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, RefusedForks, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
 pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
@@ -214,7 +214,18 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     }
     let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs)?;
     let in_group = waiting.is_some();
-    let mut waiting = waiting.map_or_else(|| Waiting::start(&mould), Ok)?;
+    let isolation = |error: IsolationError| {
+        // Never told to go, init ends, and nothing of the task has run.
+        let what = format!("cannot isolate container {}", spec.container_id);
+        Failure::from_error(FailureReason::Isolation, what, &error)
+    };
+    let mut waiting = match waiting {
+        Some(waiting) => waiting,
+        None => {
+            cgroup.create().map_err(isolation)?;
+            Waiting::start(&mould, cgroup)?
+        }
+    };
     let mut trees = Vec::new();
     if mould.own_root() && powerful {
         trees = trees::open_all(spec, waiting.users(), user.as_ref())?;
@@ -232,30 +243,15 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     drop(logs);
     failpoint::reach("supervisor: errand sent");
     confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
-    isolate(spec, cgroup, &mut waiting, in_group).map_err(|error| {
-        // Never told to go, init ends, and nothing of the task has run.
-        let what = format!("cannot isolate container {}", spec.container_id);
-        Failure::from_error(FailureReason::Isolation, what, &error)
-    })?;
+    waiting.limit(cgroup, &spec.limits).map_err(isolation)?;
+    if !in_group {
+        waiting.enter(cgroup).map_err(isolation)?;
+    }
     failpoint::reach("supervisor: limited");
     let mut watch = waiting.go();
     watch.keep_logs(pump);
     failpoint::reach("supervisor: told to go");
     Ok(watch)
-}
-
-fn isolate(
-    spec: &ContainerSpec,
-    cgroup: &dyn Cgroup,
-    waiting: &mut Waiting,
-    in_group: bool,
-) -> Result<(), IsolationError> {
-    if in_group {
-        return waiting.limit(cgroup, &spec.limits);
-    }
-    cgroup.create()?;
-    waiting.limit(cgroup, &spec.limits)?;
-    waiting.enter(cgroup)
 }
 
 /// Gives the sandbox to the user if it is root's: who asked for a user that a hardened container lacks has nobody

@@ -34,17 +34,32 @@ struct CloneArgs {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
+
+/// Put the child into the v2 group of [`CloneArgs::cgroup`].
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Forks into new namespaces (`CLONE_NEW*` in `flags`, possibly none).
 pub(crate) fn fork_into(flags: i32) -> io::Result<Forked> {
+    fork_within(flags, None)
+}
+
+/// As [`fork_into`], with the child born in the v2 control group of this directory.
+pub(crate) fn fork_within(flags: i32, group: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     let mut handle: libc::c_int = -1;
-    let arguments = CloneArgs {
+    let mut arguments = CloneArgs {
         flags: u64::from(flags.cast_unsigned()) | libc::CLONE_PIDFD as u64,
         pidfd: std::ptr::from_mut(&mut handle) as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
+    if let Some(group) = group {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+    }
     // SAFETY: `arguments` is a valid clone_args of the given size and `handle` outlives the call. No
     // stack and no CLONE_VM: the child continues here on its own copy of memory, as after fork(2). The
     // process has one thread, so no lock is held by a thread that the child lacks.

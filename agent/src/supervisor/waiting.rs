@@ -14,7 +14,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,11 +57,14 @@ impl Errand {
 pub(super) struct Waiting {
     watch: Watch,
     users: Option<Users>,
+    /// Whether it was born in its v2 group.
+    born_inside: bool,
 }
 
 impl Waiting {
-    /// Starts the init.
-    pub(super) fn start(mould: &Mould) -> Result<Self, Failure> {
+    /// Starts the init, in the group, which exists, as far as processes can be born there; [`Waiting::enter`] does
+    /// the rest.
+    pub(super) fn start(mould: &Mould, cgroup: &dyn Cgroup) -> Result<Self, Failure> {
         let internal = |what: &str, error: &io::Error| {
             Failure::new(FailureReason::Internal, format!("{what}: {}", plain(error)))
         };
@@ -77,7 +80,15 @@ impl Waiting {
             namespaces |= libc::CLONE_NEWUSER;
             Power::Ordinary(uid.as_raw(), gid.as_raw())
         };
-        let init = match sys::fork_into(namespaces) {
+        let group = cgroup.birthplace();
+        let mut born_inside = group.is_some();
+        let mut forked = sys::fork_within(namespaces, group.as_ref().map(AsFd::as_fd));
+        if born_inside && forked.is_err() {
+            // Before Linux 5.7, or where processes above may not be put below: moved in afterwards, then.
+            born_inside = false;
+            forked = sys::fork_into(namespaces);
+        }
+        let init = match forked {
             Ok(Forked::Child) => {
                 init::run(init::Inheritance { line: inside, exec_mark, mould: mould.clone(), power })
             }
@@ -93,7 +104,7 @@ impl Waiting {
             Power::Root(users) => users,
             Power::Ordinary(..) => None,
         };
-        Ok(Self { watch, users })
+        Ok(Self { watch, users, born_inside })
     }
 
     /// The container's users, if it has its own.
@@ -117,7 +128,8 @@ impl Waiting {
 
     /// Moves init into the group.
     pub(super) fn enter(&self, cgroup: &dyn Cgroup) -> Result<(), IsolationError> {
-        cgroup.attach(self.watch.init_pid())
+        let init = self.watch.init_pid();
+        if self.born_inside { cgroup.attach_newborn(init) } else { cgroup.attach(init) }
     }
 
     /// Sets limits. Init is in the group by now, or comes into it next.
@@ -152,9 +164,13 @@ impl Spare {
         mould: &Mould,
     ) -> Option<Self> {
         let cgroup = layout.container(instance, &group);
-        let waiting = Waiting::start(mould).ok()?;
+        let started = cgroup.create().ok().and_then(|()| Waiting::start(mould, cgroup.as_ref()).ok());
+        let Some(waiting) = started else {
+            let _ = cgroup.remove();
+            return None;
+        };
         let spare = Self { group, cgroup, waiting };
-        let placed = spare.cgroup.create().and_then(|()| spare.waiting.enter(spare.cgroup.as_ref()));
+        let placed = spare.waiting.enter(spare.cgroup.as_ref());
         sys::trim_heap();
         if placed.is_err() {
             spare.dismiss();

@@ -8,7 +8,7 @@ use crate::failpoint;
 use crate::isolation::{self, Cgroup, OomWatch};
 
 use super::control::{Message, Outside};
-use super::exit_record::{ExitRecord, MemoryBreach, TaskEnd};
+use super::exit_record::{ExitRecord, MemoryBreach, RefusedForks, TaskEnd};
 use super::logs::pump::Pump;
 use super::report::{Failure, FailureReason};
 use super::spec::Order;
@@ -35,6 +35,7 @@ impl Outcome {
                 memory_breach: None,
                 failure: Some(failure),
                 finished_at_unix_ms: unix_ms(),
+                refused_forks: None,
             },
             started: None,
         }
@@ -300,6 +301,10 @@ impl Watch {
             let breached = cgroup.oom_kills().is_ok_and(|kills| kills > 0);
             breached.then(|| MemoryBreach { limit_bytes, peak_bytes: cgroup.memory_peak().unwrap_or(0) })
         });
+        let refused_forks = order.container.limits.pids_max.and_then(|limit| {
+            let count = cgroup.forks_refused().unwrap_or(0);
+            (count > 0).then_some(RefusedForks { limit, count })
+        });
         let killed_by_us = self.kill_requested || self.killed || memory_breach.is_some();
         if self.ended.is_none() && !killed_by_us && failure.is_none() {
             // Somebody on the host killed init; the task died with it.
@@ -319,6 +324,7 @@ impl Watch {
                 memory_breach,
                 failure,
                 finished_at_unix_ms: unix_ms(),
+                refused_forks,
             },
             started: self.started,
         }

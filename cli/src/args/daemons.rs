@@ -10,6 +10,7 @@ use lonja_model::privileges::{Capability, Rlimit};
 use lonja_model::profile::Profile;
 use lonja_model::resources::Quantities;
 
+use super::disk::DiskFlags;
 use super::{DEFAULT_MASTER, duration, mebibytes};
 
 /// A whole cluster in one process.
@@ -182,6 +183,10 @@ pub(crate) struct Agent {
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,
+    #[command(flatten)]
+    pub(crate) limits: super::limits::AgentLimits,
+    #[command(flatten)]
+    pub(crate) disk: DiskFlags,
     /// Read settings from a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -31,6 +31,8 @@ pub(crate) struct Run {
     /// Disk it needs, in MiB or with a unit.
     #[arg(long, default_value = "0", value_parser = mebibytes, allow_negative_numbers = true)]
     pub(crate) disk: f64,
+    #[command(flatten)]
+    pub(crate) limits: super::limits::RunLimits,
     /// How many ports it needs; it finds them in PORT0, PORT1 and so on.
     #[arg(long, default_value_t = 0)]
     pub(crate) ports: usize,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
 use lonja_model::profile::{Network, Profile};
 use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
+use lonja_model::task::Limit;
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
 use crate::placement::{Gpus, fit};
@@ -51,6 +53,7 @@ pub struct Task {
     kill_grace: Option<Duration>,
     labels: Labels,
     pub(crate) watch: Watch,
+    limits: BTreeMap<String, Limit>,
 }
 
 /// Why a task cannot be described so.
@@ -71,6 +74,13 @@ pub enum InvalidTask {
     /// A path of a volume that is not absolute.
     #[error("the host path of volume {0:?} is not absolute")]
     Volume(String),
+}
+
+fn limit(what: &'static str, amount: f64) -> Result<Limit, InvalidTask> {
+    if amount == f64::INFINITY {
+        return Ok(Limit::Infinite);
+    }
+    Scalar::from_f64(amount).map(Limit::Amount).map_err(|why| InvalidTask::Amount { what, why })
 }
 
 impl Task {
@@ -102,6 +112,7 @@ impl Task {
             kill_grace: None,
             labels: Labels::default(),
             watch: Watch::default(),
+            limits: BTreeMap::new(),
         }
     }
 
@@ -122,6 +133,27 @@ impl Task {
     pub fn mem_mib(mut self, mib: f64) -> Result<Self, InvalidTask> {
         self.need.mem = Scalar::from_f64(mib).map_err(|why| InvalidTask::Amount { what: "mem", why })?;
         Ok(self)
+    }
+
+    /// Stopped at so many CPUs, also when others are idle; `f64::INFINITY`: never, whatever the agent's rule is.
+    /// Without this, the agent's rule. Errors: negative, not a number, too large.
+    pub fn cpu_limit(mut self, cpus: f64) -> Result<Self, InvalidTask> {
+        self.limits.insert("cpus".to_owned(), limit("limit of cpus", cpus)?);
+        Ok(self)
+    }
+
+    /// Ended above so much memory, in MiB; `f64::INFINITY`: never. Without this, above what it needs. Errors:
+    /// negative, not a number, too large.
+    pub fn mem_limit_mib(mut self, mib: f64) -> Result<Self, InvalidTask> {
+        self.limits.insert("mem".to_owned(), limit("limit of mem", mib)?);
+        Ok(self)
+    }
+
+    /// How fast it may use block devices.
+    #[must_use]
+    pub fn io_limits(mut self, limits: IoLimits) -> Self {
+        self.container.io = limits;
+        self
     }
 
     /// So much disk, in MiB. Errors: negative, not a number, too large.
@@ -222,7 +254,7 @@ impl Task {
             health_check: self.watch.health_on(&resources),
             check: self.watch.check_on(&resources),
             resources,
-            limits: BTreeMap::new(),
+            limits: self.limits.clone(),
             command: self.command.clone(),
             container: self.container.clone(),
             kill_grace: self.kill_grace,

@@ -133,8 +133,8 @@ pub(crate) fn task(info: &TaskInfo, agent: &AgentId) -> Result<(), String> {
     }
     checks::valid(info)?;
     for (name, limit) in &info.limits {
-        if name != "mem" {
-            return Err(format!("task {id} limits {name}; only mem can have a limit of its own so far"));
+        if name != "cpus" && name != "mem" {
+            return Err(format!("task {id} limits {name}; only cpus and mem can have limits of their own"));
         }
         let need: Scalar = info.resources.scalar(name);
         match limit {

@@ -14,6 +14,7 @@ use super::names::{
 };
 use super::values::{any_resources, any_scalar};
 use crate::container::{Command, ContainerInfo, Program, Volume};
+use crate::io_limits::{IoLimits, IoThrottle};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
 use crate::profile::{Network, Profile};
 use crate::resources::{Resource, Resources, Scalar, Value};
@@ -55,13 +56,14 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     });
     let network = prop_oneof![Just(Network::Host), Just(Network::None)];
     let profile = option::of(select(Profile::ALL.to_vec()));
-    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network)
-        .prop_map(|(volumes, hostname, privileges, profile, network)| ContainerInfo {
+    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, any_io_limits())
+        .prop_map(|(volumes, hostname, privileges, profile, network, io)| ContainerInfo {
             volumes,
             hostname,
             privileges,
             profile,
             network,
+            io,
         })
         .boxed()
 }
@@ -82,6 +84,20 @@ pub fn any_privileges() -> BoxedStrategy<Privileges> {
     (set(), set(), limits)
         .prop_map(|(bounding, effective, rlimits)| Privileges { bounding, effective, rlimits })
         .boxed()
+}
+
+fn any_io_limits() -> impl Strategy<Value = IoLimits> {
+    let rate = || option::of(1..=u64::MAX);
+    let throttle = (option::of("/dev/[a-z]{1,4}"), rate(), rate(), rate(), rate());
+    let throttle = throttle.prop_map(|(device, read_bps, write_bps, read_iops, write_iops)| IoThrottle {
+        device,
+        read_bps,
+        write_bps,
+        read_iops,
+        write_iops,
+    });
+    (vec(throttle, 0..3), option::of(1..=1000_u16))
+        .prop_map(|(throttles, weight)| IoLimits { throttles, weight })
 }
 
 /// Any discovery information.

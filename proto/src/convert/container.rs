@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 
+use super::io_limits::{io_limits_from_wire, io_limits_to_wire};
 use super::privileges::{linux_to_wire, privileges_from_wire, rlimits_to_wire};
 use super::profile::{network_from_wire, network_to_wire, profile_from_wire};
 use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text, unsupported};
@@ -102,13 +103,9 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     let volume = |(index, wire)| volume_from_wire(wire).at_index("volumes", index);
     let volumes = wire.volumes.into_iter().enumerate().map(volume).collect::<Result<_, _>>()?;
     let privileges = privileges_from_wire(wire.linux_info, wire.rlimit_info)?;
-    Ok(ContainerInfo {
-        volumes,
-        hostname: optional_text(wire.hostname, "hostname")?,
-        privileges,
-        profile,
-        network,
-    })
+    let hostname = optional_text(wire.hostname, "hostname")?;
+    let io = io_limits_from_wire(wire.io_limits).at("io_limits")?;
+    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io })
 }
 
 /// The surroundings' form on the wire; the default ones are left out.
@@ -120,6 +117,7 @@ pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerIn
         r#type: container_info::Type::Mesos.into(),
         volumes: container.volumes.iter().map(volume_to_wire).collect(),
         hostname: container.hostname.clone(),
+        io_limits: io_limits_to_wire(&container.io),
         network_infos: network_to_wire(container.network),
         profile: container.profile.map(|profile| profile.to_string()),
         linux_info: linux_to_wire(&container.privileges),

@@ -26,6 +26,7 @@ pub mod constraints;
 pub mod container;
 mod conversion;
 pub mod framework;
+mod io_limits;
 pub mod maintenance;
 pub mod offer;
 pub mod operation;

@@ -12,6 +12,7 @@ use lonja_model::attributes::Attributes;
 use lonja_model::constraints::OfferConstraints;
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 use lonja_model::framework::{Capability, FrameworkInfo};
+use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
 use lonja_model::offer::{Filters, Offer};
 use lonja_model::operation::{LaunchTask, Operation};
@@ -121,6 +122,7 @@ fn accept_with_launch() {
                 read_only: true,
             }],
             hostname: None,
+            io: IoLimits::default(),
             privileges: Default::default(),
             profile: None,
             network: Default::default(),

@@ -71,6 +71,7 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         .disk_mib(run.disk)
         .context("--disk")?
         .ports(run.ports);
+    task = run.limits.apply(task)?;
     for volume in &run.volumes {
         let parts: Vec<&str> = volume.split(':').collect();
         let (host, inside, read_only) = match parts[..] {
