@@ -203,6 +203,7 @@ impl Driver {
             reconnect,
             shutdown,
             notes,
+            cancel,
         } = effects;
         for note in notes {
             if note.is_warning() {
@@ -223,6 +224,7 @@ impl Driver {
         for order in launch {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
+            containers.announce(&order.container);
             let info = self.agent.info();
             let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
             failpoint::reach("agent: launch taken on");
@@ -233,6 +235,7 @@ impl Driver {
                 let _stopped = handle.put(Input::Launched(container, launched)).await;
             });
         }
+        cancel.iter().for_each(|container| self.containers.cancel(container));
         for order in kill {
             let containers = self.containers.clone();
             tokio::spawn(async move { containers.kill(&order.container, order.grace).await });

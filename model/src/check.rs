@@ -58,7 +58,7 @@ impl Default for Pace {
 /// How a task is looked at, from inside its container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// Runs a program beside the task; good is an exit with 0.
+    /// Runs a program beside the task; good is an exit with 0. It brings no files and no secrets of its own.
     Command(Box<Command>),
     /// Sends a GET request to the task's loopback address; good is one of the expected statuses.
     Http(HttpProbe),
@@ -176,7 +176,12 @@ impl Probe {
     /// What is wrong with it, and what to do; `None`: nothing. The same rules hold at every door.
     pub fn fault(&self) -> Option<String> {
         let (port, path) = match self {
-            Self::Command(_) => return None,
+            Self::Command(command) => {
+                let plain = command.uris.is_empty() && command.secrets.is_empty();
+                let fault =
+                    "its command brings files or secrets; give them to the task, which it shares them with";
+                return (!plain).then(|| fault.to_owned());
+            }
             Self::Http(http) => (http.port, http.path.as_deref()),
             Self::Tcp { port, .. } => (*port, None),
         };

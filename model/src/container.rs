@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::files::{Secret, Uri, VolumeSource};
 use crate::io_limits::IoLimits;
 use crate::privileges::Privileges;
 use crate::profile::{Network, Profile};
@@ -17,6 +18,17 @@ pub struct Command {
     pub environment: BTreeMap<String, String>,
     /// The user it runs as; `None`: the framework's user.
     pub user: Option<String>,
+    /// Files brought into the sandbox before it starts.
+    pub uris: Vec<Uri>,
+    /// Variables whose values are secret; none of them is in `environment` as well.
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+impl Command {
+    /// `program`, with nothing set around it.
+    pub fn new(program: Program) -> Self {
+        Self { program, environment: BTreeMap::new(), user: None, uris: Vec::new(), secrets: BTreeMap::new() }
+    }
 }
 
 /// The two ways to name a program.
@@ -37,7 +49,7 @@ pub enum Program {
 /// The surroundings of a program beyond the agent's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerInfo {
-    /// Folders of the host shown inside.
+    /// What is shown inside beside the program's surroundings, mounted in this order.
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
@@ -51,11 +63,11 @@ pub struct ContainerInfo {
     pub network: Network,
 }
 
-/// A path of the agent's host shown inside a container.
+/// Something shown inside a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// On the host, absolute.
-    pub host_path: String,
+    /// Where it comes from.
+    pub source: VolumeSource,
     /// Inside; a relative path is below the sandbox.
     pub container_path: String,
     /// Whether the container may not write there.

@@ -23,6 +23,7 @@ pub mod attributes;
 pub mod check;
 pub mod constraints;
 pub mod container;
+pub mod files;
 pub mod framework;
 pub mod io_limits;
 pub mod labels;

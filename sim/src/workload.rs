@@ -55,7 +55,7 @@ impl Script {
             Self::NoSuchCommand => Vec::new(),
         };
         let program = Program::Exec { path: "script".to_owned(), arguments };
-        Command { program, environment: Default::default(), user: None }
+        Command::new(program)
     }
 
     /// The script that a command was made of.

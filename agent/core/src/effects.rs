@@ -39,6 +39,10 @@ pub struct Effects {
     pub shutdown: Option<String>,
     /// For the log.
     pub notes: Vec<Note>,
+    /// Containers that are still being made and whose tasks are to be killed: what takes long of it, such as fetching
+    /// files, may be given up, before or after any of the above but a launch of the same batch. They are answered like
+    /// any launch; one that starts all the same is killed then.
+    pub cancel: Vec<ContainerId>,
 }
 
 impl Effects {
@@ -56,6 +60,7 @@ impl Effects {
             reconnect,
             shutdown,
             notes,
+            cancel,
         } = later;
         if new_link || reconnect {
             self.send.clear();
@@ -71,6 +76,7 @@ impl Effects {
         self.reconnect = (self.reconnect && !new_link) || reconnect;
         self.shutdown = self.shutdown.take().or(shutdown);
         self.notes.extend(notes);
+        self.cancel.extend(cancel);
     }
 }
 

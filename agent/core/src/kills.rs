@@ -1,7 +1,8 @@
 //! Ending tasks before they end themselves.
 //!
 //! A kill is durable before it is carried out, and carried out again after a restart (INV-23). A container
-//! is asked to end once it is known to run: before that, its launch is waited for. A task that still waits
+//! is asked to end once it is known to run: before that, its launch may be called off, and is waited for in any
+//! case. A task that still waits
 //! for its launch ends at once.
 //!
 //! A kill of a task that is not known is ignored, as Mesos' agent ignores it: the master, who sees the
@@ -60,7 +61,11 @@ fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     checks::stop(turn, key);
     match place {
         Place::Waiting(_) => killed_before_launch(turn, key),
-        Place::Launching | Place::Running { .. } | Place::Ended => kill_if_asked(turn, key),
+        Place::Launching => {
+            let container = turn.book.get(key).map(|task| task.record.container.clone());
+            turn.effects.cancel.extend(container);
+        }
+        Place::Running { .. } | Place::Ended => kill_if_asked(turn, key),
     }
 }
 
@@ -185,7 +190,10 @@ mod tests {
             let mut stage = agent("cpus:4");
             stage.capabilities = capabilities.to_vec();
             let _ = stage.run("f1", "t1", "cpus:1");
-            assert!(stage.kill("f1", "t1", None).kill.is_empty());
+            let effects = stage.kill("f1", "t1", None);
+            assert!(effects.kill.is_empty());
+            assert_eq!(effects.cancel, [stage.container("t1")]);
+            assert!(stage.kill("f1", "t1", None).cancel.is_empty(), "once");
             assert_eq!(graces(&stage.started("t1")), [secs(3)]);
             let _ = stage.exited("t1", by_request(signaled(15)));
             assert_eq!(stage.state("f1", "t1"), Some(TaskState::Killed));

@@ -86,12 +86,74 @@ async fn a_look_that_waits_in_vain_is_nobodys_failure() {
 
 #[tokio::test]
 async fn a_command_in_a_container_that_is_gone_says_nothing() {
-    let command = lonja_model::container::Command {
-        program: Program::Shell("true".to_owned()),
-        environment: Default::default(),
-        user: None,
-    };
+    let command = lonja_model::container::Command::new(Program::Shell("true".to_owned()));
     let probe = Probe::Command(Box::new(command));
     let result = result_of(order(probe, Duration::from_secs(60))).await;
     assert!(matches!(result, CheckResult::NotBegun(_)), "{result:?}");
+}
+
+/// A process with a network of its own, killed with this.
+struct Elsewhere(std::process::Child);
+
+impl Elsewhere {
+    /// `None`, said loudly: this host or user cannot.
+    fn start() -> Option<Self> {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--net", "sleep", "1000"]).stderr(std::process::Stdio::null());
+        let child = Self(command.spawn().ok()?);
+        for _ in 0..1_000 {
+            if network::foreign_namespace(child.pid()).is_ok_and(|namespace| namespace.is_some()) {
+                return Some(child);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        eprintln!("skipped: needs root and unshare");
+        None
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Listens on a free port of its loopback.
+    fn listen(&self) -> std::net::TcpListener {
+        let namespace = network::foreign_namespace(self.pid()).unwrap().unwrap();
+        let listen = move || {
+            network::enter(&namespace).unwrap();
+            crate::supervisor::sys::loopback_up().unwrap();
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+        };
+        std::thread::spawn(listen).join().unwrap()
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_task_with_a_network_of_its_own_is_looked_at_there_and_nowhere_else() {
+    let Some(elsewhere) = Elsewhere::start() else { return };
+    let listener = elsewhere.listen();
+    let port = listener.local_addr().unwrap().port();
+    let long = Duration::from_secs(60);
+    let there = RunCheck { pid: elsewhere.pid(), ..order(Probe::tcp(port), long) };
+    assert_eq!(result_of(there).await, CheckResult::Connected(true));
+    let answers = std::thread::spawn(move || {
+        // The first connection is that of the look before.
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _left = std::io::Write::write_all(&mut stream, b"HTTP/1.1 204 No Content\r\n\r\n");
+            let _read = std::io::Read::read(&mut stream, &mut [0; 512]);
+        }
+    });
+    let there = RunCheck { pid: elsewhere.pid(), ..order(http(port), long) };
+    assert_eq!(result_of(there).await, CheckResult::Answered(204));
+    answers.join().unwrap();
+    // The same port here is another's, or nobody's.
+    let own = std::net::TcpListener::bind(("127.0.0.1", port));
+    assert!(own.is_ok() || network::foreign_namespace(std::process::id()).unwrap().is_none());
 }

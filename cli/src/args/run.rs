@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::watching::Watching;
-use super::{MasterUrl, duration, mebibytes};
+use super::{MasterUrl, TaskFiles, duration, mebibytes};
 
 /// A command on the cluster.
 #[derive(Debug, Args)]
@@ -58,6 +58,8 @@ pub(crate) struct Run {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) watching: Watching,
+    #[command(flatten)]
+    pub(crate) files: TaskFiles,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,

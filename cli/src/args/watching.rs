@@ -110,8 +110,7 @@ fn probe(
             bail!("--{flags}-cmd: there is nothing to run; write a shell line");
         }
         let program = Program::Shell(line.clone());
-        let command = Command { program, environment: Default::default(), user: None };
-        return Ok(Some((Probe::Command(Box::new(command)), None)));
+        return Ok(Some((Probe::Command(Box::new(Command::new(program))), None)));
     }
     if let Some(text) = http {
         let what = || format!("--{flags}-http {text}");

@@ -1,5 +1,7 @@
 //! Checks, and what they saw.
 
+use std::collections::BTreeMap;
+
 use proptest::collection::btree_set;
 use proptest::option;
 use proptest::prelude::*;
@@ -8,6 +10,7 @@ use proptest::sample::select;
 use super::names::{any_duration, any_timestamp};
 use super::tasks::any_command;
 use crate::check::{Check, CheckStatus, Family, HealthCheck, HttpProbe, Pace, Probe, Scheme, Watched};
+use crate::container::Command;
 
 fn any_family() -> BoxedStrategy<Family> {
     select(vec![Family::IPv4, Family::IPv6]).boxed()
@@ -23,12 +26,18 @@ fn any_pace() -> BoxedStrategy<Pace> {
         .boxed()
 }
 
+/// A command that brings no files and no secrets.
+fn any_probe_command() -> BoxedStrategy<Probe> {
+    let plain = |command| Command { uris: Vec::new(), secrets: BTreeMap::new(), ..command };
+    any_command().prop_map(move |command| Probe::Command(Box::new(plain(command)))).boxed()
+}
+
 /// Any health check.
 pub fn any_health_check() -> BoxedStrategy<HealthCheck> {
     let scheme = select(vec![Scheme::Http, Scheme::Https]);
     let http = (1..=u16::MAX, any_path(), scheme, any_family(), btree_set(100..600_u16, 0..3));
     let probe = prop_oneof![
-        any_command().prop_map(|command| Probe::Command(Box::new(command))),
+        any_probe_command(),
         http.prop_map(|(port, path, scheme, family, statuses)| {
             Probe::Http(HttpProbe { port, path, scheme, family, statuses })
         }),
@@ -47,7 +56,7 @@ pub fn any_health_check() -> BoxedStrategy<HealthCheck> {
 /// Any check.
 pub fn any_check() -> BoxedStrategy<Check> {
     let probe = prop_oneof![
-        any_command().prop_map(|command| Probe::Command(Box::new(command))),
+        any_probe_command(),
         (1..=u16::MAX, any_path()).prop_map(|(port, path)| Probe::Http(HttpProbe {
             port,
             path,

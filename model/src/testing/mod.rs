@@ -7,6 +7,7 @@
 
 mod checks;
 mod cluster;
+mod files;
 mod messages;
 mod names;
 mod operations;

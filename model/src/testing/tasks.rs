@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::checks::{any_check, any_check_status, any_health_check};
+use super::files::{any_path, any_secret, any_uri, any_volume_source};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_labels, any_task_id, any_text,
     any_timestamp, any_update_id,
@@ -40,17 +41,21 @@ pub fn any_command() -> BoxedStrategy<Command> {
         exec.prop_map(|(path, arguments)| Program::Exec { path, arguments }),
     ];
     let variable = any_word().prop_map(|name| name.replace('=', "_"));
-    (program, btree_map(variable, any_argument(), 0..4), option::of(any_word()))
-        .prop_map(|(program, environment, user)| Command { program, environment, user })
+    let plain = (program, btree_map(variable.clone(), any_argument(), 0..4), option::of(any_word()));
+    (plain, vec(any_uri(), 0..3), btree_map(variable, any_secret(), 0..3))
+        .prop_map(|((program, environment, user), uris, mut secrets)| {
+            secrets.retain(|name, _| !environment.contains_key(name));
+            Command { program, environment, user, uris, secrets }
+        })
         .boxed()
 }
 
 /// Any container.
 pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
-    let path = || "[a-z0-9 _.-]{0,6}(/[a-z][a-z0-9 _.-]{0,6}){0,2}".prop_map(|path| format!("v{path}"));
-    let volume = (path(), path(), any::<bool>(), any::<bool>());
-    let volume = volume.prop_map(|(host, container, read_only, absolute)| Volume {
-        host_path: format!("/{host}"),
+    let path = any_path;
+    let volume = (any_volume_source(), path(), any::<bool>(), any::<bool>());
+    let volume = volume.prop_map(|(source, container, read_only, absolute)| Volume {
+        source,
         container_path: if absolute { format!("/{container}") } else { container },
         read_only,
     });

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use lonja_model::check::{Check, CheckStatus, Family, HealthCheck, HttpProbe, Pace, Probe, Scheme};
 
+use lonja_model::container::Command;
+
 use super::container::{command_from_wire, command_to_wire};
 use super::ids::LONGEST;
-use super::refusal::{At, Fault, Refusal, at_most, known, required, seconds, text};
+use super::refusal::{At, Fault, Refusal, at_most, known, required, seconds, text, unsupported};
 use crate::limits;
 use crate::mesos::{self, check_info, check_status_info, health_check, network_info};
 
@@ -31,7 +33,7 @@ pub fn health_check_from_wire(wire: mesos::HealthCheck) -> Result<HealthCheck, R
     let consecutive_failures = wire.consecutive_failures();
     let probe = match kind {
         health_check::Type::Command => {
-            Probe::Command(Box::new(required(wire.command).and_then(command_from_wire).at("command")?))
+            Probe::Command(Box::new(required(wire.command).and_then(command).at("command")?))
         }
         health_check::Type::Http => {
             Probe::Http(required(wire.http).and_then(health_http_from_wire).at("http")?)
@@ -92,8 +94,8 @@ pub fn check_from_wire(wire: mesos::CheckInfo) -> Result<Check, Refusal> {
     };
     let probe = match kind {
         check_info::Type::Command => {
-            let command = required(wire.command).at("command")?.command;
-            Probe::Command(Box::new(command_from_wire(command).at("command.command")?))
+            let wire = required(wire.command).at("command")?.command;
+            Probe::Command(Box::new(command(wire).at("command.command")?))
         }
         check_info::Type::Http => {
             let http = required(wire.http).at("http")?;
@@ -201,6 +203,14 @@ fn health_http_from_wire(wire: health_check::HttpCheckInfo) -> Result<HttpProbe,
         family: family_from_wire(wire.protocol.unwrap_or(IPV4)).at("protocol")?,
         statuses,
     })
+}
+
+/// A command beside a task, whose files and secrets are there for it as well.
+fn command(wire: mesos::CommandInfo) -> Result<Command, Refusal> {
+    let command = command_from_wire(wire)?;
+    unsupported(!command.uris.is_empty(), "uris", "fetching files for a check")?;
+    unsupported(!command.secrets.is_empty(), "environment", "a secret for a check")?;
+    Ok(command)
 }
 
 fn port(number: u32) -> Result<u16, Refusal> {

@@ -25,6 +25,7 @@ pub mod check;
 pub mod constraints;
 pub mod container;
 mod conversion;
+pub mod files;
 pub mod framework;
 mod io_limits;
 pub mod maintenance;

@@ -27,7 +27,7 @@ fn healthy_http(http: health_check::HttpCheckInfo) -> mesos::HealthCheck {
 }
 
 fn shell(line: &str) -> Command {
-    Command { program: Program::Shell(line.to_owned()), environment: Default::default(), user: None }
+    Command::new(Program::Shell(line.to_owned()))
 }
 
 #[test]
@@ -85,6 +85,22 @@ fn a_check_names_its_type_and_nothing_more_than_it_can() {
     assert_eq!(check_from_wire(wire).unwrap_err().field, "command.command.value");
     let wire = mesos::CheckInfo { interval_seconds: Some(-0.5), ..typed(check_info::Type::Tcp) };
     assert_eq!(check_from_wire(wire).unwrap_err().field, "interval_seconds");
+}
+
+#[test]
+fn a_command_of_a_check_brings_no_files_and_no_secrets() {
+    let reason = |change: fn(&mut mesos::CommandInfo)| {
+        let mut command = mesos::CommandInfo { value: Some("true".to_owned()), ..Default::default() };
+        change(&mut command);
+        let mut task = task("t");
+        task.health_check = Some(mesos::HealthCheck { command: Some(command), ..Default::default() });
+        why_invalid(task)
+    };
+    let uri = |command: &mut mesos::CommandInfo| {
+        let value = "http://files.example/x".to_owned();
+        command.uris.push(mesos::command_info::Uri { value, ..Default::default() });
+    };
+    assert!(reason(uri).starts_with("health_check.command.uris: "), "{}", reason(uri));
 }
 
 #[test]

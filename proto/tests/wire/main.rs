@@ -5,6 +5,7 @@ mod messages;
 
 mod checks;
 mod conversions;
+mod files;
 mod golden;
 mod golden_operations;
 mod refusals;

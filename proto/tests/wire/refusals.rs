@@ -104,7 +104,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     let reasons = [
         (with(|t| t.executor = Some(mesos::ExecutorInfo::default())), "executor"),
         (with(|t| t.data = Some(vec![1])), "data"),
-        (with(|t| t.command.as_mut().unwrap().uris.push(Default::default())), "command.uris"),
         (
             with(|t| t.container = Some(mesos::ContainerInfo { r#type: 1, ..Default::default() })),
             "container.type",

@@ -4,6 +4,7 @@
 //! of its own if asked for, the task's output, Ctrl-C, the exit status.
 
 mod endings;
+mod files;
 mod scheduler;
 
 use std::process::ExitCode;
@@ -86,6 +87,7 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         task = task.env(name, value);
     }
     task = run.watching.on(task)?;
+    task = files::bring(&run.files, task)?;
     if let Some(profile) = run.separation.profile {
         task = task.profile(profile);
     }

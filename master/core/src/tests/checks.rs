@@ -1,7 +1,5 @@
 //! Which checks of tasks are refused.
 
-use std::collections::BTreeMap;
-
 use lonja_model::check::{Check, HealthCheck, HttpProbe, Probe, Scheme};
 use lonja_model::container::{Command, Program};
 
@@ -17,8 +15,7 @@ fn fault_of(health: Option<Probe>, check: Option<Probe>) -> String {
 
 #[test]
 fn a_check_that_cannot_be_is_named_with_its_fault() {
-    let nothing =
-        Command { program: Program::Shell("  ".to_owned()), environment: BTreeMap::new(), user: None };
+    let nothing = Command::new(Program::Shell("  ".to_owned()));
     assert_eq!(fault_of(Some(Probe::tcp(80)), Some(Probe::http(80, "/"))), "");
     assert!(fault_of(Some(Probe::tcp(0)), None).starts_with("the health check of task t1: port 0"));
     assert!(fault_of(None, Some(Probe::http(80, "x"))).starts_with("the check of task t1: \"x\""));
