@@ -8,23 +8,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core as core;
-use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
+use lonja_agent_core::{LaunchContainer, LaunchFailure, Runs, WaitStatus};
 use lonja_model::container::Program;
 use lonja_model::files::Uri;
 use lonja_model::profile::Profile;
-use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
+use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp};
 use tokio::sync::Notify;
 
 use crate::breaches::DiskBreaches;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, LogLimits, Recovered, TaskEnd,
+    LaunchOutcome, LogLimits, Recovered, TaskEnd, WindowSize,
 };
 use crate::disk;
 use crate::disk::watch::{DiskWatch, Look};
 use crate::failpoint;
 use crate::fetcher::Fetcher;
+use crate::groups::{self, Shared};
 use crate::isolation::Usage;
 use crate::output_limits;
 use crate::privileges::Grants;
@@ -135,14 +136,21 @@ impl Containers {
         let uris = order.task.command.uris.clone();
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
-            let profile = self.separation.profile(order.task.container.profile)?;
+            let allowed = self.separation.profile(order.task.container.profile);
+            // Who asks for a profile and does not get it has a sandbox all the same, with nothing in it.
+            let profile = *allowed.as_ref().unwrap_or(&Profile::Default);
             order.user = separation::user(profile, order.user);
             // Only who shares the host's root comes in by the path outside.
             let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
             let made = self.sandboxes.create(&path, order.user.as_deref(), reach, disk_limit);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
             failpoint::reach("agent: sandbox made");
-            self.spec(order, profile, path.clone(), agent, endpoint)
+            let profile = allowed?;
+            let shared = groups::share(&order, &self.sandboxes, reach)?;
+            if let (Runs::InGroup { parent, .. }, Some(sandbox)) = (&order.runs, &shared.sandbox) {
+                self.paths().insert(parent.clone(), sandbox.clone());
+            }
+            self.spec(order, profile, path.clone(), shared, agent, endpoint)
         });
         let cancelled = self.fetching().get(&container).cloned();
         let fetched = match &prepared {
@@ -194,6 +202,7 @@ impl Containers {
         order: LaunchContainer,
         profile: Profile,
         sandbox: PathBuf,
+        shared: Shared,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
@@ -215,6 +224,7 @@ impl Containers {
         let store = self.secrets.as_deref();
         volumes.extend(files::volumes(&task, limits.memory_bytes, &self.host_paths, store)?);
         files::reveal_variables(&task, &mut environment, store)?;
+        volumes.extend(shared.volumes);
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
                 .map_err(|error| error.to_string())?,
@@ -228,11 +238,13 @@ impl Containers {
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
             logs,
+            tty: task.container.tty.map(|size| WindowSize { rows: size.rows, columns: size.columns }),
             confinement: self
                 .grants
                 .confine(self.separation.confinement(profile), &task.container.privileges)?,
             profile,
             isolation: self.separation.isolation.clone(),
+            joins: shared.joins,
         })
     }
 
@@ -332,6 +344,7 @@ impl Containers {
     pub(crate) async fn recover(
         &self,
         expected: &[(ContainerId, FrameworkId, TaskId)],
+        shared: &[(ContainerId, FrameworkId, ExecutorId)],
         now: Timestamp,
     ) -> Result<Vec<(ContainerId, core::Recovery)>, ContainerizerError> {
         let mut ids = Vec::with_capacity(expected.len());
@@ -343,11 +356,17 @@ impl Containers {
                 ids.push(id);
             }
         }
+        for (container, framework, executor) in shared {
+            let path = self.sandboxes.path(framework, &groups::as_task(executor), container);
+            self.paths().insert(container.clone(), path);
+        }
         let recovery = self.containerizer.recover(&ids).await?;
         for stranger in &recovery.destroyed {
             tracing::warn!(container = stranger, "a container without a record was destroyed");
         }
-        let in_use: Vec<ContainerId> = expected.iter().map(|(container, _, _)| container.clone()).collect();
+        let own = expected.iter().map(|(container, _, _)| container);
+        let in_use: Vec<ContainerId> =
+            own.chain(shared.iter().map(|(container, _, _)| container)).cloned().collect();
         let running = |id: &containerizer::ContainerId| {
             recovery
                 .containers
@@ -428,7 +447,7 @@ fn environment(
         ("MESOS_SANDBOX", sandbox.clone()),
         ("MESOS_DIRECTORY", sandbox),
         ("MESOS_TASK_ID", task.id.to_string()),
-        ("MESOS_EXECUTOR_ID", task.id.to_string()),
+        ("MESOS_EXECUTOR_ID", task.executor_id().map_or(task.id.as_str(), ExecutorId::as_str).to_owned()),
         ("MESOS_FRAMEWORK_ID", order.framework.to_string()),
         ("MESOS_AGENT_ID", agent.clone()),
         ("MESOS_SLAVE_ID", agent),

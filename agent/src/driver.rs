@@ -122,13 +122,20 @@ impl Driver {
             .iter()
             .map(|((framework, task), record)| (record.container.clone(), framework.clone(), task.clone()))
             .collect();
+        let shared: Vec<_> = checkpoint
+            .executors
+            .iter()
+            .map(|((framework, executor), record)| {
+                (record.container.clone(), framework.clone(), executor.clone())
+            })
+            .collect();
         let limits: BTreeMap<ContainerId, Option<u64>> = checkpoint
             .tasks
             .values()
             .map(|record| (record.container.clone(), disk::limit_of(&record.info)))
             .collect();
         let now = self.clock.now();
-        let containers = self.containers.recover(&expected, now).await?;
+        let containers = self.containers.recover(&expected, &shared, now).await?;
         if !expected.is_empty() {
             let running =
                 containers.iter().filter(|(_, state)| matches!(state, Recovery::Running { .. })).count();

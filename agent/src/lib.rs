@@ -24,6 +24,7 @@ pub mod disk;
 mod driver;
 pub mod failpoint;
 pub mod fetcher;
+mod groups;
 mod handle;
 pub mod isolation;
 pub mod launcher;

@@ -174,6 +174,8 @@ mod tests {
             max_completion_time: None,
             labels: Labels::default(),
             discovery: None,
+            executor: None,
+            data: Vec::new(),
         }
     }
 

@@ -29,6 +29,19 @@ impl Command {
     pub fn new(program: Program) -> Self {
         Self { program, environment: BTreeMap::new(), user: None, uris: Vec::new(), secrets: BTreeMap::new() }
     }
+
+    /// No program at all: a custom executor knows by other means what its task is to do.
+    pub fn none() -> Self {
+        Self::new(Program::Shell(String::new()))
+    }
+
+    /// Is there nothing to execute?
+    pub fn is_none(&self) -> bool {
+        match &self.program {
+            Program::Shell(line) => line.trim().is_empty(),
+            Program::Exec { path, .. } => path.is_empty(),
+        }
+    }
 }
 
 /// The two ways to name a program.
@@ -61,6 +74,39 @@ pub struct ContainerInfo {
     pub profile: Option<Profile>,
     /// Which network it has.
     pub network: Network,
+    /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
+    pub parent_volumes: Vec<ParentVolume>,
+    /// With a terminal of this size for its three streams.
+    pub tty: Option<WindowSize>,
+}
+
+/// How large a terminal's window is, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+impl Default for WindowSize {
+    /// What terminals have been for fifty years.
+    fn default() -> Self {
+        Self { rows: 24, columns: 80 }
+    }
+}
+
+/// A folder that the tasks of one executor share, in the executor's sandbox.
+///
+/// Source: Mesos v1 `Volume.Source.SandboxPath` of type PARENT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentVolume {
+    /// Below the executor's sandbox, relative, without `..`. Made if it is not there.
+    pub path: String,
+    /// Inside; a relative path is below the task's sandbox.
+    pub container_path: String,
+    /// Whether the task may not write there.
+    pub read_only: bool,
 }
 
 /// Something shown inside a container.

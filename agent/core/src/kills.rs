@@ -18,6 +18,8 @@ use lonja_model::{FrameworkId, TaskState, TaskStatus};
 
 use crate::book::{Key, Place};
 use crate::effects::{KillContainer, Note};
+use crate::endings;
+use crate::executors;
 use crate::launches;
 use crate::orders;
 use crate::status_updates::{self, say};
@@ -45,7 +47,7 @@ pub(crate) fn kill(turn: &mut Turn<'_>, key: Key, grace: Option<Duration>) {
 }
 
 /// Notes the wish durably and carries it out as far as it can be.
-fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
+pub(crate) fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     let Some(task) = turn.book.get(key) else { return };
     if task.record.killing.is_some_and(|known| known <= grace) {
         return;
@@ -62,7 +64,7 @@ fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     }
 }
 
-fn tell_killing(turn: &mut Turn<'_>, key: &Key) {
+pub(crate) fn tell_killing(turn: &mut Turn<'_>, key: &Key) {
     let state = turn.book.get(key).map(|task| task.state());
     if matches!(state, Some(TaskState::Starting | TaskState::Running)) {
         say(turn, key, TaskStatus::new(key.1.clone(), TaskState::Killing, Source::Executor, turn.now));
@@ -73,7 +75,7 @@ fn tell_killing(turn: &mut Turn<'_>, key: &Key) {
 pub(crate) fn killed_before_launch(turn: &mut Turn<'_>, key: &Key) {
     let status = TaskStatus::new(key.1.clone(), TaskState::Killed, Source::Agent, turn.now)
         .because(Reason::TaskKilledDuringLaunch)
-        .saying("killed before it was started");
+        .saying(endings::with_group(turn.book.get(key), "killed before it was started"));
     say(turn, key, status);
 }
 
@@ -101,6 +103,7 @@ pub(crate) fn out_of_time(turn: &mut Turn<'_>, key: &Key) {
 /// The framework is no more: its tasks are killed and forgotten, and nobody hears of it.
 pub(crate) fn shutdown_framework(turn: &mut Turn<'_>, framework: &FrameworkId) {
     orders::shutdown_framework(turn, framework);
+    executors::orphan(turn, framework);
     let keys = turn.book.keys_of(framework);
     for key in &keys {
         status_updates::orphan(turn, key);

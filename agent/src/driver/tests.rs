@@ -211,6 +211,8 @@ fn task_info(id: &str, resources: Resources) -> TaskInfo {
         max_completion_time: None,
         labels: Labels::default(),
         discovery: None,
+        executor: None,
+        data: Vec::new(),
     }
 }
 

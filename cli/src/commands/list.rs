@@ -150,6 +150,7 @@ fn task_row(task: &mesos::Task) -> Row {
             "state": status.state().as_str_name(),
             "timestamp": status.timestamp,
             "message": status.message,
+            "reason": status.reason.is_some().then(|| status.reason().as_str_name()),
         })).collect::<Vec<_>>(),
     });
     let cells = vec![

@@ -5,7 +5,7 @@ mod files;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
 use lonja_model::files::VolumeSource;
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
@@ -224,6 +224,13 @@ impl Task {
         Ok(self)
     }
 
+    /// Gives it a terminal of this size for its three streams.
+    #[must_use]
+    pub fn terminal(mut self, size: WindowSize) -> Self {
+        self.container.tty = Some(size);
+        self
+    }
+
     /// How long a kill waits between asking and forcing; without this, the agent's default.
     #[must_use]
     pub fn kill_grace(mut self, grace: Duration) -> Self {
@@ -263,6 +270,8 @@ impl Task {
             max_completion_time: None,
             labels: self.labels.clone(),
             discovery: None,
+            executor: None,
+            data: Vec::new(),
         }
     }
 }

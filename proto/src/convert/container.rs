@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::container::{Command, ContainerInfo, ParentVolume, Program, Volume, WindowSize};
 use lonja_model::files::{Secret, VolumeSource};
 
 use super::files::{
@@ -14,6 +14,7 @@ use super::profile::{network_from_wire, network_to_wire, profile_from_wire};
 use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text, unsupported};
 use crate::limits;
 use crate::mesos::environment::variable;
+use crate::mesos::volume::source::sandbox_path;
 use crate::mesos::{self, container_info, volume};
 
 /// A program to run.
@@ -141,14 +142,20 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     unsupported(wire.mesos.is_some_and(|mesos| mesos.image.is_some()), "mesos.image", "an image")?;
     let network = network_from_wire(wire.network_infos).at("network_infos")?;
     let profile = profile_from_wire(wire.profile).at("profile")?;
-    unsupported(wire.tty_info.is_some(), "tty_info", "a terminal")?;
+    let tty = wire.tty_info.map(tty_from_wire).transpose().at("tty_info")?;
     at_most(wire.volumes.len(), limits::VOLUMES, "volumes")?;
-    let volume = |(index, wire)| volume_from_wire(wire).at_index("volumes", index);
-    let volumes = wire.volumes.into_iter().enumerate().map(volume).collect::<Result<_, _>>()?;
+    let (mut volumes, mut parent_volumes) = (Vec::new(), Vec::new());
+    for (index, wire) in wire.volumes.into_iter().enumerate() {
+        if is_of_parent(&wire) {
+            parent_volumes.push(parent_volume_from_wire(wire).at_index("volumes", index)?);
+        } else {
+            volumes.push(volume_from_wire(wire).at_index("volumes", index)?);
+        }
+    }
     let privileges = privileges_from_wire(wire.linux_info, wire.rlimit_info)?;
     let hostname = optional_text(wire.hostname, "hostname")?;
     let io = io_limits_from_wire(wire.io_limits).at("io_limits")?;
-    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io })
+    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes, tty })
 }
 
 /// The surroundings' form on the wire; the default ones are left out.
@@ -158,15 +165,39 @@ pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerIn
     }
     Some(mesos::ContainerInfo {
         r#type: container_info::Type::Mesos.into(),
-        volumes: container.volumes.iter().map(volume_to_wire).collect(),
+        volumes: container
+            .volumes
+            .iter()
+            .map(volume_to_wire)
+            .chain(container.parent_volumes.iter().map(parent_volume_to_wire))
+            .collect(),
         hostname: container.hostname.clone(),
         io_limits: io_limits_to_wire(&container.io),
         network_infos: network_to_wire(container.network),
         profile: container.profile.map(|profile| profile.to_string()),
         linux_info: linux_to_wire(&container.privileges),
         rlimit_info: rlimits_to_wire(&container.privileges),
+        tty_info: container.tty.map(tty_to_wire),
         ..Default::default()
     })
+}
+
+/// A terminal; without a size, it has the usual one. Errors: a side is longer than a terminal can have.
+fn tty_from_wire(wire: mesos::TtyInfo) -> Result<WindowSize, Refusal> {
+    let Some(size) = wire.window_size else { return Ok(WindowSize::default()) };
+    let side = |number: u32| {
+        u16::try_from(number).map_err(|_| {
+            Fault::Invalid(format!("{number} is more than {}, which a terminal cannot have", u16::MAX))
+        })
+    };
+    let rows = side(size.rows).map_err(Refusal::from).at("rows").at("window_size")?;
+    let columns = side(size.columns).map_err(Refusal::from).at("columns").at("window_size")?;
+    Ok(WindowSize { rows, columns })
+}
+
+fn tty_to_wire(size: WindowSize) -> mesos::TtyInfo {
+    let window_size = mesos::tty_info::WindowSize { rows: size.rows.into(), columns: size.columns.into() };
+    mesos::TtyInfo { window_size: Some(window_size) }
 }
 
 fn volume_from_wire(wire: mesos::Volume) -> Result<Volume, Refusal> {
@@ -194,5 +225,48 @@ fn volume_to_wire(volume: &Volume) -> mesos::Volume {
         mode: mode.into(),
         image: None,
         source,
+    }
+}
+
+/// Is it a folder of the executor's sandbox?
+fn is_of_parent(wire: &mesos::Volume) -> bool {
+    let path = wire.source.as_ref().and_then(|source| source.sandbox_path.as_ref());
+    path.is_some_and(|path| path.r#type() == sandbox_path::Type::Parent)
+}
+
+fn parent_volume_from_wire(wire: mesos::Volume) -> Result<ParentVolume, Refusal> {
+    unsupported(wire.image.is_some(), "image", "an image as a volume")?;
+    let mode: volume::Mode = known(wire.mode, "Volume.Mode").at("mode")?;
+    let path = wire.source.unwrap_or_default().sandbox_path.unwrap_or_default().path;
+    let path = passable(path).at("source.sandbox_path.path")?;
+    let container_path = passable(wire.container_path).at("container_path")?;
+    let strange = |component: &str| matches!(component, "" | "." | "..");
+    if path.split('/').any(strange) || wire.host_path.is_some() {
+        let reason = "must be relative, without empty parts, `.` or `..`, and without host_path beside it";
+        return Err(Fault::Invalid(reason.to_owned())).at("source.sandbox_path.path");
+    }
+    if container_path.is_empty() || container_path.split('/').any(|component| component == "..") {
+        let reason = "is empty or contains `..`; name a path inside the container";
+        return Err(Fault::Invalid(reason.to_owned())).at("container_path");
+    }
+    Ok(ParentVolume { path, container_path, read_only: mode == volume::Mode::Ro })
+}
+
+fn parent_volume_to_wire(volume: &ParentVolume) -> mesos::Volume {
+    let mode = if volume.read_only { volume::Mode::Ro } else { volume::Mode::Rw };
+    let path = volume::source::SandboxPath {
+        r#type: Some(sandbox_path::Type::Parent.into()),
+        path: volume.path.clone(),
+    };
+    mesos::Volume {
+        container_path: volume.container_path.clone(),
+        host_path: None,
+        mode: mode.into(),
+        image: None,
+        source: Some(volume::Source {
+            r#type: Some(volume::source::Type::SandboxPath.into()),
+            sandbox_path: Some(path),
+            ..Default::default()
+        }),
     }
 }

@@ -129,11 +129,15 @@ fn accept_with_launch() {
             privileges: Default::default(),
             profile: None,
             network: Default::default(),
+            parent_volumes: Vec::new(),
+            tty: None,
         },
         kill_grace: Some(Duration::from_secs(3)),
         max_completion_time: Some(Duration::from_secs(3600)),
         labels: Labels::default(),
         discovery: None,
+        executor: None,
+        data: Vec::new(),
     };
     let operations = vec![Operation::Launch(vec![LaunchTask::Valid(Box::new(task))])];
     let offers = vec![OfferId::new("c-1-O0").unwrap()];

@@ -178,6 +178,11 @@ pub async fn every_attack_of_the_list_has_its_line(_launcher: &Launcher) -> Verd
         let id = format!("A-{number}");
         assert!(named.contains(&id.as_str()), "{id} has no line");
     }
+    let docs = include_str!("../../../../docs/isolation.md");
+    for Attack { id, what, default, hardened, .. } in TABLE {
+        let line = format!("| {id} | {what} | {default} | {hardened} |");
+        assert!(docs.contains(&line), "docs/isolation.md says otherwise than: {line}");
+    }
     Ok(())
 }
 
