@@ -118,10 +118,17 @@ impl Containers {
     /// Makes the sandbox and the container, and runs the task's program in it.
     pub(crate) async fn launch(
         &self,
-        mut order: LaunchContainer,
+        order: LaunchContainer,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Launched {
+        let container = order.container.clone();
+        let launched = self.make(order, agent, endpoint).await;
+        self.fetching().remove(&container);
+        launched
+    }
+
+    async fn make(&self, mut order: LaunchContainer, agent: Option<AgentId>, endpoint: String) -> Launched {
         let failed = |message: String| Launched::Failed { reason: LaunchFailure::Container, message };
         if let Err(message) = self.sandboxes.disks().has_room() {
             self.sandboxes.collection().hurry();
@@ -130,7 +137,7 @@ impl Containers {
         let (container, disk_limit) = (order.container.clone(), disk::limit_of(&order.task));
         let path = self.sandboxes.path(&order.framework, &order.task.id, &order.container);
         self.paths().insert(order.container.clone(), path.clone());
-        let (id, uris) = (order.container.clone(), order.task.command.uris.clone());
+        let uris = order.task.command.uris.clone();
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
             let allowed = self.separation.profile(order.task.container.profile);
@@ -149,12 +156,11 @@ impl Containers {
             }
             self.spec(order, profile, path.clone(), shared, agent, endpoint)
         });
-        let cancelled = self.fetching().get(&id).cloned();
+        let cancelled = self.fetching().get(&container).cloned();
         let fetched = match &prepared {
             Ok(spec) => self.fetch(&uris, spec, cancelled).await,
             Err(_) => Ok(()),
         };
-        self.fetching().remove(&id);
         let spec = match fetched.and(prepared) {
             Ok(spec) => spec,
             Err(message) => return failed(message),

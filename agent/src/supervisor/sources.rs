@@ -239,3 +239,67 @@ pub(super) fn alone(source: &VolumeSource, tree: &OwnedFd, over: &Path) -> Resul
     unmount(over, UnmountFlags::DETACH)?;
     file.map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::HostPaths;
+
+    #[test]
+    fn what_takes_the_place_of_an_admitted_path_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for name in ["allowed", "allowed/data", "allowed/other", "outside"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        symlink("data", root.join("allowed/alias")).unwrap();
+        symlink(root.join("outside"), root.join("allowed/out")).unwrap();
+        let allowed = HostPaths::Below(vec![root.join("allowed")]);
+        let admitted = allowed.admit(&root.join("allowed/alias")).unwrap();
+        assert_eq!(admitted.path, root.join("allowed/data"));
+        assert!(allowed.admit(&root.join("allowed/out")).unwrap_err().contains("--allow-host-path"));
+        let source = VolumeSource::from(admitted);
+        let refused = || open(&source, &root, Owner::new(None, None)).unwrap_err();
+
+        fs::remove_dir(root.join("allowed/data")).unwrap();
+        symlink(root.join("outside"), root.join("allowed/data")).unwrap();
+        assert_eq!(refused().raw_os_error(), Some(libc::ELOOP));
+
+        fs::remove_file(root.join("allowed/data")).unwrap();
+        fs::rename(root.join("allowed/other"), root.join("allowed/data")).unwrap();
+        assert!(refused().to_string().contains("something else was put there"));
+
+        fs::rename(root.join("allowed"), root.join("away")).unwrap();
+        symlink(root.join("outside"), root.join("allowed")).unwrap();
+        assert_eq!(refused().raw_os_error(), Some(libc::ELOOP), "nor may a folder above become a link");
+    }
+
+    #[test]
+    fn a_sandbox_folder_is_found_or_made_and_never_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let sandbox = dir.path().join("sandbox");
+        fs::create_dir_all(sandbox.join("there")).unwrap();
+        symlink("/etc", sandbox.join("link")).unwrap();
+        assert!(sandbox_folder(&sandbox, "there/and/below".as_ref(), None).is_ok());
+        assert!(sandbox.join("there/and/below").is_dir());
+        assert!(sandbox_folder(&sandbox, "link".as_ref(), None).is_err());
+        assert!(sandbox_folder(&sandbox, "link/cron.d".as_ref(), None).is_err());
+        for path in ["", "/etc", "../other", "a/../../b"] {
+            assert!(VolumeSource::Sandbox(path.into()).validate().is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn hidden_bytes_survive_an_order_and_are_not_shown() {
+        let source = VolumeSource::Secret(Hidden(vec![0, 0xff, b'x']));
+        let text = serde_json::to_string(&source).unwrap();
+        assert_eq!(serde_json::from_str::<VolumeSource>(&text).unwrap(), source);
+        assert_eq!(format!("{source:?} {source}"), "Secret(...) a secret");
+        for bad in ["\"0\"", "\"zz\"", "\"é0\""] {
+            assert!(serde_json::from_str::<Hidden>(bad).is_err(), "{bad}");
+        }
+    }
+}
