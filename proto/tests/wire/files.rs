@@ -170,7 +170,7 @@ fn a_volume_without_a_place_to_come_from_is_refused_by_its_field() {
         (of(Type::SandboxPath), "source.sandbox_path: is missing"),
         (sandbox(own, "../x"), "source.sandbox_path.path: must be relative"),
         (sandbox(own, "/x"), "source.sandbox_path.path: must be relative"),
-        (sandbox(sandbox_path::Type::Parent, "x"), "source.sandbox_path.type: "),
+        (sandbox(sandbox_path::Type::Parent, "../x"), "source.sandbox_path.path: must be relative"),
         (of(Type::Secret), "source.secret: is missing"),
         (of(Type::DockerVolume), "source.docker_volume: "),
         (of(Type::CsiVolume), "source.csi_volume: "),
