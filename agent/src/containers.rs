@@ -19,7 +19,7 @@ use crate::breaches::DiskBreaches;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, LogLimits, Recovered, TaskEnd,
+    LaunchOutcome, LogLimits, Recovered, TaskEnd, WindowSize,
 };
 use crate::disk;
 use crate::disk::watch::{DiskWatch, Look};
@@ -232,6 +232,7 @@ impl Containers {
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
             logs,
+            tty: task.container.tty.map(|size| WindowSize { rows: size.rows, columns: size.columns }),
             confinement: self
                 .grants
                 .confine(self.separation.confinement(profile), &task.container.privileges)?,

@@ -76,6 +76,24 @@ pub struct ContainerInfo {
     pub network: Network,
     /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
     pub parent_volumes: Vec<ParentVolume>,
+    /// With a terminal of this size for its three streams.
+    pub tty: Option<WindowSize>,
+}
+
+/// How large a terminal's window is, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+impl Default for WindowSize {
+    /// What terminals have been for fifty years.
+    fn default() -> Self {
+        Self { rows: 24, columns: 80 }
+    }
 }
 
 /// A folder that the tasks of one executor share, in the executor's sandbox.

@@ -30,6 +30,7 @@ mod spec;
 pub(crate) mod sys;
 mod task;
 mod terminal;
+pub(crate) mod tty_door;
 mod user;
 mod waiting;
 mod watch;
@@ -177,7 +178,10 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
         None => (order.layout.container(&order.instance, &own.group), None),
     };
     let outcome = match start(&order.container, cgroup.as_ref(), waiting) {
-        Ok(watch) => {
+        Ok(mut watch) => {
+            if order.container.tty.is_some() {
+                watch.open_door(run_dir);
+            }
             let init = watch.init_pid();
             watch.run(&order, cgroup.as_ref(), |pid| {
                 note_started(run_dir, pid, init);
@@ -214,7 +218,7 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     if let Some(user) = user.as_ref().filter(|_| powerful && mould.rootless()) {
         give_sandbox(&spec.sandbox, user)?;
     }
-    let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs)?;
+    let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs, spec.tty.is_some())?;
     let in_group = waiting.is_some();
     let isolation = |error: IsolationError| {
         // Never told to go, init ends, and nothing of the task has run.
@@ -235,7 +239,7 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
             logs = trees::reopen_logs(sandbox)?;
         }
     }
-    if pump.is_some() {
+    if pump.is_some() && spec.tty.is_none() {
         let first = waiting.users().map_or(0, |users| users.ids.first);
         logs::give_pipes(&logs, first, user.as_ref())?;
     }

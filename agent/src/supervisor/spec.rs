@@ -11,6 +11,7 @@ use super::confine::Confinement;
 use super::logs::LogLimits;
 use super::profile::Isolation;
 use super::sources::VolumeSource;
+use super::terminal::WindowSize;
 use crate::isolation::{ContainerId, InstanceId, Layout, Limits};
 
 /// The largest encoded order, in bytes; larger commands and environments are refused.
@@ -87,6 +88,9 @@ pub struct ContainerSpec {
     /// How much of its output is kept; `None`: all of it, written by the task itself.
     #[serde(default)]
     pub logs: Option<LogLimits>,
+    /// With a terminal of this size, which is then all of its three streams; its log is `stdout`.
+    #[serde(default)]
+    pub tty: Option<WindowSize>,
     /// What it may ask of the kernel.
     #[serde(default)]
     pub confinement: Confinement,
@@ -229,6 +233,7 @@ pub(crate) mod tests {
             network: Network::Host,
             kill_grace: Duration::from_secs(3),
             logs: None,
+            tty: None,
             confinement: Confinement::default(),
             profile: Profile::default(),
             isolation: Isolation::default(),

@@ -47,6 +47,12 @@ pub(crate) struct Run {
     /// The user it runs as on the agent; without this, yours.
     #[arg(long)]
     pub(crate) user: Option<String>,
+    /// Type into its terminal; only together with -t.
+    #[arg(short, long, requires = "tty")]
+    pub(crate) interactive: bool,
+    /// Give it a terminal of its own; with -i, Ctrl-C is a key of its.
+    #[arg(short, long, conflicts_with = "instances")]
+    pub(crate) tty: bool,
     #[command(flatten)]
     pub(crate) separation: super::RunSeparation,
     /// How many of it.

@@ -5,7 +5,7 @@ mod files;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
 use lonja_model::files::VolumeSource;
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
@@ -222,6 +222,13 @@ impl Task {
             read_only,
         });
         Ok(self)
+    }
+
+    /// Gives it a terminal of this size for its three streams.
+    #[must_use]
+    pub fn terminal(mut self, size: WindowSize) -> Self {
+        self.container.tty = Some(size);
+        self
     }
 
     /// How long a kill waits between asking and forcing; without this, the agent's default.

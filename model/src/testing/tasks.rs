@@ -13,7 +13,7 @@ use super::names::{
     any_timestamp, any_update_id,
 };
 use super::values::{any_resources, any_scalar};
-use crate::container::{Command, ContainerInfo, ParentVolume, Program, Volume};
+use crate::container::{Command, ContainerInfo, ParentVolume, Program, Volume, WindowSize};
 use crate::io_limits::{IoLimits, IoThrottle};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
 use crate::profile::{Network, Profile};
@@ -65,9 +65,11 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     });
     let network = prop_oneof![Just(Network::Host), Just(Network::None)];
     let profile = option::of(select(Profile::ALL.to_vec()));
-    let extras = (any_io_limits(), vec(shared, 0..2));
+    let tty = option::of((any::<u16>(), any::<u16>()));
+    let tty = tty.prop_map(|size| size.map(|(rows, columns)| WindowSize { rows, columns }));
+    let extras = (any_io_limits(), vec(shared, 0..2), tty);
     (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, extras)
-        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes))| ContainerInfo {
+        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes, tty))| ContainerInfo {
             volumes,
             hostname,
             privileges,
@@ -75,6 +77,7 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
             network,
             io,
             parent_volumes,
+            tty,
         })
         .boxed()
 }

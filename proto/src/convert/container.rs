@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lonja_model::container::{Command, ContainerInfo, ParentVolume, Program, Volume};
+use lonja_model::container::{Command, ContainerInfo, ParentVolume, Program, Volume, WindowSize};
 use lonja_model::files::{Secret, VolumeSource};
 
 use super::files::{
@@ -142,7 +142,7 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     unsupported(wire.mesos.is_some_and(|mesos| mesos.image.is_some()), "mesos.image", "an image")?;
     let network = network_from_wire(wire.network_infos).at("network_infos")?;
     let profile = profile_from_wire(wire.profile).at("profile")?;
-    unsupported(wire.tty_info.is_some(), "tty_info", "a terminal")?;
+    let tty = wire.tty_info.map(tty_from_wire).transpose().at("tty_info")?;
     at_most(wire.volumes.len(), limits::VOLUMES, "volumes")?;
     let (mut volumes, mut parent_volumes) = (Vec::new(), Vec::new());
     for (index, wire) in wire.volumes.into_iter().enumerate() {
@@ -155,7 +155,7 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     let privileges = privileges_from_wire(wire.linux_info, wire.rlimit_info)?;
     let hostname = optional_text(wire.hostname, "hostname")?;
     let io = io_limits_from_wire(wire.io_limits).at("io_limits")?;
-    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes })
+    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes, tty })
 }
 
 /// The surroundings' form on the wire; the default ones are left out.
@@ -177,8 +177,27 @@ pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerIn
         profile: container.profile.map(|profile| profile.to_string()),
         linux_info: linux_to_wire(&container.privileges),
         rlimit_info: rlimits_to_wire(&container.privileges),
+        tty_info: container.tty.map(tty_to_wire),
         ..Default::default()
     })
+}
+
+/// A terminal; without a size, it has the usual one. Errors: a side is longer than a terminal can have.
+fn tty_from_wire(wire: mesos::TtyInfo) -> Result<WindowSize, Refusal> {
+    let Some(size) = wire.window_size else { return Ok(WindowSize::default()) };
+    let side = |number: u32| {
+        u16::try_from(number).map_err(|_| {
+            Fault::Invalid(format!("{number} is more than {}, which a terminal cannot have", u16::MAX))
+        })
+    };
+    let rows = side(size.rows).map_err(Refusal::from).at("rows").at("window_size")?;
+    let columns = side(size.columns).map_err(Refusal::from).at("columns").at("window_size")?;
+    Ok(WindowSize { rows, columns })
+}
+
+fn tty_to_wire(size: WindowSize) -> mesos::TtyInfo {
+    let window_size = mesos::tty_info::WindowSize { rows: size.rows.into(), columns: size.columns.into() };
+    mesos::TtyInfo { window_size: Some(window_size) }
 }
 
 fn volume_from_wire(wire: mesos::Volume) -> Result<Volume, Refusal> {

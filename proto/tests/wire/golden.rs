@@ -130,6 +130,7 @@ fn accept_with_launch() {
             profile: None,
             network: Default::default(),
             parent_volumes: Vec::new(),
+            tty: None,
         },
         kill_grace: Some(Duration::from_secs(3)),
         max_completion_time: Some(Duration::from_secs(3600)),

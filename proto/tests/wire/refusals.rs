@@ -108,13 +108,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
             with(|t| t.container = Some(mesos::ContainerInfo { r#type: 1, ..Default::default() })),
             "container.type",
         ),
-        (
-            with(|t| {
-                let tty_info = Some(mesos::TtyInfo::default());
-                t.container = Some(mesos::ContainerInfo { r#type: 2, tty_info, ..Default::default() });
-            }),
-            "container.tty_info",
-        ),
     ];
     for (reason, field) in reasons {
         assert!(reason.starts_with(&format!("{field}: ")), "{reason}");
