@@ -69,15 +69,8 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     let tty = tty.prop_map(|size| size.map(|(rows, columns)| WindowSize { rows, columns }));
     let extras = (any_io_limits(), vec(shared, 0..2), tty);
     (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, extras)
-        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes, tty))| ContainerInfo {
-            volumes,
-            hostname,
-            privileges,
-            profile,
-            network,
-            io,
-            parent_volumes,
-            tty,
+        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes, tty))| {
+            ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes, tty }
         })
         .boxed()
 }
