@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-const SCHEMA: [&str; 13] = [
+const SCHEMA: [&str; 14] = [
     "mesos/v1/mesos.proto",
     "mesos/v1/scheduler/scheduler.proto",
     "mesos/v1/executor/executor.proto",
@@ -15,6 +15,7 @@ const SCHEMA: [&str; 13] = [
     "lonja/v1/agent_link.proto",
     "lonja/v1/operator.proto",
     "lonja/v1/agent_api.proto",
+    "lonja/v1/agent_sessions.proto",
     "lonja/registry/v1/registry.proto",
     "lonja/checkpoint/v1/checkpoint.proto",
 ];

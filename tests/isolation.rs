@@ -58,3 +58,84 @@ fn an_agent_lets_tasks_mount_only_what_it_was_told_to() {
     assert_eq!(output.status.code(), Some(125));
     assert!(stderr(&output).contains("--allow-host-path"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_task_sees_a_root_of_its_own_and_nothing_of_the_host() {
+    if needs_root() {
+        return;
+    }
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    std::fs::write(home.path().join("mine"), "").unwrap();
+    let script = format!(
+        "id -u; test -e /etc/shadow && echo shadow; test -e {} && echo home; ls /root /home; \
+         awk '$3 != 4294967295 {{ print \"mapped\" }}' /proc/self/uid_map; touch $MESOS_SANDBOX/own /tmp/own && echo wrote; \
+         touch /usr/own 2> /dev/null || echo read-only",
+        home.path().display()
+    );
+    assert_eq!(inside(&script), "0\n/home:\n\n/root:\nmapped\nwrote\nread-only\n");
+}
+
+#[test]
+fn a_folder_of_the_callers_is_there_once_it_is_mounted() {
+    if needs_root() {
+        return;
+    }
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    std::fs::write(home.path().join("mine"), "text\n").unwrap();
+    let path = home.path().to_str().unwrap();
+    let read = format!("cat {path}/mine; echo x > {path}/other");
+    let output = run(&["run", "--dev", "-v", &format!("{path}:{path}:ro"), "--", "sh", "-c", &read]);
+    assert_eq!(stdout(&output), "text\n");
+    assert!(stderr(&output).contains("Read-only file system"), "{}", stderr(&output));
+
+    let write = "echo new > in/mine";
+    let output = run(&["run", "--dev", "-v", &format!("{path}:in"), "--", "sh", "-c", write]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(home.path().join("mine")).unwrap(), "new\n");
+}
+
+#[test]
+fn a_task_without_network_has_a_loopback_and_cannot_reach_the_master() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let script = "ls /sys/class/net; tail -n +2 /proc/net/route | wc -l";
+    let output =
+        cluster.spawn_run(&["--network", "none", "--", "sh", "-c", script]).wait_with_output().unwrap();
+    assert_eq!(stdout(&output), "lo\n0\n", "{}", stderr(&output));
+}
+
+#[test]
+fn a_hardened_task_is_nobody_without_network_who_cannot_write_its_root() {
+    if needs_root() {
+        return;
+    }
+    let script = "id -u; tail -n +3 /proc/net/dev | wc -l; touch /x 2> /dev/null || echo read-only; touch own && echo wrote";
+    let output = run(&["run", "--dev", "--profile", "hardened", "--", "sh", "-c", script]);
+    assert_eq!(stdout(&output), "65534\n1\nread-only\nwrote\n", "{}", stderr(&output));
+}
+
+#[test]
+fn a_task_may_not_ask_for_less_than_its_agent_demands() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let output = cluster.spawn_run(&["--profile", "host", "--", "true"]).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    let said = stderr(&output);
+    assert!(said.contains("'host'") && said.contains("'default'"), "{said}");
+    // In a cluster of one's own it is one's own choice.
+    let output = run(&["run", "--dev", "--profile", "host", "--", "test", "-e", "/etc/shadow"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn an_agent_refuses_parts_of_isolation_that_do_not_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let work_dir = dir.path().to_str().unwrap();
+    let output = run(&["agent", "--work-dir", work_dir, "--isolation", "namespaces/pid,docker/volume"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("docker/volume"), "{}", stderr(&output));
+}

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cli;
+mod exec;
 mod failover;
 mod isolation;
 mod limits;

@@ -9,6 +9,7 @@ use lonja_model::AgentInfo;
 
 use crate::privileges::Grants;
 use crate::separation::Separation;
+pub use crate::supervisor::LogLimits;
 use crate::task_limits::LimitSettings;
 
 /// How long open requests may take when the agent stops.
@@ -39,6 +40,8 @@ pub struct Config {
     pub require_isolation: bool,
     /// Rules for the limits of all tasks.
     pub limits: LimitSettings,
+    /// How much of a task's output is kept; `None`: all of it.
+    pub logs: Option<LogLimits>,
     /// What tasks may ask of the kernel.
     pub grants: Grants,
     /// How strictly tasks are kept apart from the host.

@@ -14,9 +14,10 @@ use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, Recovered, TaskEnd, Volume,
+    LaunchOutcome, LogLimits, Recovered, TaskEnd, Volume,
 };
 use crate::failpoint;
+use crate::output_limits;
 use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
 use crate::separation::{self, Separation};
@@ -35,6 +36,7 @@ pub(crate) struct Containers {
     pids_limit: u64,
     limits: LimitSettings,
     kill_grace: Duration,
+    logs: Option<LogLimits>,
     grants: Grants,
     separation: Separation,
     instance: InstanceId,
@@ -64,6 +66,7 @@ impl Containers {
             pids_limit: config.pids_limit,
             limits: config.limits.clone(),
             kill_grace: config.kill_grace,
+            logs: config.logs,
             grants: config.grants.clone(),
             separation: config.separation.clone(),
             instance,
@@ -120,6 +123,7 @@ impl Containers {
     ) -> Result<ContainerSpec, String> {
         let environment = environment(&order, &sandbox, agent, endpoint);
         let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
+        let logs = output_limits::of_task(self.logs, &environment)?;
         let LaunchContainer { container, task, user, .. } = order;
         let command = match task.command.program {
             Program::Shell(line) => Command::Shell(line),
@@ -152,6 +156,7 @@ impl Containers {
             limits,
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
+            logs,
             confinement: self
                 .grants
                 .confine(self.separation.confinement(profile), &task.container.privileges)?,

@@ -279,7 +279,7 @@ impl Driver {
             Some(ended) => ended.subscribe(),
             None => watch::channel(true).1,
         };
-        Some(TaskFiles { sandbox, ended })
+        Some(TaskFiles { sandbox, container: container.cloned(), ended })
     }
 
     fn describe(&self) -> Description {

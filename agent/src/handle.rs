@@ -37,6 +37,8 @@ pub(crate) enum Input {
 pub struct TaskFiles {
     /// The sandbox.
     pub sandbox: PathBuf,
+    /// Its container, if the agent still knows it.
+    pub container: Option<ContainerId>,
     /// Becomes true when nothing of the container is alive.
     pub ended: watch::Receiver<bool>,
 }

@@ -24,6 +24,7 @@ mod handle;
 pub mod isolation;
 pub mod launcher;
 mod master_link;
+mod output_limits;
 pub mod privileges;
 mod sandbox;
 pub mod separation;
@@ -154,6 +155,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let sandboxes = sandbox::Sandboxes::open(&path).map_err(work_dir)?;
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
+    let sessions = api::Sessions::new(containerizer.clone());
     let containers =
         containers::Containers::new(containerizer, sandboxes, volumes.clone(), &config, instance.clone());
     let clock = Clock::start();
@@ -168,7 +170,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
         driver::Driver::new(clock, agent, checkpoints, containers, volumes, config.master.clone());
     tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), "agent started");
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
-    let server = tokio::spawn(api::serve(listener, handle.clone(), enforced, stopped));
+    let server = tokio::spawn(api::serve(listener, handle.clone(), enforced, sessions, stopped));
     Ok(Running { address, handle, stop, driver, server })
 }
 

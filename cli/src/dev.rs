@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lonja_agent::launcher::{Launcher, LauncherOptions};
-use lonja_agent::{Config as AgentConfig, HostPaths, detect};
+use lonja_agent::{Config as AgentConfig, HostPaths, Separation, detect};
 use lonja_master::{Config as MasterConfig, StoreKind};
 use lonja_model::attributes::Attributes;
+use lonja_model::profile::Profile;
 use lonja_model::{AgentInfo, Resources};
 use tokio::task::JoinSet;
 
@@ -74,6 +75,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) work_dir: &'a Path,
     /// Keep the registry in the work dir, not only in memory.
     pub(crate) durable: bool,
+    /// How strictly tasks are kept apart from this host, unless they ask for more.
+    pub(crate) profile: Profile,
 }
 
 /// A master and its agents in this process.
@@ -188,11 +191,13 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         // A laptop's disk fills and empties between two runs of the same cluster.
         reconfiguration: lonja_agent::Policy::Any,
         kill_grace: Duration::from_secs(3),
+        logs: crate::args::log_limits(10.0, 5),
         pids_limit: 4_096,
+        // What the kernel lets this very user read, which the agent runs as.
         host_paths: HostPaths::Any,
-        separation: lonja_agent::Separation::default(),
+        separation: Separation { profile: shape.profile, ..Separation::default() },
         require_isolation: false,
-        limits: lonja_agent::LimitSettings::default(),
         grants: Default::default(),
+        limits: lonja_agent::LimitSettings::default(),
     })
 }

@@ -10,6 +10,7 @@ mod config_file;
 mod dev;
 mod logging;
 mod output;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     logging::start(&lonja);
-    let ours = matches!(lonja.command, Command::Run(_));
+    let ours = matches!(lonja.command, Command::Run(_) | Command::Exec(_) | Command::Attach(_));
     match run(lonja) {
         Ok(code) => code,
         Err(error) => {

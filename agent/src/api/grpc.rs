@@ -7,11 +7,16 @@ use lonja_proto::convert::agent::agent_info_to_wire;
 use lonja_proto::convert::ids::{framework_id_from_wire, task_id_from_wire};
 use lonja_proto::lonja::agent_api_server;
 use lonja_proto::lonja::logs_request;
-use lonja_proto::lonja::{DescribeRequest, DescribeResponse, LogChunk, LogsRequest};
+use lonja_proto::lonja::{
+    AttachInput, AttachOutput, DescribeRequest, DescribeResponse, ExecInput, ExecOutput, LogChunk,
+    LogsRequest,
+};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::logs::{self, From};
+use super::sessions::{Answers, Sessions};
+use super::{attach, exec};
 use crate::Handle;
 use crate::isolation::Enforcement;
 
@@ -19,12 +24,18 @@ use crate::isolation::Enforcement;
 pub(crate) struct Api {
     handle: Handle,
     enforced: Vec<Enforcement>,
+    sessions: Sessions,
     stop: watch::Receiver<bool>,
 }
 
 impl Api {
-    pub(crate) fn new(handle: Handle, enforced: Vec<Enforcement>, stop: watch::Receiver<bool>) -> Self {
-        Self { handle, enforced, stop }
+    pub(crate) fn new(
+        handle: Handle,
+        enforced: Vec<Enforcement>,
+        sessions: Sessions,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { handle, enforced, sessions, stop }
     }
 }
 
@@ -33,6 +44,24 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<LogChunk, Status>> + Send>>;
 #[tonic::async_trait]
 impl agent_api_server::AgentApi for Api {
     type LogsStream = Chunks;
+    type ExecStream = Answers<ExecOutput>;
+    type AttachStream = Answers<AttachOutput>;
+
+    async fn exec(
+        &self,
+        request: Request<tonic::Streaming<ExecInput>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let answers = exec::exec(&self.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        Ok(Response::new(answers.await?))
+    }
+
+    async fn attach(
+        &self,
+        request: Request<tonic::Streaming<AttachInput>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let answers = attach::attach(&self.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        Ok(Response::new(answers.await?))
+    }
 
     async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Chunks>, Status> {
         let request = request.into_inner();
@@ -80,6 +109,6 @@ impl agent_api_server::AgentApi for Api {
     }
 }
 
-fn stopped(_: crate::handle::Stopped) -> Status {
+pub(super) fn stopped(_: crate::handle::Stopped) -> Status {
     Status::unavailable("the agent has stopped")
 }

@@ -1,9 +1,12 @@
-//! The agent's own doors: logs and a description over gRPC; `/health`, `/version`, `/metrics`, `/state`
+//! The agent's own doors: logs, sessions in containers and a description over gRPC; `/health`, `/version`, `/metrics`, `/state`
 //! over HTTP, on one port.
 
+mod attach;
+mod exec;
 mod grpc;
 mod http;
 mod logs;
+mod sessions;
 
 use std::time::Duration;
 
@@ -13,6 +16,8 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+
+pub(crate) use sessions::Sessions;
 
 use crate::isolation::Enforcement;
 use crate::{AgentError, Handle};
@@ -28,9 +33,10 @@ pub(crate) async fn serve(
     listener: TcpListener,
     handle: Handle,
     enforced: Vec<Enforcement>,
+    sessions: Sessions,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
-    let api = AgentApiServer::new(grpc::Api::new(handle.clone(), enforced, stop.clone()));
+    let api = AgentApiServer::new(grpc::Api::new(handle.clone(), enforced, sessions, stop.clone()));
     let router = Routes::new(api).prepare().into_axum_router().merge(http::router(handle));
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;

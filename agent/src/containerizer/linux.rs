@@ -16,6 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 
+use super::nested::{self, NestedProcess};
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
 use crate::failpoint;
@@ -23,7 +24,7 @@ use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layou
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
     ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Mould,
-    Order, Owner, Report, SpecError, sys,
+    Nested, Order, Owner, Report, SpecError, sys,
 };
 
 /// How long spares may take to be gone before their groups are removed under them.
@@ -250,6 +251,21 @@ impl LinuxContainerizer {
         pipe::Receiver::from_owned_fd(read)
     }
 
+    async fn start_inside(&self, container: &ContainerId, nested: Nested) -> Result<NestedProcess, Failure> {
+        let refuse = |error: io::Error| {
+            let what = "cannot run anything in the container";
+            Failure::from_error(FailureReason::LauncherGone, what, &error)
+        };
+        let prepared = nested::Prepared::new(&nested).map_err(refuse)?;
+        let run_dir = self.run_dir(container.as_str());
+        let requested = self.launcher.async_io(Interest::WRITABLE, |socket| {
+            launcher::send_nested(socket.as_fd(), &self.instance, &run_dir, prepared.line.as_fd())
+                .map_err(io::Error::from)
+        });
+        requested.await.map_err(refuse)?;
+        prepared.started().await
+    }
+
     /// The supervisor closed its pipe without a word.
     async fn explain_silence(&self, container: &ContainerId) -> Failure {
         match self.give_up(container).await {
@@ -389,6 +405,14 @@ impl Containerizer for LinuxContainerizer {
             })
         }
         .boxed()
+    }
+
+    fn run_inside<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        nested: Nested,
+    ) -> BoxFuture<'a, Result<NestedProcess, Failure>> {
+        self.start_inside(container, nested).boxed()
     }
 
     fn wait<'a>(

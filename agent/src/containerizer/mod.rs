@@ -9,6 +9,7 @@
 //! - After `recover` no container of this agent runs that was not asked for (INV-29).
 
 mod linux;
+mod nested;
 mod recorded;
 mod recovery;
 pub(crate) mod running;
@@ -22,7 +23,9 @@ pub use crate::supervisor::{
     Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
     Network, RefusedForks, TaskEnd, Volume,
 };
+pub use crate::supervisor::{LogLimits, Nested, NestedEnd, WindowSize};
 pub use linux::{LinuxContainerizer, Settings};
+pub use nested::{Collected, NestedControl, NestedEvent, NestedInput, NestedProcess, OutputStream};
 pub use recorded::{RecordedCall, RecordedContainerizer};
 
 /// What became of a launch.
@@ -117,6 +120,16 @@ pub trait Containerizer: Send + Sync {
         container: &'a ContainerId,
         grace: Option<Duration>,
     ) -> BoxFuture<'a, Result<(), ContainerizerError>>;
+
+    /// Runs a process beside the task, with the same confinement. Resolves when its command was executed.
+    /// An agent that stops, or drops what this returns, ends the process.
+    ///
+    /// Errors: the container does not run, or the command cannot be executed there; the message says why.
+    fn run_inside<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        nested: Nested,
+    ) -> BoxFuture<'a, Result<NestedProcess, Failure>>;
 
     /// Resolves when nothing of the container is alive, with how it ended.
     fn wait<'a>(

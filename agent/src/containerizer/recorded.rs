@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     ContainerExit, ContainerId, ContainerSpec, Containerizer, ContainerizerError, ExitRecord, Failure,
-    FailureReason, LaunchOutcome, Recovered, Recovery, TaskEnd,
+    FailureReason, LaunchOutcome, Nested, NestedProcess, Recovered, Recovery, TaskEnd,
 };
 
 /// One call that was made.
@@ -22,6 +22,8 @@ pub enum RecordedCall {
     Kill(ContainerId, Option<Duration>),
     /// `recover`, with the expected containers.
     Recover(Vec<ContainerId>),
+    /// `run_inside`.
+    RunInside(ContainerId, Box<Nested>),
     /// `destroy`.
     Destroy(ContainerId),
     /// `cleanup`.
@@ -32,6 +34,7 @@ pub enum RecordedCall {
 struct State {
     calls: Vec<RecordedCall>,
     outcomes: VecDeque<LaunchOutcome>,
+    nested: VecDeque<Result<NestedProcess, Failure>>,
     containers: BTreeMap<ContainerId, watch::Sender<Option<ContainerExit>>>,
     ignores_kill: bool,
     next_pid: i32,
@@ -51,6 +54,11 @@ impl RecordedContainerizer {
     /// What the next launch without a scripted outcome resolves to; several queue up.
     pub fn script_launch(&self, outcome: LaunchOutcome) {
         self.state().outcomes.push_back(outcome);
+    }
+
+    /// What the next `run_inside` resolves to; several queue up. Unscripted ones fail.
+    pub fn script_nested(&self, outcome: Result<NestedProcess, Failure>) {
+        self.state().nested.push_back(outcome);
     }
 
     /// From now on kills are noted and have no effect; end containers by [`Self::finish`].
@@ -151,6 +159,20 @@ impl Containerizer for RecordedContainerizer {
             let call = RecordedCall::Kill(container.clone(), grace);
             self.state().calls.push(call);
             self.end(container)
+        }
+        .boxed()
+    }
+
+    fn run_inside<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        nested: Nested,
+    ) -> BoxFuture<'a, Result<NestedProcess, Failure>> {
+        async move {
+            let mut state = self.state();
+            state.calls.push(RecordedCall::RunInside(container.clone(), Box::new(nested)));
+            let unscripted = || Err(Failure::new(FailureReason::Killed, "the container does not run"));
+            state.nested.pop_front().unwrap_or_else(unscripted)
         }
         .boxed()
     }

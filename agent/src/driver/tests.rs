@@ -58,6 +58,7 @@ impl Host {
             info: info(),
             reconfiguration: Policy::Equal,
             kill_grace: Duration::from_secs(3),
+            logs: None,
             pids_limit: 100,
             host_paths: crate::HostPaths::Below(Vec::new()),
             separation: crate::Separation::default(),

@@ -27,7 +27,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::supervisor::sys::{self, Forked};
 
-pub(crate) use wire::{send_cool_down, send_request, send_warm_up};
+pub(crate) use wire::{send_cool_down, send_nested, send_request, send_warm_up};
 
 /// How a launcher behaves when its daemon is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -91,6 +91,14 @@ impl Serving {
                     self.note(&instance);
                     self.pools.warm_up(instance, layout, mould);
                 }
+                Received::Nested(run_dir, line) => {
+                    // Should this fail, the line hangs up without a word, which says enough.
+                    self.fork(|| {
+                        supervisor::begin(&[line.as_raw_fd()]);
+                        sys::set_process_name(c"lonja-nested");
+                        supervisor::nested::run(&run_dir, line)
+                    });
+                }
                 Received::CoolDown(instance, gone) => {
                     let spares = self.pools.cool_down(&instance);
                     self.farewells.push((spares, gone));

@@ -1,8 +1,9 @@
 //! What is said on the launcher's socket, and by the launcher to its spares.
 //!
 //! To the launcher: `L`, an instance's name, a NUL byte, a mould as JSON, a NUL byte, a run directory's path, with a
-//! pipe for the report; or `W`, a name, a NUL byte, a layout and a mould as JSON; or `C`, a name, a NUL byte, with a pipe that
-//! closes when the spares are gone. To a spare: a run directory's path, with the pipe.
+//! pipe for the report; or `W`, a name, a NUL byte, a layout and a mould as JSON; or `C`, a name, a NUL byte, with a
+//! pipe that closes when the spares are gone; or `N`, a name, a NUL byte, a run directory's path, with the line of a
+//! nested process. To a spare: a run directory's path, with the pipe.
 
 use std::ffi::OsStr;
 use std::io::IoSlice;
@@ -22,6 +23,7 @@ const LARGEST_REQUEST: usize = 8 * 1024;
 const LAUNCH: u8 = b'L';
 const WARM_UP: u8 = b'W';
 const COOL_DOWN: u8 = b'C';
+const NESTED: u8 = b'N';
 
 /// A container to supervise.
 pub(super) struct Request {
@@ -37,6 +39,8 @@ pub(super) enum Received {
     /// One who announced launches takes that back; the descriptor is closed when the spares that
     /// nobody else wants are gone.
     CoolDown(InstanceId, OwnedFd),
+    /// A process beside the task in the container with this run directory; the rest is said on its line.
+    Nested(PathBuf, OwnedFd),
     /// Something else; ignored.
     Nonsense,
     /// Nothing now.
@@ -58,6 +62,16 @@ pub(crate) fn send_request(
     rest.extend(run_dir.as_os_str().as_bytes());
     let text = request(LAUNCH, instance, &rest);
     send(socket, &text, Some(report))
+}
+
+/// Asks for a custodian of a nested process. Errors: as for [`send_request`].
+pub(crate) fn send_nested(
+    socket: BorrowedFd<'_>,
+    instance: &InstanceId,
+    run_dir: &Path,
+    line: BorrowedFd<'_>,
+) -> nix::Result<()> {
+    send(socket, &request(NESTED, instance, run_dir.as_os_str().as_bytes()), Some(line))
 }
 
 /// Asks for spares. Errors: as for [`send_request`]; without spares, launches just take longer.
@@ -146,6 +160,7 @@ fn parse(text: &[u8], descriptor: Option<OwnedFd>) -> Option<Received> {
             let (layout, mould) = serde_json::from_slice(rest).ok()?;
             Some(Received::WarmUp(instance, layout, mould))
         }
+        NESTED => Some(Received::Nested(PathBuf::from(OsStr::from_bytes(rest)), descriptor?)),
         COOL_DOWN => Some(Received::CoolDown(instance, descriptor?)),
         _ => None,
     }

@@ -2,13 +2,12 @@
 //!
 //! Outwards go reports; inwards, once each, the errand and the word to go.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, sendmsg,
-    setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, send, sendmsg, setsockopt, socketpair,
+    sockopt,
 };
 
 use super::passing;
@@ -26,11 +25,20 @@ pub(super) enum Message {
     Failed(Failure),
     /// The task ended with this wait status.
     Ended(i32),
+    /// Sent by who enters a container: the process it made there, as the host counts.
+    Made {
+        /// Its pid.
+        host_pid: i32,
+    },
+    /// The outer end of a terminal made inside.
+    Terminal(OwnedFd),
 }
 
 const TASK: u8 = b'T';
 const FAILED: u8 = b'F';
 const ENDED: u8 = b'E';
+const MADE: u8 = b'M';
+const TERMINAL: u8 = b'Y';
 const ERRAND: &[u8] = b"R";
 const GO: &[u8] = b"G";
 
@@ -94,6 +102,19 @@ impl Inside {
         self.send(&text);
     }
 
+    pub(super) fn say_made(&self, host_pid: i32) {
+        let mut text = vec![MADE];
+        text.extend(host_pid.to_le_bytes());
+        self.send(&text);
+    }
+
+    pub(super) fn say_terminal(&self, master: &OwnedFd) -> nix::Result<()> {
+        let descriptors = [master.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let text = [IoSlice::new(&[TERMINAL])];
+        sendmsg::<()>(self.0.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).map(|_| ())
+    }
+
     fn send(&self, text: &[u8]) {
         // When the supervisor is gone its death ends this process too: nobody is left to be told.
         let _ = send(self.0.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL);
@@ -119,26 +140,15 @@ impl Outside {
     /// The next message, `None` when there is none now.
     pub(super) fn next(&self) -> Option<Message> {
         let mut buffer = vec![0_u8; super::report::LARGEST_REPORT];
-        let mut space = nix::cmsg_space!(libc::ucred);
-        let (length, host_pid) = loop {
-            let mut parts = [IoSliceMut::new(&mut buffer)];
-            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-            let received = match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-                Ok(received) => received,
-                Err(Errno::EINTR) => continue,
-                Err(_) => return None,
-            };
-            let sender = received.cmsgs().ok()?.find_map(|message| match message {
-                ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
-                _ => None,
-            });
-            break (received.bytes, sender);
-        };
-        let (kind, text) = buffer.get(..length)?.split_first()?;
+        let received =
+            passing::receive_with_sender(self.0.as_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).ok()?;
+        let (kind, text) = buffer.get(..received.length)?.split_first()?;
         match *kind {
-            TASK => Some(Message::Task { host_pid: host_pid? }),
+            TASK => Some(Message::Task { host_pid: received.sender? }),
             FAILED => serde_json::from_slice(text).ok().map(Message::Failed),
             ENDED => Some(Message::Ended(i32::from_le_bytes(text.try_into().ok()?))),
+            MADE => Some(Message::Made { host_pid: i32::from_le_bytes(text.try_into().ok()?) }),
+            TERMINAL => received.descriptors.into_iter().next().map(Message::Terminal),
             _ => None,
         }
     }

@@ -70,13 +70,23 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// When this process, a pid or `self`, started, in clock ticks after boot.
 pub(crate) fn start_time(process: &str) -> io::Result<u64> {
+    stat_field(process, 22)
+}
+
+/// The pid of this process's parent.
+pub(crate) fn parent(pid: i32) -> io::Result<i32> {
+    stat_field(&pid.to_string(), 4)
+}
+
+/// A field of `/proc/pid/stat`, numbered as in proc(5), from 3 on.
+fn stat_field<T: std::str::FromStr>(process: &str, number: usize) -> io::Result<T> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The command name, in parentheses, may itself hold spaces and parentheses.
     let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
     after_name
-        .and_then(|rest| rest.split(' ').nth(19))
+        .and_then(|rest| rest.split(' ').nth(number.saturating_sub(3)))
         .and_then(|field| field.parse().ok())
-        .ok_or_else(|| io::Error::other("/proc/*/stat has no start time"))
+        .ok_or_else(|| io::Error::other(format!("/proc/*/stat has no field {number}")))
 }
 
 /// The identity of this boot of the host.

@@ -19,13 +19,16 @@ mod control;
 mod exit_record;
 mod identity;
 mod init;
+mod logs;
 mod mounts;
+pub(crate) mod nested;
 pub(crate) mod passing;
 pub(crate) mod profile;
 mod report;
 mod spec;
 pub(crate) mod sys;
 mod task;
+mod terminal;
 mod user;
 mod waiting;
 mod watch;
@@ -40,10 +43,13 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 pub use confine::{Confinement, Filter, ProcessLimit};
 pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, RefusedForks, TaskEnd};
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
+pub use logs::LogLimits;
+pub use nested::{Nested, NestedEnd};
 pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
+pub use terminal::WindowSize;
 
 #[cfg(test)]
 pub(crate) use spec::tests::plain as plain_spec;
@@ -55,7 +61,7 @@ use crate::failpoint;
 use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
 use profile::etc::Names;
 use profile::{trees, users};
-use task::{Logs, plain};
+use task::plain;
 use user::TaskUser;
 use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
@@ -168,13 +174,16 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
         None => (order.layout.container(&order.instance, &own.group), None),
     };
     let outcome = match start(&order.container, cgroup.as_ref(), waiting) {
-        Ok(watch) => watch.run(&order, cgroup.as_ref(), |pid| {
-            note_started(run_dir, pid);
-            failpoint::reach("supervisor: start noted");
-            let supervisor = own.clone();
-            report.send(&Report::Started { pid, supervisor });
-            failpoint::reach("supervisor: start told");
-        }),
+        Ok(watch) => {
+            let init = watch.init_pid();
+            watch.run(&order, cgroup.as_ref(), |pid| {
+                note_started(run_dir, pid, init);
+                failpoint::reach("supervisor: start noted");
+                let supervisor = own.clone();
+                report.send(&Report::Started { pid, supervisor });
+                failpoint::reach("supervisor: start told");
+            })
+        }
         Err(failure) => Outcome::never_ran(failure),
     };
     // What cannot be removed now is removed by the agent, which compares groups with records.
@@ -182,9 +191,9 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
     outcome
 }
 
-fn note_started(run_dir: &Path, pid: i32) {
+fn note_started(run_dir: &Path, pid: i32, init: i32) {
     let temporary = run_dir.join("started.json.new");
-    if let Ok(text) = serde_json::to_vec(&StartedRecord { pid })
+    if let Ok(text) = serde_json::to_vec(&StartedRecord { pid, init: Some(init) })
         && fs::write(&temporary, text).is_ok()
     {
         let _ = fs::rename(&temporary, run_dir.join(StartedRecord::FILE));
@@ -199,7 +208,10 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     if powerful {
         user = users::inside(&mould, user)?;
     }
-    let mut logs = open_logs(&spec.sandbox, user.as_ref())?;
+    if let Some(user) = user.as_ref().filter(|_| powerful && mould.rootless()) {
+        give_sandbox(&spec.sandbox, user)?;
+    }
+    let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs)?;
     let in_group = waiting.is_some();
     let isolation = |error: IsolationError| {
         // Never told to go, init ends, and nothing of the task has run.
@@ -216,13 +228,18 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     let mut trees = Vec::new();
     if mould.own_root() && powerful {
         trees = trees::open_all(spec, waiting.users(), user.as_ref())?;
-        if let Some(sandbox) = trees.first() {
+        if let Some(sandbox) = trees.first().filter(|_| pump.is_none()) {
             logs = trees::reopen_logs(sandbox)?;
         }
+    }
+    if pump.is_some() {
+        let first = waiting.users().map_or(0, |users| users.ids.first);
+        logs::give_pipes(&logs, first, user.as_ref())?;
     }
     let names = if mould.own_network() { Names::default() } else { Names::of_host() };
     // The errand first: init mounts while the control groups are prepared here.
     waiting.send(&Errand { container: spec.clone(), user, names }, &logs, &trees)?;
+    drop(logs);
     failpoint::reach("supervisor: errand sent");
     confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
     waiting.limit(cgroup, &spec.limits).map_err(isolation)?;
@@ -230,49 +247,28 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
         waiting.enter(cgroup).map_err(isolation)?;
     }
     failpoint::reach("supervisor: limited");
-    let watch = waiting.go();
+    let mut watch = waiting.go();
+    watch.keep_logs(pump);
     failpoint::reach("supervisor: told to go");
     Ok(watch)
 }
 
-fn open_logs(sandbox: &Path, user: Option<&TaskUser>) -> Result<Logs, Failure> {
-    let open = |name: &str| {
-        let refuse = |error: rustix::io::Errno| {
-            let path = sandbox.join(name);
-            let error = plain(&error.into());
-            let message = format!("cannot open '{}': {error}", path.display());
-            Failure::new(FailureReason::Sandbox, message)
-        };
+/// Gives the sandbox to the user if it is root's: who asked for a user that a hardened container lacks has nobody
+/// instead, and nobody's sandbox.
+fn give_sandbox(sandbox: &Path, user: &TaskUser) -> Result<(), Failure> {
+    let give = || {
         let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, sandbox, directory, Mode::empty()).map_err(refuse)?;
-        if let Some(user) = user.filter(|user| user.uid == profile::NOBODY) {
-            // Who asked for a user that a hardened container lacks has nobody instead, and nobody's sandbox.
-            give_folder(&directory, user).map_err(refuse)?;
+        let folder = rustix::fs::openat(CWD, sandbox, directory, Mode::empty())?;
+        if rustix::fs::fstat(&folder)?.st_uid != 0 {
+            return Ok(());
         }
-        // A link planted under this name must not redirect the log.
-        let flags = OFlags::CREATE
-            | OFlags::APPEND
-            | OFlags::WRONLY
-            | OFlags::NOFOLLOW
-            | OFlags::NOCTTY
-            | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o644);
-        let file = rustix::fs::openat(&directory, name, flags, mode).map_err(refuse)?;
-        if let Some(user) = user {
-            let owner = Some(Uid::from_raw(user.uid));
-            rustix::fs::fchown(&file, owner, Some(Gid::from_raw(user.gid))).map_err(refuse)?;
-        }
-        Ok(file)
+        let owner = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        let flags = rustix::fs::AtFlags::EMPTY_PATH;
+        rustix::fs::chownat(&folder, "", Some(owner.0), Some(owner.1), flags)
     };
-    Ok(Logs { stdout: open("stdout")?, stderr: open("stderr")? })
-}
-
-/// Gives a folder that is root's to the user.
-fn give_folder(folder: &OwnedFd, user: &TaskUser) -> rustix::io::Result<()> {
-    if rustix::fs::fstat(folder)?.st_uid != 0 {
-        return Ok(());
-    }
-    let owner = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    let flags = rustix::fs::AtFlags::EMPTY_PATH;
-    rustix::fs::chownat(folder, "", Some(owner.0), Some(owner.1), flags)
+    give().map_err(|error: rustix::io::Errno| {
+        let error = plain(&error.into());
+        let message = format!("cannot give '{}' to uid {}: {error}", sandbox.display(), user.uid);
+        Failure::new(FailureReason::Sandbox, message)
+    })
 }

@@ -97,6 +97,9 @@ pub enum Report {
 pub struct StartedRecord {
     /// The task's process as the host counts.
     pub pid: i32,
+    /// The container's init, the supervisor's child, as the host counts.
+    #[serde(default)]
+    pub init: Option<i32>,
 }
 
 impl StartedRecord {

@@ -8,6 +8,7 @@ use lonja_model::profile::Profile;
 use serde::{Deserialize, Serialize};
 
 use super::confine::Confinement;
+use super::logs::LogLimits;
 use super::profile::Isolation;
 use crate::isolation::{ContainerId, InstanceId, Layout, Limits};
 
@@ -90,6 +91,9 @@ pub struct ContainerSpec {
     pub network: Network,
     /// Time between SIGTERM and SIGKILL when a kill names none.
     pub kill_grace: Duration,
+    /// How much of its output is kept; `None`: all of it, written by the task itself.
+    #[serde(default)]
+    pub logs: Option<LogLimits>,
     /// What it may ask of the kernel.
     #[serde(default)]
     pub confinement: Confinement,
@@ -227,6 +231,7 @@ pub(crate) mod tests {
             limits: Limits::default(),
             network: Network::Host,
             kill_grace: Duration::from_secs(3),
+            logs: None,
             confinement: Confinement::default(),
             profile: Profile::default(),
             isolation: Isolation::default(),

@@ -75,6 +75,25 @@ pub(crate) fn fork_within(flags: i32, group: Option<BorrowedFd<'_>>) -> io::Resu
     }
 }
 
+/// Forks a process that is our parent's child, not ours, and returns its pid; 0 in that process.
+pub(crate) fn fork_as_sibling() -> io::Result<i32> {
+    // No exit signal of its own: with CLONE_PARENT it is the one of the calling process.
+    let arguments = CloneArgs { flags: libc::CLONE_PARENT as u64, ..CloneArgs::default() };
+    // SAFETY: as for `fork_into`.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &arguments, std::mem::size_of::<CloneArgs>()) };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(pid).map_err(io::Error::other)
+}
+
+/// Enters these namespaces (`CLONE_NEW*`, at least one) of the process behind `process`; its pid
+/// namespace is that of later children only.
+pub(crate) fn enter_namespaces(process: BorrowedFd<'_>, namespaces: i32) -> io::Result<()> {
+    // SAFETY: plain integers; the process has one thread.
+    check(unsafe { libc::setns(process.as_raw_fd(), namespaces) })
+}
+
 /// Leaves the mount namespace shared with the parent for a copy of it.
 pub(crate) fn new_mount_namespace() -> io::Result<()> {
     // SAFETY: plain integers; the process has one thread.

@@ -28,9 +28,14 @@ pub(super) fn become_task(
     logs: &Logs,
     line: &Inside,
 ) -> Failure {
-    if let Err(failure) = prepare(spec, user, logs) {
-        return failure;
+    match prepare(spec, user, logs) {
+        Ok(()) => execute_command(spec, line),
+        Err(failure) => failure,
     }
+}
+
+/// The very last step. Returns only when it failed.
+pub(super) fn execute_command(spec: &ContainerSpec, line: &Inside) -> Failure {
     line.say_task();
     sys::reset_signals();
     let error = match execute(&spec.command, &spec.environment) {
@@ -41,7 +46,8 @@ pub(super) fn become_task(
     Failure::new(FailureReason::Command, format!("cannot run '{}': {}", spec.command.name(), plain(&error)))
 }
 
-fn prepare(spec: &ContainerSpec, user: Option<&TaskUser>, logs: &Logs) -> Result<(), Failure> {
+/// Session, streams, user, directory: all that comes before the command.
+pub(super) fn prepare(spec: &ContainerSpec, user: Option<&TaskUser>, logs: &Logs) -> Result<(), Failure> {
     let refuse =
         |reason, what: String, error: &io::Error| Failure::new(reason, format!("{what}: {}", plain(error)));
     sys::new_session();

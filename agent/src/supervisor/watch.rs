@@ -9,6 +9,7 @@ use crate::isolation::{self, Cgroup, OomWatch};
 
 use super::control::{Message, Outside};
 use super::exit_record::{ExitRecord, MemoryBreach, RefusedForks, TaskEnd};
+use super::logs::pump::Pump;
 use super::report::{Failure, FailureReason};
 use super::spec::Order;
 use super::sys::{self, Child};
@@ -90,6 +91,8 @@ pub(super) struct Watch {
     killed: bool,
     /// When to look at the out-of-memory counter again, and the pause after that.
     oom_look: Option<(Instant, Duration)>,
+    /// Moves the task's output to its files, where those are limited.
+    pump: Option<Pump>,
 }
 
 impl Watch {
@@ -111,7 +114,13 @@ impl Watch {
             kill_at: None,
             killed: false,
             oom_look: None,
+            pump: None,
         })
+    }
+
+    /// Also moves the task's output.
+    pub(super) fn keep_logs(&mut self, pump: Option<Pump>) {
+        self.pump = pump;
     }
 
     /// Also looks out for memory breaches.
@@ -180,20 +189,26 @@ impl Watch {
         self.conclude(order, cgroup)
     }
 
-    fn wait(&self) -> Ready {
+    fn wait(&mut self) -> Ready {
         let oom = self.oom.as_ref();
-        let mut entries = [
+        let mut entries = vec![
             sys::poll_entry(Some(self.init.child.handle.as_fd()), libc::POLLIN),
             sys::poll_entry(Some(self.signals.as_fd()), libc::POLLIN),
             sys::poll_entry(self.exec_mark.as_ref().map(AsFd::as_fd), libc::POLLIN),
             sys::poll_entry(self.line_open.then(|| self.line.0.as_fd()), libc::POLLIN),
             sys::poll_entry(oom.map(|watch| watch.fd.as_fd()), oom.map_or(0, |watch| watch.events)),
         ];
-        let deadline = [self.kill_at, self.oom_look.map(|(at, _)| at)].into_iter().flatten().min();
+        let own = entries.len();
+        entries.extend(self.pump.iter().flat_map(Pump::poll_entries));
+        let moves = self.pump.as_ref().and_then(Pump::deadline);
+        let deadline = [self.kill_at, self.oom_look.map(|(at, _)| at), moves].into_iter().flatten().min();
         let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if sys::poll(&mut entries, timeout).is_err() {
             // Only want of kernel memory fails here; it passes.
             std::thread::sleep(Duration::from_millis(10));
+        }
+        if let Some(pump) = &mut self.pump {
+            pump.serve(&entries[own..]);
         }
         let is_ready = |index: usize| entries[index].revents != 0;
         Ready {
@@ -211,6 +226,7 @@ impl Watch {
                 Message::Task { host_pid } => self.task = Some(host_pid),
                 Message::Failed(failure) => self.failure = Some(failure),
                 Message::Ended(status) => self.ended = Some(status),
+                Message::Made { .. } | Message::Terminal(_) => {}
             }
         }
     }
@@ -271,12 +287,15 @@ impl Watch {
         }
     }
 
-    fn conclude(self, order: &Order, cgroup: &dyn Cgroup) -> Outcome {
+    fn conclude(mut self, order: &Order, cgroup: &dyn Cgroup) -> Outcome {
         failpoint::reach("supervisor: end seen");
         let mut failure = self.failure;
         if let Err(error) = isolation::empty(cgroup, DEATH_PATIENCE) {
             let what = "cannot end the container";
             failure.get_or_insert(Failure::from_error(FailureReason::Isolation, what, &error));
+        }
+        if let Some(pump) = self.pump.take() {
+            pump.finish();
         }
         let memory_breach = order.container.limits.memory_bytes.and_then(|limit_bytes| {
             let breached = cgroup.oom_kills().is_ok_and(|kills| kills > 0);

@@ -4,6 +4,7 @@ use lonja_agent::containerizer::{Confinement, FailureReason};
 use lonja_agent::launcher::Launcher;
 use lonja_agent::supervisor::{Filter, ProcessLimit};
 use lonja_model::privileges::{Capability, CapabilitySet};
+use lonja_model::profile::Profile;
 
 use crate::host::{Host, need_root};
 
@@ -41,6 +42,8 @@ pub async fn a_hardened_root_task_holds_nothing(launcher: &Launcher) -> Verdict 
     need_root()?;
     let host = Host::new(launcher);
     let mut spec = host.spec("c1", STATUS);
+    spec.profile = Profile::Hardened;
+    spec.user = Some("nobody".into());
     spec.confinement = Confinement::hardened();
 
     let status = host.output(spec).await;
@@ -71,6 +74,7 @@ pub async fn the_host_profile_leaves_root_its_power(launcher: &Launcher) -> Verd
     need_root()?;
     let host = Host::new(launcher);
     let mut spec = host.spec("c1", STATUS);
+    spec.profile = Profile::Host;
     spec.confinement = Confinement::host();
 
     let status = host.output(spec).await;

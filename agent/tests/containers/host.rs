@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lonja_agent::containerizer::{
     Command, Confinement, ContainerExit, ContainerId, ContainerSpec, Containerizer, ExitRecord, Failure,
-    InstanceId, Isolation, LaunchOutcome, Limits, LinuxContainerizer, Mould, Network, Settings,
+    InstanceId, Isolation, LaunchOutcome, Limits, LinuxContainerizer, LogLimits, Mould, Network, Settings,
 };
 use lonja_agent::isolation::{GroupName, Layout};
 use lonja_agent::launcher::Launcher;
@@ -43,6 +43,11 @@ impl Host {
         let layout = Layout::detect();
         let containerizer = containerizer(dir.path(), &instance, launcher);
         Self { dir, instance, layout, containerizer }
+    }
+
+    /// Whether this agent can do what root can.
+    pub fn is_root(&self) -> bool {
+        rustix::process::geteuid().is_root()
     }
 
     pub fn sandbox(&self, id: &str) -> PathBuf {
@@ -185,6 +190,7 @@ pub fn spec(work: &Path, id: &str, line: &str) -> ContainerSpec {
         limits: Limits { cpus_thousandths: Some(1_000), pids_max: Some(256), ..Limits::default() },
         network: Network::Host,
         kill_grace: Duration::from_secs(30),
+        logs: Some(LogLimits { stdout_bytes: 1 << 20, stderr_bytes: 1 << 20, files: 3 }),
         confinement: Confinement::standard(),
         profile: Profile::Default,
         isolation: Isolation::default(),

@@ -18,6 +18,9 @@ mod guest;
 mod host;
 mod leaks;
 mod limits;
+mod logs;
+mod nested;
+mod profile;
 mod recovery;
 mod running;
 mod spares;
@@ -51,6 +54,29 @@ macro_rules! checks {
 
 fn all_checks() -> Vec<Check> {
     checks![
+        nested::output_and_status_are_its_own_and_the_task_lives_on,
+        nested::it_is_where_the_task_is,
+        nested::it_brings_nothing_of_the_host_along,
+        nested::it_dies_with_its_container,
+        nested::nobody_wants_it_so_it_ends,
+        nested::a_time_limit_ends_it,
+        nested::a_flood_is_cut_where_asked,
+        nested::what_cannot_run_says_why,
+        nested::another_user_is_taken,
+        nested::input_reaches_it_and_its_end_too,
+        nested::a_signal_reaches_it,
+        nested::a_terminal_is_its_own_and_has_a_size,
+        nested::a_child_that_keeps_the_streams_does_not_keep_the_end,
+        logs::output_is_complete_across_files,
+        logs::a_flood_keeps_the_newest_files_and_no_more,
+        logs::what_a_task_wrote_right_before_its_end_is_there,
+        logs::the_task_may_open_its_output_by_name,
+        logs::a_task_that_closes_its_output_costs_nothing,
+        logs::a_log_that_was_replaced_before_the_start_fails_the_task,
+        logs::without_limits_the_task_writes_the_file_itself,
+        logs::a_writer_that_stands_still_does_not_hold_the_task,
+        logs::a_writer_that_is_killed_does_not_hold_the_task,
+        logs::a_command_that_does_not_run_leaves_no_process,
         running::output_and_status_are_the_commands_own,
         running::a_signal_is_told_apart_from_a_status,
         running::a_missing_command_fails_by_its_name,
@@ -66,6 +92,7 @@ fn all_checks() -> Vec<Check> {
         running::many_launches_at_once_all_run,
         running::the_launcher_holds_nothing_of_the_agents,
         attacks::every_attack_of_the_list_has_its_line,
+        attacks::a_task_that_is_not_confined_is_noticed,
         attacks::the_default_profile_holds,
         attacks::the_hardened_profile_holds,
         confine::a_root_task_holds_the_few_capabilities_of_its_profile,
@@ -109,6 +136,24 @@ fn all_checks() -> Vec<Check> {
         spares::a_killed_agents_idle_spares_leave_nothing,
         spares::a_killed_launchers_idle_spares_leave_nothing,
         spares::many_launches_leave_the_spares_alone,
+        profile::the_root_holds_what_was_put_into_it,
+        profile::every_mount_refuses_set_user_id_and_all_but_six_devices,
+        profile::root_inside_is_nobody_outside_and_no_two_containers_share_a_user,
+        profile::secrets_of_the_host_and_of_others_are_not_there,
+        profile::what_tells_of_the_host_is_masked_and_what_changes_it_read_only,
+        profile::there_is_no_path_back,
+        profile::files_belong_outside_to_whom_they_belong_inside,
+        profile::the_logs_can_be_opened_by_name,
+        profile::temporary_files_are_its_own_and_bounded,
+        profile::without_network_there_is_a_loopback_alone,
+        profile::hardened_containers_have_no_root_and_write_nowhere_but_where_they_may,
+        profile::profile_host_shows_the_host,
+        profile::without_user_namespaces_the_root_is_still_its_own,
+        profile::nothing_mounted_inside_comes_out,
+        profile::a_volume_through_a_link_in_another_volume_is_refused,
+        profile::a_host_path_that_becomes_a_link_is_refused,
+        profile::users_without_a_place_inside_are_refused,
+        profile::another_kind_of_container_finds_a_spare_the_second_time,
         volumes::a_volume_outlives_its_tasks,
         volumes::a_read_only_volume_cannot_be_written,
         volumes::a_shared_volume_is_used_by_two_tasks_at_once,

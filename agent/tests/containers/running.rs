@@ -51,12 +51,15 @@ pub async fn a_missing_command_fails_by_its_name(launcher: &Launcher) -> Verdict
 
 pub async fn the_tasks_own_path_finds_the_command(launcher: &Launcher) -> Verdict {
     let host = Host::new(launcher);
-    let program = host.sandbox("bin").join("hello");
+    // In its own sandbox: others are not there.
+    let bin = host.sandbox("c1").join("bin");
+    fs::create_dir(&bin).unwrap();
+    let program = bin.join("hello");
     // Without "#!": as from any shell, the shell reads it.
     fs::write(&program, "echo hello \"$1\"\n").unwrap();
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut spec = host.spec("c1", "");
-    let path = format!("/nosuch:{}", host.sandbox("bin").display());
+    let path = format!("/nosuch:{}", bin.display());
     spec.environment.insert("PATH".into(), path);
     spec.command = Command::Argv { program: "hello".into(), args: vec!["wide world".into()] };
 
@@ -120,7 +123,7 @@ pub async fn the_container_sees_only_itself(launcher: &Launcher) -> Verdict {
 pub async fn nothing_of_the_agents_leaks_into_the_task(launcher: &Launcher) -> Verdict {
     let host = Host::new(launcher);
     let line = "env | sort; ls /proc/$$/fd; readlink /proc/$$/fd/0; pwd; \
-                grep -E '^Sig(Blk|Ign)' /proc/self/status; tr '\\0' '\\n' < /proc/1/environ | sort -u";
+                grep -E '^Sig(Blk|Ign)' /proc/self/status; cat /proc/1/environ | sort -u";
     let mut spec = host.spec("c1", line);
     let mark = spec.environment["MARK"].clone();
     spec.environment.insert("GREETING".into(), "a b=c".into());
@@ -134,6 +137,9 @@ pub async fn nothing_of_the_agents_leaks_into_the_task(launcher: &Launcher) -> V
          0\n1\n2\n/dev/null\n{sandbox}\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
     );
     assert_eq!(output, expected);
+    if host.is_root() {
+        assert!(host.log("c1", "stderr").contains("Permission denied"));
+    }
     Ok(())
 }
 

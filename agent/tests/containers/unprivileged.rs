@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use lonja_agent::containerizer::TaskEnd;
+use lonja_agent::containerizer::{Confinement, Network, TaskEnd};
 use lonja_agent::isolation::{Layout, LimitKind};
 use lonja_agent::launcher::{Launcher, LauncherOptions};
+use lonja_model::profile::Profile;
 
 use crate::host::{Host, need_root, read_fifo};
 
@@ -56,6 +57,22 @@ async fn check(launcher: &Launcher) {
     let output = host.output(host.spec("c1", "id -u; echo $$; exit 4")).await;
     assert_eq!(output, "0\n2\n");
     assert_eq!(host.end_of("c1").await.status, Some(TaskEnd::Exited(4)));
+
+    // A root of its own is there for everyone, and so is no network.
+    let mut own =
+        host.spec("own", "cat /proc/self/uid_map; ls -d /etc/shadow /work /sys/kernel; ls /sys/class/net");
+    own.network = Network::None;
+    let output = host.output(own).await;
+    assert_eq!(
+        output.split_whitespace().collect::<Vec<_>>(),
+        ["0", "65534", "1", "/sys/kernel", "lo"],
+        "{output}"
+    );
+    let mut hardened =
+        host.spec("hardened", "id -u; ls -d /sys; tail -n +3 /proc/net/dev | wc -l; touch /x || echo no");
+    hardened.profile = Profile::Hardened;
+    hardened.confinement = Confinement::hardened();
+    assert_eq!(host.output(hardened).await, "65534\n1\nno\n");
 
     crate::volumes::a_volume_outlives_its_tasks(launcher).await.unwrap();
     crate::volumes::a_read_only_volume_cannot_be_written(launcher).await.unwrap();

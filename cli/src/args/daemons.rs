@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use lonja_model::agent::Domain;
 use lonja_model::privileges::{Capability, Rlimit};
+use lonja_model::profile::Profile;
 use lonja_model::resources::Quantities;
 
-use super::{DEFAULT_MASTER, duration};
+use super::{DEFAULT_MASTER, duration, mebibytes};
 
 /// A whole cluster in one process.
 #[derive(Debug, Args)]
@@ -23,6 +24,9 @@ pub(crate) struct Dev {
     /// Where the master listens; port 0: a free one, also for the agents.
     #[arg(long, default_value = "127.0.0.1:5050", value_name = "ADDRESS", env = "LONJA_DEV_LISTEN")]
     pub(crate) listen: SocketAddr,
+    /// How strictly tasks are kept apart from this host, unless they ask for more: host, default or hardened.
+    #[arg(long, default_value_t = Profile::Default, value_name = "PROFILE", env = "LONJA_DEV_PROFILE")]
+    pub(crate) profile: Profile,
     /// Where the cluster keeps its files.
     #[arg(long, default_value = "./lonja-data", value_name = "DIR", env = "LONJA_DEV_WORK_DIR")]
     pub(crate) work_dir: PathBuf,
@@ -156,6 +160,13 @@ pub(crate) struct Agent {
     /// Processes and threads that one task may have.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..), env = "LONJA_AGENT_PIDS_LIMIT")]
     pub(crate) pids_limit: u64,
+    /// How much of each output of a task one file holds, in MiB or with a unit; then the next one is begun. A task
+    /// may ask for less. 0: tasks write their files themselves, without a bound.
+    #[arg(long, default_value = "10MiB", value_parser = mebibytes, value_name = "SIZE", env = "LONJA_AGENT_LOG_MAX_SIZE")]
+    pub(crate) log_max_size: f64,
+    /// How many files of each output are kept, the present one included; the oldest go.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=1000), value_name = "COUNT", env = "LONJA_AGENT_LOG_FILES")]
+    pub(crate) log_files: u32,
     /// A path of this host that tasks may mount, with all below it; may be given more than once. Without
     /// this, none.
     #[arg(long, value_name = "PATH", env = "LONJA_AGENT_ALLOW_HOST_PATH", value_delimiter = ',')]

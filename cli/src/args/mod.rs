@@ -8,6 +8,7 @@ mod measuring;
 mod resources;
 mod run;
 mod separation;
+mod sessions;
 mod sharing;
 mod upkeep;
 
@@ -21,7 +22,8 @@ pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
 pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
-pub(crate) use separation::Separation;
+pub(crate) use separation::{RunSeparation, Separation};
+pub(crate) use sessions::{Attach, Exec};
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
 pub(crate) use upkeep::{Agents, AgentsCommand, Drain, Maintenance, MaintenanceCommand};
 
@@ -76,6 +78,10 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Print a task's output.
     Logs(Logs),
+    /// Run a command in a task's container.
+    Exec(Exec),
+    /// Show what a task writes, and type into its terminal.
+    Attach(Attach),
     /// Kill a task.
     Kill(Kill),
     /// Drive the production code in virtual time.
@@ -89,6 +95,14 @@ pub(crate) enum Command {
         /// For which shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// What files of so many MiB, and so many of them, mean for tasks' output.
+pub(crate) fn log_limits(mebibytes: f64, files: u32) -> Option<lonja_agent::config::LogLimits> {
+    // Saturating: more than there are disks for.
+    let bytes = (mebibytes * 1_048_576.0) as u64;
+    let limits = lonja_agent::config::LogLimits { stdout_bytes: bytes, stderr_bytes: bytes, files };
+    (bytes > 0).then_some(limits)
 }
 
 /// Which master.

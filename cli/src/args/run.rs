@@ -47,6 +47,8 @@ pub(crate) struct Run {
     /// The user it runs as on the agent; without this, yours.
     #[arg(long)]
     pub(crate) user: Option<String>,
+    #[command(flatten)]
+    pub(crate) separation: super::RunSeparation,
     /// How many of it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) instances: u32,

@@ -1,8 +1,37 @@
 //! How strictly an agent keeps tasks apart from its host.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use lonja_agent::Isolation;
-use lonja_model::profile::Profile;
+use lonja_model::profile::{Network, Profile};
+
+/// How strictly one task is kept apart from its host.
+#[derive(Debug, Args)]
+pub(crate) struct RunSeparation {
+    /// How strictly it is kept apart from its host: host, default or hardened; without this, as its agent does.
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<Profile>,
+    /// Its network: that of its host, or none but a loopback.
+    #[arg(long, value_enum, default_value_t = NetworkChoice::Host)]
+    pub(crate) network: NetworkChoice,
+}
+
+/// Which network a task has.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum NetworkChoice {
+    /// Its host's.
+    Host,
+    /// A loopback of its own.
+    None,
+}
+
+impl From<NetworkChoice> for Network {
+    fn from(choice: NetworkChoice) -> Self {
+        match choice {
+            NetworkChoice::Host => Self::Host,
+            NetworkChoice::None => Self::None,
+        }
+    }
+}
 
 /// How strictly tasks are kept apart from the host.
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ pub(crate) async fn run(dev: Dev, prepared: &Prepared) -> anyhow::Result<ExitCod
         agent_resources: dev.agent_resources.as_deref(),
         work_dir: &dev.work_dir,
         durable: true,
+        profile: dev.profile,
     };
     let launcher = prepared.launcher.as_ref().context("a dev cluster needs a launcher")?;
     let mut signals = Signals::new()?;

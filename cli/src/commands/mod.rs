@@ -2,8 +2,10 @@
 
 mod agent;
 mod agents;
+mod attach;
 pub(crate) mod bench;
 mod dev;
+mod exec;
 mod explain;
 mod kill;
 mod list;
@@ -45,6 +47,8 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
         Command::Drain(drain) => agents::drain(&drain).await,
         Command::Maintenance(maintenance) => maintenance::run(&maintenance).await,
         Command::Logs(logs) => logs::run(&logs).await,
+        Command::Exec(exec) => exec::run(exec).await,
+        Command::Attach(attach) => attach::run(&attach).await,
         Command::Kill(kill) => kill::run(&kill).await,
         Command::Sim(sim) => sim::run(&sim),
         Command::Bench(bench) => bench::run(&bench, prepared).await,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
+use lonja_model::profile::{Network, Profile};
 use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
@@ -183,6 +184,21 @@ impl Task {
     #[must_use]
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.command.user = Some(user.into());
+        self
+    }
+
+    /// Kept apart from its host this strictly, not as its agent does by default. Agents refuse what is less strict
+    /// than their own.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.container.profile = Some(profile);
+        self
+    }
+
+    /// With this network.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.container.network = network;
         self
     }
 

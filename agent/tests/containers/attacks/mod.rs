@@ -15,6 +15,7 @@ mod processes;
 
 use lonja_agent::containerizer::{Command, Confinement, ContainerSpec, Volume};
 use lonja_agent::launcher::Launcher;
+use lonja_model::profile::Profile;
 
 use crate::host::{Host, need_root};
 use host_side::{HostSide, Untouched};
@@ -144,11 +145,28 @@ pub fn run(index: &str) {
 }
 
 pub async fn the_default_profile_holds(launcher: &Launcher) -> Verdict {
-    try_all(launcher, "default", &Confinement::standard(), |attack| attack.default).await
+    try_all(launcher, Profile::Default, &Confinement::standard(), |attack| attack.default).await
 }
 
 pub async fn the_hardened_profile_holds(launcher: &Launcher) -> Verdict {
-    try_all(launcher, "hardened", &Confinement::hardened(), |attack| attack.hardened).await
+    try_all(launcher, Profile::Hardened, &Confinement::hardened(), |attack| attack.hardened).await
+}
+
+/// The table would notice: with all of root's power on the host's files, harmless ones of the attacks work.
+pub async fn a_task_that_is_not_confined_is_noticed(launcher: &Launcher) -> Verdict {
+    need_root()?;
+    let host = Host::new(launcher);
+    let side = HostSide::prepare(&host);
+    for id in ["A-1", "A-7", "A-12", "A-15", "A-16", "A-17", "A-19", "A-21", "A-23", "A-60", "A-71"] {
+        let index = TABLE.iter().position(|attack| attack.id == id).unwrap();
+        let mut spec = spec(&host, &format!("open{index}"), index);
+        spec.profile = Profile::Host;
+        spec.confinement = Confinement::host();
+        side.tell(&mut spec);
+        let said = host.output(spec).await;
+        assert!(!judge(&said, TABLE[index].default).is_empty(), "{id} says nothing of it: {said}");
+    }
+    Ok(())
 }
 
 /// Every number of the list is in the table, or is said to be elsewhere.
@@ -165,7 +183,7 @@ pub async fn every_attack_of_the_list_has_its_line(_launcher: &Launcher) -> Verd
 
 async fn try_all(
     launcher: &Launcher,
-    profile: &str,
+    profile: Profile,
     confinement: &Confinement,
     expected: fn(&Attack) -> &'static str,
 ) -> Verdict {
@@ -174,18 +192,24 @@ async fn try_all(
     let side = HostSide::prepare(&host);
     let neighbour = host.start_shell("neighbour", "echo secret; exec sleep 1000").await;
     let untouched = Untouched::look(neighbour);
+    // `LONJA_ATTACK=A-5`, or `all`: what the attempts came to.
     let only = std::env::var("LONJA_ATTACK").ok();
     let mut wrong = Vec::new();
     for (index, attack) in TABLE.iter().enumerate() {
-        if only.as_ref().is_some_and(|only| !attack.id.split(", ").any(|id| id == only)) {
+        if only.as_ref().is_some_and(|only| only != "all" && !attack.id.split(", ").any(|id| id == only)) {
             continue;
         }
         let id = format!("attack{index}");
         let mut spec = spec(&host, &id, index);
+        spec.profile = profile;
         spec.confinement = confinement.clone();
+        spec.user = (profile == Profile::Hardened).then(|| "nobody".to_owned());
         side.tell(&mut spec);
         side.plant(&host.sandbox(&id));
         let said = host.output(spec).await;
+        if only.is_some() {
+            println!("{} {} ({profile})\n{said}", attack.id, attack.what);
+        }
         let mut because: Vec<String> = judge(&said, expected(attack));
         if let Err(harm) = untouched.compare() {
             because.push(harm);

@@ -36,7 +36,8 @@ pub(crate) async fn run(bench: &Bench, prepared: &Prepared) -> anyhow::Result<Ex
     report("lonja run --dev -- true, cold, whole process", "400 ms", &mut cold_starts(starts)?);
 
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: true };
+    let profile = lonja_model::profile::Profile::default();
+    let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: true, profile };
     let cluster = Cluster::start(shape, launcher).await?;
     let mut measured = latency::measure(cluster.url(), tasks).await?;
     cluster.stop().await?;

@@ -46,7 +46,9 @@ pub(crate) async fn run(run: Run, prepared: &Prepared) -> anyhow::Result<ExitCod
     let launcher = prepared.launcher.as_ref().context("a cluster of one's own needs a launcher")?;
     let work_dir = prepared.temporary.as_deref().context("a cluster of one's own needs a folder")?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: false };
+    // The cluster is the caller's own, and so is the choice.
+    let profile = run.separation.profile.unwrap_or_default();
+    let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: false, profile };
     let mut cluster = Cluster::start(shape, launcher).await?;
     let url = cluster.url().to_owned();
     let result = tokio::select! {
@@ -83,6 +85,10 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         let (name, value) = variable.split_once('=').with_context(|| format!("-e {variable}: write K=V"))?;
         task = task.env(name, value);
     }
+    if let Some(profile) = run.separation.profile {
+        task = task.profile(profile);
+    }
+    task = task.network(run.separation.network.into());
     Ok(task.name(run.name.as_ref().unwrap_or(&run.command[0])))
 }
 

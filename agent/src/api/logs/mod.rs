@@ -1,24 +1,26 @@
 //! A task's output as it comes.
 //!
-//! The file belongs to the task: it is opened from its folder, must be a plain file there, and no link is
-//! followed. Waiting is by inotify on the folder; when the container has ended and all is read, the
-//! stream ends.
+//! Its files belong to the task: they are opened from its folder, must be plain files there, and no link is
+//! followed. Full ones and the present one are read as one ([`files`]), without a gap or a repeat unless the
+//! oldest go before they are read; the offsets then say how much is missing. Waiting is by inotify on the
+//! folder; when the container has ended and all is read, the stream ends.
 
-use std::fs::File;
+mod files;
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use futures::stream::{self, Stream};
 use lonja_proto::lonja::LogChunk;
-use rustix::fs::{CWD, FileType, Mode, OFlags, inotify};
+use rustix::fs::inotify;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::containerizer::running::watched;
 use crate::handle::TaskFiles;
+use files::{Files, Part};
 
 /// Bytes of one chunk, at most.
 const CHUNK: usize = 64 << 10;
@@ -37,9 +39,8 @@ pub(crate) enum From {
 
 /// A reader of one file, between two chunks.
 struct Reader {
-    sandbox: PathBuf,
-    name: &'static str,
-    file: Option<File>,
+    files: Files,
+    part: Option<Part>,
     from: From,
     offset: u64,
     follow: bool,
@@ -58,9 +59,8 @@ pub(crate) fn read(
     let offset = if let From::Offset(offset) = from { offset } else { 0 };
     let reader = Reader {
         changes: if follow { watch_folder(&files.sandbox).ok() } else { None },
-        sandbox: files.sandbox,
-        name,
-        file: None,
+        files: Files::new(&files.sandbox, name),
+        part: None,
         from,
         offset,
         follow,
@@ -94,17 +94,27 @@ impl Reader {
     }
 
     fn read_some(&mut self) -> io::Result<Vec<u8>> {
-        if self.file.is_none() {
-            self.file = open(&self.sandbox, self.name)?;
-            if let (Some(file), From::LastLines(lines)) = (&self.file, self.from) {
-                self.offset = start_of_last_lines(file, lines)?;
+        if self.part.is_none() {
+            if let From::LastLines(lines) = self.from {
+                self.offset = self.files.start_of_last_lines(lines, TAIL)?;
             }
+            self.part = self.files.at(self.offset)?;
         }
-        let Some(file) = &self.file else { return Ok(Vec::new()) };
-        let mut data = vec![0; CHUNK];
-        let read = file.read_at(&mut data, self.offset)?;
-        data.truncate(read);
-        Ok(data)
+        while let Some(part) = &self.part {
+            self.offset = self.offset.max(part.start);
+            let data = part.read(self.offset, CHUNK)?;
+            if !data.is_empty() {
+                return Ok(data);
+            }
+            let Some(next) = self.files.after(part)? else { break };
+            // Between the two looks the last of it may have been written.
+            let data = part.read(self.offset, CHUNK)?;
+            if !data.is_empty() {
+                return Ok(data);
+            }
+            self.part = Some(next);
+        }
+        Ok(Vec::new())
     }
 
     /// Resolves when there may be more to read, or nothing more can come.
@@ -137,48 +147,4 @@ fn watch_folder(sandbox: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let changes = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&changes, sandbox, inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE)?;
     watched(changes, tokio::io::Interest::READABLE)
-}
-
-/// Opens a plain file in the sandbox; `None` if it is not there yet.
-fn open(sandbox: &Path, name: &str) -> io::Result<Option<File>> {
-    let folder = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    let folder: OwnedFd = match rustix::fs::openat(CWD, sandbox, folder, Mode::empty()) {
-        Ok(folder) => folder,
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::RDONLY;
-    let file = match rustix::fs::openat(&folder, name, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(rustix::io::Errno::LOOP) => return Err(io::Error::other("the task has put a link in its place")),
-        Err(error) => return Err(error.into()),
-    };
-    if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
-        return Err(io::Error::other("the task has put something else than a file in its place"));
-    }
-    Ok(Some(File::from(file)))
-}
-
-fn start_of_last_lines(file: &File, lines: u64) -> io::Result<u64> {
-    let size = file.metadata()?.len();
-    let from = size.saturating_sub(TAIL);
-    let mut data = vec![0; usize::try_from(size - from).unwrap_or(0)];
-    let read = file.read_at(&mut data, from)?;
-    data.truncate(read);
-    // A newline at the very end ends the last line, it does not begin another.
-    let body = data.strip_suffix(b"\n").unwrap_or(&data);
-    let mut left = lines;
-    if left == 0 {
-        return Ok(size);
-    }
-    for (index, byte) in body.iter().enumerate().rev() {
-        if *byte == b'\n' {
-            left -= 1;
-            if left == 0 {
-                return Ok(from + index as u64 + 1);
-            }
-        }
-    }
-    Ok(from)
 }
