@@ -7,6 +7,7 @@ use std::time::Duration;
 use lonja_agent_core::Policy;
 use lonja_model::AgentInfo;
 
+use crate::disk::DiskSettings;
 use crate::privileges::Grants;
 use crate::separation::Separation;
 pub use crate::supervisor::LogLimits;
@@ -38,10 +39,12 @@ pub struct Config {
     pub host_paths: HostPaths,
     /// Refuse to start where tasks cannot be held to their limits.
     pub require_isolation: bool,
-    /// Rules for the limits of all tasks.
-    pub limits: LimitSettings,
     /// How much of a task's output is kept; `None`: all of it.
     pub logs: Option<LogLimits>,
+    /// Rules for the limits of all tasks.
+    pub limits: LimitSettings,
+    /// How tasks are held to their disk, and how long their files stay.
+    pub disk: DiskSettings,
     /// What tasks may ask of the kernel.
     pub grants: Grants,
     /// How strictly tasks are kept apart from the host.

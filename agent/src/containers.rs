@@ -11,12 +11,16 @@ use lonja_model::container::Program;
 use lonja_model::profile::Profile;
 use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
 
+use crate::breaches::DiskBreaches;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
     LaunchOutcome, LogLimits, Recovered, TaskEnd, Volume,
 };
+use crate::disk;
+use crate::disk::watch::{DiskWatch, Look};
 use crate::failpoint;
+use crate::isolation::Usage;
 use crate::output_limits;
 use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
@@ -42,6 +46,8 @@ pub(crate) struct Containers {
     instance: InstanceId,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
+    disk_watch: DiskWatch,
+    disk_breaches: DiskBreaches,
 }
 
 /// What became of a launch, in the core's words.
@@ -58,6 +64,8 @@ impl Containers {
         config: &Config,
         instance: InstanceId,
     ) -> Self {
+        let disk_watch = DiskWatch::new(sandboxes.disks().clone());
+        let disk_breaches = DiskBreaches::new(config.work_dir.join("run"));
         Self {
             containerizer,
             sandboxes,
@@ -71,6 +79,8 @@ impl Containers {
             separation: config.separation.clone(),
             instance,
             paths: Mutex::new(BTreeMap::new()),
+            disk_watch,
+            disk_breaches,
         }
     }
 
@@ -82,6 +92,11 @@ impl Containers {
         endpoint: String,
     ) -> Launched {
         let failed = |message: String| Launched::Failed { reason: LaunchFailure::Container, message };
+        if let Err(message) = self.sandboxes.disks().has_room() {
+            self.sandboxes.collection().hurry();
+            return Launched::Failed { reason: LaunchFailure::NoRoom, message };
+        }
+        let (container, disk_limit) = (order.container.clone(), disk::limit_of(&order.task));
         let path = self.sandboxes.path(&order.framework, &order.task.id, &order.container);
         self.paths().insert(order.container.clone(), path.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
@@ -90,10 +105,10 @@ impl Containers {
             order.user = separation::user(profile, order.user);
             // Only who shares the host's root comes in by the path outside.
             let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
-            let made = self.sandboxes.create(&path, order.user.as_deref(), reach);
+            let made = self.sandboxes.create(&path, order.user.as_deref(), reach, disk_limit);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
             failpoint::reach("agent: sandbox made");
-            self.spec(order, profile, path, agent, endpoint)
+            self.spec(order, profile, path.clone(), agent, endpoint)
         });
         let spec = match prepared {
             Ok(spec) => spec,
@@ -101,6 +116,7 @@ impl Containers {
         };
         match self.containerizer.launch(spec).await {
             LaunchOutcome::Started { pid } => {
+                self.disk_watch.add(container, path, disk_limit);
                 Launched::Started { pid: u32::try_from(pid).unwrap_or_default() }
             }
             LaunchOutcome::Failed(failure) => {
@@ -122,8 +138,8 @@ impl Containers {
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
         let environment = environment(&order, &sandbox, agent, endpoint);
-        let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
         let logs = output_limits::of_task(self.logs, &environment)?;
+        let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
         let LaunchContainer { container, task, user, .. } = order;
         let command = match task.command.program {
             Program::Shell(line) => Command::Shell(line),
@@ -172,9 +188,60 @@ impl Containers {
             Err(error) => Err(error),
         };
         match exit {
-            Ok(exit) => exit_of(exit),
+            Ok(exit) => {
+                self.disk_watch.remove(container);
+                let path = self.paths().get(container).cloned();
+                if let Some(path) = path {
+                    tokio::task::block_in_place(|| self.sandboxes.release(&path));
+                }
+                core::ContainerExit { disk_breach: self.disk_breaches.of(container), ..exit_of(exit) }
+            }
+            // Perhaps something of it is alive.
             Err(why) => core::ContainerExit::new(WaitStatus::Unknown { why }),
         }
+    }
+
+    /// Looks at what running containers have on disk, and ends those that have too much, for ever.
+    pub(crate) async fn watch_disks(&self) {
+        loop {
+            let (container, breach) = self.disk_watch.next_breach().await;
+            tracing::info!(
+                %container,
+                limit_bytes = breach.limit_bytes,
+                used_bytes = breach.used_bytes,
+                "disk limit exceeded: ending the container"
+            );
+            tokio::task::block_in_place(|| self.disk_breaches.note(&container, breach));
+            self.kill(&container, Duration::ZERO).await;
+        }
+    }
+
+    /// A container that runs on after a restart of the agent is looked at again.
+    pub(crate) fn watch_disk_of(&self, container: &ContainerId, limit: Option<u64>) {
+        let path = self.paths().get(container).cloned();
+        if let Some(path) = path {
+            self.disk_watch.add(container.clone(), path, limit);
+        }
+    }
+
+    /// What the container's sandbox may hold, in bytes, and what it was last found to hold.
+    pub(crate) fn disk_use(&self, container: &ContainerId) -> (Option<u64>, Option<Look>) {
+        self.disk_watch.last(container)
+    }
+
+    /// What the container uses now. Errors: it is gone, or the host cannot tell.
+    pub(crate) fn usage(&self, container: &ContainerId) -> Result<Usage, String> {
+        self.containerizer.usage(&named(container)?).map_err(|error| chain(&error))
+    }
+
+    /// Where the files of a container are.
+    pub(crate) fn path(&self, framework: &FrameworkId, task: &TaskId, container: &ContainerId) -> PathBuf {
+        self.sandboxes.path(framework, task, container)
+    }
+
+    /// The files of tasks.
+    pub(crate) fn sandboxes(&self) -> &Sandboxes {
+        &self.sandboxes
     }
 
     /// Asks the container to end.
@@ -197,6 +264,8 @@ impl Containers {
             Ok(()) | Err(ContainerizerError::NotFound(_)) => {}
             Err(error) => tracing::warn!(%container, error = chain(&error), "run directory stays behind"),
         }
+        self.disk_watch.remove(container);
+        self.disk_breaches.forget(container);
         let path = self.paths().remove(container);
         if let Some(path) = path {
             tokio::task::block_in_place(|| self.sandboxes.ended(path));
@@ -224,7 +293,18 @@ impl Containers {
             tracing::warn!(container = stranger, "a container without a record was destroyed");
         }
         let in_use: Vec<ContainerId> = expected.iter().map(|(container, _, _)| container.clone()).collect();
-        self.sandboxes.find_ended(&in_use);
+        let running = |id: &containerizer::ContainerId| {
+            recovery
+                .containers
+                .iter()
+                .any(|(found, state)| found == id && matches!(state, Recovered::Running { .. }))
+        };
+        let living: Vec<PathBuf> = names
+            .iter()
+            .filter(|(id, _)| running(id))
+            .filter_map(|(_, container)| self.paths().get(container).cloned())
+            .collect();
+        tokio::task::block_in_place(|| self.sandboxes.find_ended(&in_use, &living));
         let found = recovery.containers.into_iter().filter_map(|(id, state)| {
             let container = names.get(&id)?.clone();
             let state = match state {
@@ -232,7 +312,10 @@ impl Containers {
                     let pid = pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
                     core::Recovery::Running { pid, since: now }
                 }
-                Recovered::Exited(exit) => core::Recovery::Exited(exit_of(exit)),
+                Recovered::Exited(exit) => core::Recovery::Exited(core::ContainerExit {
+                    disk_breach: self.disk_breaches.of(&container),
+                    ..exit_of(exit)
+                }),
                 Recovered::NeverStarted => core::Recovery::NeverStarted,
             };
             Some((container, state))
@@ -334,6 +417,7 @@ fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
                     peak_bytes: breach.peak_bytes,
                 }),
                 message: record.failure.map(|failure| failure.message).or(refused),
+                disk_breach: None,
             }
         }
     }

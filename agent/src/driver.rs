@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
+use crate::disk;
 use crate::handle::{Description, Handle, INBOX, Input, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
 use crate::volumes::Volumes;
@@ -49,7 +50,7 @@ impl Driver {
         clock: Clock,
         agent: Agent,
         checkpoints: Checkpoints,
-        containers: Containers,
+        containers: Arc<Containers>,
         volumes: Volumes,
         master: String,
     ) -> (Handle, Self) {
@@ -60,7 +61,7 @@ impl Driver {
             clock,
             agent,
             checkpoints,
-            containers: Arc::new(containers),
+            containers,
             volumes: work_on_volumes(volumes, handle.clone()),
             inbox,
             handle: handle.clone(),
@@ -121,6 +122,11 @@ impl Driver {
             .iter()
             .map(|((framework, task), record)| (record.container.clone(), framework.clone(), task.clone()))
             .collect();
+        let limits: BTreeMap<ContainerId, Option<u64>> = checkpoint
+            .tasks
+            .values()
+            .map(|record| (record.container.clone(), disk::limit_of(&record.info)))
+            .collect();
         let now = self.clock.now();
         let containers = self.containers.recover(&expected, now).await?;
         if !expected.is_empty() {
@@ -132,6 +138,8 @@ impl Driver {
             let is_running = matches!(state, Recovery::Running { .. });
             self.ended.insert(container.clone(), watch::Sender::new(!is_running));
             if is_running {
+                let limit = limits.get(container).copied().flatten();
+                self.containers.watch_disk_of(container, limit);
                 self.watch_end(container.clone());
             }
         }
@@ -289,6 +297,9 @@ impl Driver {
             state: task.state(),
             container: task.container().clone(),
             pid: task.pid(),
+            name: task.info().name.clone(),
+            resources: task.info().resources.clone(),
+            sandbox: self.containers.path(task.framework(), task.id(), task.container()),
         });
         Description {
             id: self.agent.id().cloned(),

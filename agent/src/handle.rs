@@ -75,6 +75,12 @@ pub struct TaskLine {
     pub container: ContainerId,
     /// The process id of its program on the host.
     pub pid: Option<u32>,
+    /// What it is called.
+    pub name: String,
+    /// What it was given.
+    pub resources: Resources,
+    /// Its files.
+    pub sandbox: PathBuf,
 }
 
 /// The way into an agent. Cheap to clone.

@@ -12,12 +12,14 @@
 //! tests have somebody die.
 
 pub mod api;
+mod breaches;
 mod checkpoints;
 pub mod config;
 pub mod configured;
 pub mod containerizer;
 mod containers;
 pub mod detect;
+pub mod disk;
 mod driver;
 pub mod failpoint;
 mod handle;
@@ -28,8 +30,10 @@ mod output_limits;
 pub mod privileges;
 mod sandbox;
 pub mod separation;
+mod statistics;
 pub mod supervisor;
 mod task_limits;
+mod upkeep;
 pub mod volumes;
 
 use std::net::SocketAddr;
@@ -124,10 +128,12 @@ pub struct Running {
 pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, AgentError> {
     let work_dir = |source| AgentError::WorkDir { path: config.work_dir.clone(), source };
     let layout = Layout::detect();
+    let (path, instance) = prepare_work_dir(&config).map_err(work_dir)?;
+    let disks = Arc::new(disk::Disks::open(&path, config.disk.clone()).map_err(work_dir)?);
     let mut enforced = layout.what_is_enforced();
     enforced.extend(config.separation.what_is_enforced());
+    enforced.push(disks.enforcement());
     require_isolation(&config, &enforced)?;
-    let (path, instance) = prepare_work_dir(&config).map_err(work_dir)?;
     let opened = path.clone();
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&opened, checkpoints::IDENTITY)).await?;
     let store = store.map_err(|source| AgentError::Open { path: path.clone(), source })?;
@@ -152,12 +158,13 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
         mould: config.separation.mould(),
     };
     let containerizer = LinuxContainerizer::new(settings, launcher).map_err(work_dir)?;
-    let sandboxes = sandbox::Sandboxes::open(&path).map_err(work_dir)?;
+    let sandboxes = sandbox::Sandboxes::open(&path, disks.clone()).map_err(work_dir)?;
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
     let sessions = api::Sessions::new(containerizer.clone());
     let containers =
         containers::Containers::new(containerizer, sandboxes, volumes.clone(), &config, instance.clone());
+    let containers = Arc::new(containers);
     let clock = Clock::start();
     let core = lonja_agent_core::Config {
         kill_grace: config.kill_grace,
@@ -167,10 +174,11 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let agent = Agent::new(core, Entropy(high, low));
     let (stop, stopped) = watch::channel(false);
     let (handle, driver) =
-        driver::Driver::new(clock, agent, checkpoints, containers, volumes, config.master.clone());
-    tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), "agent started");
+        driver::Driver::new(clock, agent, checkpoints, containers.clone(), volumes, config.master.clone());
+    tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), disk_limit = disks.how(), "agent started");
+    tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
-    let server = tokio::spawn(api::serve(listener, handle.clone(), enforced, sessions, stopped));
+    let server = tokio::spawn(api::serve(listener, handle.clone(), containers, enforced, sessions, stopped));
     Ok(Running { address, handle, stop, driver, server })
 }
 

@@ -197,7 +197,8 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         host_paths: HostPaths::Any,
         separation: Separation { profile: shape.profile, ..Separation::default() },
         require_isolation: false,
-        grants: Default::default(),
         limits: lonja_agent::LimitSettings::default(),
+        disk: lonja_agent::disk::DiskSettings::default(),
+        grants: Default::default(),
     })
 }

@@ -60,6 +60,8 @@ pub(crate) fn end_is_true(task: &TaskKey, truth: Option<&Truth>, status: &TaskSt
             let expected = match failure {
                 LaunchFailure::Container => Reason::ContainerLaunchFailed,
                 LaunchFailure::Command => Reason::CommandExecutorFailed,
+                // Then it was dropped.
+                LaunchFailure::NoRoom => return wrong("INV-27"),
             };
             status.reason == Some(expected)
         }

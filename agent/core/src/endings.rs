@@ -4,13 +4,15 @@
 //! 1. A kill was asked for, and a signal of ours reached the program before it ended, or any signal ended
 //!    it, or nobody saw it end: TASK_KILLED. So a program that tidies up and exits with 0 on SIGTERM was
 //!    killed, and one that had finished before the signal came has finished.
-//! 2. It ran as long as it may, and a signal of ours reached it or any signal ended it: TASK_FAILED,
+//! 2. It took more of the disk than it may, and was ended for that: TASK_FAILED, REASON_CONTAINER_LIMITATION_DISK.
+//! 3. It ran as long as it may, and a signal of ours reached it or any signal ended it: TASK_FAILED,
 //!    REASON_MAX_COMPLETION_TIME_REACHED.
-//! 3. The kernel ended a process of it for want of memory: TASK_FAILED, REASON_CONTAINER_LIMITATION_MEMORY,
+//! 4. The kernel ended a process of it for want of memory: TASK_FAILED, REASON_CONTAINER_LIMITATION_MEMORY,
 //!    even if the program itself went on to exit with 0: part of its work is missing.
-//! 4. Exit status 0: TASK_FINISHED. 5. Anything else: TASK_FAILED.
+//! 5. Exit status 0: TASK_FINISHED. 6. Anything else: TASK_FAILED.
 //!
-//! Source: Mesos command executor; 3 as Mesos' memory isolator, which ends the container at the first breach.
+//! Source: Mesos command executor; 2 and 4 as Mesos' disk and memory isolators, which end the container at the first
+//! breach.
 
 use lonja_model::labels::Labels;
 use lonja_model::resources::{Resource, Resources, Scalar, Value};
@@ -19,7 +21,7 @@ use lonja_model::{ContainerId, TaskState, TaskStatus, Timestamp};
 
 use crate::book::{Key, Place, Task};
 use crate::effects::Note;
-use crate::event::{ContainerExit, LaunchFailure, MemoryBreach, WaitStatus};
+use crate::event::{ContainerExit, DiskBreach, LaunchFailure, MemoryBreach, WaitStatus};
 use crate::launches;
 use crate::status_updates::say;
 use crate::turn::Turn;
@@ -49,6 +51,7 @@ pub(crate) fn launch_failed(
         (true, _) => (TaskState::Killed, Reason::TaskKilledDuringLaunch),
         (false, LaunchFailure::Container) => (TaskState::Failed, Reason::ContainerLaunchFailed),
         (false, LaunchFailure::Command) => (TaskState::Failed, Reason::CommandExecutorFailed),
+        (false, LaunchFailure::NoRoom) => (TaskState::Dropped, Reason::ContainerLaunchFailed),
     };
     let status = TaskStatus::new(key.1.clone(), state, Source::Agent, turn.now);
     end(turn, &key, status.because(reason).saying(cut(message)));
@@ -90,6 +93,13 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
     if task.record.killing.is_some() && (by_signal || unseen) {
         return status(TaskState::Killed, Source::Executor).saying(format!("killed on request: {said}"));
     }
+    if let Some(breach) = exit.disk_breach.filter(|_| by_signal || unseen) {
+        let mut status = status(TaskState::Failed, Source::Agent)
+            .because(Reason::ContainerLimitationDisk)
+            .saying(describe_disk(breach));
+        status.limitation = limitation("disk", breach.limit_bytes);
+        return status;
+    }
     if out_of_time(task, exit) && by_signal {
         let longest = task.record.info.max_completion_time.unwrap_or_default();
         return status(TaskState::Failed, Source::Executor)
@@ -100,7 +110,7 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         let mut status = status(TaskState::Failed, Source::Agent)
             .because(Reason::ContainerLimitationMemory)
             .saying(describe_breach(breach));
-        status.limitation = limitation(breach);
+        status.limitation = limitation("mem", breach.limit_bytes);
         return status;
     }
     match exit.status {
@@ -160,10 +170,15 @@ fn mebibytes(bytes: u64) -> u64 {
     bytes / MIB + u64::from(bytes % MIB >= MIB / 2)
 }
 
-fn limitation(breach: MemoryBreach) -> Option<Resources> {
-    let thousandths = u64::try_from(u128::from(breach.limit_bytes) * 1000 / u128::from(MIB)).ok()?;
+fn describe_disk(breach: DiskBreach) -> String {
+    let (limit, used) = (mebibytes(breach.limit_bytes), mebibytes(breach.used_bytes));
+    format!("disk limit {limit} MiB exceeded (at least {used} MiB used)")
+}
+
+fn limitation(name: &str, limit_bytes: u64) -> Option<Resources> {
+    let thousandths = u64::try_from(u128::from(limit_bytes) * 1000 / u128::from(MIB)).ok()?;
     let amount = Scalar::from_thousandths(thousandths)?;
-    Resources::of([Resource::new("mem", Value::Scalar(amount)).ok()?]).ok()
+    Resources::of([Resource::new(name, Value::Scalar(amount)).ok()?]).ok()
 }
 
 fn cut(message: &str) -> String {
@@ -279,6 +294,32 @@ mod tests {
         }
         let killed = ContainerExit { memory_breach: breach(), ..by_request(signaled(9)) };
         assert_eq!(ending(true, killed).state, TaskState::Killed, "the kill was first");
+    }
+
+    #[test]
+    fn a_disk_breach_names_limit_and_use_unless_the_task_ended_by_itself_first() {
+        let breach = Some(DiskBreach { limit_bytes: 10 * MIB, used_bytes: 12 * MIB });
+        let status = ending(false, ContainerExit { disk_breach: breach, ..by_request(signaled(9)) });
+        assert_eq!((status.state, status.reason), (TaskState::Failed, Some(Reason::ContainerLimitationDisk)));
+        assert_eq!(status.message.as_deref(), Some("disk limit 10 MiB exceeded (at least 12 MiB used)"));
+        assert_eq!(status.limitation, Some(resources("disk:10")));
+        assert_eq!(
+            ending(false, ContainerExit { disk_breach: breach, ..exit(0) }).state,
+            TaskState::Finished,
+            "it was done before our signal came"
+        );
+        let killed = ContainerExit { disk_breach: breach, ..by_request(signaled(9)) };
+        assert_eq!(ending(true, killed).state, TaskState::Killed, "the kill was first");
+    }
+
+    #[test]
+    fn a_launch_for_which_there_is_no_room_is_dropped_and_says_so() {
+        let mut stage = agent("cpus:4");
+        let starting = only_update(&stage.run("f1", "t1", "cpus:1"));
+        let _ = stage.failed("t1", LaunchFailure::NoRoom, "the disk is nearly full");
+        let status = only_update(&stage.acknowledge("f1", &starting));
+        assert_eq!((status.state, status.reason), (TaskState::Dropped, Some(Reason::ContainerLaunchFailed)));
+        assert_eq!(stage.agent.free(), resources("cpus:4"));
     }
 
     #[test]

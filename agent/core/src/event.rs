@@ -82,6 +82,8 @@ pub enum LaunchFailure {
     Container,
     /// The command could not be executed: not there, not executable. REASON_COMMAND_EXECUTOR_FAILED.
     Command,
+    /// The agent's disk is nearly full, so nothing was tried: TASK_DROPPED, REASON_CONTAINER_LAUNCH_FAILED.
+    NoRoom,
 }
 
 /// How a container ended.
@@ -95,6 +97,8 @@ pub struct ContainerExit {
     pub memory_breach: Option<MemoryBreach>,
     /// More, for people; cut to 1,000 characters.
     pub message: Option<String>,
+    /// The shell ended the container because its sandbox held more than it may.
+    pub disk_breach: Option<DiskBreach>,
 }
 
 /// What became of a program.
@@ -120,9 +124,18 @@ pub struct MemoryBreach {
     pub peak_bytes: u64,
 }
 
+/// A disk limit that was passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskBreach {
+    /// The limit, in bytes.
+    pub limit_bytes: u64,
+    /// What was in use when it was noticed, in bytes; perhaps more.
+    pub used_bytes: u64,
+}
+
 impl ContainerExit {
     /// The program ended by itself, as `status` says.
     pub fn new(status: WaitStatus) -> Self {
-        Self { status, killed_by_request: false, memory_breach: None, message: None }
+        Self { status, killed_by_request: false, memory_breach: None, message: None, disk_breach: None }
     }
 }

@@ -52,7 +52,7 @@ use lonja_model::{AgentId, Timestamp};
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy};
 pub use effects::{Effects, KillContainer, LaunchContainer, Note, VolumeOrder};
-pub use event::{ContainerExit, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
+pub use event::{ContainerExit, DiskBreach, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
 pub use view::TaskView;
 
 use book::Book;

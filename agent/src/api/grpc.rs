@@ -8,21 +8,21 @@ use lonja_proto::convert::ids::{framework_id_from_wire, task_id_from_wire};
 use lonja_proto::lonja::agent_api_server;
 use lonja_proto::lonja::logs_request;
 use lonja_proto::lonja::{
-    AttachInput, AttachOutput, DescribeRequest, DescribeResponse, ExecInput, ExecOutput, LogChunk,
-    LogsRequest,
+    AttachInput, AttachOutput, DescribeRequest, DescribeResponse, ExecInput, ExecOutput, ListFilesRequest,
+    ListFilesResponse, LogChunk, LogsRequest, ReadFileRequest, StatsRequest, StatsResponse,
 };
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::doors::Doors;
 use super::logs::{self, From};
 use super::sessions::{Answers, Sessions};
-use super::{attach, exec};
-use crate::Handle;
+use super::{attach, exec, looking};
 use crate::isolation::Enforcement;
 
 /// The service.
 pub(crate) struct Api {
-    handle: Handle,
+    doors: Doors,
     enforced: Vec<Enforcement>,
     sessions: Sessions,
     stop: watch::Receiver<bool>,
@@ -30,12 +30,12 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(
-        handle: Handle,
+        doors: Doors,
         enforced: Vec<Enforcement>,
         sessions: Sessions,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { handle, enforced, sessions, stop }
+        Self { doors, enforced, sessions, stop }
     }
 }
 
@@ -51,7 +51,7 @@ impl agent_api_server::AgentApi for Api {
         &self,
         request: Request<tonic::Streaming<ExecInput>>,
     ) -> Result<Response<Self::ExecStream>, Status> {
-        let answers = exec::exec(&self.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        let answers = exec::exec(&self.doors.handle, &self.sessions, request.into_inner(), self.stop.clone());
         Ok(Response::new(answers.await?))
     }
 
@@ -59,9 +59,11 @@ impl agent_api_server::AgentApi for Api {
         &self,
         request: Request<tonic::Streaming<AttachInput>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let answers = attach::attach(&self.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        let answers =
+            attach::attach(&self.doors.handle, &self.sessions, request.into_inner(), self.stop.clone());
         Ok(Response::new(answers.await?))
     }
+    type ReadFileStream = looking::Pieces;
 
     async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Chunks>, Status> {
         let request = request.into_inner();
@@ -76,7 +78,7 @@ impl agent_api_server::AgentApi for Api {
             .map_err(|refusal| Status::invalid_argument(format!("framework_id: {refusal}")))?;
         let task = task_id_from_wire(request.task_id)
             .map_err(|refusal| Status::invalid_argument(format!("task_id: {refusal}")))?;
-        let found = self.handle.find(framework, task.clone()).await.map_err(stopped)?;
+        let found = self.doors.find(framework, task.clone()).await.map_err(stopped)?;
         let Some(files) = found else {
             return Err(Status::not_found(format!("this agent has no files of task {task}")));
         };
@@ -88,13 +90,36 @@ impl agent_api_server::AgentApi for Api {
         let ended = async move {
             let _stopping = stop.wait_for(|stop| *stop).await;
         };
-        let chunks = logs::read(files, file, from, request.follow)
+        let chunks = logs::read(self.doors.containers.sandboxes().clone(), files, file, from, request.follow)
             .map(|chunk| chunk.map_err(|error| Status::internal(format!("cannot read the log: {error}"))));
         Ok(Response::new(Box::pin(chunks.take_until(ended))))
     }
 
+    async fn stats(&self, request: Request<StatsRequest>) -> Result<Response<StatsResponse>, Status> {
+        looking::stats(&self.doors, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_files(
+        &self,
+        request: Request<ListFilesRequest>,
+    ) -> Result<Response<ListFilesResponse>, Status> {
+        looking::list(&self.doors, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn read_file(
+        &self,
+        request: Request<ReadFileRequest>,
+    ) -> Result<Response<looking::Pieces>, Status> {
+        let pieces = looking::read(&self.doors, request.into_inner()).await?;
+        let mut stop = self.stop.clone();
+        let ended = async move {
+            let _stopping = stop.wait_for(|stop| *stop).await;
+        };
+        Ok(Response::new(Box::pin(pieces.take_until(ended))))
+    }
+
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
-        let described = self.handle.describe().await.map_err(stopped)?;
+        let described = self.doors.handle.describe().await.map_err(stopped)?;
         let info = lonja_model::AgentInfo { id: described.id, resources: described.total, ..described.info };
         let enforcements = self.enforced.iter().map(|one| lonja_proto::lonja::Enforcement {
             limit: format!("{:?}", one.limit).to_lowercase(),

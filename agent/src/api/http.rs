@@ -14,24 +14,24 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
-use crate::Handle;
+use super::doors::Doors;
 use crate::handle::Description;
 use crate::volumes::volumes_of;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The routes.
-pub(crate) fn router(handle: Handle) -> Router {
+pub(crate) fn router(doors: Doors) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/version", get(version))
         .route("/metrics", get(metrics))
         .route("/state", get(state))
-        .with_state(handle)
+        .with_state(doors)
 }
 
-async fn health(State(handle): State<Handle>) -> StatusCode {
-    if handle.describe().await.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+async fn health(State(doors): State<Doors>) -> StatusCode {
+    if doors.handle.describe().await.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 async fn version() -> Json<Value> {
@@ -43,8 +43,8 @@ struct ByState {
     state: String,
 }
 
-async fn metrics(State(handle): State<Handle>) -> Response {
-    let Ok(described) = handle.describe().await else { return unavailable() };
+async fn metrics(State(doors): State<Doors>) -> Response {
+    let Ok(described) = doors.handle.describe().await else { return unavailable() };
     let mut registry = Registry::with_prefix("lonja_agent");
     let registered = Gauge::<i64>::default();
     registered.set(i64::from(described.registered));
@@ -54,6 +54,9 @@ async fn metrics(State(handle): State<Handle>) -> Response {
         tasks.get_or_create(&ByState { state: task.state.name().to_owned() }).inc();
     }
     registry.register("tasks", "Tasks not yet forgotten, by state", tasks);
+    let Ok(statistics) = doors.statistics(|_, _| true).await else { return unavailable() };
+    let collected = doors.containers.sandboxes().collection().collected();
+    super::monitor::register(&mut registry, &statistics, collected);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
@@ -61,9 +64,13 @@ async fn metrics(State(handle): State<Handle>) -> Response {
     }
 }
 
-async fn state(State(handle): State<Handle>) -> Response {
-    match handle.describe().await {
-        Ok(described) => Json(state_json(&described)).into_response(),
+async fn state(State(doors): State<Doors>) -> Response {
+    match doors.handle.describe().await {
+        Ok(described) => {
+            let mut state = state_json(&described);
+            state["disk_limit"] = json!(doors.containers.sandboxes().disks().how());
+            Json(state).into_response()
+        }
         Err(_) => unavailable(),
     }
 }
@@ -76,6 +83,7 @@ fn state_json(described: &Description) -> Value {
             "state": task.state.name(),
             "container_id": task.container.as_str(),
             "pid": task.pid,
+            "directory": task.sandbox.display().to_string(),
         })
     });
     let reserved = described.total.iter().filter(|resource| resource.reserved_for().is_some());

@@ -1,13 +1,19 @@
-//! The agent's own doors: logs, sessions in containers and a description over gRPC; `/health`, `/version`, `/metrics`, `/state`
-//! over HTTP, on one port.
+//! The agent's own doors: logs, files, statistics, sessions in containers and a description over gRPC; `/health`, `/version`,
+//! `/metrics`, `/state`, `/files/...`, `/monitor/statistics` and `/containers` over HTTP, on one port.
 
 mod attach;
+mod browse;
+mod doors;
 mod exec;
 mod grpc;
 mod http;
 mod logs;
+mod looking;
+mod monitor;
+mod query;
 mod sessions;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_proto::lonja::agent_api_server::AgentApiServer;
@@ -19,8 +25,10 @@ use tonic::transport::server::TcpIncoming;
 
 pub(crate) use sessions::Sessions;
 
+use crate::containers::Containers;
 use crate::isolation::Enforcement;
 use crate::{AgentError, Handle};
+use doors::Doors;
 
 /// A half-open connection is noticed after this long without a word, and given as long to answer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -32,12 +40,15 @@ const STREAMS_PER_CONNECTION: u32 = 256;
 pub(crate) async fn serve(
     listener: TcpListener,
     handle: Handle,
+    containers: Arc<Containers>,
     enforced: Vec<Enforcement>,
     sessions: Sessions,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
-    let api = AgentApiServer::new(grpc::Api::new(handle.clone(), enforced, sessions, stop.clone()));
-    let router = Routes::new(api).prepare().into_axum_router().merge(http::router(handle));
+    let doors = Doors::new(handle, containers);
+    let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, sessions, stop.clone()));
+    let router = Routes::new(api).prepare().into_axum_router().merge(http::router(doors.clone()));
+    let router = router.merge(browse::router(doors.clone())).merge(monitor::router(doors));
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;
     };

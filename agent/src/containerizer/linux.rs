@@ -457,4 +457,8 @@ impl Containerizer for LinuxContainerizer {
         }
         .boxed()
     }
+
+    fn usage(&self, container: &ContainerId) -> Result<crate::isolation::Usage, IsolationError> {
+        Self::usage(self, container)
+    }
 }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::isolation::{IsolationError, Usage};
+
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
     Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
@@ -151,4 +153,10 @@ pub trait Containerizer: Send + Sync {
 
     /// Forgets a container that has ended: removes its run directory, not its sandbox. Twice is fine.
     fn cleanup<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<(), ContainerizerError>>;
+
+    /// What the container uses now; nothing is known by default. Errors: it is gone, or the host cannot tell. Reads a few small
+    /// files of the kernel's.
+    fn usage(&self, _container: &ContainerId) -> Result<Usage, IsolationError> {
+        Ok(Usage::default())
+    }
 }

@@ -64,6 +64,7 @@ impl Host {
             separation: crate::Separation::default(),
             require_isolation: false,
             limits: crate::LimitSettings::default(),
+            disk: crate::disk::DiskSettings { floor_bytes: 0, ..Default::default() },
             grants: Default::default(),
         }
     }
@@ -73,7 +74,8 @@ impl Host {
         let config = self.config();
         let instance = InstanceId::new("test").unwrap();
         let volumes = Volumes::new(&self.work(""), instance.clone(), &config.info.resources);
-        let sandboxes = Sandboxes::open(&self.work("")).unwrap();
+        let disks = Arc::new(crate::disk::Disks::open(&self.work(""), config.disk.clone()).unwrap());
+        let sandboxes = Sandboxes::open(&self.work(""), disks).unwrap();
         let containers =
             Containers::new(self.containerizer.clone(), sandboxes, volumes.clone(), &config, instance);
         let checkpoints = Checkpoints::new(self.store.clone());
@@ -81,7 +83,7 @@ impl Host {
         let seed = uuid::Uuid::new_v4().as_u64_pair();
         let agent = Agent::new(CoreConfig::new(info(), "0.1.0", "test"), Entropy(seed.0, seed.1));
         let (handle, driver) =
-            Driver::new(Clock::start(), agent, checkpoints, containers, volumes, config.master);
+            Driver::new(Clock::start(), agent, checkpoints, Arc::new(containers), volumes, config.master);
         let (stop, stopped) = watch::channel(false);
         let driver = tokio::spawn(driver.run(checkpoint, stopped));
         let (sender, said) = mpsc::channel(1_000);

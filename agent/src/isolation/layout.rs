@@ -89,6 +89,8 @@ pub enum LimitKind {
     Devices,
     /// Memory in huge pages.
     HugePages,
+    /// The sandbox's share of the disk.
+    Disk,
     /// It sees only what was put into its root.
     RootFileSystem,
     /// Its users are not the host's: root inside is nobody outside.

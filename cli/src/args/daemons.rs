@@ -10,6 +10,7 @@ use lonja_model::privileges::{Capability, Rlimit};
 use lonja_model::profile::Profile;
 use lonja_model::resources::Quantities;
 
+use super::disk::DiskFlags;
 use super::{DEFAULT_MASTER, duration, mebibytes};
 
 /// A whole cluster in one process.
@@ -184,6 +185,8 @@ pub(crate) struct Agent {
     pub(crate) require_isolation: bool,
     #[command(flatten)]
     pub(crate) limits: super::limits::AgentLimits,
+    #[command(flatten)]
+    pub(crate) disk: DiskFlags,
     /// Read settings from a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -1,9 +1,11 @@
 //! The command line, as `clap` reads it: one file for each family of commands.
 
 mod daemons;
+mod disk;
 mod laboratory;
 mod limits;
 mod listings;
+mod looking;
 mod measuring;
 mod resources;
 mod run;
@@ -19,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
 pub(crate) use laboratory::{OpenbFormat, OpenbList, ReportFormat, SimOpenb, SimRun};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
+pub(crate) use looking::{Files, Stats};
 pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
@@ -82,6 +85,10 @@ pub(crate) enum Command {
     Exec(Exec),
     /// Show what a task writes, and type into its terminal.
     Attach(Attach),
+    /// Say what tasks use: processor, memory, processes, disk, network.
+    Stats(Stats),
+    /// List, print or download a task's files.
+    Files(Files),
     /// Kill a task.
     Kill(Kill),
     /// Drive the production code in virtual time.

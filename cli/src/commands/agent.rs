@@ -68,8 +68,9 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         pids_limit: agent.pids_limit,
         host_paths: HostPaths::Below(allowed),
         require_isolation: agent.require_isolation,
-        limits: agent.limits.settings()?,
         logs: crate::args::log_limits(agent.log_max_size, agent.log_files),
+        limits: agent.limits.settings()?,
+        disk: agent.disk.settings(),
         separation: agent.separation.into(),
         grants: Grants { capabilities: agent.allow_capability.into_iter().collect(), rlimits: agent.rlimit },
     })

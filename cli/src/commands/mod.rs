@@ -7,6 +7,7 @@ pub(crate) mod bench;
 mod dev;
 mod exec;
 mod explain;
+mod files;
 mod kill;
 mod list;
 mod logs;
@@ -16,6 +17,7 @@ mod reservations;
 mod run;
 mod sharing;
 mod sim;
+mod stats;
 mod volumes;
 
 use std::process::ExitCode;
@@ -49,6 +51,8 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
         Command::Logs(logs) => logs::run(&logs).await,
         Command::Exec(exec) => exec::run(exec).await,
         Command::Attach(attach) => attach::run(&attach).await,
+        Command::Stats(stats) => stats::run(&stats).await,
+        Command::Files(files) => files::run(&files).await,
         Command::Kill(kill) => kill::run(&kill).await,
         Command::Sim(sim) => sim::run(&sim),
         Command::Bench(bench) => bench::run(&bench, prepared).await,

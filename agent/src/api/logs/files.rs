@@ -9,9 +9,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags};
 
 /// How many files are looked at, at most; a task that makes more spoils its own listing.
 const MOST_ENTRIES: usize = 100_000;
@@ -30,13 +29,18 @@ pub(super) struct Part {
 
 /// An output in a sandbox.
 pub(super) struct Files {
-    sandbox: PathBuf,
+    /// Opens the sandbox, wherever its disk is.
+    sandbox: Box<dyn Fn() -> io::Result<OwnedFd> + Send>,
     name: &'static str,
 }
 
 impl Files {
-    pub(super) fn new(sandbox: &Path, name: &'static str) -> Self {
-        Self { sandbox: sandbox.to_owned(), name }
+    /// The output of this name, in the sandbox that `sandbox` opens.
+    pub(super) fn new(
+        sandbox: impl Fn() -> io::Result<OwnedFd> + Send + 'static,
+        name: &'static str,
+    ) -> Self {
+        Self { sandbox: Box::new(sandbox), name }
     }
 
     /// The part that holds the byte at `offset`: the oldest one there is when that is gone already, the present
@@ -86,11 +90,10 @@ impl Files {
     }
 
     fn folder(&self) -> io::Result<Option<OwnedFd>> {
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        match rustix::fs::openat(CWD, &self.sandbox, flags, Mode::empty()) {
+        match (self.sandbox)() {
             Ok(folder) => Ok(Some(folder)),
-            Err(rustix::io::Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -191,7 +194,9 @@ mod tests {
             fs::write(dir.path().join(format!("stdout.{number}")), format!("line {number:04}\n")).unwrap();
         }
         fs::write(dir.path().join("stdout"), present).unwrap();
-        let files = Files::new(dir.path(), "stdout");
+        let path = dir.path().to_owned();
+        let open = move || Ok(rustix::fs::open(&path, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty())?);
+        let files = Files::new(open, "stdout");
         (dir, files)
     }
 

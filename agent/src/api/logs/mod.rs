@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::containerizer::running::watched;
 use crate::handle::TaskFiles;
+use crate::sandbox::Sandboxes;
 use files::{Files, Part};
 
 /// Bytes of one chunk, at most.
@@ -51,6 +52,7 @@ struct Reader {
 
 /// The chunks of a task's file from `from` on; with `follow`, until nothing more can come.
 pub(crate) fn read(
+    sandboxes: Sandboxes,
     files: TaskFiles,
     name: &'static str,
     from: From,
@@ -59,7 +61,7 @@ pub(crate) fn read(
     let offset = if let From::Offset(offset) = from { offset } else { 0 };
     let reader = Reader {
         changes: if follow { watch_folder(&files.sandbox).ok() } else { None },
-        files: Files::new(&files.sandbox, name),
+        files: Files::new(move || sandboxes.open_root(&files.sandbox), name),
         part: None,
         from,
         offset,

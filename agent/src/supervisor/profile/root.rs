@@ -182,7 +182,7 @@ pub(in super::super) struct Furniture<'a> {
     pub(in super::super) user: Option<&'a TaskUser>,
     /// The same as the host counts; who makes mount points in folders that are the task's.
     pub(in super::super) maker: Option<(u32, u32)>,
-    /// The sandbox, then each volume, as [`super::trees`] opened them.
+    /// The sandbox, then each volume, then the node of each device, as [`super::trees`] opened them.
     pub(in super::super) trees: Vec<OwnedFd>,
 }
 
@@ -206,8 +206,14 @@ impl Root {
             let message = format!("cannot show the sandbox '{}': {error}", spec.sandbox.display());
             Failure::new(FailureReason::Sandbox, message)
         })?;
-        for (volume, tree) in spec.volumes.iter().zip(trees) {
+        for (volume, tree) in spec.volumes.iter().zip(trees.by_ref()) {
             self.attach_volume(volume, &sandbox, &tree, maker)?;
+        }
+        for ((_, path), node) in spec.limits.nodes().zip(trees) {
+            let place = places::reach(&self.0, path, false, None);
+            place
+                .and_then(|place| attach(&node, place.as_fd(), ""))
+                .map_err(|error| refuse(format_args!("the device '{}'", path.display()), &error))?;
         }
         if mould.rootless() {
             let change = MountChange { set: libc::MOUNT_ATTR_RDONLY, ..MountChange::default() };

@@ -69,6 +69,7 @@ impl Ours {
             },
             network,
             kill_grace: Duration::from_secs(1),
+            logs: crate::args::log_limits(10.0, 5),
             confinement: Confinement::standard(),
             profile: Profile::Default,
             isolation: Isolation::default(),

@@ -1,0 +1,64 @@
+//! What all doors of the agent need, and what they may take of it at once.
+
+use std::sync::Arc;
+
+use lonja_model::{FrameworkId, TaskId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::Handle;
+use crate::containers::Containers;
+use crate::handle::{Stopped, TaskFiles};
+use crate::statistics::{self, ContainerStatistics};
+
+/// Listings, reads and downloads under way at once, of all callers together.
+const MOST_FILES: usize = 64;
+
+/// Collections of statistics under way at once.
+const MOST_COLLECTIONS: usize = 2;
+
+/// The agent, seen from its doors. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) handle: Handle,
+    pub(crate) containers: Arc<Containers>,
+    files: Arc<Semaphore>,
+    collections: Arc<Semaphore>,
+}
+
+impl Doors {
+    pub(crate) fn new(handle: Handle, containers: Arc<Containers>) -> Self {
+        Self {
+            handle,
+            containers,
+            files: Arc::new(Semaphore::new(MOST_FILES)),
+            collections: Arc::new(Semaphore::new(MOST_COLLECTIONS)),
+        }
+    }
+
+    /// Leave to look into a sandbox, for as long as it is held; `None`: too many do.
+    pub(crate) fn may_look(&self) -> Option<OwnedSemaphorePermit> {
+        self.files.clone().try_acquire_owned().ok()
+    }
+
+    /// The files of a task.
+    pub(crate) async fn find(
+        &self,
+        framework: FrameworkId,
+        task: TaskId,
+    ) -> Result<Option<TaskFiles>, Stopped> {
+        self.handle.find(framework, task).await
+    }
+
+    /// What running containers use: of all tasks, or of those that `wanted` picks.
+    pub(crate) async fn statistics(
+        &self,
+        wanted: impl Fn(&FrameworkId, &TaskId) -> bool,
+    ) -> Result<Vec<ContainerStatistics>, Stopped> {
+        let mut tasks = self.handle.describe().await?.tasks;
+        tasks.retain(|task| wanted(&task.framework, &task.task));
+        let _leave = self.collections.acquire().await.map_err(|_| Stopped)?;
+        let containers = self.containers.clone();
+        let collected = tokio::task::spawn_blocking(move || statistics::collect(&containers, tasks));
+        collected.await.map_err(|_| Stopped)
+    }
+}

@@ -1,0 +1,21 @@
+//! What an agent does by itself, beside its driver: looks at the use of disks, and removes old files.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::containers::Containers;
+
+/// Goes on until asked to stop.
+pub(crate) async fn run(containers: Arc<Containers>, mut stop: watch::Receiver<bool>) {
+    let stopped = async move {
+        let _stopping = stop.wait_for(|stop| *stop).await;
+    };
+    let collecting = containers.sandboxes().collection().clone().run();
+    let watching = containers.watch_disks();
+    tokio::select! {
+        () = stopped => {}
+        () = collecting => {}
+        () = watching => {}
+    }
+}
