@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// A framework without a library, which can say anything.
-struct Raw {
+pub(crate) struct Raw {
     calls: mpsc::Sender<SchedulerRequest>,
     answers: tonic::Streaming<lonja_proto::lonja::SchedulerResponse>,
     id: Option<mesos::FrameworkId>,
@@ -30,7 +30,7 @@ impl Raw {
         Self { calls, answers, id: None, next: 0 }
     }
 
-    async fn subscribed(url: &str) -> Self {
+    pub(crate) async fn subscribed(url: &str) -> Self {
         let mut raw = Self::connect(url).await;
         let framework_info = mesos::FrameworkInfo {
             user: "root".into(),
@@ -77,14 +77,23 @@ impl Raw {
         }
     }
 
-    async fn offer(&mut self) -> mesos::Offer {
+    pub(crate) async fn offer(&mut self) -> mesos::Offer {
         let event = self.event(|event| event.offers.is_some()).await;
         event.offers.unwrap().offers.remove(0)
     }
 
     /// The status that the master answers a launch with.
-    async fn status_of(&mut self, offer: &mesos::Offer, task: mesos::TaskInfo) -> mesos::TaskStatus {
+    pub(crate) async fn status_of(
+        &mut self,
+        offer: &mesos::Offer,
+        task: mesos::TaskInfo,
+    ) -> mesos::TaskStatus {
         self.send(accept(&[offer], vec![task])).await;
+        self.next_status().await
+    }
+
+    /// The next status of any of its tasks.
+    pub(crate) async fn next_status(&mut self) -> mesos::TaskStatus {
         self.event(|event| event.update.is_some()).await.update.unwrap().status
     }
 }
@@ -103,7 +112,7 @@ fn accept(offers: &[&mesos::Offer], tasks: Vec<mesos::TaskInfo>) -> Call {
     Call { r#type: Some(call::Type::Accept.into()), accept: Some(accept), ..Default::default() }
 }
 
-fn task(offer: &mesos::Offer, id: &str, cpus: f64) -> mesos::TaskInfo {
+pub(crate) fn task(offer: &mesos::Offer, id: &str, cpus: f64) -> mesos::TaskInfo {
     let scalar = |name: &str, value: f64| mesos::Resource {
         name: name.into(),
         r#type: mesos::value::Type::Scalar.into(),

@@ -1,6 +1,7 @@
 //! Real daemons, end to end: what a user sees, and what survives `kill -9`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod attacks;
 mod bad_input;
 mod cli;
 mod exec;

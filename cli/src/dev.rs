@@ -32,7 +32,8 @@ pub(crate) struct Prepared {
 /// Forks the launcher for commands that run containers.
 pub(crate) fn prepare(lonja: &Lonja) -> anyhow::Result<Prepared> {
     let (ephemeral, temporary) = match &lonja.command {
-        Command::Agent(agent) if !agent.check => (false, false),
+        Command::Agent(agent) if agent.check => (true, true),
+        Command::Agent(_) => (false, false),
         Command::Dev(_) => (true, false),
         Command::Run(run) if run.dev => (true, true),
         Command::Bench(bench) if !matches!(bench.command, BenchCommand::StartPeer { .. }) => (true, true),

@@ -175,10 +175,12 @@ fn set_up(
             (root::build(mould, None)?, trees)
         }
     };
-    let first = power.first();
-    let (uid, gid) = user.map_or((0, 0), |user| (user.uid, user.gid));
-    let maker = first.map(|first| (first + uid, first + gid));
-    root.furnish(mould, Furniture { spec, names: &errand.names, user, maker, trees })
+    // The task's user before root inside, so that what is made is the task's where it may be.
+    let makers: Vec<(u32, u32)> = power.first().map_or_else(Vec::new, |first| {
+        let user = user.map(|user| (first + user.uid, first + user.gid));
+        user.into_iter().chain([(first, first)]).collect()
+    });
+    root.furnish(mould, Furniture { spec, names: &errand.names, user, makers: &makers, trees })
 }
 
 /// Gives up what the host's root may. Returns what keeps the container's ids.

@@ -48,7 +48,7 @@ pub(super) fn mount_volume(volume: &Volume, sandbox: &Path) -> Result<(), Failur
     } else {
         let is_directory = volume.host_path.is_dir();
         open_path(sandbox)
-            .and_then(|sandbox| places::reach(&sandbox, path, is_directory, None))
+            .and_then(|sandbox| places::reach(&sandbox, path, is_directory, &[]))
             .map_err(|error| refuse("path in the sandbox", path, &error))?
     };
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

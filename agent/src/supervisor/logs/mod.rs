@@ -22,7 +22,6 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use serde::{Deserialize, Serialize};
 
-use super::profile::NOBODY;
 use super::report::{Failure, FailureReason};
 use super::task::{Logs, plain};
 use super::user::TaskUser;
@@ -47,10 +46,6 @@ pub(super) fn open(
     limits: Option<LogLimits>,
 ) -> Result<(Logs, Option<Pump>), Failure> {
     let directory = open_directory(sandbox).map_err(|error| refuse(&sandbox.join("stdout"), &error))?;
-    if let Some(user) = user.filter(|user| user.uid == NOBODY) {
-        // Who asked for a user that a hardened container lacks has nobody instead, and nobody's sandbox.
-        give_folder(&directory, user).map_err(|error| refuse(sandbox, &error.into()))?;
-    }
     let open = |name: &'static str| {
         open_file(&directory, name, user, limits.is_none())
             .map_err(|error| refuse(&sandbox.join(name), &error))
@@ -126,14 +121,6 @@ pub(super) fn give_pipes(logs: &Logs, first: u32, user: Option<&TaskUser>) -> Re
 
 fn change_owner(file: &OwnedFd, uid: u32, gid: u32) -> io::Result<()> {
     Ok(rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
-}
-
-/// Gives a folder that is root's to the user.
-fn give_folder(folder: &OwnedFd, user: &TaskUser) -> rustix::io::Result<()> {
-    if rustix::fs::fstat(folder)?.st_uid != 0 {
-        return Ok(());
-    }
-    rustix::fs::fchown(folder, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
 }
 
 /// Our end, which never blocks, and the task's.
