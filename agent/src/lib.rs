@@ -23,6 +23,8 @@ pub mod detect;
 pub mod disk;
 mod driver;
 pub mod failpoint;
+pub mod fetcher;
+mod groups;
 mod handle;
 pub mod isolation;
 pub mod launcher;
@@ -30,6 +32,7 @@ mod master_link;
 mod output_limits;
 pub mod privileges;
 mod sandbox;
+pub mod secrets;
 pub mod separation;
 mod statistics;
 pub mod supervisor;
@@ -163,8 +166,16 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
     let sessions = api::Sessions::new(containerizer.clone());
-    let containers =
-        containers::Containers::new(containerizer, sandboxes, volumes.clone(), &config, instance.clone());
+    let fetcher = fetcher::Fetcher::new(config.fetching.clone(), config.host_paths.clone(), &path);
+    let fetcher = fetcher.map_err(work_dir)?;
+    let containers = containers::Containers::new(
+        containerizer,
+        sandboxes,
+        volumes.clone(),
+        fetcher,
+        &config,
+        instance.clone(),
+    );
     let containers = Arc::new(containers);
     let clock = Clock::start();
     let core = lonja_agent_core::Config {

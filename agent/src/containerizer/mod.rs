@@ -23,11 +23,11 @@ use crate::isolation::{IsolationError, Usage};
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
     Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
-    Network, RefusedForks, TaskEnd, Volume,
+    Network, RefusedForks, TaskEnd, Volume, VolumeSource,
 };
 pub use crate::supervisor::{LogLimits, Nested, NestedEnd, WindowSize};
 pub use linux::{LinuxContainerizer, Settings};
-pub use nested::{Collected, NestedControl, NestedEvent, NestedInput, NestedProcess, OutputStream};
+pub use nested::{Collected, NestedControl, NestedEvent, NestedInput, NestedProcess, OutputStream, Terminal};
 pub use recorded::{RecordedCall, RecordedContainerizer};
 
 /// What became of a launch.
@@ -132,6 +132,14 @@ pub trait Containerizer: Send + Sync {
         container: &'a ContainerId,
         nested: Nested,
     ) -> BoxFuture<'a, Result<NestedProcess, Failure>>;
+
+    /// The container's own terminal; `Ok(None)`: it has none.
+    ///
+    /// Errors: the container does not run, or does not answer.
+    fn terminal<'a>(
+        &'a self,
+        container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<Option<Terminal>, ContainerizerError>>;
 
     /// Resolves when nothing of the container is alive, with how it ended.
     fn wait<'a>(

@@ -281,7 +281,7 @@ pub async fn an_allowed_device_has_a_node(launcher: &Launcher) -> Verdict {
 
     let mut opening = host.spec("c3", ": <>/dev/fuse && echo opened");
     as_the_host_does(&mut opening);
-    opening.limits.devices = Some(vec![rule]);
+    opening.limits.devices = Some([DeviceRule::minimal(), vec![rule]].concat());
     assert_eq!(host.output(opening).await, "opened\n");
     host.assert_no_traces();
     Ok(())

@@ -67,6 +67,8 @@ fn all_checks() -> Vec<Check> {
         nested::a_signal_reaches_it,
         nested::a_terminal_is_its_own_and_has_a_size,
         nested::a_child_that_keeps_the_streams_does_not_keep_the_end,
+        logs::a_terminal_of_its_own_is_logged_and_can_be_typed_into,
+        logs::a_task_without_a_terminal_has_none_to_attach_to,
         logs::output_is_complete_across_files,
         logs::a_flood_keeps_the_newest_files_and_no_more,
         logs::what_a_task_wrote_right_before_its_end_is_there,

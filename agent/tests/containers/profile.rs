@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lonja_agent::containerizer::{
-    Confinement, ContainerSpec, FailureReason, Isolation, Limits, Network, Volume,
+    Confinement, ContainerSpec, FailureReason, Isolation, Limits, Network, Volume, VolumeSource,
 };
 use lonja_agent::launcher::Launcher;
 use lonja_model::profile::Profile;
@@ -25,7 +25,7 @@ fn hardened(mut spec: ContainerSpec) -> ContainerSpec {
 }
 
 fn volume(host_path: &Path, inside: &str, read_only: bool) -> Volume {
-    Volume { host_path: host_path.to_owned(), container_path: inside.into(), read_only, follows_links: false }
+    Volume { source: VolumeSource::host(host_path), container_path: inside.into(), read_only }
 }
 
 /// The lines of a container's `/proc/self/mountinfo`, split at blanks.
