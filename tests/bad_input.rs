@@ -100,7 +100,18 @@ impl Raw {
 
     /// The next status of any of its tasks.
     pub(crate) async fn next_status(&mut self) -> mesos::TaskStatus {
-        self.event(|event| event.update.is_some()).await.update.unwrap().status
+        let status = self.event(|event| event.update.is_some()).await.update.unwrap().status;
+        // The next one comes only then.
+        if let (Some(uuid), Some(agent_id)) = (&status.uuid, &status.agent_id) {
+            let acknowledge = call::Acknowledge {
+                agent_id: agent_id.clone(),
+                task_id: status.task_id.clone(),
+                uuid: uuid.clone(),
+            };
+            let (r#type, acknowledge) = (Some(call::Type::Acknowledge.into()), Some(acknowledge));
+            self.send(Call { r#type, acknowledge, ..Default::default() }).await;
+        }
+        status
     }
 }
 

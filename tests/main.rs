@@ -3,6 +3,7 @@
 
 mod attacks;
 mod bad_input;
+mod checks;
 mod cli;
 mod disk;
 mod exec;

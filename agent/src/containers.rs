@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core as core;
-use lonja_agent_core::{LaunchContainer, LaunchFailure, Runs, WaitStatus};
+use lonja_agent_core::{CheckOrder, LaunchContainer, LaunchFailure, Runs, WaitStatus};
 use lonja_model::container::Program;
 use lonja_model::files::Uri;
 use lonja_model::profile::Profile;
@@ -16,6 +16,7 @@ use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Timesta
 use tokio::sync::Notify;
 
 use crate::breaches::DiskBreaches;
+use crate::checks::Checks;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
@@ -26,6 +27,7 @@ use crate::disk::watch::{DiskWatch, Look};
 use crate::failpoint;
 use crate::fetcher::Fetcher;
 use crate::groups::{self, Shared};
+use crate::handle::Handle;
 use crate::isolation::Usage;
 use crate::output_limits;
 use crate::privileges::Grants;
@@ -57,6 +59,7 @@ pub(crate) struct Containers {
     fetching: Mutex<BTreeMap<ContainerId, Arc<Notify>>>,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
+    checks: Checks,
     disk_watch: DiskWatch,
     disk_breaches: DiskBreaches,
 }
@@ -79,6 +82,7 @@ impl Containers {
         let disk_watch = DiskWatch::new(sandboxes.disks().clone());
         let disk_breaches = DiskBreaches::new(config.work_dir.join("run"));
         Self {
+            checks: Checks::new(containerizer.clone()),
             containerizer,
             sandboxes,
             volumes,
@@ -129,13 +133,16 @@ impl Containers {
         let (id, uris) = (order.container.clone(), order.task.command.uris.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
-            let profile = self.separation.profile(order.task.container.profile)?;
+            let allowed = self.separation.profile(order.task.container.profile);
+            // Who asks for a profile and does not get it has a sandbox all the same, with nothing in it.
+            let profile = *allowed.as_ref().unwrap_or(&Profile::Default);
             order.user = separation::user(profile, order.user);
             // Only who shares the host's root comes in by the path outside.
             let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
             let made = self.sandboxes.create(&path, order.user.as_deref(), reach, disk_limit);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
             failpoint::reach("agent: sandbox made");
+            let profile = allowed?;
             let shared = groups::share(&order, &self.sandboxes, reach)?;
             if let (Runs::InGroup { parent, .. }, Some(sandbox)) = (&order.runs, &shared.sandbox) {
                 self.paths().insert(parent.clone(), sandbox.clone());
@@ -237,6 +244,11 @@ impl Containers {
             isolation: self.separation.isolation.clone(),
             joins: shared.joins,
         })
+    }
+
+    /// Looks at a task, or gives a look up.
+    pub(crate) fn look(&self, order: CheckOrder, handle: Handle) {
+        self.checks.carry_out(order, handle);
     }
 
     /// Resolves when nothing of the container is alive, with how it ended.
@@ -375,7 +387,8 @@ impl Containers {
             let state = match state {
                 Recovered::Running { pid } => {
                     let pid = pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
-                    core::Recovery::Running { pid, since: now }
+                    let age = recovery.ages.get(&id);
+                    core::Recovery::Running { pid, since: age.map(|age| now - *age) }
                 }
                 Recovered::Exited(exit) => core::Recovery::Exited(core::ContainerExit {
                     disk_breach: self.disk_breaches.of(&container),

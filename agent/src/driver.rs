@@ -181,6 +181,9 @@ impl Driver {
                 self.mark_ended(&container);
                 Some(Event::ContainerExited { container, exit })
             }
+            Input::CheckEnded { container, kind, number, result } => {
+                Some(Event::CheckEnded { container, kind, number, result })
+            }
             Input::VolumesMade(number, result) => Some(Event::VolumesMade { number, result }),
             Input::Find(framework, task, answer) => {
                 // Whoever asked may have left.
@@ -200,6 +203,7 @@ impl Driver {
             volumes,
             launch,
             kill,
+            checks,
             forget,
             send,
             new_link: _,
@@ -242,6 +246,9 @@ impl Driver {
         for order in kill {
             let containers = self.containers.clone();
             tokio::spawn(async move { containers.kill(&order.container, order.grace).await });
+        }
+        for order in checks {
+            self.containers.look(order, self.handle.clone());
         }
         for container in forget {
             let containers = self.containers.clone();

@@ -6,7 +6,7 @@
 //! Control side: [`config`], [`configured`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
-//! in the core's words, [`check`] says what a host enforces, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
+//! in the core's words, [`check`] says what a host enforces, `checks` looks at tasks from inside, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
 //! one container, [`isolation`] sets its limits, [`privileges`] says what tasks may ask of the kernel,
 //! [`separation`] how strictly they are kept apart from the host. At each step of a container's life a [`failpoint`] lets
 //! tests have somebody die.
@@ -15,6 +15,7 @@ pub mod api;
 mod breaches;
 pub mod check;
 mod checkpoints;
+mod checks;
 pub mod config;
 pub mod configured;
 pub mod containerizer;

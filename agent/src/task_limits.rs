@@ -176,6 +176,8 @@ mod tests {
             discovery: None,
             executor: None,
             data: Vec::new(),
+            health_check: None,
+            check: None,
         }
     }
 

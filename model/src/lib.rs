@@ -20,6 +20,7 @@ pub mod role;
 
 pub mod agent;
 pub mod attributes;
+pub mod check;
 pub mod constraints;
 pub mod container;
 pub mod executor;

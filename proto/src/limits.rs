@@ -108,6 +108,9 @@ pub const VOLUMES: usize = 256;
 /// Ports in one task's discovery information.
 pub const DISCOVERY_PORTS: usize = 1_024;
 
+/// Statuses that an HTTP health check takes for good.
+pub const STATUSES: usize = 512;
+
 /// Executors named in one offer.
 pub const EXECUTORS_PER_OFFER: usize = 4_096;
 

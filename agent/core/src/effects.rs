@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use lonja_model::check::{CheckKind, Probe};
 use lonja_model::checkpoint::CheckpointOp;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::link::FromAgent;
@@ -23,6 +24,8 @@ pub struct Effects {
     pub launch: Vec<LaunchContainer>,
     /// Containers to end. Each has been reported as started or running.
     pub kill: Vec<KillContainer>,
+    /// Looks at running tasks to begin, each answered by `CheckEnded`, and to give up, in this order.
+    pub checks: Vec<CheckOrder>,
     /// Containers that nobody asks about any more: their run directories may go (sandboxes have their own
     /// time). Perhaps never made, perhaps forgotten before; then there is nothing to do.
     pub forget: Vec<ContainerId>,
@@ -51,6 +54,7 @@ impl Effects {
             volumes,
             launch,
             kill,
+            checks,
             forget,
             send,
             new_link,
@@ -66,6 +70,7 @@ impl Effects {
         self.volumes.extend(volumes);
         self.launch.extend(launch);
         self.kill.extend(kill);
+        self.checks.extend(checks);
         self.forget.extend(forget);
         self.send.extend(send);
         self.new_link |= new_link;
@@ -122,6 +127,39 @@ impl Runs {
             Self::Task => None,
         }
     }
+}
+
+/// Something to be done about looking at a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckOrder {
+    /// Look now.
+    Run(Box<RunCheck>),
+    /// Give up a look that has no result yet; one that comes all the same is dropped.
+    Stop {
+        /// Whose container.
+        container: ContainerId,
+        /// Which of its checks.
+        kind: CheckKind,
+    },
+}
+
+/// One look at a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunCheck {
+    /// Whose container; its program runs.
+    pub container: ContainerId,
+    /// Whose task.
+    pub framework: FrameworkId,
+    /// Which of its checks.
+    pub kind: CheckKind,
+    /// To be repeated in the answer.
+    pub number: u64,
+    /// The process id of the container's program, as the host sees it.
+    pub pid: u32,
+    /// How to look.
+    pub probe: Probe,
+    /// How long it may take; the answer is then `Failed`. From 0 to [`crate::LONGEST_TIMEOUT`], 0 excluded.
+    pub timeout: Duration,
 }
 
 /// One container to make, for one run of one task.

@@ -130,6 +130,8 @@ pub(crate) fn task_info(id: &str, needs: &str) -> TaskInfo {
         discovery: None,
         executor: None,
         data: Vec::new(),
+        health_check: None,
+        check: None,
     }
 }
 

@@ -17,6 +17,7 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{FrameworkId, TaskState, TaskStatus};
 
 use crate::book::{Key, Place};
+use crate::checks;
 use crate::effects::{KillContainer, Note};
 use crate::endings;
 use crate::executors;
@@ -39,11 +40,16 @@ pub(crate) fn kill(turn: &mut Turn<'_>, key: Key, grace: Option<Duration>) {
         return;
     }
     let grace = grace.or(task.record.info.kill_grace).unwrap_or(turn.config.kill_grace);
-    ask(turn, &key, grace);
-    if turn.book.can(&key.0, Capability::TaskKillingState) {
-        tell_killing(turn, &key);
-    }
+    end(turn, &key, grace);
     launches::launch_waiting(turn);
+}
+
+/// Somebody has decided that a task is to end.
+pub(crate) fn end(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
+    ask(turn, key, grace);
+    if turn.book.can(&key.0, Capability::TaskKillingState) {
+        tell_killing(turn, key);
+    }
 }
 
 /// Notes the wish durably and carries it out as far as it can be.
@@ -54,6 +60,7 @@ pub(crate) fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     }
     let place = task.place;
     turn.book.change(key, |task| task.record.killing = Some(grace));
+    checks::stop(turn, key);
     match place {
         Place::Waiting(_) => killed_before_launch(turn, key),
         Place::Launching => {
@@ -98,6 +105,7 @@ pub(crate) fn out_of_time(turn: &mut Turn<'_>, key: &Key) {
     if task.record.killing.is_none() {
         turn.effects.kill.push(KillContainer { container, grace });
     }
+    checks::stop(turn, key);
 }
 
 /// The framework is no more: its tasks are killed and forgotten, and nobody hears of it.
@@ -156,7 +164,7 @@ mod tests {
         let mut stage = agent("cpus:4");
         let _ = stage.running("f1", "t1", "cpus:1");
         assert!(!stage.kill("f1", "t1", Some(secs(9))).persist.is_empty());
-        let running = Recovery::Running { pid: 77, since: stage.now };
+        let running = Recovery::Running { pid: 77, since: Some(stage.now) };
         assert_eq!(graces(&stage.restart(&[("t1", running)])), [secs(9)]);
     }
 
@@ -250,10 +258,10 @@ mod tests {
         let _ = stage.started("t1");
         let since = stage.now;
         let _ = stage.after(secs(50));
-        let _ = stage.restart(&[("t1", Recovery::Running { pid: 77, since })]);
+        let _ = stage.restart(&[("t1", Recovery::Running { pid: 77, since: Some(since) })]);
         assert_eq!(stage.next_in(), Some(secs(10)));
         stage.now = stage.now + secs(20);
-        assert_eq!(stage.restart(&[("t1", Recovery::Running { pid: 77, since })]).kill.len(), 1);
+        assert_eq!(stage.restart(&[("t1", Recovery::Running { pid: 77, since: Some(since) })]).kill.len(), 1);
         let _ = stage.restart(&[("t1", Recovery::Exited(by_request(signaled(9))))]);
         let last = stage.checkpoint.tasks.values().next().unwrap().updates.last().unwrap().clone();
         assert_eq!((last.state, last.reason), (TaskState::Failed, Some(Reason::MaxCompletionTimeReached)));

@@ -14,6 +14,7 @@ mod recorded;
 mod recovery;
 pub(crate) mod running;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -77,6 +78,8 @@ pub struct Recovery {
     pub containers: Vec<(ContainerId, Recovered)>,
     /// Containers of this agent that nobody asked for, now destroyed.
     pub destroyed: Vec<String>,
+    /// For how long those that run have been running, where that is known; no jump of a clock bears on it.
+    pub ages: BTreeMap<ContainerId, Duration>,
 }
 
 /// Why a container cannot be reached. None of these means that it has ended.

@@ -213,6 +213,8 @@ fn task_info(id: &str, resources: Resources) -> TaskInfo {
         discovery: None,
         executor: None,
         data: Vec::new(),
+        health_check: None,
+        check: None,
     }
 }
 

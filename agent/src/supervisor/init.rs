@@ -11,6 +11,10 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use lonja_model::privileges::{Capability, CapabilitySet};
+use lonja_model::profile::Profile;
+
+use super::confine::{self, Confinement};
 use super::control::Inside;
 use super::mounts;
 use super::profile::root::{self, Furniture, Root};
@@ -104,6 +108,7 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
         }
         Ok(Forked::Parent(child)) => {
             failpoint::reach("init: forked");
+            confine_self(&errand).unwrap_or_else(|failure| or_end(failure));
             drop((exec_mark, logs, errand, terminal));
             sys::trim_heap();
             // The ids stay this container's to its end.
@@ -218,6 +223,23 @@ fn come_down(mould: &Mould, power: Power) -> Result<Option<File>, Failure> {
     // The task, which may be of the same user, is not to look into a process that knows the host's program.
     sys::set_dumpable(false);
     Ok(Some(users.ids.lock))
+}
+
+/// Keeps nothing but the power to hand signals on: whatever a task does to its init, there is nothing to be had.
+fn confine_self(errand: &Errand) -> Result<(), Failure> {
+    let spec = &errand.container;
+    if spec.profile == Profile::Host {
+        return Ok(());
+    }
+    let kill = CapabilitySet::of(&[Capability::KILL]);
+    let own = Confinement {
+        bounding: Some(kill),
+        effective: Some(kill),
+        no_new_privs: true,
+        filter: spec.confinement.filter,
+        ..Confinement::default()
+    };
+    confine::apply(&own, None)
 }
 
 /// Hands on signals and reaps until the task has ended, then ends with it.

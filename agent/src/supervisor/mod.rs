@@ -59,7 +59,7 @@ pub use terminal::WindowSize;
 #[cfg(test)]
 pub(crate) use spec::tests::plain as plain_spec;
 
-pub(crate) use identity::start_time;
+pub(crate) use identity::{since_boot_ms, start_time};
 pub(crate) use waiting::Spare;
 
 use crate::failpoint;
@@ -200,7 +200,8 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
 
 fn note_started(run_dir: &Path, pid: i32, init: i32) {
     let temporary = run_dir.join("started.json.new");
-    if let Ok(text) = serde_json::to_vec(&StartedRecord { pid, init: Some(init) })
+    if let Ok(text) =
+        serde_json::to_vec(&StartedRecord { pid, init: Some(init), since_boot_ms: since_boot_ms().ok() })
         && fs::write(&temporary, text).is_ok()
     {
         let _ = fs::rename(&temporary, run_dir.join(StartedRecord::FILE));

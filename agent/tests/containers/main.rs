@@ -145,6 +145,7 @@ fn all_checks() -> Vec<Check> {
         profile::secrets_of_the_host_and_of_others_are_not_there,
         profile::what_tells_of_the_host_is_masked_and_what_changes_it_read_only,
         profile::there_is_no_path_back,
+        profile::init_keeps_no_power_but_to_hand_signals_on,
         profile::files_belong_outside_to_whom_they_belong_inside,
         profile::the_logs_can_be_opened_by_name,
         profile::temporary_files_are_its_own_and_bounded,

@@ -14,6 +14,7 @@ mod separation;
 mod sessions;
 mod sharing;
 mod upkeep;
+mod watching;
 
 use std::time::Duration;
 
@@ -140,7 +141,7 @@ pub(crate) struct Family {
 }
 
 /// A length of time with its unit.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write, for example, 15s, 5ms or 10m"))
 }
 

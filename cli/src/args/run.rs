@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::watching::Watching;
 use super::{MasterUrl, TaskFiles, duration, mebibytes};
 
 /// A command on the cluster.
@@ -61,6 +62,8 @@ pub(crate) struct Run {
     /// What to call it.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) watching: Watching,
     #[command(flatten)]
     pub(crate) files: TaskFiles,
     /// The command and its arguments.

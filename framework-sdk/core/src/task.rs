@@ -15,6 +15,7 @@ use lonja_model::task::Limit;
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
 use crate::placement::{Gpus, fit};
+use crate::watching::Watch;
 
 /// What a task needs. Amounts in thousandths; mem and disk of MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,7 @@ pub struct Task {
     need: Need,
     kill_grace: Option<Duration>,
     labels: Labels,
+    pub(crate) watch: Watch,
     limits: BTreeMap<String, Limit>,
 }
 
@@ -112,6 +114,7 @@ impl Task {
             need: Need { cpus: thousandths(100), mem: thousandths(32_000), ..Need::default() },
             kill_grace: None,
             labels: Labels::default(),
+            watch: Watch::default(),
             limits: BTreeMap::new(),
         }
     }
@@ -262,12 +265,14 @@ impl Task {
             name: self.name.clone().unwrap_or_else(|| id.to_string()),
             id,
             agent: agent.clone(),
+            health_check: self.watch.health_on(&resources),
+            check: self.watch.check_on(&resources),
             resources,
             limits: self.limits.clone(),
             command: self.command.clone(),
             container: self.container.clone(),
             kill_grace: self.kill_grace,
-            max_completion_time: None,
+            max_completion_time: self.watch.longest,
             labels: self.labels.clone(),
             discovery: None,
             executor: None,

@@ -7,6 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::checks::{any_check, any_check_status, any_health_check};
 use super::files::{any_path, any_secret, any_uri, any_volume_source};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_labels, any_task_id, any_text,
@@ -136,10 +137,11 @@ pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
     let times = (option::of(any_duration()), option::of(any_duration()));
     let data = vec(any::<u8>(), 0..4);
     let executor = option::weighted(0.2, super::executors::any_executor_info().prop_map(Box::new));
-    let extras = (any_labels(), option::of(any_discovery()), executor, data);
+    let checks = (option::weighted(0.3, any_health_check()), option::weighted(0.3, any_check()));
+    let extras = (any_labels(), option::of(any_discovery()), executor, data, checks);
     (ids, needs, any_command(), any_container_info(), times, extras)
         .prop_map(|((name, id, agent), (resources, cpus, mem), command, container, times, extras)| {
-            let (labels, discovery, executor, data) = extras;
+            let (labels, discovery, executor, data, (health_check, check)) = extras;
             let resources = or_one_cpu(resources);
             let limits = [("cpus", cpus), ("mem", mem)];
             TaskInfo {
@@ -156,6 +158,8 @@ pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
                 discovery,
                 executor,
                 data,
+                health_check: health_check.map(Box::new),
+                check: check.map(Box::new),
             }
         })
         .boxed()
@@ -206,11 +210,12 @@ pub fn any_task_status() -> BoxedStrategy<TaskStatus> {
         option::of(any::<bool>()),
         option::of(any_timestamp()),
         option::of(any_resources()),
+        option::of(any_check_status()),
     );
     (what, said, place, extras)
         .prop_map(|((task, state, source, reason), (message, data, timestamp, labels), place, extras)| {
             let (agent, executor, container, pid) = place;
-            let (update, healthy, unreachable_since, limitation) = extras;
+            let (update, healthy, unreachable_since, limitation, check) = extras;
             TaskStatus {
                 task,
                 state,
@@ -228,6 +233,7 @@ pub fn any_task_status() -> BoxedStrategy<TaskStatus> {
                 unreachable_since,
                 limitation,
                 labels,
+                check,
             }
         })
         .boxed()

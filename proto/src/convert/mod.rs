@@ -21,6 +21,7 @@ pub mod ids;
 pub mod resources;
 
 pub mod agent;
+pub mod check;
 pub mod constraints;
 pub mod container;
 mod conversion;

@@ -138,6 +138,8 @@ fn accept_with_launch() {
         discovery: None,
         executor: None,
         data: Vec::new(),
+        health_check: None,
+        check: None,
     };
     let operations = vec![Operation::Launch(vec![LaunchTask::Valid(Box::new(task))])];
     let offers = vec![OfferId::new("c-1-O0").unwrap()];

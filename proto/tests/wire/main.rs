@@ -3,6 +3,7 @@
 
 mod messages;
 
+mod checks;
 mod conversions;
 mod files;
 mod golden;

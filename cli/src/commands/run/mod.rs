@@ -101,6 +101,7 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         let (name, value) = variable.split_once('=').with_context(|| format!("-e {variable}: write K=V"))?;
         task = task.env(name, value);
     }
+    task = run.watching.on(task)?;
     task = files::bring(&run.files, task)?;
     if let Some(profile) = run.separation.profile {
         task = task.profile(profile);

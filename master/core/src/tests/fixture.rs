@@ -73,6 +73,8 @@ pub(super) fn task_info(id: &str, agent: &AgentId, resources: &str) -> TaskInfo 
         discovery: None,
         executor: None,
         data: Vec::new(),
+        health_check: None,
+        check: None,
     }
 }
 
@@ -453,5 +455,7 @@ pub(super) fn agent_task(
         state,
         container: None,
         pid: None,
+        healthy: None,
+        check: None,
     }
 }

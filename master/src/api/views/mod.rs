@@ -154,6 +154,7 @@ fn task(known: &Task) -> mesos::Task {
         container: info.container.map(without_secrets),
         user: known.info.command.user.clone(),
         kill_policy: info.kill_policy,
+        health_check: info.health_check,
         limits: info.limits,
         ..Default::default()
     }
