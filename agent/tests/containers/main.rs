@@ -120,6 +120,7 @@ fn all_checks() -> Vec<Check> {
         limits::there_is_no_swap_unless_the_agent_says_so,
         limits::a_fork_beyond_the_limit_fails_and_is_counted,
         limits::only_listed_devices_can_be_made_or_opened,
+        limits::an_allowed_device_has_a_node,
         limits::rates_of_a_disk_reach_the_kernel,
         limits::huge_pages_are_none_unless_allowed,
         limits::files_in_memory_count_as_memory,

@@ -74,16 +74,8 @@ pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
     let ending = (option::of(any_duration()), any::<bool>(), any_watched());
     let group = option::of(any_group_record());
     (any_task_info(), place, ending, vec(any_task_status(), 0..4), group)
-        .prop_map(|(info, (role, container, state), (killing, orphaned, watched), updates, group)| TaskRecord {
-            info,
-            role,
-            container,
-            state,
-            killing,
-            orphaned,
-            updates,
-            group,
-            watched,
+        .prop_map(|(info, (role, container, state), (killing, orphaned, watched), updates, group)| {
+            TaskRecord { info, role, container, state, killing, orphaned, updates, group, watched }
         })
         .boxed()
 }

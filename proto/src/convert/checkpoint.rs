@@ -10,8 +10,8 @@ use lonja_model::ids::{FrameworkId, TaskId};
 use prost::Message;
 
 use super::agent::{agent_info_from_wire, agent_info_to_wire};
-use super::executor::{executor_from_stored, executor_to_stored, group_from_stored, group_to_stored};
 use super::check::{check_status_from_wire, check_status_to_wire};
+use super::executor::{executor_from_stored, executor_to_stored, group_from_stored, group_to_stored};
 use super::framework::framework_to_wire;
 use super::ids::{
     agent_id_from_wire, agent_id_to_wire, container_id_from_wire, container_id_to_wire,

@@ -101,12 +101,10 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         change(&mut task);
         why_invalid(task)
     };
-    let reasons = [
-        (
-            with(|t| t.container = Some(mesos::ContainerInfo { r#type: 1, ..Default::default() })),
-            "container.type",
-        ),
-    ];
+    let reasons = [(
+        with(|t| t.container = Some(mesos::ContainerInfo { r#type: 1, ..Default::default() })),
+        "container.type",
+    )];
     for (reason, field) in reasons {
         assert!(reason.starts_with(&format!("{field}: ")), "{reason}");
         assert!(reason.ends_with("is not supported yet; leave it out"), "{reason}");

@@ -207,8 +207,14 @@ impl Root {
             let message = format!("cannot show the sandbox '{}': {error}", spec.sandbox.display());
             Failure::new(FailureReason::Sandbox, message)
         })?;
-        for (volume, tree) in spec.volumes.iter().zip(trees) {
+        for (volume, tree) in spec.volumes.iter().zip(trees.by_ref()) {
             self.attach_volume(volume, &sandbox, &tree, makers)?;
+        }
+        for ((_, path), node) in spec.limits.nodes().zip(trees) {
+            let place = places::reach(&self.0, path, false, &[]);
+            place
+                .and_then(|place| attach(&node, place.as_fd(), ""))
+                .map_err(|error| refuse(format_args!("the device '{}'", path.display()), &error))?;
         }
         if mould.rootless() {
             let change = MountChange { set: libc::MOUNT_ATTR_RDONLY, ..MountChange::default() };

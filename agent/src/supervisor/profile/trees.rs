@@ -12,6 +12,8 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
+use crate::isolation::DeviceRule;
+
 use super::super::report::{Failure, FailureReason};
 use super::super::sources::{self, Owner, VolumeSource};
 use super::super::spec::{ContainerSpec, Volume};
@@ -26,7 +28,7 @@ use super::users::Users;
 /// How deep what was fetched may go: as deep as archives are unpacked.
 const MOST_FOLDERS: u8 = 65;
 
-/// The sandbox first, then the volumes in their order.
+/// The sandbox first, then the volumes in their order, then the nodes of devices in theirs.
 pub(in super::super) fn open_all(
     spec: &ContainerSpec,
     users: Option<&Users>,
@@ -36,7 +38,27 @@ pub(in super::super) fn open_all(
     for volume in &spec.volumes {
         trees.push(open_volume(volume, &spec.sandbox, users, user)?);
     }
+    for (device, path) in spec.limits.nodes() {
+        trees.push(open_device(device, path)?);
+    }
     Ok(trees)
+}
+
+/// Devices keep their owners, whom a container does not have among its users: others' permissions count.
+fn open_device(device: &DeviceRule, path: &Path) -> Result<OwnedFd, Failure> {
+    let refuse = |error: &dyn std::fmt::Display| {
+        let message = format!("cannot show the device '{}': {error}", path.display());
+        Failure::new(FailureReason::Sandbox, message)
+    };
+    let node = open_without_links(path).map_err(|error| refuse(&error))?;
+    let number = rustix::fs::fstat(&node).map_err(|error| refuse(&error))?.st_rdev;
+    if !device.is_of(number) {
+        return Err(refuse(&"it is another device than when the agent looked; restart the agent"));
+    }
+    let tree = copy(node.as_fd(), "", false).map_err(|error| refuse(&error))?;
+    let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+    change(&tree, attributes, None).map_err(|error| refuse(&plain(&error)))?;
+    Ok(tree)
 }
 
 fn sandbox(path: &Path, users: Option<&Users>, user: Option<&TaskUser>) -> Result<OwnedFd, Failure> {
