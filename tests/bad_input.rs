@@ -13,11 +13,13 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// A framework without a library, which can say anything.
-struct Raw {
+pub(crate) struct Raw {
     calls: mpsc::Sender<SchedulerRequest>,
     answers: tonic::Streaming<lonja_proto::lonja::SchedulerResponse>,
     id: Option<mesos::FrameworkId>,
     next: u64,
+    /// Offers that came while it waited for something else.
+    held: std::collections::VecDeque<mesos::Offer>,
 }
 
 impl Raw {
@@ -27,10 +29,10 @@ impl Raw {
         let (calls, queue) = mpsc::channel(64);
         let answers =
             SchedulersClient::new(channel).connect(ReceiverStream::new(queue)).await.unwrap().into_inner();
-        Self { calls, answers, id: None, next: 0 }
+        Self { calls, answers, id: None, next: 0, held: Default::default() }
     }
 
-    async fn subscribed(url: &str) -> Self {
+    pub(crate) async fn subscribed(url: &str) -> Self {
         let mut raw = Self::connect(url).await;
         let framework_info = mesos::FrameworkInfo {
             user: "root".into(),
@@ -56,10 +58,11 @@ impl Raw {
     async fn event(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let response = self.answers.message().await.unwrap().expect("the stream goes on");
-            if let Some(scheduler_response::Message::Event(event)) = response.message
-                && wanted(&event)
-            {
-                return event;
+            if let Some(scheduler_response::Message::Event(event)) = response.message {
+                if wanted(&event) {
+                    return event;
+                }
+                self.held.extend(event.offers.into_iter().flat_map(|offers| offers.offers));
             }
         }
     }
@@ -77,14 +80,26 @@ impl Raw {
         }
     }
 
-    async fn offer(&mut self) -> mesos::Offer {
+    pub(crate) async fn offer(&mut self) -> mesos::Offer {
+        if let Some(held) = self.held.pop_front() {
+            return held;
+        }
         let event = self.event(|event| event.offers.is_some()).await;
         event.offers.unwrap().offers.remove(0)
     }
 
     /// The status that the master answers a launch with.
-    async fn status_of(&mut self, offer: &mesos::Offer, task: mesos::TaskInfo) -> mesos::TaskStatus {
+    pub(crate) async fn status_of(
+        &mut self,
+        offer: &mesos::Offer,
+        task: mesos::TaskInfo,
+    ) -> mesos::TaskStatus {
         self.send(accept(&[offer], vec![task])).await;
+        self.next_status().await
+    }
+
+    /// The next status of any of its tasks.
+    pub(crate) async fn next_status(&mut self) -> mesos::TaskStatus {
         self.event(|event| event.update.is_some()).await.update.unwrap().status
     }
 }
@@ -103,7 +118,7 @@ fn accept(offers: &[&mesos::Offer], tasks: Vec<mesos::TaskInfo>) -> Call {
     Call { r#type: Some(call::Type::Accept.into()), accept: Some(accept), ..Default::default() }
 }
 
-fn task(offer: &mesos::Offer, id: &str, cpus: f64) -> mesos::TaskInfo {
+pub(crate) fn task(offer: &mesos::Offer, id: &str, cpus: f64) -> mesos::TaskInfo {
     let scalar = |name: &str, value: f64| mesos::Resource {
         name: name.into(),
         r#type: mesos::value::Type::Scalar.into(),

@@ -1,15 +1,21 @@
 //! Real daemons, end to end: what a user sees, and what survives `kill -9`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod attacks;
 mod bad_input;
 mod cli;
+mod disk;
 mod exec;
 mod failover;
+mod fetch;
+mod files;
+mod groups;
 mod isolation;
 mod limits;
 mod quota;
 mod recovery;
 mod recovery_steps;
+mod stats;
 mod upkeep;
 mod volumes;
 mod volumes_in_use;

@@ -1,29 +1,36 @@
 //! Between the core's words and the containerizer's: what to run for a task, and how it ended.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core as core;
-use lonja_agent_core::{LaunchContainer, LaunchFailure, WaitStatus};
+use lonja_agent_core::{LaunchContainer, LaunchFailure, Runs, WaitStatus};
 use lonja_model::container::Program;
+use lonja_model::files::Uri;
 use lonja_model::profile::Profile;
-use lonja_model::{AgentId, ContainerId, FrameworkId, TaskId, Timestamp};
+use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp};
+use tokio::sync::Notify;
 
 use crate::breaches::DiskBreaches;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, LogLimits, Recovered, TaskEnd, Volume, WindowSize,
+    LaunchOutcome, LogLimits, Recovered, TaskEnd, WindowSize,
 };
 use crate::disk;
 use crate::disk::watch::{DiskWatch, Look};
 use crate::failpoint;
+use crate::fetcher::Fetcher;
+use crate::groups::{self, Shared};
 use crate::isolation::Usage;
 use crate::output_limits;
 use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
+use crate::secrets::SecretResolver;
 use crate::separation::{self, Separation};
 use crate::task_limits::{LimitSettings, gpu_variables, limits_of};
 use crate::volumes::{Volumes, volumes_of};
@@ -37,6 +44,7 @@ pub(crate) struct Containers {
     sandboxes: Sandboxes,
     volumes: Volumes,
     host_paths: HostPaths,
+    secrets: Option<Arc<dyn SecretResolver>>,
     pids_limit: u64,
     limits: LimitSettings,
     kill_grace: Duration,
@@ -44,6 +52,9 @@ pub(crate) struct Containers {
     grants: Grants,
     separation: Separation,
     instance: InstanceId,
+    fetcher: Fetcher,
+    /// Launches that can still be called off, as long as their files are fetched.
+    fetching: Mutex<BTreeMap<ContainerId, Arc<Notify>>>,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
     disk_watch: DiskWatch,
@@ -61,6 +72,7 @@ impl Containers {
         containerizer: Arc<dyn Containerizer>,
         sandboxes: Sandboxes,
         volumes: Volumes,
+        fetcher: Fetcher,
         config: &Config,
         instance: InstanceId,
     ) -> Self {
@@ -71,6 +83,7 @@ impl Containers {
             sandboxes,
             volumes,
             host_paths: config.host_paths.clone(),
+            secrets: config.secrets.clone(),
             pids_limit: config.pids_limit,
             limits: config.limits.clone(),
             kill_grace: config.kill_grace,
@@ -78,9 +91,23 @@ impl Containers {
             grants: config.grants.clone(),
             separation: config.separation.clone(),
             instance,
+            fetcher,
+            fetching: Mutex::default(),
             paths: Mutex::new(BTreeMap::new()),
             disk_watch,
             disk_breaches,
+        }
+    }
+
+    /// Notes that a container is about to be launched, so that [`Self::cancel`] finds it.
+    pub(crate) fn announce(&self, container: &ContainerId) {
+        self.fetching().insert(container.clone(), Arc::default());
+    }
+
+    /// Calls a launch off if that is still possible; else nothing happens, and it goes on.
+    pub(crate) fn cancel(&self, container: &ContainerId) {
+        if let Some(cancelled) = self.fetching().get(container) {
+            cancelled.notify_one();
         }
     }
 
@@ -99,6 +126,7 @@ impl Containers {
         let (container, disk_limit) = (order.container.clone(), disk::limit_of(&order.task));
         let path = self.sandboxes.path(&order.framework, &order.task.id, &order.container);
         self.paths().insert(order.container.clone(), path.clone());
+        let (id, uris) = (order.container.clone(), order.task.command.uris.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
             let profile = self.separation.profile(order.task.container.profile)?;
@@ -108,9 +136,19 @@ impl Containers {
             let made = self.sandboxes.create(&path, order.user.as_deref(), reach, disk_limit);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
             failpoint::reach("agent: sandbox made");
-            self.spec(order, profile, path.clone(), agent, endpoint)
+            let shared = groups::share(&order, &self.sandboxes, reach)?;
+            if let (Runs::InGroup { parent, .. }, Some(sandbox)) = (&order.runs, &shared.sandbox) {
+                self.paths().insert(parent.clone(), sandbox.clone());
+            }
+            self.spec(order, profile, path.clone(), shared, agent, endpoint)
         });
-        let spec = match prepared {
+        let cancelled = self.fetching().get(&id).cloned();
+        let fetched = match &prepared {
+            Ok(spec) => self.fetch(&uris, spec, cancelled).await,
+            Err(_) => Ok(()),
+        };
+        self.fetching().remove(&id);
+        let spec = match fetched.and(prepared) {
             Ok(spec) => spec,
             Err(message) => return failed(message),
         };
@@ -129,22 +167,44 @@ impl Containers {
         }
     }
 
+    async fn fetch(
+        &self,
+        uris: &[Uri],
+        spec: &ContainerSpec,
+        cancelled: Option<Arc<Notify>>,
+    ) -> Result<(), String> {
+        if uris.is_empty() {
+            return Ok(());
+        }
+        let called_off = async {
+            match cancelled {
+                Some(cancelled) => cancelled.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            fetched = self.fetcher.fetch(uris, &spec.sandbox, spec.user.as_deref()) => fetched,
+            () = called_off => Err("killed while its files were fetched".to_owned()),
+        }
+    }
+
     fn spec(
         &self,
         order: LaunchContainer,
         profile: Profile,
         sandbox: PathBuf,
+        shared: Shared,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
-        let environment = environment(&order, &sandbox, agent, endpoint);
+        let mut environment = environment(&order, &sandbox, agent, endpoint);
         let logs = output_limits::of_task(self.logs, &environment)?;
         let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
         let LaunchContainer { container, task, user, .. } = order;
-        let command = match task.command.program {
-            Program::Shell(line) => Command::Shell(line),
+        let command = match &task.command.program {
+            Program::Shell(line) => Command::Shell(line.clone()),
             Program::Exec { path, arguments } => {
-                Command::Argv { program: path, args: arguments.into_iter().skip(1).collect() }
+                Command::Argv { program: path.clone(), args: arguments.iter().skip(1).cloned().collect() }
             }
         };
         let mut volumes = Vec::with_capacity(task.container.volumes.len());
@@ -152,14 +212,10 @@ impl Containers {
             let prepared = self.volumes.prepare(volume, user.as_deref());
             volumes.push(prepared.map_err(|error| format!("volume {volume}: {error}"))?);
         }
-        for volume in &task.container.volumes {
-            volumes.push(Volume {
-                host_path: self.host_paths.admit(volume.host_path.as_ref())?,
-                container_path: volume.container_path.clone().into(),
-                read_only: volume.read_only,
-                follows_links: false,
-            });
-        }
+        let store = self.secrets.as_deref();
+        volumes.extend(files::volumes(&task, limits.memory_bytes, &self.host_paths, store)?);
+        files::reveal_variables(&task, &mut environment, store)?;
+        volumes.extend(shared.volumes);
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
                 .map_err(|error| error.to_string())?,
@@ -179,6 +235,7 @@ impl Containers {
                 .confine(self.separation.confinement(profile), &task.container.privileges)?,
             profile,
             isolation: self.separation.isolation.clone(),
+            joins: shared.joins,
         })
     }
 
@@ -278,6 +335,7 @@ impl Containers {
     pub(crate) async fn recover(
         &self,
         expected: &[(ContainerId, FrameworkId, TaskId)],
+        shared: &[(ContainerId, FrameworkId, ExecutorId)],
         now: Timestamp,
     ) -> Result<Vec<(ContainerId, core::Recovery)>, ContainerizerError> {
         let mut ids = Vec::with_capacity(expected.len());
@@ -289,11 +347,17 @@ impl Containers {
                 ids.push(id);
             }
         }
+        for (container, framework, executor) in shared {
+            let path = self.sandboxes.path(framework, &groups::as_task(executor), container);
+            self.paths().insert(container.clone(), path);
+        }
         let recovery = self.containerizer.recover(&ids).await?;
         for stranger in &recovery.destroyed {
             tracing::warn!(container = stranger, "a container without a record was destroyed");
         }
-        let in_use: Vec<ContainerId> = expected.iter().map(|(container, _, _)| container.clone()).collect();
+        let own = expected.iter().map(|(container, _, _)| container);
+        let in_use: Vec<ContainerId> =
+            own.chain(shared.iter().map(|(container, _, _)| container)).cloned().collect();
         let running = |id: &containerizer::ContainerId| {
             recovery
                 .containers
@@ -337,6 +401,10 @@ impl Containers {
         }
     }
 
+    fn fetching(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, Arc<Notify>>> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn paths(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, PathBuf>> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -370,7 +438,7 @@ fn environment(
         ("MESOS_SANDBOX", sandbox.clone()),
         ("MESOS_DIRECTORY", sandbox),
         ("MESOS_TASK_ID", task.id.to_string()),
-        ("MESOS_EXECUTOR_ID", task.id.to_string()),
+        ("MESOS_EXECUTOR_ID", task.executor_id().map_or(task.id.as_str(), ExecutorId::as_str).to_owned()),
         ("MESOS_FRAMEWORK_ID", order.framework.to_string()),
         ("MESOS_AGENT_ID", agent.clone()),
         ("MESOS_SLAVE_ID", agent),

@@ -122,13 +122,20 @@ impl Driver {
             .iter()
             .map(|((framework, task), record)| (record.container.clone(), framework.clone(), task.clone()))
             .collect();
+        let shared: Vec<_> = checkpoint
+            .executors
+            .iter()
+            .map(|((framework, executor), record)| {
+                (record.container.clone(), framework.clone(), executor.clone())
+            })
+            .collect();
         let limits: BTreeMap<ContainerId, Option<u64>> = checkpoint
             .tasks
             .values()
             .map(|record| (record.container.clone(), disk::limit_of(&record.info)))
             .collect();
         let now = self.clock.now();
-        let containers = self.containers.recover(&expected, now).await?;
+        let containers = self.containers.recover(&expected, &shared, now).await?;
         if !expected.is_empty() {
             let running =
                 containers.iter().filter(|(_, state)| matches!(state, Recovery::Running { .. })).count();
@@ -188,8 +195,19 @@ impl Driver {
     }
 
     async fn perform(&mut self, effects: Effects) -> Result<(), AgentError> {
-        let Effects { persist, volumes, launch, kill, forget, send, new_link: _, reconnect, shutdown, notes } =
-            effects;
+        let Effects {
+            persist,
+            volumes,
+            launch,
+            kill,
+            forget,
+            send,
+            new_link: _,
+            reconnect,
+            shutdown,
+            notes,
+            cancel,
+        } = effects;
         for note in notes {
             if note.is_warning() {
                 tracing::warn!(%note, "agent");
@@ -209,6 +227,7 @@ impl Driver {
         for order in launch {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
+            containers.announce(&order.container);
             let info = self.agent.info();
             let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
             failpoint::reach("agent: launch taken on");
@@ -219,6 +238,7 @@ impl Driver {
                 let _stopped = handle.put(Input::Launched(container, launched)).await;
             });
         }
+        cancel.iter().for_each(|container| self.containers.cancel(container));
         for order in kill {
             let containers = self.containers.clone();
             tokio::spawn(async move { containers.kill(&order.container, order.grace).await });

@@ -168,12 +168,14 @@ mod tests {
             agent: AgentId::new("a").unwrap(),
             resources: Resources::parse(resources).unwrap(),
             limits: limits.iter().map(|(name, limit)| ((*name).to_owned(), *limit)).collect(),
-            command: Command { program, environment: BTreeMap::new(), user: None },
+            command: Command::new(program),
             container: ContainerInfo::default(),
             kill_grace: None,
             max_completion_time: None,
             labels: Labels::default(),
             discovery: None,
+            executor: None,
+            data: Vec::new(),
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::agent::AgentInfo;
+use crate::executor::ExecutorInfo;
 use crate::framework::FrameworkInfo;
-use crate::ids::{AgentId, ContainerId, FrameworkId, OperationUuid, TaskId};
+use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, TaskId};
 use crate::operation::OperationRecord;
 use crate::resources::Resources;
 use crate::role::Role;
@@ -24,6 +25,8 @@ pub struct Checkpoint {
     pub total: Option<Resources>,
     /// Every operation whose outcome is not acknowledged.
     pub operations: BTreeMap<OperationUuid, OperationRecord>,
+    /// Every executor that is there.
+    pub executors: BTreeMap<(FrameworkId, ExecutorId), ExecutorRecord>,
 }
 
 /// Who an agent is.
@@ -52,6 +55,32 @@ pub struct TaskRecord {
     pub orphaned: bool,
     /// Status updates not yet acknowledged, oldest first. Bounded: one for each state at most.
     pub updates: Vec<TaskStatus>,
+    /// The group it was launched with, if it was.
+    pub group: Option<GroupRecord>,
+}
+
+/// A task's place in its group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRecord {
+    /// The same for all tasks that were launched together; a new name for each group.
+    pub name: ContainerId,
+    /// The task that took this one with it; `None`: none did.
+    pub fell_with: Option<TaskId>,
+}
+
+/// One executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorRecord {
+    /// What was asked for.
+    pub info: ExecutorInfo,
+    /// For which of its framework's roles.
+    pub role: Role,
+    /// Its container; for the built-in one that of the sandbox its tasks share.
+    pub container: ContainerId,
+    /// It was asked to end, and has this long for it.
+    pub shutting_down: Option<Duration>,
+    /// Its framework is gone.
+    pub orphaned: bool,
 }
 
 /// One change of the checkpoint: the new value of one entry. Applying a change twice does no harm.
@@ -67,6 +96,8 @@ pub enum CheckpointOp {
     Total(Resources),
     /// An operation; `None`: forgotten.
     Operation(OperationUuid, Option<Box<OperationRecord>>),
+    /// An executor; `None`: it is no more.
+    Executor(FrameworkId, ExecutorId, Option<Box<ExecutorRecord>>),
 }
 
 impl Checkpoint {
@@ -92,6 +123,12 @@ impl Checkpoint {
             }
             CheckpointOp::Operation(uuid, None) => {
                 self.operations.remove(&uuid);
+            }
+            CheckpointOp::Executor(framework, executor, Some(record)) => {
+                self.executors.insert((framework, executor), *record);
+            }
+            CheckpointOp::Executor(framework, executor, None) => {
+                self.executors.remove(&(framework, executor));
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::files::{Secret, Uri, VolumeSource};
 use crate::io_limits::IoLimits;
 use crate::privileges::Privileges;
 use crate::profile::{Network, Profile};
@@ -17,6 +18,30 @@ pub struct Command {
     pub environment: BTreeMap<String, String>,
     /// The user it runs as; `None`: the framework's user.
     pub user: Option<String>,
+    /// Files brought into the sandbox before it starts.
+    pub uris: Vec<Uri>,
+    /// Variables whose values are secret; none of them is in `environment` as well.
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+impl Command {
+    /// `program`, with nothing set around it.
+    pub fn new(program: Program) -> Self {
+        Self { program, environment: BTreeMap::new(), user: None, uris: Vec::new(), secrets: BTreeMap::new() }
+    }
+
+    /// No program at all: a custom executor knows by other means what its task is to do.
+    pub fn none() -> Self {
+        Self::new(Program::Shell(String::new()))
+    }
+
+    /// Is there nothing to execute?
+    pub fn is_none(&self) -> bool {
+        match &self.program {
+            Program::Shell(line) => line.trim().is_empty(),
+            Program::Exec { path, .. } => path.is_empty(),
+        }
+    }
 }
 
 /// The two ways to name a program.
@@ -37,7 +62,7 @@ pub enum Program {
 /// The surroundings of a program beyond the agent's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerInfo {
-    /// Folders of the host shown inside.
+    /// What is shown inside beside the program's surroundings, mounted in this order.
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
@@ -51,6 +76,8 @@ pub struct ContainerInfo {
     pub network: Network,
     /// With a terminal of this size for its three streams.
     pub tty: Option<WindowSize>,
+    /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
+    pub parent_volumes: Vec<ParentVolume>,
 }
 
 /// How large a terminal's window is, in characters.
@@ -69,11 +96,24 @@ impl Default for WindowSize {
     }
 }
 
-/// A path of the agent's host shown inside a container.
+/// A folder that the tasks of one executor share, in the executor's sandbox.
+///
+/// Source: Mesos v1 `Volume.Source.SandboxPath` of type PARENT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentVolume {
+    /// Below the executor's sandbox, relative, without `..`. Made if it is not there.
+    pub path: String,
+    /// Inside; a relative path is below the task's sandbox.
+    pub container_path: String,
+    /// Whether the task may not write there.
+    pub read_only: bool,
+}
+
+/// Something shown inside a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// On the host, absolute.
-    pub host_path: String,
+    /// Where it comes from.
+    pub source: VolumeSource,
     /// Inside; a relative path is below the sandbox.
     pub container_path: String,
     /// Whether the container may not write there.

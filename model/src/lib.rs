@@ -22,6 +22,8 @@ pub mod agent;
 pub mod attributes;
 pub mod constraints;
 pub mod container;
+pub mod executor;
+pub mod files;
 pub mod framework;
 pub mod io_limits;
 pub mod labels;

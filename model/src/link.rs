@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::agent::AgentInfo;
+use crate::executor::ExecutorInfo;
 use crate::framework::FrameworkInfo;
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, TaskId, UpdateId};
 use crate::operation::{AgentOperation, OperationRecord};
@@ -36,6 +37,8 @@ pub enum FromAgent {
         total: Resources,
         /// Every operation whose outcome is not acknowledged.
         operations: Vec<OperationRecord>,
+        /// Every executor that has resources of its own or tasks.
+        executors: Vec<AgentExecutor>,
     },
     /// An operation is done, or could not be; sent again until acknowledged.
     OperationUpdate {
@@ -68,6 +71,28 @@ pub enum FromAgent {
         /// Lonja does not look inside.
         data: Vec<u8>,
     },
+    /// An executor is no more, and what it needed is free. Not acknowledged: the next registration tells as much.
+    ExecutorEnded {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// Its `wait` status, if it was a process.
+        status: Option<i32>,
+    },
+}
+
+/// An executor as its agent knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentExecutor {
+    /// Whose.
+    pub framework: FrameworkId,
+    /// For which of its roles.
+    pub role: Role,
+    /// What was asked for.
+    pub info: ExecutorInfo,
+    /// Its container; for the built-in one that of the sandbox its tasks share.
+    pub container: ContainerId,
 }
 
 /// A task as its agent knows it.
@@ -117,6 +142,22 @@ pub enum ToAgent {
         role: Role,
         /// Each for itself.
         tasks: Vec<TaskInfo>,
+    },
+    /// Start tasks in an executor, which all of them describe.
+    RunInExecutor {
+        /// Whose.
+        framework: FrameworkId,
+        /// The framework.
+        info: Box<FrameworkInfo>,
+        /// For which of its roles.
+        role: Role,
+        /// At least one.
+        tasks: Vec<TaskInfo>,
+        /// The master knows of no such executor on the agent, and has set aside what it needs. Otherwise it is to be
+        /// there: where it has ended meanwhile, the tasks are dropped.
+        starts_executor: bool,
+        /// All of them or none, and they fall together.
+        as_group: bool,
     },
     /// End a task. An unknown one is ignored: the master answers for those.
     Kill {

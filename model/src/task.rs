@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::container::{Command, ContainerInfo};
+use crate::executor::ExecutorInfo;
 use crate::ids::{AgentId, ContainerId, ExecutorId, TaskId, UpdateId};
 use crate::labels::Labels;
 use crate::resources::{Resources, Scalar};
@@ -25,7 +26,7 @@ pub struct TaskInfo {
     pub resources: Resources,
     /// Hard limits above what it needs, by resource name (`cpus`, `mem`). Empty: the need is the limit.
     pub limits: BTreeMap<String, Limit>,
-    /// The program.
+    /// The program; [`Command::none`] for a task of a custom executor, which knows what to do.
     pub command: Command,
     /// Its surroundings.
     pub container: ContainerInfo,
@@ -37,6 +38,22 @@ pub struct TaskInfo {
     pub labels: Labels,
     /// For those who look services up; carried, never read.
     pub discovery: Option<Discovery>,
+    /// Who runs it; `None`: the agent, for itself alone.
+    pub executor: Option<Box<ExecutorInfo>>,
+    /// For its executor; Lonja does not look inside.
+    pub data: Vec<u8>,
+}
+
+impl TaskInfo {
+    /// Its executor's name, if it has one.
+    pub fn executor_id(&self) -> Option<&ExecutorId> {
+        self.executor.as_ref().map(|executor| &executor.id)
+    }
+
+    /// Is it run by a program of the framework's own?
+    pub fn is_in_custom_executor(&self) -> bool {
+        self.executor.as_ref().is_some_and(|executor| executor.is_custom())
+    }
 }
 
 /// A hard limit above a task's need.

@@ -122,3 +122,9 @@ pub const ARGUMENT_BYTES: usize = 128 << 10;
 
 /// Opaque data between an executor and its framework, in bytes.
 pub const DATA_BYTES: usize = 1 << 20;
+
+/// Files to fetch for one task.
+pub const URIS: usize = 256;
+
+/// A URI, or the name that its file is saved as, in bytes.
+pub const URI_BYTES: usize = 4_096;

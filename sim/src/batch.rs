@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::Capability;
 use lonja_model::operation::Conversion;
 use lonja_model::resources::{
@@ -15,15 +16,15 @@ use lonja_model::resources::{
 };
 use lonja_model::scheduler::{self, MasterInfo};
 use lonja_model::{
-    FrameworkId, FrameworkInfo, Offer, OperationId, Resources, TaskId, TaskInfo, TaskState, TaskStatus,
-    Timestamp,
+    ExecutorId, FrameworkId, FrameworkInfo, Offer, OperationId, Resources, TaskId, TaskInfo, TaskState,
+    TaskStatus, Timestamp,
 };
 use lonja_sdk_core::{Effects, Event, Framework, Options, Outcome, Plan, Scheduler, Step};
 
 use crate::disk::Durable;
 use crate::hosts::Core;
 use crate::notes::{self, Attempt, Note, Notebook};
-use crate::workload::{self, Goal};
+use crate::workload::{self, Goal, Script};
 
 /// The size of each volume. Agents have disk for all that a run can make.
 const VOLUME_MIB: u64 = 1;
@@ -270,7 +271,11 @@ impl Batch {
             let Some(needs) = needs(&left, &self.plan.jobs[job].needs, self.plan.jobs[job].wants_port) else {
                 continue;
             };
-            let Some(rest) = left.checked_sub(&needs) else { continue };
+            let Some(mut rest) = left.checked_sub(&needs) else { continue };
+            if self.plan.jobs[job].companion.is_some() {
+                let Some(less) = rest.checked_sub(&company()) else { continue };
+                rest = less;
+            }
             let volume = if self.plan.jobs[job].wants_volume {
                 let Some(volume) = self.volume(job, offer) else { continue };
                 let Some(rest) = rest.checked_sub(volume.reserve.before()) else { continue };
@@ -344,13 +349,18 @@ impl Batch {
         needs: Resources,
         volume: Option<NewVolume>,
     ) -> Vec<Step> {
-        let Some(volume) = volume else { return vec![Step::Launch(vec![self.task(job, offer, needs)])] };
+        let companion = self.plan.jobs[job].companion.clone();
+        let companion = companion.map(|script| (self.next_id(job), script));
+        let Some(volume) = volume else {
+            let task = self.task(job, offer, needs);
+            return vec![start(job, task, companion)];
+        };
         let resources = needs.checked_add(volume.create.after()).expect("no task needs disk besides");
         let task = self.task(job, offer, resources);
         vec![
             Step::Convert { id: Some(volume.reserve_id), conversion: volume.reserve },
             Step::Convert { id: Some(volume.create_id), conversion: volume.create },
-            Step::Launch(vec![task]),
+            start(job, task, companion),
         ]
     }
 
@@ -381,8 +391,42 @@ impl Batch {
             max_completion_time: None,
             labels: Default::default(),
             discovery: None,
+            executor: None,
+            data: Vec::new(),
         }
     }
+}
+
+/// What a companion and an executor need together at most.
+fn company() -> Resources {
+    companion_needs().checked_add(&executor_needs()).expect("scalars add up")
+}
+
+fn companion_needs() -> Resources {
+    Resources::parse("cpus:0.05;mem:4").expect("numbers are an amount")
+}
+
+fn executor_needs() -> Resources {
+    Resources::parse("cpus:0.1;mem:8").expect("numbers are an amount")
+}
+
+/// Starts a task, alone or with its companion: in an executor of their own, or in one that other groups share.
+fn start(job: usize, task: TaskInfo, companion: Option<(TaskId, Script)>) -> Step {
+    let Some((id, script)) = companion else { return Step::Launch(vec![task]) };
+    let executor = if job.is_multiple_of(2) { "pod".to_owned() } else { format!("{id}-pod") };
+    let executor = ExecutorInfo {
+        resources: executor_needs(),
+        ..ExecutorInfo::builtin(ExecutorId::new(executor).expect("letters and digits"))
+    };
+    let id = TaskId::new(format!("{id}{}", notes::COMPANION)).expect("letters and digits");
+    let side = TaskInfo {
+        name: id.to_string(),
+        id,
+        resources: companion_needs(),
+        command: script.command(),
+        ..task.clone()
+    };
+    Step::LaunchGroup { executor: Box::new(executor), tasks: vec![task, side] }
 }
 
 /// What makes a volume.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::quota::Quota;
-use lonja_model::{AgentId, FrameworkId, Offer, OfferId, Resources, Role, TaskState};
+use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, Resources, Role, TaskId, TaskState};
 
 use crate::hosts::kernel::TaskKey;
 use crate::invariants::Broken;
@@ -42,6 +42,13 @@ struct Held {
     role: Role,
     framework: FrameworkId,
     amounts: Amounts,
+}
+
+/// An executor holds what it needs as a task does, under a name that no task has here.
+fn as_task(framework: &FrameworkId, executor: &ExecutorId) -> TaskKey {
+    let name =
+        TaskId::new(format!("executor:{executor}")).expect("an id with a few letters before it is one");
+    (framework.clone(), name)
 }
 
 /// One agent's page.
@@ -167,13 +174,24 @@ impl Ledger {
             FromAgent::Register { .. } => {
                 self.asking.insert(connection, Vec::new());
             }
-            FromAgent::Reregister { tasks, .. } => {
+            FromAgent::Reregister { tasks, executors, .. } => {
                 let live = tasks.iter().filter(|task| !task.state.is_terminal()).map(|task| {
                     let (role, framework) = (task.role.clone(), task.framework.clone());
                     let held = Held { role, framework, amounts: amounts(&task.info.resources) };
                     ((task.framework.clone(), task.info.id.clone()), held)
                 });
-                self.asking.insert(connection, live.collect());
+                let executors = executors.iter().map(|executor| {
+                    let (role, framework) = (executor.role.clone(), executor.framework.clone());
+                    let held = Held { role, framework, amounts: amounts(&executor.info.resources) };
+                    (as_task(&executor.framework, &executor.info.id), held)
+                });
+                self.asking.insert(connection, live.chain(executors).collect());
+            }
+            FromAgent::ExecutorEnded { framework, executor, .. } => {
+                let page = self.pages.values_mut().find(|page| page.link == Some(connection));
+                if let Some(page) = page {
+                    page.end_task(&as_task(framework, executor), &mut self.roles);
+                }
             }
             FromAgent::Update { framework, status, latest } if latest.is_terminal() => {
                 let task = (framework.clone(), status.task.clone());
@@ -213,7 +231,8 @@ impl Ledger {
                 }
                 self.pages.insert(agent.clone(), page);
             }
-            ToAgent::Run { framework, role, tasks, .. } => {
+            ToAgent::Run { framework, role, tasks, .. }
+            | ToAgent::RunInExecutor { framework, role, tasks, .. } => {
                 let Some(page) = self.pages.values_mut().find(|page| page.link == Some(connection)) else {
                     return;
                 };
@@ -221,6 +240,14 @@ impl Ledger {
                     let (role, framework) = (role.clone(), framework.clone());
                     let key = (framework.clone(), task.id.clone());
                     let held = Held { role, framework, amounts: amounts(&task.resources) };
+                    page.start_task(key, held, &mut self.roles);
+                }
+                if let (ToAgent::RunInExecutor { starts_executor: true, .. }, Some(executor)) =
+                    (message, tasks.first().and_then(|task| task.executor.as_deref()))
+                {
+                    let (role, framework) = (role.clone(), framework.clone());
+                    let key = as_task(&framework, &executor.id);
+                    let held = Held { role, framework, amounts: amounts(&executor.resources) };
                     page.start_task(key, held, &mut self.roles);
                 }
             }

@@ -35,6 +35,7 @@ pub mod openb;
 mod operator;
 mod oracle;
 mod partitions;
+mod pods;
 mod profile;
 mod random;
 pub mod report;

@@ -100,6 +100,8 @@ mutants! {
     MasterMishearsTimeouts breaks "INV-37",
     /// Containers are larger than was asked for.
     AgentLaunchesLarger breaks "INV-2",
+    /// The last task of each group is lost on its way to the agent.
+    NetworkTearsGroups breaks "groups" | "liveness: f",
     /// The agent sweeps all volumes away when it starts.
     AgentSweepsVolumes breaks "INV-8",
     /// The agent asks no container to end.
@@ -148,6 +150,11 @@ impl Mutant {
 
     /// What the master says to an agent. `first`: the first agent that was ever admitted.
     pub(crate) fn master_tells_agent(self, message: &mut ToAgent, first: Option<&AgentId>) {
+        if let (Self::NetworkTearsGroups, ToAgent::RunInExecutor { tasks, .. }) = (self, &mut *message)
+            && tasks.len() > 1
+        {
+            tasks.truncate(tasks.len() - 1);
+        }
         if let (Self::MasterNamesAllAlike, ToAgent::Registered { agent, .. }, Some(first)) =
             (self, message, first)
         {

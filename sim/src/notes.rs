@@ -126,13 +126,17 @@ impl Notebook {
     }
 }
 
+/// What the name of a task's companion has behind the task's.
+pub(crate) const COMPANION: &str = "-side";
+
 /// The name of the job's task numbered `number`.
 pub(crate) fn write_id(framework: &str, job: usize, number: usize) -> String {
     format!("{framework}-j{job}-{number}")
 }
 
-/// Job and number of a task of this framework; `None`: it is not its own.
+/// Job and number of a task of this framework, or of its companion; `None`: it is not its own.
 pub(crate) fn read_id(framework: &str, task: &str) -> Option<(usize, usize)> {
+    let task = task.strip_suffix(COMPANION).unwrap_or(task);
     let (job, number) = task.strip_prefix(framework)?.strip_prefix("-j")?.split_once('-')?;
     Some((job.parse().ok()?, number.parse().ok()?))
 }

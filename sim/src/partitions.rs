@@ -10,6 +10,7 @@ use std::time::Duration;
 use lonja_agent_core::KillContainer;
 use lonja_master_core::Snapshot;
 use lonja_master_core::agents::Presence;
+use lonja_model::checkpoint::Checkpoint;
 use lonja_model::{FrameworkId, TaskId, TaskState, Timestamp};
 
 use crate::hosts::kernel::TaskKey;
@@ -227,16 +228,35 @@ impl World {
 
     /// An agent is about to kill containers. Those of which it has no record, because its disk was lost, are to go
     /// (INV-26).
-    pub(crate) fn judge_kills(&self, agent: usize, kills: &[KillContainer]) -> Result<(), Broken> {
+    pub(crate) fn judge_kills(&mut self, agent: usize, kills: &[KillContainer]) -> Result<(), Broken> {
         let host = &self.agents[agent];
+        let (pods, committed) = (&self.pods, host.disk.committed());
         for kill in kills {
             if let Some(task) = host.kernel.task_of(&kill.container)
-                && host.disk.committed().tasks.contains_key(task)
+                && committed.tasks.contains_key(task)
             {
+                let has_fallen = |other: &TaskId| {
+                    self.partitions.kills.contains(other) || fell_with(committed, task, other)
+                };
+                if pods.companions(&task.1).any(has_fallen) {
+                    self.partitions.wants_killed(&task.1);
+                }
                 self.partitions.is_wanted(agent, task)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Has `other`, of the group of `task`, ended in a way that ends the group? Once its own record is gone, that of the task
+/// tells.
+fn fell_with(checkpoint: &Checkpoint, task: &TaskKey, other: &TaskId) -> bool {
+    match checkpoint.tasks.get(&(task.0.clone(), other.clone())) {
+        Some(record) => record.state.is_terminal() && record.state != TaskState::Finished,
+        None => {
+            let group = checkpoint.tasks.get(task).and_then(|record| record.group.as_ref());
+            group.is_some_and(|group| group.fell_with.as_ref() == Some(other))
+        }
     }
 }
 

@@ -35,6 +35,7 @@ steps! {
     MasterHearsReregister: "master: received Reregister",
     MasterHearsUpdate: "master: received Update",
     MasterHearsOperationUpdate: "master: received OperationUpdate",
+    MasterHearsExecutorEnded: "master: received ExecutorEnded",
     MasterHearsPong: "master: received Pong",
     MasterHearsSubscribe: "master: received Subscribe",
     MasterHearsAccept: "master: received Accept",
@@ -55,6 +56,7 @@ steps! {
     MasterCommitted: "master: the commit holds, nothing is sent",
     MasterSentRegistered: "master: sent Registered",
     MasterSentRun: "master: sent Run",
+    MasterSentRunInExecutor: "master: sent RunInExecutor",
     MasterSentKill: "master: sent Kill",
     MasterSentAcknowledge: "master: sent Acknowledge",
     MasterSentApply: "master: sent Apply",
@@ -77,6 +79,7 @@ steps! {
     AgentStarted: "agent: the checkpoint is read and containers are found, nothing is written",
     AgentHearsRegistered: "agent: received Registered",
     AgentHearsRun: "agent: received Run",
+    AgentHearsRunInExecutor: "agent: received RunInExecutor",
     AgentHearsKill: "agent: received Kill",
     AgentHearsAcknowledge: "agent: received Acknowledge",
     AgentHearsApply: "agent: received Apply",
@@ -100,6 +103,7 @@ steps! {
     AgentWritesForgotten: "agent: before the checkpoint forgets a task",
     AgentWritesTotal: "agent: before the checkpoint of its total",
     AgentWritesOperation: "agent: before the checkpoint of an operation",
+    AgentWritesExecutor: "agent: before the commit of an executor",
     AgentCommitted: "agent: the checkpoint holds, nothing is done",
     AgentRecovered: "agent: the first checkpoint of its life holds, nothing is done",
     AgentMadeVolumes: "agent: ordered folders",
@@ -117,6 +121,7 @@ steps! {
     AgentSentKilling: "agent: sent Update KILLING",
     AgentSentEnd: "agent: sent Update of an end",
     AgentSentOperationUpdate: "agent: sent OperationUpdate",
+    AgentSentExecutorEnded: "agent: sent ExecutorEnded",
     AgentSentPong: "agent: sent Pong",
     AgentSentInPart: "agent: sent a part of a batch",
     AgentReconnects: "agent: dropped its connection",
@@ -251,6 +256,7 @@ pub(crate) fn master_hears_agent(message: &FromAgent) -> Step {
         FromAgent::Reregister { .. } => Step::MasterHearsReregister,
         FromAgent::Update { .. } => Step::MasterHearsUpdate,
         FromAgent::OperationUpdate { .. } => Step::MasterHearsOperationUpdate,
+        FromAgent::ExecutorEnded { .. } => Step::MasterHearsExecutorEnded,
         FromAgent::Pong { .. } | FromAgent::Message { .. } => Step::MasterHearsPong,
     }
 }
@@ -287,6 +293,7 @@ pub(crate) fn master_sent(message: &ToAgent) -> Step {
         ToAgent::Registered { .. } => Step::MasterSentRegistered,
         ToAgent::Refused { .. } => Step::MasterSentRefused,
         ToAgent::Run { .. } => Step::MasterSentRun,
+        ToAgent::RunInExecutor { .. } => Step::MasterSentRunInExecutor,
         ToAgent::Kill { .. } => Step::MasterSentKill,
         ToAgent::Acknowledge { .. } => Step::MasterSentAcknowledge,
         ToAgent::Apply { .. } => Step::MasterSentApply,
@@ -316,6 +323,7 @@ pub(crate) fn agent_hears(message: &ToAgent) -> Step {
     match message {
         ToAgent::Registered { .. } => Step::AgentHearsRegistered,
         ToAgent::Run { .. } => Step::AgentHearsRun,
+        ToAgent::RunInExecutor { .. } => Step::AgentHearsRunInExecutor,
         ToAgent::Kill { .. } => Step::AgentHearsKill,
         ToAgent::Acknowledge { .. } => Step::AgentHearsAcknowledge,
         ToAgent::Apply { .. } => Step::AgentHearsApply,
@@ -341,6 +349,7 @@ pub(crate) fn agent_writes(op: &CheckpointOp) -> Step {
         CheckpointOp::Task(_, _, Some(_)) => Step::AgentWritesStarting,
         CheckpointOp::Total(_) => Step::AgentWritesTotal,
         CheckpointOp::Operation(..) => Step::AgentWritesOperation,
+        CheckpointOp::Executor(..) => Step::AgentWritesExecutor,
     }
 }
 
@@ -359,6 +368,7 @@ pub(crate) fn agent_sent(message: &FromAgent) -> Step {
         FromAgent::Register { .. } => Step::AgentSentRegister,
         FromAgent::Reregister { .. } => Step::AgentSentReregister,
         FromAgent::OperationUpdate { .. } => Step::AgentSentOperationUpdate,
+        FromAgent::ExecutorEnded { .. } => Step::AgentSentExecutorEnded,
         FromAgent::Pong { .. } | FromAgent::Message { .. } => Step::AgentSentPong,
         FromAgent::Update { status, .. } => match status.state {
             TaskState::Staging | TaskState::Starting => Step::AgentSentStarting,

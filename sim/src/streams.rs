@@ -81,12 +81,7 @@ impl Streams {
     /// A framework accepts offers.
     pub(crate) fn accepts(&mut self, offers: &[OfferId], operations: &[Operation]) {
         for operation in operations {
-            let Operation::Launch(tasks) = operation else { continue };
-            for task in tasks {
-                let id = match task {
-                    LaunchTask::Valid(info) => &info.id,
-                    LaunchTask::Invalid { task, .. } => task,
-                };
+            for id in operation.tasks().iter().map(LaunchTask::id) {
                 self.used.insert(id.clone(), offers.to_vec());
             }
         }

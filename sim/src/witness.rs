@@ -205,12 +205,14 @@ impl Witness {
             ToAgent::Registered { agent, .. } if self.is_long_gone(agent) => {
                 Err(Broken::new("INV-13", format!("agent {agent} is gone and is welcomed")))
             }
-            ToAgent::Run { framework, tasks, .. } => tasks.iter().try_for_each(|task| {
-                if self.run.insert((framework.clone(), task.id.clone())) {
-                    return Ok(());
-                }
-                Err(Broken::new("INV-16", format!("task {} of {framework} is to be run twice", task.id)))
-            }),
+            ToAgent::Run { framework, tasks, .. } | ToAgent::RunInExecutor { framework, tasks, .. } => {
+                tasks.iter().try_for_each(|task| {
+                    if self.run.insert((framework.clone(), task.id.clone())) {
+                        return Ok(());
+                    }
+                    Err(Broken::new("INV-16", format!("task {} of {framework} is to be run twice", task.id)))
+                })
+            }
             _ => Ok(()),
         }
     }

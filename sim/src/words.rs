@@ -63,6 +63,7 @@ pub(crate) fn name(payload: &Payload) -> &'static str {
             ToAgent::Registered { .. } => "agent: registered",
             ToAgent::Refused { .. } => "agent: refused",
             ToAgent::Run { .. } => "agent: run",
+            ToAgent::RunInExecutor { .. } => "agent: run in executor",
             ToAgent::Kill { .. } => "agent: kill",
             ToAgent::Acknowledge { .. } => "agent: acknowledge",
             ToAgent::ResendUpdates { .. } => "agent: resend updates",
@@ -79,6 +80,7 @@ pub(crate) fn name(payload: &Payload) -> &'static str {
             FromAgent::Pong { .. } => "master: pong",
             FromAgent::OperationUpdate { .. } => "master: operation update",
             FromAgent::Message { .. } => "master: message",
+            FromAgent::ExecutorEnded { .. } => "master: executor ended",
         },
         Payload::ToFramework(event) => match &**event {
             Event::Subscribed { .. } => "framework: subscribed",
@@ -125,7 +127,9 @@ pub(crate) fn digest(payload: &Payload) -> u64 {
         Payload::Call(id, _) | Payload::Answer(id, _) => *id,
         Payload::ToAgent(ToAgent::Ping { sequence }) => *sequence,
         Payload::FromAgent(FromAgent::Pong { sequence }) => *sequence,
-        Payload::ToAgent(ToAgent::Run { tasks, .. }) => length(tasks.len()),
+        Payload::ToAgent(ToAgent::Run { tasks, .. } | ToAgent::RunInExecutor { tasks, .. }) => {
+            length(tasks.len())
+        }
         Payload::FromAgent(FromAgent::Reregister { tasks, .. }) => length(tasks.len()),
         Payload::FromAgent(FromAgent::Update { status, latest, .. }) => {
             state(status.state) << 8 | state(*latest)
@@ -167,6 +171,10 @@ fn to_agent(message: &ToAgent) -> String {
         ToAgent::Run { framework, tasks, .. } => {
             format!("Run {} of {framework}", list(tasks.iter().map(|task| &task.id)))
         }
+        ToAgent::RunInExecutor { framework, tasks, starts_executor, .. } => {
+            let how = if *starts_executor { "new" } else { "known" };
+            format!("Run {} of {framework} in a {how} executor", list(tasks.iter().map(|task| &task.id)))
+        }
         ToAgent::Kill { framework, task, .. } => format!("Kill {task} of {framework}"),
         ToAgent::Acknowledge { framework, task, update } => {
             format!("Acknowledge {task} of {framework}, update {update}")
@@ -195,6 +203,9 @@ fn from_agent(message: &FromAgent) -> String {
             format!("OperationUpdate {}: {:?}", record.operation.uuid, record.status.state)
         }
         FromAgent::Message { framework, .. } => format!("Message to {framework}"),
+        FromAgent::ExecutorEnded { framework, executor, .. } => {
+            format!("ExecutorEnded {executor} of {framework}")
+        }
     }
 }
 
@@ -230,14 +241,7 @@ fn call(call: &Call) -> String {
         },
         Call::Teardown => "Teardown".to_owned(),
         Call::Accept { offers, operations, .. } => {
-            let tasks = operations.iter().flat_map(|operation| match operation {
-                Operation::Launch(tasks) => tasks.as_slice(),
-                Operation::Convert { .. } | Operation::Invalid { .. } | Operation::Unsupported(_) => &[],
-            });
-            let tasks = tasks.map(|task| match task {
-                LaunchTask::Valid(info) => &info.id,
-                LaunchTask::Invalid { task, .. } => task,
-            });
+            let tasks = operations.iter().flat_map(Operation::tasks).map(LaunchTask::id);
             format!("Accept {} for {}", list(offers), list(tasks))
         }
         Call::Decline { offers, .. } => format!("Decline {}", list(offers)),

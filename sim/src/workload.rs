@@ -48,7 +48,7 @@ impl Script {
             Self::NoSuchCommand => Vec::new(),
         };
         let program = Program::Exec { path: "script".to_owned(), arguments };
-        Command { program, environment: Default::default(), user: None }
+        Command::new(program)
     }
 
     /// The script that a command was made of.
@@ -120,6 +120,8 @@ pub(crate) struct Job {
     failing: Vec<Script>,
     /// What every later task does.
     last: Script,
+    /// Another task that each of its tasks is launched with, as a group.
+    pub(crate) companion: Option<Script>,
     /// It is wanted no sooner than this after the start.
     pub(crate) not_before: Duration,
 }
@@ -178,6 +180,11 @@ fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
         Goal::Finish => Script::Exit { after: duration(random), status: 0 },
         Goal::Kill { .. } | Goal::Linger => Script::Hang,
     };
+    let companion = match goal {
+        Goal::Finish if random.chance(20) => Some(Script::Exit { after: duration(random), status: 0 }),
+        Goal::Kill { .. } if random.chance(30) => Some(Script::Hang),
+        Goal::Finish | Goal::Kill { .. } | Goal::Linger => None,
+    };
     let failures = [0, 0, 0, 1, 2][random.index(5)];
     let failing = (0..failures).map(|_| failing(random)).collect();
     Job {
@@ -187,6 +194,7 @@ fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
         goal,
         failing,
         last,
+        companion,
         not_before: random.between(Duration::ZERO, time),
     }
 }

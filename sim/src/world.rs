@@ -25,6 +25,7 @@ use crate::network::{ConnectionId, End, Network, Payload};
 use crate::operator::{self, Wish};
 use crate::oracle::Oracle;
 use crate::partitions::Partitions;
+use crate::pods::Pods;
 use crate::random::Random;
 use crate::report::{Activity, Fault};
 use crate::stalls::Stalls;
@@ -189,6 +190,7 @@ pub(crate) struct World {
     pub(crate) agents: Vec<AgentHost>,
     pub(crate) frameworks: Vec<FrameworkHost>,
     pub(crate) oracle: Oracle,
+    pub(crate) pods: Pods,
     pub(crate) journal: Journal,
     /// The faults of this run, in order.
     pub(crate) faults: Vec<Fault>,
@@ -272,6 +274,7 @@ impl World {
             agents,
             frameworks,
             oracle: Oracle::default(),
+            pods: Pods::default(),
             journal: Journal::new(reader),
             faults: kept,
             activity,

@@ -1,7 +1,8 @@
 //! The tasks the agent has taken on, and their frameworks.
 //!
 //! Invariants
-//! - A container's name belongs to one task.
+//! - A container's name belongs to one task, or to one executor.
+//! - A framework is known as long as it has tasks or executors.
 //! - A task that has ended is promised nothing and holds nothing.
 //! - What differs from the checkpoint is marked as changed, and leaves as a [`CheckpointOp`] at the end of
 //!   the same event.
@@ -14,6 +15,7 @@ use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::resources::AddError;
 use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Timestamp};
 
+use crate::company::{Company, Executor, ExecutorKey};
 use crate::effects::Effects;
 use crate::ledger::{Ledger, Sum};
 
@@ -71,6 +73,10 @@ pub(crate) struct Book {
     by_container: BTreeMap<ContainerId, Key>,
     by_framework: BTreeMap<FrameworkId, BTreeSet<TaskId>>,
     frameworks: BTreeMap<FrameworkId, FrameworkInfo>,
+    /// Who runs together with whom. Executors are put in and taken out by the book, for the sums' sake.
+    pub(crate) company: Company,
+    /// Executors that ended while no master knew the agent, and how.
+    pub(crate) untold: BTreeMap<ExecutorKey, Option<i32>>,
     ledger: Ledger,
     waiting: BTreeMap<u64, Key>,
     arrivals: u64,
@@ -109,6 +115,8 @@ impl Book {
             by_container: BTreeMap::new(),
             by_framework: BTreeMap::new(),
             frameworks: BTreeMap::new(),
+            company: Company::default(),
+            untold: BTreeMap::new(),
             ledger: Ledger::new(total),
             waiting: BTreeMap::new(),
             arrivals: 0,
@@ -158,6 +166,8 @@ impl Book {
     /// Is that container's name taken?
     pub(crate) fn knows_container(&self, container: &ContainerId) -> bool {
         self.by_container.contains_key(container)
+            || self.company.in_container(container).is_some()
+            || self.company.has_group(container)
     }
 
     /// How many containers have names.
@@ -219,6 +229,7 @@ impl Book {
             self.waiting.insert(arrival, key.clone());
         }
         self.by_container.insert(task.record.container.clone(), key.clone());
+        self.company.join(&key, &task.record);
         self.by_framework.entry(key.0.clone()).or_default().insert(key.1.clone());
         self.changed_tasks.insert(key.clone());
         self.tasks.insert(key, task);
@@ -277,15 +288,26 @@ impl Book {
             self.ledger.give_back(Sum::Promised, &task.record.info.resources);
         }
         self.by_container.remove(&task.record.container);
+        self.company.leave(key, &task.record);
         if let Some(tasks) = self.by_framework.get_mut(&key.0) {
             tasks.remove(&key.1);
             if tasks.is_empty() {
                 self.by_framework.remove(&key.0);
-                self.frameworks.remove(&key.0);
-                self.changed_frameworks.insert(key.0.clone());
             }
         }
+        self.forget_unused(&key.0);
         Some(task)
+    }
+
+    /// Forgets a framework that has neither tasks nor executors any more.
+    fn forget_unused(&mut self, framework: &FrameworkId) {
+        if !self.is_in_use(framework) && self.frameworks.remove(framework).is_some() {
+            self.changed_frameworks.insert(framework.clone());
+        }
+    }
+
+    fn is_in_use(&self, framework: &FrameworkId) -> bool {
+        self.by_framework.contains_key(framework) || self.company.of_framework(framework).next().is_some()
     }
 
     /// Says what the checkpoint must take in. The total comes first, for tasks rest on it. A framework stands there before and after its tasks, so that
@@ -305,12 +327,16 @@ impl Book {
             let record = self.tasks.get(&key).map(|task| Box::new(task.record.clone()));
             effects.persist.push(CheckpointOp::Task(key.0, key.1, record));
         }
+        for key in self.company.take_changed() {
+            let record = self.company.get(&key).map(|executor| Box::new(executor.record.clone()));
+            effects.persist.push(CheckpointOp::Executor(key.0, key.1, record));
+        }
         effects.persist.extend(forgotten.into_iter().map(|gone| CheckpointOp::Framework(gone, None)));
     }
 
     /// Takes in a framework of the checkpoint, after its tasks; one that has none left is forgotten.
     pub(crate) fn recover_framework(&mut self, framework: FrameworkId, info: FrameworkInfo) {
-        if self.by_framework.contains_key(&framework) {
+        if self.is_in_use(&framework) {
             self.frameworks.insert(framework, info);
         } else {
             self.changed_frameworks.insert(framework);
@@ -332,5 +358,61 @@ impl Book {
     pub(crate) fn settle(&mut self) {
         self.changed_frameworks.clear();
         self.changed_tasks.clear();
+        let _known = self.company.take_changed();
+    }
+
+    /// Takes on an executor. Errors, with nothing changed: something that has one holder would have two.
+    pub(crate) fn insert_executor(&mut self, key: ExecutorKey, executor: Executor) -> Result<(), AddError> {
+        let needed = executor.record.info.resources.clone();
+        if executor.is_promised() {
+            self.ledger.take(Sum::Promised, &needed)?;
+        }
+        if executor.is_holding()
+            && let Err(error) = self.ledger.take(Sum::Held, &needed)
+        {
+            if executor.is_promised() {
+                self.ledger.give_back(Sum::Promised, &needed);
+            }
+            return Err(error);
+        }
+        self.company.insert(key, executor);
+        Ok(())
+    }
+
+    /// Changes an executor; the sums follow, and the checkpoint will. `None`: there is no such executor.
+    pub(crate) fn change_executor<T>(
+        &mut self,
+        key: &ExecutorKey,
+        change: impl FnOnce(&mut Executor) -> T,
+    ) -> Option<T> {
+        let executor = self.company.get_mut(key)?;
+        let before = (executor.is_promised(), executor.is_holding());
+        let result = change(executor);
+        let after = (executor.is_promised(), executor.is_holding());
+        let needed = &executor.record.info.resources;
+        for (sum, was, is) in [(Sum::Promised, before.0, after.0), (Sum::Held, before.1, after.1)] {
+            match (was, is) {
+                (true, false) => self.ledger.give_back(sum, needed),
+                (false, true) => {
+                    self.ledger.take(sum, needed).expect("an executor that waited is started when it fits")
+                }
+                (true, true) | (false, false) => {}
+            }
+        }
+        Some(result)
+    }
+
+    /// An executor is no more.
+    pub(crate) fn remove_executor(&mut self, key: &ExecutorKey) -> Option<Executor> {
+        let executor = self.company.remove(key)?;
+        let needed = &executor.record.info.resources;
+        if executor.is_promised() {
+            self.ledger.give_back(Sum::Promised, needed);
+        }
+        if executor.is_holding() {
+            self.ledger.give_back(Sum::Held, needed);
+        }
+        self.forget_unused(&key.0);
+        Some(executor)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use lonja_model::checkpoint::CheckpointOp;
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::link::FromAgent;
 use lonja_model::role::Role;
 use lonja_model::{ContainerId, ExecutorId, FrameworkId, OperationUuid, Resources, TaskId, TaskInfo};
@@ -36,13 +37,28 @@ pub struct Effects {
     pub shutdown: Option<String>,
     /// For the log.
     pub notes: Vec<Note>,
+    /// Containers that are still being made and whose tasks are to be killed: what takes long of it, such as fetching
+    /// files, may be given up, before or after any of the above but a launch of the same batch. They are answered like
+    /// any launch; one that starts all the same is killed then.
+    pub cancel: Vec<ContainerId>,
 }
 
 impl Effects {
     /// Adds what is to be done after what is to be done already.
     pub fn append(&mut self, later: Self) {
-        let Self { persist, volumes, launch, kill, forget, send, new_link, reconnect, shutdown, notes } =
-            later;
+        let Self {
+            persist,
+            volumes,
+            launch,
+            kill,
+            forget,
+            send,
+            new_link,
+            reconnect,
+            shutdown,
+            notes,
+            cancel,
+        } = later;
         if new_link || reconnect {
             self.send.clear();
         }
@@ -56,6 +72,7 @@ impl Effects {
         self.reconnect = (self.reconnect && !new_link) || reconnect;
         self.shutdown = self.shutdown.take().or(shutdown);
         self.notes.extend(notes);
+        self.cancel.extend(cancel);
     }
 }
 
@@ -83,6 +100,30 @@ pub enum VolumeOrder {
     },
 }
 
+/// What runs in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// A task by itself.
+    Task,
+    /// A task of a group, beside the others of its executor.
+    InGroup {
+        /// The container of the executor: the tasks share its sandbox, and whatever else it has.
+        parent: ContainerId,
+        /// The executor.
+        executor: Box<ExecutorInfo>,
+    },
+}
+
+impl Runs {
+    /// The container that this one joins.
+    pub fn parent(&self) -> Option<&ContainerId> {
+        match self {
+            Self::InGroup { parent, .. } => Some(parent),
+            Self::Task => None,
+        }
+    }
+}
+
 /// One container to make, for one run of one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchContainer {
@@ -97,6 +138,8 @@ pub struct LaunchContainer {
     /// Who the program runs as: the task's user, else the framework's, else the agent's default;
     /// `None`: the agent's own.
     pub user: Option<String>,
+    /// What it is for.
+    pub runs: Runs,
 }
 
 /// One container to end.

@@ -91,7 +91,8 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         ..TaskStatus::new(key.1.clone(), state, source, now)
     };
     if task.record.killing.is_some() && (by_signal || unseen) {
-        return status(TaskState::Killed, Source::Executor).saying(format!("killed on request: {said}"));
+        let why = with_group(Some(task), "killed on request");
+        return status(TaskState::Killed, Source::Executor).saying(format!("{why}: {said}"));
     }
     if let Some(breach) = exit.disk_breach.filter(|_| by_signal || unseen) {
         let mut status = status(TaskState::Failed, Source::Agent)
@@ -124,6 +125,14 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         WaitStatus::Unknown { .. } => {
             status(TaskState::Failed, Source::Agent).because(Reason::ExecutorTerminated).saying(said)
         }
+    }
+}
+
+/// Why a task was killed: for its group's sake, or else as `otherwise` says.
+pub(crate) fn with_group(task: Option<&Task>, otherwise: &str) -> String {
+    match task.and_then(|task| task.record.group.as_ref()?.fell_with.as_ref()) {
+        Some(other) => format!("killed with its group, because task {other} had ended"),
+        None => otherwise.to_owned(),
     }
 }
 

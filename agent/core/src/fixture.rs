@@ -9,6 +9,7 @@ use lonja_model::agent::AgentInfo;
 use lonja_model::attributes::Attributes;
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::container::{Command, ContainerInfo, Program};
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::labels::Labels;
 use lonja_model::link::{FromAgent, ToAgent};
@@ -18,8 +19,8 @@ use lonja_model::resources::{
 };
 use lonja_model::role::Role;
 use lonja_model::{
-    AgentId, ContainerId, FrameworkId, OperationId, OperationUuid, TaskId, TaskInfo, TaskState, TaskStatus,
-    Timestamp,
+    AgentId, ContainerId, ExecutorId, FrameworkId, OperationId, OperationUuid, TaskId, TaskInfo, TaskState,
+    TaskStatus, Timestamp,
 };
 
 use crate::{
@@ -121,17 +122,41 @@ pub(crate) fn task_info(id: &str, needs: &str) -> TaskInfo {
         agent: AgentId::new("a1").unwrap(),
         resources: resources(needs),
         limits: BTreeMap::new(),
-        command: Command {
-            program: Program::Shell("true".to_owned()),
-            environment: BTreeMap::new(),
-            user: None,
-        },
+        command: Command::new(Program::Shell("true".to_owned())),
         container: ContainerInfo::default(),
         kill_grace: None,
         max_completion_time: None,
         labels: Labels::default(),
         discovery: None,
+        executor: None,
+        data: Vec::new(),
     }
+}
+
+pub(crate) fn builtin(id: &str, needs: &str) -> ExecutorInfo {
+    let id = ExecutorId::new(id).unwrap();
+    ExecutorInfo { resources: resources(needs), ..ExecutorInfo::builtin(id) }
+}
+
+/// The executors of which the master is told that they have ended.
+pub(crate) fn executors_ended(effects: &Effects) -> Vec<String> {
+    let sent = effects.send.iter();
+    sent.filter_map(|message| match message {
+        FromAgent::ExecutorEnded { executor, .. } => Some(executor.to_string()),
+        FromAgent::Register { .. }
+        | FromAgent::Reregister { .. }
+        | FromAgent::Pong { .. }
+        | FromAgent::Update { .. }
+        | FromAgent::OperationUpdate { .. }
+        | FromAgent::Message { .. } => None,
+    })
+    .collect()
+}
+
+/// The executors in the one registration that is sent.
+pub(crate) fn executors_reported(effects: &Effects) -> Vec<String> {
+    let [FromAgent::Reregister { executors, .. }] = &effects.send[..] else { panic!("{effects:?}") };
+    executors.iter().map(|executor| executor.info.id.to_string()).collect()
 }
 
 pub(crate) fn exit(status: i32) -> ContainerExit {
@@ -235,6 +260,66 @@ impl Stage {
         let (framework, role) = (framework_id("f1"), Role::new(role).unwrap());
         let task = TaskInfo { resources: needs, ..task_info(task, "") };
         self.receive(ToAgent::Run { framework, info, role, tasks: vec![task] })
+    }
+
+    /// A group in a built-in executor that needs `own`, to be started with it.
+    pub(crate) fn run_group(
+        &mut self,
+        framework: &str,
+        executor: &str,
+        own: &str,
+        tasks: &[(&str, &str)],
+    ) -> Effects {
+        self.run_in(framework, builtin(executor, own), tasks, (true, true))
+    }
+
+    /// A further group in a built-in executor that needs one cpu and should be there.
+    pub(crate) fn more_in_group(
+        &mut self,
+        framework: &str,
+        executor: &str,
+        tasks: &[(&str, &str)],
+    ) -> Effects {
+        self.run_in(framework, builtin(executor, "cpus:1"), tasks, (false, true))
+    }
+
+    /// Tasks in an executor; `manner`: it starts with them, and they are a group.
+    pub(crate) fn run_in(
+        &mut self,
+        framework: &str,
+        executor: ExecutorInfo,
+        tasks: &[(&str, &str)],
+        manner: (bool, bool),
+    ) -> Effects {
+        let task = |(id, needs): &(&str, &str)| TaskInfo {
+            executor: Some(Box::new(executor.clone())),
+            ..task_info(id, needs)
+        };
+        let message = ToAgent::RunInExecutor {
+            framework: framework_id(framework),
+            info: Box::new(framework_info(&self.capabilities)),
+            role: Role::default_role(),
+            tasks: tasks.iter().map(task).collect(),
+            starts_executor: manner.0,
+            as_group: manner.1,
+        };
+        self.receive(message)
+    }
+
+    /// A group of tasks of a tenth of a cpu each, in an executor of one, all of them running.
+    pub(crate) fn running_group(&mut self, framework: &str, executor: &str, tasks: &[&str]) -> Effects {
+        let needs: Vec<_> = tasks.iter().map(|task| (*task, "cpus:0.1")).collect();
+        let mut effects = self.run_group(framework, executor, "cpus:1", &needs);
+        for task in tasks {
+            effects.append(self.started(task));
+        }
+        effects
+    }
+
+    /// The newest update of a task that waits for an acknowledgement.
+    pub(crate) fn last_update(&self, framework: &str, task: &str) -> TaskStatus {
+        let key = (framework_id(framework), task_id(task));
+        self.checkpoint.tasks[&key].updates.last().unwrap().clone()
     }
 
     /// The master asks for `conversion`, as operation number `number`.
@@ -360,6 +445,7 @@ pub(crate) fn outcomes(effects: &Effects) -> Vec<(u8, OperationStatus)> {
         | FromAgent::Reregister { .. }
         | FromAgent::Pong { .. }
         | FromAgent::Update { .. }
+        | FromAgent::ExecutorEnded { .. }
         | FromAgent::Message { .. } => None,
     })
     .collect()
@@ -381,6 +467,7 @@ pub(crate) fn updates(effects: &Effects) -> Vec<TaskStatus> {
         | FromAgent::Reregister { .. }
         | FromAgent::Pong { .. }
         | FromAgent::OperationUpdate { .. }
+        | FromAgent::ExecutorEnded { .. }
         | FromAgent::Message { .. } => None,
     })
     .collect()

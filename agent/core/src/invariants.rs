@@ -10,6 +10,7 @@ use lonja_model::operation::OperationState;
 use lonja_model::{FrameworkId, Resources, TaskState};
 
 use crate::book::{Place, Task};
+use crate::company::Executor;
 use crate::deadlines::Deadline;
 use crate::ledger::{Sum, once};
 use crate::total::{doubled_volume, rebase};
@@ -33,6 +34,9 @@ pub enum Violation {
     /// See [`deadlines_are_meant`].
     #[error("a deadline is missing or stands for nothing: {0}")]
     Deadlines(String),
+    /// See [`company_holds_together`].
+    #[error("tasks and executors do not hold together: {0}")]
+    Company(String),
     /// See [`total_has_its_ground`].
     #[error("reservations or volumes are not what was configured and made: {0}")]
     Total(String),
@@ -54,6 +58,7 @@ pub fn check(agent: &Agent) -> Result<(), Violation> {
     updates_go_one_at_a_time(agent)?;
     names_are_unique(agent)?;
     deadlines_are_meant(agent)?;
+    company_holds_together(agent)?;
     total_has_its_ground(agent)?;
     operations_are_told(agent)
 }
@@ -72,6 +77,15 @@ pub fn resources_add_up(agent: &Agent) -> Result<(), Violation> {
             total = total
                 .checked_add(&task.record.info.resources)
                 .map_err(|error| Violation::Resources(format!("task {} of {}: {error}", key.1, key.0)))?;
+        }
+        let counts = |executor: &Executor| match sum {
+            Sum::Promised => executor.is_promised(),
+            Sum::Held => executor.is_holding(),
+        };
+        for (key, executor) in agent.book.company.iter().filter(|(_, executor)| counts(executor)) {
+            let more = total.checked_add(&executor.record.info.resources);
+            total = more
+                .map_err(|error| Violation::Resources(format!("executor {} of {}: {error}", key.1, key.0)))?;
         }
         if total != *ledger.sum(sum) {
             let counted = ledger.sum(sum);
@@ -191,7 +205,18 @@ pub fn names_are_unique(agent: &Agent) -> Result<(), Violation> {
         }
         frameworks.insert(&key.0);
     }
-    if agent.book.container_count() != containers.len() {
+    let tasks = containers.len();
+    for (key, executor) in agent.book.company.iter() {
+        let container = &executor.record.container;
+        if !containers.insert(container) || agent.book.company.in_container(container) != Some(key) {
+            return Err(Violation::Names(format!(
+                "container {container} of executor {} of {}",
+                key.1, key.0
+            )));
+        }
+        frameworks.insert(&key.0);
+    }
+    if agent.book.container_count() != tasks {
         return Err(Violation::Names("a container belongs to no task".to_owned()));
     }
     match agent.book.frameworks().keys().find(|known| !frameworks.contains(known)) {
@@ -226,6 +251,43 @@ pub fn deadlines_are_meant(agent: &Agent) -> Result<(), Violation> {
     Ok(())
 }
 
+/// A task that has not ended has its executor, and the built-in one has a task. A group is begun as a whole, and once one
+/// of it has ended otherwise than finished, no other is left running in peace.
+pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
+    let wrong = |what: String| Err(Violation::Company(what));
+    let company = &agent.book.company;
+    for (key, task) in agent.book.iter().filter(|(_, task)| !task.has_ended()) {
+        let Some(id) = task.record.info.executor_id() else { continue };
+        let Some(executor) = company.get(&(key.0.clone(), id.clone())) else {
+            return wrong(format!("task {} of {} has no executor", key.1, key.0));
+        };
+        if task.is_holding() && !executor.is_holding() {
+            return wrong(format!("task {} of {} began before executor {id}", key.1, key.0));
+        }
+    }
+    for (key, executor) in company.iter() {
+        let tasks = company.tasks_of(key);
+        if !tasks.iter().any(|task| agent.book.get(task).is_some_and(|task| !task.has_ended())) {
+            let place = executor.place;
+            return wrong(format!("executor {} of {} is {place:?} without a task", key.1, key.0));
+        }
+    }
+    for (name, keys) in company.groups() {
+        let tasks: Vec<&Task> = keys.iter().filter_map(|key| agent.book.get(key)).collect();
+        let waits = |task: &&Task| matches!(task.place, Place::Waiting(_));
+        if tasks.iter().any(|task| waits(task)) && tasks.iter().any(|task| task.is_holding()) {
+            return wrong(format!("group {name} has begun, and part of it waits"));
+        }
+        let has_fallen =
+            |task: &Task| task.has_ended() && task.state() != TaskState::Finished && !task.record.orphaned;
+        let in_peace = |task: &Task| !task.has_ended() && task.record.killing.is_none();
+        if tasks.iter().any(|task| has_fallen(task)) && tasks.iter().any(|task| in_peace(task)) {
+            return wrong(format!("group {name} has lost one, and another runs in peace"));
+        }
+    }
+    Ok(())
+}
+
 fn may_run_out_of_time(task: &Task) -> bool {
     let is_limited = task.record.info.max_completion_time.is_some();
     is_limited && !task.out_of_time && matches!(task.place, Place::Running { .. })
@@ -254,6 +316,14 @@ pub fn checkpoint_is_complete(agent: &Agent, checkpoint: &Checkpoint) -> Result<
         if checkpoint.tasks.get(key) != Some(&task.record) {
             return wrong(format!("task {} of {}", key.1, key.0));
         }
+    }
+    for (key, executor) in agent.book.company.iter() {
+        if checkpoint.executors.get(key) != Some(&executor.record) {
+            return wrong(format!("executor {} of {}", key.1, key.0));
+        }
+    }
+    if checkpoint.executors.len() != agent.book.company.len() {
+        return wrong("it holds an executor that has ended".to_owned());
     }
     if checkpoint.tasks.len() != agent.book.len() {
         return wrong("it holds a task that was forgotten".to_owned());

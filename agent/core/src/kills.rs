@@ -1,7 +1,8 @@
 //! Ending tasks before they end themselves.
 //!
 //! A kill is durable before it is carried out, and carried out again after a restart (INV-23). A container
-//! is asked to end once it is known to run: before that, its launch is waited for. A task that still waits
+//! is asked to end once it is known to run: before that, its launch may be called off, and is waited for in any
+//! case. A task that still waits
 //! for its launch ends at once.
 //!
 //! A kill of a task that is not known is ignored, as Mesos' agent ignores it: the master, who sees the
@@ -17,6 +18,8 @@ use lonja_model::{FrameworkId, TaskState, TaskStatus};
 
 use crate::book::{Key, Place};
 use crate::effects::{KillContainer, Note};
+use crate::endings;
+use crate::executors;
 use crate::launches;
 use crate::orders;
 use crate::status_updates::{self, say};
@@ -44,7 +47,7 @@ pub(crate) fn kill(turn: &mut Turn<'_>, key: Key, grace: Option<Duration>) {
 }
 
 /// Notes the wish durably and carries it out as far as it can be.
-fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
+pub(crate) fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     let Some(task) = turn.book.get(key) else { return };
     if task.record.killing.is_some_and(|known| known <= grace) {
         return;
@@ -53,11 +56,15 @@ fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     turn.book.change(key, |task| task.record.killing = Some(grace));
     match place {
         Place::Waiting(_) => killed_before_launch(turn, key),
-        Place::Launching | Place::Running { .. } | Place::Ended => kill_if_asked(turn, key),
+        Place::Launching => {
+            let container = turn.book.get(key).map(|task| task.record.container.clone());
+            turn.effects.cancel.extend(container);
+        }
+        Place::Running { .. } | Place::Ended => kill_if_asked(turn, key),
     }
 }
 
-fn tell_killing(turn: &mut Turn<'_>, key: &Key) {
+pub(crate) fn tell_killing(turn: &mut Turn<'_>, key: &Key) {
     let state = turn.book.get(key).map(|task| task.state());
     if matches!(state, Some(TaskState::Starting | TaskState::Running)) {
         say(turn, key, TaskStatus::new(key.1.clone(), TaskState::Killing, Source::Executor, turn.now));
@@ -68,7 +75,7 @@ fn tell_killing(turn: &mut Turn<'_>, key: &Key) {
 pub(crate) fn killed_before_launch(turn: &mut Turn<'_>, key: &Key) {
     let status = TaskStatus::new(key.1.clone(), TaskState::Killed, Source::Agent, turn.now)
         .because(Reason::TaskKilledDuringLaunch)
-        .saying("killed before it was started");
+        .saying(endings::with_group(turn.book.get(key), "killed before it was started"));
     say(turn, key, status);
 }
 
@@ -96,6 +103,7 @@ pub(crate) fn out_of_time(turn: &mut Turn<'_>, key: &Key) {
 /// The framework is no more: its tasks are killed and forgotten, and nobody hears of it.
 pub(crate) fn shutdown_framework(turn: &mut Turn<'_>, framework: &FrameworkId) {
     orders::shutdown_framework(turn, framework);
+    executors::orphan(turn, framework);
     let keys = turn.book.keys_of(framework);
     for key in &keys {
         status_updates::orphan(turn, key);
@@ -177,7 +185,10 @@ mod tests {
             let mut stage = agent("cpus:4");
             stage.capabilities = capabilities.to_vec();
             let _ = stage.run("f1", "t1", "cpus:1");
-            assert!(stage.kill("f1", "t1", None).kill.is_empty());
+            let effects = stage.kill("f1", "t1", None);
+            assert!(effects.kill.is_empty());
+            assert_eq!(effects.cancel, [stage.container("t1")]);
+            assert!(stage.kill("f1", "t1", None).cancel.is_empty(), "once");
             assert_eq!(graces(&stage.started("t1")), [secs(3)]);
             let _ = stage.exited("t1", by_request(signaled(15)));
             assert_eq!(stage.state("f1", "t1"), Some(TaskState::Killed));

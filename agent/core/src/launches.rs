@@ -9,7 +9,8 @@
 //! what rests on a reservation or volume that was not made, or is another role's.
 //! What fits but for tasks of frameworks that were shut down waits until those have ended.
 
-use lonja_model::checkpoint::TaskRecord;
+use lonja_model::checkpoint::{ExecutorRecord, GroupRecord, TaskRecord};
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::link::FromAgent;
 use lonja_model::resources::{Resource, Resources};
@@ -18,69 +19,156 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, FrameworkId, TaskInfo, TaskState, TaskStatus, Timestamp};
 
 use crate::book::{Key, Place, Task};
+use crate::company::{Executor, ExecutorKey, ExecutorPlace};
 use crate::deadlines::Deadline;
-use crate::effects::{KillContainer, LaunchContainer, Note};
+use crate::effects::{KillContainer, LaunchContainer, Note, Runs};
+use crate::executors;
 use crate::kills;
 use crate::ledger::{Ledger, Sum};
+use crate::orders::{Manner, Run};
 use crate::status_updates::{queue, say};
 use crate::turn::Turn;
 
 /// The master gives tasks to this agent.
-pub(crate) fn run(
-    turn: &mut Turn<'_>,
-    framework: &FrameworkId,
-    info: FrameworkInfo,
-    role: &Role,
-    tasks: Vec<TaskInfo>,
-) {
-    for task in tasks {
-        let key = (framework.clone(), task.id.clone());
-        if turn.book.get(&key).is_some() {
-            turn.note(Note::DuplicateTask { framework: key.0, task: key.1 });
-        } else {
-            take_on(turn, key, &info, role, task);
+pub(crate) fn run(turn: &mut Turn<'_>, run: Run) {
+    let starts = run.starts();
+    let executor = run.executor();
+    let is_group = run.is_group();
+    let Run { framework, info, role, tasks, manner } = run;
+    let (known, new): (Vec<_>, Vec<_>) =
+        tasks.into_iter().partition(|task| turn.book.get(&(framework.clone(), task.id.clone())).is_some());
+    let is_torn = is_group && !known.is_empty();
+    for task in known {
+        turn.note(Note::DuplicateTask { framework: framework.clone(), task: task.id });
+    }
+    let starts_executor = starts.is_some();
+    let lost = match &executor {
+        Some(key) if manner != Manner::Alone => !starts_executor && !executors::is_open(turn, key),
+        Some(_) | None => false,
+    };
+    let is_custom = new.iter().any(TaskInfo::is_in_custom_executor);
+    let refuse = if is_custom {
+        Some((Reason::TaskInvalid, "this agent runs no executors of frameworks' own yet".to_owned()))
+    } else if is_torn {
+        Some((Reason::TaskGroupInvalid, "a task of its group is known here already".to_owned()))
+    } else {
+        let executor = executor.as_ref().map(|(_, executor)| executor.to_string()).unwrap_or_default();
+        lost.then(|| (Reason::ExecutorTerminated, format!("its executor {executor} has ended")))
+    };
+    let units: Vec<Vec<TaskInfo>> =
+        if is_group { vec![new] } else { new.into_iter().map(|task| vec![task]).collect() };
+    for unit in units.into_iter().filter(|unit| !unit.is_empty()) {
+        match &refuse {
+            Some((why, reason)) => turn_all_away(turn, &framework, unit, *why, reason),
+            None => take_on(turn, &framework, &info, &role, unit, is_group),
         }
     }
-    if turn.book.frameworks().contains_key(framework) {
-        turn.book.put_framework(framework, info);
+    executors::not_started(turn, starts);
+    if turn.book.frameworks().contains_key(&framework) {
+        turn.book.put_framework(&framework, *info);
     }
 }
 
-fn take_on(turn: &mut Turn<'_>, key: Key, framework: &FrameworkInfo, role: &Role, info: TaskInfo) {
-    if turn.book.len() >= turn.config.max_tasks {
+fn turn_all_away(
+    turn: &mut Turn<'_>,
+    framework: &FrameworkId,
+    unit: Vec<TaskInfo>,
+    why: Reason,
+    reason: &str,
+) {
+    for task in unit {
+        turn_away(turn, (framework.clone(), task.id), TaskState::Dropped, why, reason.to_owned());
+    }
+}
+
+/// Takes on tasks that start together, and their executor if it is not there yet.
+fn take_on(
+    turn: &mut Turn<'_>,
+    framework: &FrameworkId,
+    info: &FrameworkInfo,
+    role: &Role,
+    unit: Vec<TaskInfo>,
+    is_group: bool,
+) {
+    if turn.book.len() + unit.len() > turn.config.max_tasks {
         let most = turn.config.max_tasks;
         let reason = format!("this agent holds {most} task records already, the most it may");
-        turn_away(turn, key, TaskState::Dropped, Reason::ResourcesUnknown, reason);
+        turn_all_away(turn, framework, unit, Reason::ResourcesUnknown, &reason);
         return;
     }
+    let executor = unit.first().and_then(|task| task.executor.clone());
+    let known = |executor: &ExecutorInfo| {
+        turn.book.company.get(&(framework.clone(), executor.id.clone())).map(|executor| executor.place)
+    };
+    let place = executor.as_deref().and_then(known);
+    let executor = executor.filter(|_| place.is_none());
+    let needed = sum(executor.as_deref(), &unit);
     let ledger = turn.book.ledger();
-    let shortage = shortage(ledger, &info.resources, role);
-    let fits = shortage.is_none();
-    let fits_now = ledger.fits(Sum::Held, &info.resources);
-    let place = match (fits, fits_now) {
-        (false, _) => Place::Ended,
-        (true, false) => Place::Waiting(turn.book.next_arrival()),
-        (true, true) => Place::Launching,
+    let shortage = match &needed {
+        Ok(needed) => shortage(ledger, needed, role),
+        Err(reason) => Some(reason.clone()),
     };
-    // A refused task is born ended: it is promised nothing.
-    let state = if fits { TaskState::Staging } else { TaskState::Dropped };
-    let record = TaskRecord {
-        info,
-        role: role.clone(),
-        container: fresh_container(turn),
-        state,
-        killing: None,
-        orphaned: false,
-        updates: Vec::new(),
-    };
-    let admitted = turn.book.insert(key.clone(), record, place);
-    admitted.expect("what fits has no other holder, and what was refused holds nothing");
-    turn.book.put_framework(&key.0, framework.clone());
-    match shortage {
-        Some(reason) => drop_at_the_door(turn, &key, reason),
-        None if fits_now => launch(turn, &key),
-        None => {}
+    // Behind the tasks with which its executor waits already.
+    let is_behind = place == Some(ExecutorPlace::Waiting);
+    let fits_now = !is_behind && needed.is_ok_and(|needed| ledger.fits(Sum::Held, &needed));
+    if shortage.is_none()
+        && let Some(executor) = executor
+    {
+        let place = if fits_now { ExecutorPlace::Open } else { ExecutorPlace::Waiting };
+        let container = fresh_container(turn);
+        let record = ExecutorRecord {
+            info: *executor,
+            role: role.clone(),
+            container,
+            shutting_down: None,
+            orphaned: false,
+        };
+        let key = (framework.clone(), record.info.id.clone());
+        let admitted = turn.book.insert_executor(key.clone(), Executor::new(record, place));
+        admitted.expect("what fits has no other holder");
+        turn.book.put_framework(framework, info.clone());
     }
+    let group = is_group.then(|| fresh_container(turn));
+    let mut keys = Vec::with_capacity(unit.len());
+    for task in unit {
+        let key = (framework.clone(), task.id.clone());
+        let place = match (shortage.is_none(), fits_now) {
+            (false, _) => Place::Ended,
+            (true, false) => Place::Waiting(turn.book.next_arrival()),
+            (true, true) => Place::Launching,
+        };
+        // A refused task is born ended: it is promised nothing.
+        let state = if shortage.is_none() { TaskState::Staging } else { TaskState::Dropped };
+        let record = TaskRecord {
+            info: task,
+            role: role.clone(),
+            container: fresh_container(turn),
+            state,
+            killing: None,
+            orphaned: false,
+            updates: Vec::new(),
+            group: group.clone().map(|name| GroupRecord { name, fell_with: None }),
+        };
+        let admitted = turn.book.insert(key.clone(), record, place);
+        admitted.expect("what fits has no other holder, and what was refused holds nothing");
+        turn.book.put_framework(&key.0, info.clone());
+        keys.push(key);
+    }
+    for key in keys {
+        match &shortage {
+            Some(reason) => drop_at_the_door(turn, &key, reason.clone()),
+            None if fits_now => launch(turn, &key),
+            None => {}
+        }
+    }
+}
+
+/// What tasks and a new executor need together. Errors: something that has one holder would have two.
+fn sum(executor: Option<&ExecutorInfo>, tasks: &[TaskInfo]) -> Result<Resources, String> {
+    let own = executor.map(|executor| executor.resources.clone()).unwrap_or_default();
+    tasks.iter().try_fold(own, |sum, task| {
+        sum.checked_add(&task.resources).map_err(|error| format!("its group needs the same twice: {error}"))
+    })
 }
 
 /// Why a task of `role` cannot have `needed`; `None`: it can.
@@ -147,23 +235,48 @@ fn launch(turn: &mut Turn<'_>, key: &Key) {
     let info = task.record.info.clone();
     let framework_user = framework_user.filter(|user| !user.is_empty());
     let user = info.command.user.clone().or(framework_user).or_else(|| turn.config.default_user.clone());
+    let runs = match &info.executor {
+        None => Runs::Task,
+        Some(executor) => {
+            let company = turn.book.company.get(&(key.0.clone(), executor.id.clone()));
+            let Some(company) = company else { return };
+            Runs::InGroup { parent: company.record.container.clone(), executor: executor.clone() }
+        }
+    };
     turn.effects.launch.push(LaunchContainer {
         container: task.record.container.clone(),
         framework: key.0.clone(),
         role: task.record.role.clone(),
         task: info,
         user,
+        runs,
     });
 }
 
-/// Launches tasks that waited for what orphans held, in order of arrival, while they fit.
+/// Launches tasks that waited for what orphans held, in order of arrival, while they fit: a group as a whole.
 pub(crate) fn launch_waiting(turn: &mut Turn<'_>) {
-    while let Some((key, task)) = turn.book.first_waiting() {
-        if !turn.book.ledger().fits(Sum::Held, &task.record.info.resources) {
+    while let Some((first, task)) = turn.book.first_waiting() {
+        let group = task.record.group.as_ref().map(|group| turn.book.company.group(&group.name));
+        let mut unit = group.unwrap_or_else(|| vec![first.clone()]);
+        unit.retain(|key| turn.book.get(key).is_some_and(|task| matches!(task.place, Place::Waiting(_))));
+        let executor = task.record.info.executor_id().map(|executor| (first.0.clone(), executor.clone()));
+        let waiting = |key: &ExecutorKey| {
+            turn.book.company.get(key).filter(|executor| executor.place == ExecutorPlace::Waiting)
+        };
+        let starts = executor.filter(|key| waiting(key).is_some());
+        let own = starts.as_ref().and_then(waiting).map(|executor| &executor.record.info);
+        let infos: Vec<TaskInfo> =
+            unit.iter().filter_map(|key| turn.book.get(key)).map(|task| task.record.info.clone()).collect();
+        if !sum(own, &infos).is_ok_and(|needed| turn.book.ledger().fits(Sum::Held, &needed)) {
             return;
         }
-        turn.book.put_in(&key, Place::Launching);
-        launch(turn, &key);
+        if let Some(key) = starts {
+            turn.book.change_executor(&key, |executor| executor.place = ExecutorPlace::Open);
+        }
+        for key in &unit {
+            turn.book.put_in(key, Place::Launching);
+        }
+        unit.iter().for_each(|key| launch(turn, key));
     }
 }
 

@@ -20,6 +20,7 @@ pub mod effects;
 pub mod event;
 
 mod book;
+mod company;
 mod deadlines;
 mod draws;
 mod ledger;
@@ -27,6 +28,8 @@ mod total;
 mod turn;
 
 mod endings;
+mod executors;
+mod groups;
 mod kills;
 mod launches;
 mod operations;
@@ -51,7 +54,7 @@ use lonja_model::{AgentId, Timestamp};
 
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy};
-pub use effects::{Effects, KillContainer, LaunchContainer, Note, VolumeOrder};
+pub use effects::{Effects, KillContainer, LaunchContainer, Note, Runs, VolumeOrder};
 pub use event::{ContainerExit, DiskBreach, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
 pub use view::TaskView;
 
@@ -59,6 +62,7 @@ use book::Book;
 use deadlines::{Deadline, Deadlines};
 use draws::Draws;
 use operations::Operations;
+use orders::Manner;
 use registration::Registration;
 use turn::Turn;
 
@@ -190,7 +194,13 @@ fn receive(turn: &mut Turn<'_>, message: ToAgent) {
         }
         ToAgent::Refused { reason, permanent } => registration::refused(turn, reason, permanent),
         ToAgent::Ping { sequence } => registration::ping(turn, sequence),
-        ToAgent::Run { framework, info, role, tasks } => orders::run(turn, framework, info, role, tasks),
+        ToAgent::Run { framework, info, role, tasks } => {
+            orders::run(turn, orders::Run { framework, info, role, tasks, manner: Manner::Alone });
+        }
+        ToAgent::RunInExecutor { framework, info, role, tasks, starts_executor, as_group } => {
+            let manner = Manner::InExecutor { starts_executor, as_group };
+            orders::run(turn, orders::Run { framework, info, role, tasks, manner });
+        }
         ToAgent::Kill { framework, task, grace } => kills::kill(turn, (framework, task), grace),
         ToAgent::ShutdownFramework { framework } => kills::shutdown_framework(turn, &framework),
         ToAgent::Acknowledge { framework, task, update } => {
@@ -225,6 +235,7 @@ fn name_of(message: &ToAgent) -> &'static str {
         ToAgent::Registered { .. } => "Registered",
         ToAgent::Refused { .. } => "Refused",
         ToAgent::Run { .. } => "Run",
+        ToAgent::RunInExecutor { .. } => "RunInExecutor",
         ToAgent::Kill { .. } => "Kill",
         ToAgent::Acknowledge { .. } => "Acknowledge",
         ToAgent::ResendUpdates { .. } => "ResendUpdates",

@@ -19,15 +19,62 @@ use lonja_model::task::Reason;
 use lonja_model::{FrameworkId, OperationUuid, TaskInfo, TaskState};
 
 use crate::book::Key;
+use crate::company::ExecutorKey;
 use crate::effects::Note;
+use crate::executors;
 use crate::launches;
 use crate::operations;
 use crate::turn::Turn;
 
+/// Tasks to start.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) framework: FrameworkId,
+    pub(crate) info: Box<FrameworkInfo>,
+    pub(crate) role: Role,
+    pub(crate) tasks: Vec<TaskInfo>,
+    pub(crate) manner: Manner,
+}
+
+/// How tasks are to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// By the agent, each for itself.
+    Alone,
+    /// In the executor that all of them name.
+    InExecutor {
+        /// It is not there yet, and what it needs is set aside.
+        starts_executor: bool,
+        /// All or none.
+        as_group: bool,
+    },
+}
+
+impl Run {
+    /// Are its tasks started all or none?
+    pub(crate) fn is_group(&self) -> bool {
+        matches!(self.manner, Manner::InExecutor { as_group: true, .. })
+    }
+
+    /// The executor that starts with it, if one does.
+    pub(crate) fn starts(&self) -> Option<ExecutorKey> {
+        match self.manner {
+            Manner::InExecutor { starts_executor: true, .. } => self.executor(),
+            Manner::InExecutor { .. } | Manner::Alone => None,
+        }
+    }
+
+    /// The executor of its tasks, if they have one.
+    pub(crate) fn executor(&self) -> Option<ExecutorKey> {
+        let executor = self.tasks.first()?.executor_id()?;
+        Some((self.framework.clone(), executor.clone()))
+    }
+}
+
 /// One order that waits.
 #[derive(Debug)]
 enum Order {
-    Run { framework: FrameworkId, info: Box<FrameworkInfo>, role: Role, tasks: Vec<TaskInfo> },
+    Run(Run),
     Apply(Box<AgentOperation>),
 }
 
@@ -47,15 +94,9 @@ impl Orders {
         self.waiting.len()
     }
 
-    fn push_tasks(
-        &mut self,
-        framework: FrameworkId,
-        info: Box<FrameworkInfo>,
-        role: Role,
-        tasks: Vec<TaskInfo>,
-    ) {
-        self.tasks.extend(tasks.iter().map(|task| (framework.clone(), task.id.clone())));
-        self.waiting.push_back(Order::Run { framework, info, role, tasks });
+    fn push_run(&mut self, run: Run) {
+        self.tasks.extend(run.tasks.iter().map(|task| (run.framework.clone(), task.id.clone())));
+        self.waiting.push_back(Order::Run(run));
     }
 
     fn push_operation(&mut self, operation: Box<AgentOperation>) {
@@ -66,7 +107,7 @@ impl Orders {
     fn pop(&mut self) -> Option<Order> {
         let order = self.waiting.pop_front()?;
         match &order {
-            Order::Run { framework, tasks, .. } => {
+            Order::Run(Run { framework, tasks, .. }) => {
                 for task in tasks {
                     self.tasks.remove(&(framework.clone(), task.id.clone()));
                 }
@@ -78,24 +119,39 @@ impl Orders {
         Some(order)
     }
 
-    /// Takes out the tasks of `framework` that `is_meant` is true of.
-    fn remove_tasks(&mut self, framework: &FrameworkId, is_meant: impl Fn(&TaskInfo) -> bool) {
+    /// Takes out the tasks of `framework` that `is_meant` is true of, and with one of a group the whole group. What was
+    /// taken out, and the executors that will not start for want of tasks.
+    fn remove_tasks(
+        &mut self,
+        framework: &FrameworkId,
+        is_meant: impl Fn(&TaskInfo) -> bool,
+    ) -> (Vec<Key>, Vec<ExecutorKey>) {
+        let (mut removed, mut executors) = (Vec::new(), Vec::new());
         for order in &mut self.waiting {
-            if let Order::Run { framework: whose, tasks, .. } = order
-                && whose == framework
-            {
-                tasks.retain(|task| !is_meant(task));
+            let Order::Run(run) = order else { continue };
+            if run.framework != *framework || !run.tasks.iter().any(&is_meant) {
+                continue;
+            }
+            let (starts, whole) = (run.starts(), run.is_group());
+            let (out, kept) =
+                std::mem::take(&mut run.tasks).into_iter().partition(|task| whole || is_meant(task));
+            run.tasks = kept;
+            let out: Vec<TaskInfo> = out;
+            removed.extend(out.into_iter().map(|task| (framework.clone(), task.id)));
+            if run.tasks.is_empty() {
+                executors.extend(starts);
             }
         }
-        self.waiting.retain(|order| !matches!(order, Order::Run { tasks, .. } if tasks.is_empty()));
+        self.waiting.retain(|order| !matches!(order, Order::Run(run) if run.tasks.is_empty()));
         self.tasks = self.waiting.iter().flat_map(Order::keys).collect();
+        (removed, executors)
     }
 }
 
 impl Order {
     fn keys(&self) -> Vec<Key> {
         match self {
-            Self::Run { framework, tasks, .. } => {
+            Self::Run(Run { framework, tasks, .. }) => {
                 tasks.iter().map(|task| (framework.clone(), task.id.clone())).collect()
             }
             Self::Apply(_) => Vec::new(),
@@ -104,34 +160,35 @@ impl Order {
 }
 
 /// The master gives tasks to this agent.
-pub(crate) fn run(
-    turn: &mut Turn<'_>,
-    framework: FrameworkId,
-    info: Box<FrameworkInfo>,
-    role: Role,
-    tasks: Vec<TaskInfo>,
-) {
+pub(crate) fn run(turn: &mut Turn<'_>, mut run: Run) {
     if turn.operations.making().is_none() {
-        launches::run(turn, &framework, *info, &role, tasks);
+        launches::run(turn, run);
         return;
     }
-    let mut waiting = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let key = (framework.clone(), task.id.clone());
-        let known = turn.book.get(&key).is_some() || turn.operations.orders.tasks.contains(&key);
-        let most = turn.config.max_tasks;
-        let held = turn.book.len() + turn.operations.orders.tasks.len() + waiting.len();
-        if known {
+    let starts = run.starts();
+    let is_known = |turn: &Turn<'_>, key: &Key| {
+        turn.book.get(key).is_some() || turn.operations.orders.tasks.contains(key)
+    };
+    let keys: Vec<Key> = run.tasks.iter().map(|task| (run.framework.clone(), task.id.clone())).collect();
+    let most = turn.config.max_tasks;
+    let room = most.saturating_sub(turn.book.len() + turn.operations.orders.tasks.len());
+    let new: Vec<Key> = keys.iter().filter(|key| !is_known(turn, key)).cloned().collect();
+    let is_whole = new.len() == keys.len() && new.len() <= room;
+    let taken: BTreeSet<Key> =
+        if run.is_group() && !is_whole { BTreeSet::new() } else { new.iter().take(room).cloned().collect() };
+    for key in keys.into_iter().filter(|key| !taken.contains(key)) {
+        if is_known(turn, &key) {
             turn.note(Note::DuplicateTask { framework: key.0, task: key.1 });
-        } else if held >= most {
+        } else {
             let reason = format!("this agent holds {most} task records already, the most it may");
             launches::turn_away(turn, key, TaskState::Dropped, Reason::ResourcesUnknown, reason);
-        } else {
-            waiting.push(task);
         }
     }
-    if !waiting.is_empty() {
-        turn.operations.orders.push_tasks(framework, info, role, waiting);
+    run.tasks.retain(|task| taken.contains(&(run.framework.clone(), task.id.clone())));
+    if run.tasks.is_empty() {
+        executors::not_started(turn, starts);
+    } else {
+        turn.operations.orders.push_run(run);
     }
 }
 
@@ -160,24 +217,25 @@ pub(crate) fn kill(turn: &mut Turn<'_>, key: &Key) -> bool {
     if !turn.operations.orders.tasks.contains(key) {
         return false;
     }
-    turn.operations.orders.remove_tasks(&key.0, |task| task.id == key.1);
-    let reason = "killed before it was started".to_owned();
-    launches::turn_away(turn, key.clone(), TaskState::Killed, Reason::TaskKilledDuringLaunch, reason);
+    let (removed, executors) = turn.operations.orders.remove_tasks(&key.0, |task| task.id == key.1);
+    for task in removed {
+        let reason = "killed before it was started".to_owned();
+        launches::turn_away(turn, task, TaskState::Killed, Reason::TaskKilledDuringLaunch, reason);
+    }
+    executors::not_started(turn, executors);
     true
 }
 
 /// The framework is no more: its tasks that wait here are forgotten without a word.
 pub(crate) fn shutdown_framework(turn: &mut Turn<'_>, framework: &FrameworkId) {
-    turn.operations.orders.remove_tasks(framework, |_| true);
+    let _nobody_asks = turn.operations.orders.remove_tasks(framework, |_| true);
 }
 
 /// Carries out what waits, up to the next operation that has folders made.
 pub(crate) fn proceed(turn: &mut Turn<'_>) {
     while turn.operations.making().is_none() {
         match turn.operations.orders.pop() {
-            Some(Order::Run { framework, info, role, tasks }) => {
-                launches::run(turn, &framework, *info, &role, tasks);
-            }
+            Some(Order::Run(run)) => launches::run(turn, run),
             Some(Order::Apply(operation)) => operations::apply(turn, *operation),
             None => return,
         }

@@ -20,10 +20,12 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, Resources, TaskState, TaskStatus};
 
 use crate::book::{Key, Place};
+use crate::company::Executor;
 use crate::compatibility::{Policy, keeps_ground};
 use crate::effects::{Note, VolumeOrder};
 use crate::endings;
 use crate::event::{ContainerExit, Recovery, WaitStatus};
+use crate::executors;
 use crate::kills;
 use crate::launches;
 use crate::ledger::Sum;
@@ -34,7 +36,7 @@ use crate::turn::Turn;
 
 /// Takes in what the agent remembers and what the shell found.
 pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: Vec<(ContainerId, Recovery)>) {
-    let Checkpoint { identity, frameworks, tasks, total, operations } = checkpoint;
+    let Checkpoint { identity, frameworks, tasks, total, operations, executors } = checkpoint;
     *turn.identity = identity;
     if let Err(reason) = recover_total(turn, total) {
         turn.effects.shutdown = Some(reason);
@@ -43,6 +45,16 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
     *turn.operations = Operations::recovered(operations);
     let mut found: BTreeMap<ContainerId, Recovery> = containers.into_iter().collect();
     let mut fates = Vec::with_capacity(tasks.len());
+    for (key, record) in executors {
+        let place = executors::recovered_place(&key, &tasks);
+        if let Err(error) = turn.book.insert_executor(key.clone(), Executor::new(record, place)) {
+            turn.effects.shutdown = Some(format!(
+                "the checkpoint is damaged: executor {} of {} and another hold the same: {error}",
+                key.1, key.0
+            ));
+            return;
+        }
+    }
     for (key, record) in tasks {
         let place = if record.state == TaskState::Staging {
             Place::Waiting(turn.book.next_arrival())
@@ -67,6 +79,7 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
     for (key, fate) in fates {
         settle_task(turn, &key, fate);
     }
+    executors::settle(turn);
     launches::launch_waiting(turn);
     for (container, fate) in found {
         match fate {

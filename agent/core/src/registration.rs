@@ -23,6 +23,7 @@ use lonja_model::{AgentId, TaskState, Timestamp};
 
 use crate::deadlines::Deadline;
 use crate::effects::Note;
+use crate::executors;
 use crate::operations;
 use crate::status_updates;
 use crate::turn::Turn;
@@ -143,7 +144,8 @@ fn reregistration(turn: &Turn<'_>, agent: AgentId) -> FromAgent {
     let total = turn.book.ledger().total().clone();
     let operations = turn.operations.records().cloned().collect();
     let version = turn.config.version.clone();
-    FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations }
+    let executors = executors::report(turn);
+    FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors }
 }
 
 /// May a task in `state` have, or have had, a container?
@@ -187,6 +189,7 @@ pub(crate) fn registered(
         // no task is ever sent to an agent that could come back without knowing its own name.
         turn.effects.send.push(FromAgent::Pong { sequence: 0 });
         operations::resume(turn);
+        executors::resume(turn);
         status_updates::resume(turn);
     }
 }

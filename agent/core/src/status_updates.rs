@@ -17,6 +17,8 @@ use lonja_model::{FrameworkId, TaskStatus, UpdateId};
 use crate::book::{Key, Place};
 use crate::deadlines::Deadline;
 use crate::effects::Note;
+use crate::executors;
+use crate::groups;
 use crate::registration::{SHORTEST_WAIT, has_container};
 use crate::turn::Turn;
 
@@ -38,10 +40,18 @@ pub(crate) fn say(turn: &mut Turn<'_>, key: &Key, status: TaskStatus) {
     if next.is_terminal() {
         turn.deadlines.clear(&Deadline::Completion(key.clone()));
     }
-    match orphaned {
-        Some(true) if next.is_terminal() => forget(turn, key),
-        Some(false) => queue(turn, key, status),
-        Some(true) | None => {}
+    let executor = turn.book.get(key).and_then(|task| task.record.info.executor_id().cloned());
+    if orphaned == Some(false) {
+        queue(turn, key, status);
+    }
+    if next.is_terminal() {
+        groups::fell(turn, key, next);
+        if orphaned == Some(true) {
+            forget(turn, key);
+        }
+        if let Some(executor) = executor {
+            executors::task_ended(turn, &(key.0.clone(), executor));
+        }
     }
 }
 
@@ -51,6 +61,7 @@ pub(crate) fn queue(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
     status.agent = turn.agent().cloned();
     let is_first = turn.book.change(key, |task| {
         status.container = has_container(status.state).then(|| task.record.container.clone());
+        status.executor = task.record.info.executor_id().cloned();
         task.record.updates.push(status);
         task.record.updates.len() == 1
     });

@@ -23,7 +23,7 @@ use crate::isolation::{IsolationError, Usage};
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
     Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
-    Network, RefusedForks, TaskEnd, Volume,
+    Network, RefusedForks, TaskEnd, Volume, VolumeSource,
 };
 pub use crate::supervisor::{LogLimits, Nested, NestedEnd, WindowSize};
 pub use linux::{LinuxContainerizer, Settings};

@@ -75,7 +75,12 @@ pub(crate) struct Room {
 
 /// What a task's sandbox may hold, in bytes: its `disk` without volumes and disks of their own. `None`: it asked for none.
 pub(crate) fn limit_of(task: &TaskInfo) -> Option<u64> {
-    let own = task.resources.iter().filter(|resource| resource.name() == "disk").filter(|resource| {
+    limit_in(&task.resources)
+}
+
+/// The same of any resources that a sandbox stands for.
+pub(crate) fn limit_in(resources: &lonja_model::Resources) -> Option<u64> {
+    let own = resources.iter().filter(|resource| resource.name() == "disk").filter(|resource| {
         let disk = resource.metadata().disk.as_ref();
         disk.is_none_or(|disk| disk.persistence.is_none() && disk.source.is_none())
     });

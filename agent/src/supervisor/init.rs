@@ -167,7 +167,8 @@ fn set_up(
     if !mould.own_root() {
         root::detach_mounts()?;
         mounts::prepare()?;
-        return spec.volumes.iter().try_for_each(|volume| mounts::mount_volume(volume, &spec.sandbox));
+        let mount = |volume| mounts::mount_volume(volume, &spec.sandbox, user);
+        return spec.volumes.iter().try_for_each(mount);
     }
     let (root, trees) = match root {
         Some(root) => (root, trees),
@@ -178,10 +179,12 @@ fn set_up(
             (root::build(mould, None)?, trees)
         }
     };
-    let first = power.first();
-    let (uid, gid) = user.map_or((0, 0), |user| (user.uid, user.gid));
-    let maker = first.map(|first| (first + uid, first + gid));
-    root.furnish(mould, Furniture { spec, names: &errand.names, user, maker, trees })
+    // The task's user before root inside, so that what is made is the task's where it may be.
+    let makers: Vec<(u32, u32)> = power.first().map_or_else(Vec::new, |first| {
+        let user = user.map(|user| (first + user.uid, first + user.gid));
+        user.into_iter().chain([(first, first)]).collect()
+    });
+    root.furnish(mould, Furniture { spec, names: &errand.names, user, makers: &makers, trees })
 }
 
 /// The task's end of its terminal, if it wants one; the other goes to the supervisor.

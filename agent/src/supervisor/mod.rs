@@ -25,6 +25,7 @@ pub(crate) mod nested;
 pub(crate) mod passing;
 pub(crate) mod profile;
 mod report;
+mod sources;
 mod spec;
 pub(crate) mod sys;
 mod task;
@@ -48,6 +49,9 @@ pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
 pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
+pub(crate) use user::{TaskUser, resolve as resolve_user};
+
+pub use sources::{Hidden, Identity, VolumeSource};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
 pub use terminal::WindowSize;
@@ -63,7 +67,6 @@ use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
 use profile::etc::Names;
 use profile::{trees, users};
 use task::plain;
-use user::TaskUser;
 use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
 

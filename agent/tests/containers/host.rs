@@ -195,6 +195,7 @@ pub fn spec(work: &Path, id: &str, line: &str) -> ContainerSpec {
         confinement: Confinement::standard(),
         profile: Profile::Default,
         isolation: Isolation::default(),
+        joins: None,
     }
 }
 

@@ -11,7 +11,7 @@ use lonja_model::profile::Profile;
 use lonja_model::resources::Quantities;
 
 use super::disk::DiskFlags;
-use super::{DEFAULT_MASTER, duration, mebibytes};
+use super::{AgentFiles, DEFAULT_MASTER, Format, duration, mebibytes};
 
 /// A whole cluster in one process.
 #[derive(Debug, Args)]
@@ -126,6 +126,9 @@ pub(crate) struct Agent {
     /// Say what this host can enforce, and exit.
     #[arg(long)]
     pub(crate) check: bool,
+    /// The form of what --check says.
+    #[arg(short, long, value_enum, default_value_t = Format::Table, requires = "check")]
+    pub(crate) output: Format,
     /// Where checkpoints, run directories and sandboxes are kept.
     #[arg(long, value_name = "DIR", env = "LONJA_AGENT_WORK_DIR", required_unless_present = "check")]
     pub(crate) work_dir: Option<PathBuf>,
@@ -183,6 +186,8 @@ pub(crate) struct Agent {
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,
+    #[command(flatten)]
+    pub(crate) files: AgentFiles,
     #[command(flatten)]
     pub(crate) limits: super::limits::AgentLimits,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 mod daemons;
 mod disk;
+mod files;
 mod laboratory;
 mod limits;
 mod listings;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
+pub(crate) use files::{AgentFiles, TaskFiles};
 pub(crate) use laboratory::{OpenbFormat, OpenbList, ReportFormat, SimOpenb, SimRun};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
 pub(crate) use looking::{Files, Stats};
@@ -165,6 +167,13 @@ pub(crate) fn mebibytes(text: &str) -> Result<f64, String> {
         return Err(format!("{text:?} is below zero"));
     }
     Ok(amount * factor)
+}
+
+/// A size: a bare number of mebibytes, or one with a unit; in whole bytes.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let bytes = mebibytes(text)? * f64::from(1 << 20);
+    // Far above any disk, and exact as a number with a fraction.
+    if bytes < 1e15 { Ok(bytes as u64) } else { Err(format!("{text:?} is too large")) }
 }
 
 #[cfg(test)]

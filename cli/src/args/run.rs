@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{MasterUrl, duration, mebibytes};
+use super::{MasterUrl, TaskFiles, duration, mebibytes};
 
 /// A command on the cluster.
 #[derive(Debug, Args)]
@@ -61,6 +61,8 @@ pub(crate) struct Run {
     /// What to call it.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) files: TaskFiles,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,

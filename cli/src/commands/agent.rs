@@ -1,9 +1,13 @@
 //! `lonja agent`.
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
-use lonja_agent::isolation::Layout;
+use lonja_agent::check::{self, Subject};
+use lonja_agent::fetcher::{Addresses, Fetching};
+use lonja_agent::secrets::{SecretResolver, SecretsDir};
 use lonja_agent::{Config, Grants, HostPaths, Policy, configured, detect};
 use lonja_model::AgentInfo;
 use lonja_model::attributes::Attributes;
@@ -16,7 +20,7 @@ use crate::output;
 /// Runs an agent until it is asked to stop; its tasks run on.
 pub(crate) async fn run(agent: Agent, prepared: &Prepared) -> anyhow::Result<ExitCode> {
     if agent.check {
-        return Ok(check());
+        return check(agent, prepared).await;
     }
     if !agent.listen.ip().is_loopback() {
         output::warn(
@@ -68,6 +72,13 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         pids_limit: agent.pids_limit,
         host_paths: HostPaths::Below(allowed),
         require_isolation: agent.require_isolation,
+        secrets: secrets(agent.files.secrets_dir.as_deref())?,
+        fetching: Fetching {
+            addresses: Addresses::PublicAnd(agent.files.fetch_allow),
+            cache_size: agent.files.fetch_cache_size,
+            most_bytes: agent.files.fetch_limit,
+            timeout: agent.files.fetch_timeout,
+        },
         logs: crate::args::log_limits(agent.log_max_size, agent.log_files),
         limits: agent.limits.settings()?,
         disk: agent.disk.settings(),
@@ -76,20 +87,38 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
     })
 }
 
+fn secrets(folder: Option<&Path>) -> anyhow::Result<Option<Arc<dyn SecretResolver>>> {
+    let Some(folder) = folder else { return Ok(None) };
+    Ok(Some(Arc::new(SecretsDir::open(folder).context("--secrets-dir")?)))
+}
+
 /// Says what this host can enforce. Exits with 0 if all of it.
-fn check() -> ExitCode {
-    let mut all = true;
-    let mut lines = Vec::new();
-    for one in Layout::detect().what_is_enforced() {
-        let limit = format!("{:?}", one.limit).to_lowercase();
-        match one.not_enforced {
-            None => lines.push(format!("{limit:<12} enforced")),
-            Some(why) => {
-                all = false;
-                lines.push(format!("{limit:<12} not enforced: {why}"));
-            }
-        }
+async fn check(agent: Agent, prepared: &Prepared) -> anyhow::Result<ExitCode> {
+    let launcher = prepared.launcher.as_ref().context("a check needs a launcher")?;
+    let folder = prepared.temporary.as_ref().context("a check needs a folder")?;
+    let grants = Grants { capabilities: agent.allow_capability.into_iter().collect(), rlimits: agent.rlimit };
+    let subject = Subject { separation: agent.separation.into(), grants, work_dir: agent.work_dir };
+    let audit = check::audit(&subject, launcher, folder).await;
+    let all = audit.all_is_enforced();
+    let rows = audit.lines.iter().map(row).collect::<anyhow::Result<_>>()?;
+    let columns = vec!["part", "state", "how"];
+    let listing = output::Listing { what: "isolation", columns, wide_from: 3, rows };
+    listing.print(agent.output, false);
+    if all {
+        return Ok(ExitCode::SUCCESS);
     }
-    output::print_lines(&lines);
-    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    output::note("parts are missing: --require-isolation would refuse to start an agent with these settings");
+    Ok(ExitCode::FAILURE)
+}
+
+fn row(line: &check::Line) -> anyhow::Result<output::Row> {
+    let object = serde_json::to_value(line)?;
+    let state = match line.state {
+        check::State::Enforced => "enforced",
+        check::State::Off => "off",
+        check::State::Missing => "MISSING",
+        check::State::Note => "-",
+    };
+    let cells = vec![line.part.clone(), state.to_owned(), line.how.clone()];
+    Ok(output::Row { id: line.part.clone(), cells, object })
 }

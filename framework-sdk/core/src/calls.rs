@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use lonja_model::offer::Filters;
-use lonja_model::operation::{LaunchTask, Operation};
+use lonja_model::operation::Operation;
 use lonja_model::scheduler::Call;
 use lonja_model::{OfferId, TaskId, Timestamp};
 
@@ -80,12 +80,7 @@ impl Sent {
 fn launched(operations: &[Operation]) -> Vec<TaskId> {
     let mut ids = Vec::new();
     for operation in operations {
-        if let Operation::Launch(tasks) = operation {
-            ids.extend(tasks.iter().map(|task| match task {
-                LaunchTask::Valid(info) => info.id.clone(),
-                LaunchTask::Invalid { task, .. } => task.clone(),
-            }));
-        }
+        ids.extend(operation.tasks().iter().map(|task| task.id().clone()));
     }
     ids
 }

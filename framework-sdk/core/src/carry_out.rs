@@ -1,9 +1,9 @@
 //! Doing what a scheduler's plan says, as far as it can be done.
 
 use lonja_model::offer::Filters;
-use lonja_model::operation::{LaunchTask, Operation};
+use lonja_model::operation::{LaunchGroup, LaunchTask, Operation};
 use lonja_model::scheduler::Call;
-use lonja_model::{AgentId, OfferId, OperationId, TaskId, TaskState, Timestamp};
+use lonja_model::{AgentId, OfferId, OperationId, TaskId, TaskInfo, TaskState, Timestamp};
 use std::collections::BTreeSet;
 
 use crate::check::{InUse, check_steps};
@@ -119,6 +119,15 @@ impl<S: Scheduler> Framework<S> {
                     Operation::Launch(
                         tasks.into_iter().map(|task| LaunchTask::Valid(Box::new(task))).collect(),
                     )
+                }
+                Step::LaunchGroup { executor, tasks } => {
+                    for task in &tasks {
+                        self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
+                    }
+                    let tasks = tasks
+                        .into_iter()
+                        .map(|task| LaunchTask::Valid(Box::new(TaskInfo { executor: None, ..task })));
+                    Operation::LaunchGroup(LaunchGroup { executor: Ok(executor), tasks: tasks.collect() })
                 }
                 Step::Convert { id, conversion } => {
                     self.operations.extend(id.clone().map(|id| (id, agent.clone())));

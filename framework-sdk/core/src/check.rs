@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::operation::Conversion;
-use lonja_model::{AgentId, Offer, OfferId, OperationId, Resources, TaskId, TaskInfo};
+use lonja_model::{AgentId, ExecutorId, Offer, OfferId, OperationId, Resources, TaskId, TaskInfo};
 
 use crate::plan::{PlanError, Step};
 
@@ -29,17 +30,29 @@ pub(crate) fn check_steps<'a>(
 ) -> Result<(), PlanError> {
     let (first, pool) = together(in_hand, offers)?;
     let tasks = steps.iter().map(|step| match step {
-        Step::Launch(tasks) => tasks.len(),
+        Step::Launch(tasks) | Step::LaunchGroup { tasks, .. } => tasks.len(),
         Step::Convert { .. } => 0,
     });
     let tasks = tasks.sum();
     if tasks > MAX_TASKS {
         return Err(PlanError::TooManyTasks(tasks));
     }
-    let mut check =
-        Check { agent: &first.agent, left: pool, tasks: BTreeSet::new(), operations: BTreeSet::new() };
+    let mut check = Check {
+        agent: &first.agent,
+        left: pool,
+        tasks: BTreeSet::new(),
+        operations: BTreeSet::new(),
+        executors: first.executors.iter().collect(),
+    };
     steps.iter().try_for_each(|step| match step {
-        Step::Launch(tasks) => tasks.iter().try_for_each(|task| check.task(task, in_use)),
+        Step::Launch(tasks) => tasks.iter().try_for_each(|task| {
+            task.executor.as_deref().map_or(Ok(()), |executor| check.executor(executor))?;
+            check.task(task, in_use)
+        }),
+        Step::LaunchGroup { executor, tasks } => {
+            check.executor(executor)?;
+            tasks.iter().try_for_each(|task| check.task(task, in_use))
+        }
         Step::Convert { id, conversion } => check.conversion(id.as_ref(), conversion, in_use),
     })
 }
@@ -50,9 +63,24 @@ struct Check<'a> {
     left: Resources,
     tasks: BTreeSet<&'a TaskId>,
     operations: BTreeSet<&'a OperationId>,
+    /// Those that run on the agent, or will by then.
+    executors: BTreeSet<&'a ExecutorId>,
 }
 
 impl<'a> Check<'a> {
+    /// What a new executor needs is taken with its first task.
+    fn executor(&mut self, executor: &'a ExecutorInfo) -> Result<(), PlanError> {
+        if self.executors.insert(&executor.id) {
+            let left = self.left.checked_sub(&executor.resources);
+            self.left = left.ok_or_else(|| PlanError::ExecutorExceeds {
+                executor: executor.id.clone(),
+                needed: executor.resources.clone(),
+                left: self.left.clone(),
+            })?;
+        }
+        Ok(())
+    }
+
     fn task(&mut self, task: &'a TaskInfo, in_use: &impl InUse) -> Result<(), PlanError> {
         if in_use.task(&task.id) || !self.tasks.insert(&task.id) {
             return Err(PlanError::TaskIdInUse(task.id.clone()));

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::offer::{Filters, InverseOffer};
 use lonja_model::operation::Conversion;
-use lonja_model::{AgentId, Offer, OfferId, OperationId, Resources, TaskId, TaskInfo};
+use lonja_model::{AgentId, ExecutorId, Offer, OfferId, OperationId, Resources, TaskId, TaskInfo};
 
 /// What a scheduler wants done. Built step by step; the steps are taken in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,15 @@ pub(crate) enum Action {
 pub enum Step {
     /// Start tasks, each for itself.
     Launch(Vec<TaskInfo>),
+    /// Start tasks together in one executor: all of them or none, and one that fails or is killed takes the others
+    /// along. What the executor needs for itself is taken from the offers, unless it runs on the agent already
+    /// ([`Offer::executors`]).
+    LaunchGroup {
+        /// Who runs them: for most, [`ExecutorInfo::builtin`] under an id of the group's own.
+        executor: Box<ExecutorInfo>,
+        /// The tasks; [`TaskInfo::executor`] is filled in.
+        tasks: Vec<TaskInfo>,
+    },
     /// Reserve, unreserve, make, remove or resize volumes.
     Convert {
         /// Your name for it, if you want news of it ([`Scheduler::operation`](crate::Scheduler::operation)); not
@@ -76,6 +86,18 @@ impl Plan {
             steps: vec![Step::Launch(tasks.into_iter().collect())],
         });
         self
+    }
+
+    /// Launch `tasks` together on `offer`, in `executor`: all of them or none.
+    #[must_use]
+    pub fn launch_group(
+        self,
+        offer: &Offer,
+        executor: ExecutorInfo,
+        tasks: impl IntoIterator<Item = TaskInfo>,
+    ) -> Self {
+        let tasks = tasks.into_iter().collect();
+        self.accept([offer], [Step::LaunchGroup { executor: Box::new(executor), tasks }])
     }
 
     /// Take `steps` in order on several offers of one agent and one role together: reserve, make a volume of what
@@ -255,6 +277,16 @@ pub enum PlanError {
     /// One launch starts at most [`MAX_TASKS`](crate::MAX_TASKS) tasks; spread them over several offers.
     #[error("{0} tasks in one launch, of which there can be {max}", max = crate::MAX_TASKS)]
     TooManyTasks(usize),
+    /// An executor needs more than the offers hold.
+    #[error("executor {executor} needs {needed}, the offers hold {left} for it")]
+    ExecutorExceeds {
+        /// Which.
+        executor: ExecutorId,
+        /// What it needs.
+        needed: Resources,
+        /// What is left for it.
+        left: Resources,
+    },
     /// The tasks need more than the offers hold.
     #[error("task {task} needs {needed}, the offers hold {left} for it")]
     Exceeds {

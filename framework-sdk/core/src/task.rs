@@ -1,9 +1,12 @@
 //! Describing a task.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
+use lonja_model::files::VolumeSource;
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
 use lonja_model::profile::{Network, Profile};
@@ -104,7 +107,7 @@ impl Task {
         let thousandths = |amount| Scalar::from_thousandths(amount).unwrap_or_default();
         Self {
             name: None,
-            command: Command { program, environment: BTreeMap::new(), user: None },
+            command: Command::new(program),
             container: ContainerInfo::default(),
             need: Need { cpus: thousandths(100), mem: thousandths(32_000), ..Need::default() },
             kill_grace: None,
@@ -213,7 +216,11 @@ impl Task {
         if !host_path.starts_with('/') {
             return Err(InvalidTask::Volume(host_path));
         }
-        self.container.volumes.push(Volume { host_path, container_path: inside.into(), read_only });
+        self.container.volumes.push(Volume {
+            source: VolumeSource::Host(host_path),
+            container_path: inside.into(),
+            read_only,
+        });
         Ok(self)
     }
 
@@ -263,6 +270,8 @@ impl Task {
             max_completion_time: None,
             labels: self.labels.clone(),
             discovery: None,
+            executor: None,
+            data: Vec::new(),
         }
     }
 }

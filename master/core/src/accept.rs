@@ -23,7 +23,7 @@ use lonja_model::{
 
 use crate::deadlines::Timer;
 use crate::effects::Effects;
-use crate::{State, conversions, feedback, launches, offers, updates, volumes};
+use crate::{State, conversions, feedback, groups, launches, offers, updates, volumes};
 
 /// What the offers of one ACCEPT hold together.
 pub(crate) struct Pool {
@@ -73,10 +73,35 @@ pub(crate) fn accept(
     failures.into_answer()
 }
 
+/// What one launch has for the agent.
+pub(crate) enum Order {
+    /// Tasks, each for itself.
+    Tasks(Vec<TaskInfo>),
+    /// Tasks in one executor.
+    InExecutor { tasks: Vec<TaskInfo>, starts_executor: bool, as_group: bool },
+}
+
+/// Puts a task behind those that go to the agent before it: with them, where they are of a kind.
+fn line_up(orders: &mut Vec<Order>, launches::Launched { task, starts_executor }: launches::Launched) {
+    match (orders.last_mut(), &task.executor) {
+        (Some(Order::Tasks(tasks)), None) => tasks.push(task),
+        (Some(Order::InExecutor { tasks, as_group: false, .. }), Some(executor))
+            if !starts_executor
+                && tasks.first().and_then(|task| task.executor_id()) == Some(&executor.id) =>
+        {
+            tasks.push(task);
+        }
+        (_, None) => orders.push(Order::Tasks(vec![task])),
+        (_, Some(_)) => {
+            orders.push(Order::InExecutor { tasks: vec![task], starts_executor, as_group: false });
+        }
+    }
+}
+
 /// What came of the operations of one call.
 #[derive(Default)]
 struct Steps {
-    launched: Vec<TaskInfo>,
+    launched: Vec<Order>,
     begun: Vec<OperationUuid>,
     failures: Failures,
 }
@@ -89,13 +114,18 @@ fn run(
     pool: &mut Pool,
     operations: Vec<Operation>,
 ) -> Steps {
-    let Steps { mut launched, mut begun, mut failures } = Steps::default();
+    let Steps { launched: mut orders, mut begun, mut failures } = Steps::default();
     for (index, operation) in operations.into_iter().enumerate() {
         match operation {
             Operation::Launch(tasks) => {
                 for task in tasks {
-                    launched.extend(launches::launch(state, effects, now, pool, task));
+                    if let Some(launched) = launches::launch(state, effects, now, pool, task) {
+                        line_up(&mut orders, launched);
+                    }
                 }
+            }
+            Operation::LaunchGroup(group) => {
+                orders.extend(groups::launch(state, effects, now, pool, group));
             }
             Operation::Convert { id, conversion } => {
                 let name = conversion.name();
@@ -118,7 +148,7 @@ fn run(
             }
         }
     }
-    Steps { launched, begun, failures }
+    Steps { launched: orders, begun, failures }
 }
 
 /// The operations of one call that were skipped, for its answer.
@@ -237,24 +267,15 @@ fn refuse(
     }
     let end = (not_run(state, framework), Reason::InvalidOffers);
     for operation in operations {
-        let tasks = match operation {
-            Operation::Launch(tasks) => tasks,
-            Operation::Convert { id, .. } | Operation::Invalid { id, .. } => {
-                let error = OperationState::Error;
-                feedback::answer(state, effects, framework, id, error, agent.as_ref(), &refusal.message);
-                continue;
-            }
-            Operation::Unsupported(_) => continue,
-        };
-        for task in tasks {
-            let id = match task {
-                LaunchTask::Valid(info) => info.id,
-                LaunchTask::Invalid { task, .. } => task,
-            };
+        for id in operation.tasks().iter().map(LaunchTask::id) {
             // A task that runs under this id is another, and is left alone.
-            if state.tasks.get(framework, &id).is_none() {
-                updates::answer(state, effects, now, framework, id, end, refusal.message.clone());
+            if state.tasks.get(framework, id).is_none() {
+                updates::answer(state, effects, now, framework, id.clone(), end, refusal.message.clone());
             }
+        }
+        if let Operation::Convert { id, .. } | Operation::Invalid { id, .. } = operation {
+            let error = OperationState::Error;
+            feedback::answer(state, effects, framework, id, error, agent.as_ref(), &refusal.message);
         }
     }
 }
@@ -274,16 +295,27 @@ fn skip(state: &mut State, effects: &mut Effects, pool: &Pool, id: Option<Operat
 }
 
 /// Sends the launched tasks to their agent, behind the conversions that they may rest on.
-fn send_off(state: &State, effects: &mut Effects, pool: &Pool, tasks: Vec<TaskInfo>) {
-    if tasks.is_empty() {
+fn send_off(state: &State, effects: &mut Effects, pool: &Pool, orders: Vec<Order>) {
+    if orders.is_empty() {
         return;
     }
     let link = state.agents.get(&pool.agent).and_then(|agent| agent.link());
     let link = link.expect("an agent without a link has no outstanding offers");
     let framework = pool.framework.clone();
     let known = state.frameworks.get(&framework).expect("only a known framework accepts");
-    let (info, role) = (Box::new((*known.info).clone()), pool.role.clone());
-    effects.agent(link, ToAgent::Run { framework, info, role, tasks });
+    for order in orders {
+        let (framework, role) = (framework.clone(), pool.role.clone());
+        let info = Box::new((*known.info).clone());
+        effects.agent(
+            link,
+            match order {
+                Order::Tasks(tasks) => ToAgent::Run { framework, info, role, tasks },
+                Order::InExecutor { tasks, starts_executor, as_group } => {
+                    ToAgent::RunInExecutor { framework, info, role, tasks, starts_executor, as_group }
+                }
+            },
+        );
+    }
 }
 
 /// What these operations have made and nobody used stays with them until the agent has answered. Where the

@@ -30,6 +30,7 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
             unreachable!("only connected frameworks and agents are active in the allocator");
         };
         let info = agent.info.clone();
+        let executors = state.executors.of(&allocation.agent, &allocation.framework);
         let offer = Offer {
             id: state.offers.next_id(&state.me.id),
             framework: allocation.framework,
@@ -40,7 +41,7 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
             resources: allocation.resources,
             attributes: info.attributes.clone(),
             domain: info.domain.clone(),
-            executors: Vec::new(),
+            executors,
             unavailability: maintenance::unavailability(state, &info.hostname),
         };
         if let Some(timeout) = state.config.offer_timeout {

@@ -67,6 +67,7 @@ pub(crate) fn gone(state: &mut State, effects: &mut Effects, now: Timestamp, id:
         effects.send.push(Outbound::CloseLink(link));
     }
     state.allocator.remove_agent(id);
+    state.executors.forget_agent(id);
     feedback::agent_gone(state, effects, now, id);
     inverse_offers::forget_agent(state, id);
     state.counters.agents_gone += 1;

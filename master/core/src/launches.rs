@@ -16,11 +16,19 @@ use lonja_model::{Resources, TaskId, TaskInfo, TaskState, Timestamp};
 use crate::accept::Pool;
 use crate::conversions::or_nothing;
 use crate::effects::{ClusterEvent, Effects};
+use crate::executors::Need;
 use crate::tasks::Task;
-use crate::{State, updates, validate, volumes};
+use crate::{State, executors, updates, validate, volumes};
 
 /// The name of what is counted in whole devices.
 const GPUS: &str = "gpus";
+
+/// A task that goes to its agent.
+pub(crate) struct Launched {
+    pub(crate) task: TaskInfo,
+    /// Its executor is started with it.
+    pub(crate) starts_executor: bool,
+}
 
 /// Takes one task's resources out of the pool and makes its record, or answers TASK_ERROR.
 pub(crate) fn launch(
@@ -29,7 +37,7 @@ pub(crate) fn launch(
     now: Timestamp,
     pool: &mut Pool,
     task: LaunchTask,
-) -> Option<TaskInfo> {
+) -> Option<Launched> {
     let info = match task {
         LaunchTask::Valid(info) => *info,
         LaunchTask::Invalid { task, reason } => {
@@ -38,14 +46,38 @@ pub(crate) fn launch(
         }
     };
     let id = info.id.clone();
-    let taken = check(state, pool, info).and_then(|info| take(state, pool, info));
-    let info = match taken {
-        Ok(info) => info,
+    let before = pool.left.clone();
+    let taken = check(state, pool, info).and_then(|info| {
+        executors::check_alone(&info)?;
+        let executor = info.executor.as_deref();
+        let need = executor.map(|executor| executors::set_aside(state, pool, executor)).transpose()?;
+        Ok((take(pool, info)?, need.unwrap_or(Need::Nothing)))
+    });
+    let (taken, need) = match taken {
+        Ok(taken) => taken,
         Err(message) => {
+            pool.left = before;
             error(state, effects, now, pool, id, message);
             return None;
         }
     };
+    let starts_executor = need.starts();
+    executors::begin(state, need);
+    Some(Launched { task: begin(state, effects, now, pool, taken), starts_executor })
+}
+
+/// The launch of a task goes ahead: makes its record.
+pub(crate) fn begin(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    pool: &Pool,
+    Taken { info, copies }: Taken,
+) -> TaskInfo {
+    if !copies.is_empty() {
+        let charged = state.allocator.charge(&pool.agent, &pool.framework, &pool.role, &copies);
+        charged.expect("an agent with offers is known to the allocator");
+    }
     let record = Arc::new(Task {
         framework: pool.framework.clone(),
         role: pool.role.clone(),
@@ -60,7 +92,7 @@ pub(crate) fn launch(
     state.tasks.insert(record.clone());
     state.counters.tasks_launched += 1;
     effects.publish.push(ClusterEvent::TaskAdded(record));
-    Some(info)
+    info
 }
 
 fn error(state: &mut State, effects: &mut Effects, now: Timestamp, pool: &Pool, id: TaskId, message: String) {
@@ -69,7 +101,8 @@ fn error(state: &mut State, effects: &mut Effects, now: Timestamp, pool: &Pool, 
     updates::answer(state, effects, now, &pool.framework, id, end, message);
 }
 
-fn check(state: &State, pool: &Pool, info: TaskInfo) -> Result<TaskInfo, String> {
+/// May the task be launched as far as it can be said without looking at what the offers hold? Errors: why not.
+pub(crate) fn check(state: &State, pool: &Pool, info: TaskInfo) -> Result<TaskInfo, String> {
     if state.tasks.get(&pool.framework, &info.id).is_some() {
         return Err(format!("task id {} is in use by a task that has not ended; choose another", info.id));
     }
@@ -88,21 +121,26 @@ fn check(state: &State, pool: &Pool, info: TaskInfo) -> Result<TaskInfo, String>
     Ok(info)
 }
 
+/// A task for which resources were taken out of the pool.
+pub(crate) struct Taken {
+    pub(crate) info: TaskInfo,
+    /// Further copies of shared volumes, to be charged when the launch goes ahead.
+    copies: Resources,
+}
+
 /// Takes what the task needs out of the pool. Errors: what is missing; nothing is taken.
-fn take(state: &mut State, pool: &mut Pool, mut info: TaskInfo) -> Result<TaskInfo, String> {
+pub(crate) fn take(pool: &mut Pool, mut info: TaskInfo) -> Result<Taken, String> {
     if let Some(resources) = with_devices(&info, &pool.left)? {
         info.resources = resources;
     }
     let copies = further_copies(&info, pool)?;
     if copies.is_empty() {
         pool.left = rest(&pool.left, &info)?;
-        return Ok(info);
+        return Ok(Taken { info, copies });
     }
     let held = pool.left.checked_add(&copies).map_err(|error| error.to_string())?;
     pool.left = rest(&held, &info)?;
-    let charged = state.allocator.charge(&pool.agent, &pool.framework, &pool.role, &copies);
-    charged.expect("an agent with offers is known to the allocator");
-    Ok(info)
+    Ok(Taken { info, copies })
 }
 
 /// What the task leaves of what is held. Errors: what is missing.

@@ -5,7 +5,8 @@
 //! (`docs/design.md`, D2).
 //!
 //! Reading order: [`registry`] (what is durable), [`agents`], [`frameworks`], [`offers`], [`operations`]
-//! (what is on its way to agents), `accept` (what an ACCEPT does: `launches`, `conversions`), [`tasks`], `updates`,
+//! (what is on its way to agents), `accept` (what an ACCEPT does: `launches`, `groups`, `conversions`), [`tasks`],
+//! [`executors`], `updates`,
 //! `feedback` (how operations went), `reconcile`; `liveness` watches for silence; `maintenance`,
 //! [`inverse_offers`], `draining` and `departures` take agents out of use; `quotas` and [`recovery_pause`]
 //! say who may have how much; [`invariants`] holds what is always true.
@@ -22,9 +23,11 @@ mod departures;
 mod descriptions;
 mod draining;
 pub mod effects;
+pub mod executors;
 pub mod explain;
 mod feedback;
 pub mod frameworks;
+mod groups;
 pub mod history;
 pub mod invariants;
 pub mod inverse_offers;
@@ -96,6 +99,7 @@ pub(crate) struct State {
     pub(crate) offers: Offers,
     pub(crate) inverse_offers: InverseOffers,
     pub(crate) tasks: Tasks,
+    pub(crate) executors: executors::Executors,
     pub(crate) drains: draining::Drains,
     pub(crate) operations: Operations,
     pub(crate) history: History,
@@ -175,6 +179,7 @@ impl Master {
             offers: Offers::default(),
             inverse_offers: InverseOffers::default(),
             tasks: Tasks::default(),
+            executors: executors::Executors::default(),
             drains: draining::Drains::default(),
             operations: Operations::default(),
             history: History::new(config.completed_frameworks, config.completed_tasks),

@@ -136,6 +136,7 @@ fn unreachable(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Ag
         updates::from_master(state, effects, now, &framework, status);
     }
     state.allocator.remove_agent(id);
+    state.executors.forget_agent(id);
     feedback::agent_unreachable(state, effects, now, id);
     state.counters.agents_unreachable += 1;
     inverse_offers::forget_agent(state, id);

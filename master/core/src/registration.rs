@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use lonja_model::link::{AgentTask, FromAgent, ToAgent};
+use lonja_model::link::{AgentExecutor, AgentTask, FromAgent, ToAgent};
 use lonja_model::maintenance::Duty;
 use lonja_model::operation::OperationRecord;
 use lonja_model::registry::{AgentStanding, FrameworkStanding};
@@ -23,7 +23,7 @@ use crate::deadlines::Timer;
 use crate::effects::{ClusterEvent, Effects, LinkId, Outbound};
 use crate::tasks::Task;
 use crate::{
-    State, draining, feedback, inverse_offers, liveness, maintenance, offers, registry, snapshot,
+    State, draining, executors, feedback, inverse_offers, liveness, maintenance, offers, registry, snapshot,
     subscription, totals, updates, validate,
 };
 
@@ -45,8 +45,11 @@ pub(crate) fn message(
             welcome(state, effects, link, &id);
         }
         (FromAgent::Register { info, version }, None) => register(state, effects, now, link, *info, version),
-        (FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations }, None) => {
-            let back = Returning { info: *info, version, total, tasks, frameworks, operations };
+        (
+            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors },
+            None,
+        ) => {
+            let back = Returning { info: *info, version, total, tasks, frameworks, operations, executors };
             state.returning.insert(link, (agent, back));
             effects.agent(link, ToAgent::Ping { sequence: 0 });
         }
@@ -58,6 +61,9 @@ pub(crate) fn message(
                 let event = lonja_model::scheduler::Event::Message { agent: id, executor, data };
                 effects.framework(stream, event);
             }
+        }
+        (FromAgent::ExecutorEnded { framework, executor, status }, Some(id)) => {
+            executors::ended(state, effects, now, &id, &(framework, executor), status);
         }
         (FromAgent::OperationUpdate { record, total }, Some(id)) => {
             feedback::from_agent(state, effects, now, link, &id, *record, total);
@@ -72,6 +78,7 @@ pub(crate) fn message(
             FromAgent::Update { .. }
             | FromAgent::OperationUpdate { .. }
             | FromAgent::Message { .. }
+            | FromAgent::ExecutorEnded { .. }
             | FromAgent::Pong { .. },
             None,
         ) => {
@@ -153,6 +160,7 @@ pub(crate) struct Returning {
     tasks: Vec<AgentTask>,
     frameworks: Vec<(FrameworkId, FrameworkInfo)>,
     operations: Vec<OperationRecord>,
+    executors: Vec<AgentExecutor>,
 }
 
 impl Returning {
@@ -182,7 +190,7 @@ fn reregister(
     if let Err(reason) = back.check(&id) {
         return refuse(effects, link, reason, true);
     }
-    let Returning { info, version, total, tasks, frameworks, operations } = back;
+    let Returning { info, version, total, tasks, frameworks, operations, executors } = back;
     let info = AgentInfo { id: Some(id.clone()), ..info };
     if let Some(reason) = unheard_of(state, &id).or_else(|| kept_out(state, &id, &info, &tasks)) {
         return refuse(effects, link, reason, false);
@@ -223,6 +231,7 @@ fn reregister(
     for (framework, info) in frameworks {
         learn_framework(state, effects, now, &framework, info);
     }
+    executors::returned(state, effects, now, link, &id, executors);
     feedback::returned(state, effects, now, link, &id, operations);
     let was_unreachable = matches!(before, Some((Presence::Unreachable { .. }, _)));
     reconcile(state, effects, now, &Back { link, agent: &id, was_unreachable }, tasks);

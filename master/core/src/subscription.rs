@@ -19,7 +19,7 @@ use crate::deadlines::Timer;
 use crate::descriptions::{Claims, Description};
 use crate::effects::{ClusterEvent, Effects, Outbound, StreamId};
 use crate::frameworks::Framework;
-use crate::{State, feedback, inverse_offers, offers, registry, snapshot, updates};
+use crate::{State, executors, feedback, inverse_offers, offers, registry, snapshot, updates};
 
 /// SUBSCRIBE, by the call of that number. A refusal also comes as an ERROR event, and the stream is closed.
 pub(crate) fn subscribe(
@@ -235,7 +235,9 @@ pub(crate) fn store_time_left(state: &mut State, effects: &mut Effects, now: Tim
 pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId, why: &str) {
     offers::discard_of(state, now, id);
     let Some(view) = snapshot::framework(state, id) else { return };
-    for agent in state.tasks.agents_of(id) {
+    let mut agents = state.tasks.agents_of(id);
+    agents.append(&mut state.executors.agents_of(id));
+    for agent in agents {
         if let Some(link) = state.agents.get(&agent).and_then(|agent| agent.link()) {
             effects.agent(link, ToAgent::ShutdownFramework { framework: id.clone() });
         }
@@ -245,6 +247,7 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
         updates::learn_state(state, now, id, &task, TaskState::Killed);
         updates::forget(state, id, &task);
     }
+    executors::framework_removed(state, now, id);
     feedback::framework_removed(state, effects, id);
     let Some(framework) = state.frameworks.remove(id) else { return };
     registry::put_framework(state, effects, id, &framework.info, FrameworkStanding::Removed);

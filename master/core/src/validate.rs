@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use lonja_allocator::CompiledConstraints;
 use lonja_model::constraints::OfferConstraints;
-use lonja_model::container::Program;
 use lonja_model::link::AgentTask;
 use lonja_model::resources::Resource;
 use lonja_model::resources::Scalar;
@@ -129,12 +128,13 @@ pub(crate) fn task(info: &TaskInfo, agent: &AgentId) -> Result<(), String> {
     if info.resources.is_empty() {
         return Err(format!("task {id} asks for no resources; give it at least some cpus and mem"));
     }
-    let empty = match &info.command.program {
-        Program::Shell(line) => line.trim().is_empty(),
-        Program::Exec { path, .. } => path.is_empty(),
-    };
-    if empty {
+    if info.command.is_none() && !info.is_in_custom_executor() {
         return Err(format!("task {id} has no command to run"));
+    }
+    if !info.container.parent_volumes.is_empty() && info.executor.is_none() {
+        return Err(format!(
+            "task {id} mounts a folder of its executor's sandbox and has no executor; launch it in a group"
+        ));
     }
     for (name, limit) in &info.limits {
         if name != "cpus" && name != "mem" {

@@ -7,6 +7,7 @@
 
 mod conversion;
 
+use crate::executor::ExecutorInfo;
 use crate::ids::{AgentId, FrameworkId, OperationId, OperationUuid, TaskId, UpdateId};
 use crate::resources::Resources;
 use crate::task::TaskInfo;
@@ -18,6 +19,8 @@ pub use conversion::{Conversion, ConversionError, ConversionKind};
 pub enum Operation {
     /// Start tasks, each for itself.
     Launch(Vec<LaunchTask>),
+    /// Start tasks together in one executor: all of them, or none.
+    LaunchGroup(LaunchGroup),
     /// Make resources into others.
     Convert {
         /// The framework's name for it, if it wants news of it.
@@ -52,6 +55,36 @@ pub enum LaunchTask {
         /// Which field, and what is wrong with it.
         reason: String,
     },
+}
+
+/// A group of tasks as it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchGroup {
+    /// Who runs them; or which field of it is wrong, and what with it. Then all are answered by TASK_ERROR.
+    pub executor: Result<Box<ExecutorInfo>, String>,
+    /// The tasks; none of them names an executor. One that is not well formed spoils the group.
+    pub tasks: Vec<LaunchTask>,
+}
+
+impl LaunchTask {
+    /// The id it asked for.
+    pub fn id(&self) -> &TaskId {
+        match self {
+            Self::Valid(info) => &info.id,
+            Self::Invalid { task, .. } => task,
+        }
+    }
+}
+
+impl Operation {
+    /// The tasks that it asks to start, alone or together.
+    pub fn tasks(&self) -> &[LaunchTask] {
+        match self {
+            Self::Launch(tasks) => tasks,
+            Self::LaunchGroup(group) => &group.tasks,
+            Self::Convert { .. } | Self::Invalid { .. } | Self::Unsupported(_) => &[],
+        }
+    }
 }
 
 /// Where an operation stands.

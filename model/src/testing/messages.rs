@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::cluster::{any_agent_info, any_filters, any_framework_info, any_offer};
+use super::executors::{any_agent_executor, any_run_in_executor};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_framework_id, any_offer_id,
     any_operation_id, any_operation_uuid, any_role, any_task_id, any_text, any_update_id,
@@ -183,12 +184,14 @@ pub fn any_from_agent() -> BoxedStrategy<FromAgent> {
     });
     let frameworks = vec((any_framework_id(), any_framework_info()), 0..3);
     let identity = (any_agent_id(), any_agent_info(), any_text());
-    let holdings = (any_resources(), vec(any_operation_record(), 0..3));
+    let executors = vec(any_agent_executor(), 0..2);
+    let holdings = (any_resources(), vec(any_operation_record(), 0..3), executors);
     let reregister = (identity, vec(any_agent_task(), 0..3), frameworks, holdings);
     let reregister = reregister.prop_map(|((agent, mut info, version), tasks, frameworks, holdings)| {
         info.id = Some(agent.clone());
-        let (total, operations) = holdings;
-        FromAgent::Reregister { agent, info: Box::new(info), version, tasks, frameworks, total, operations }
+        let (total, operations, executors) = holdings;
+        let info = Box::new(info);
+        FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors }
     });
     let operation_update = (any_operation_record(), any_resources());
     let update = (any_framework_id(), any_task_status(), any_task_state());
@@ -205,6 +208,9 @@ pub fn any_from_agent() -> BoxedStrategy<FromAgent> {
         any::<u64>().prop_map(|sequence| FromAgent::Pong { sequence }),
         (any_framework_id(), any_executor_id(), any_data())
             .prop_map(|(framework, executor, data)| FromAgent::Message { framework, executor, data }),
+        (any_framework_id(), any_executor_id(), option::of(any::<i32>())).prop_map(
+            |(framework, executor, status)| FromAgent::ExecutorEnded { framework, executor, status }
+        ),
     ]
     .boxed()
 }
@@ -222,6 +228,7 @@ pub fn any_to_agent() -> BoxedStrategy<ToAgent> {
         run.prop_map(|(framework, info, role, tasks)| {
             ToAgent::Run { framework, info: Box::new(info), role, tasks }
         }),
+        any_run_in_executor(),
         kill.prop_map(|(framework, task, grace)| ToAgent::Kill { framework, task, grace }),
         (any_framework_id(), any_task_id(), any_update_id())
             .prop_map(|(framework, task, update)| ToAgent::Acknowledge { framework, task, update }),

@@ -6,6 +6,8 @@
 //! ids and roles come both plain and odd; amounts both everyday and at their limits.
 
 mod cluster;
+mod executors;
+mod files;
 mod messages;
 mod names;
 mod operations;
@@ -15,6 +17,7 @@ mod values;
 mod wishes;
 
 pub use cluster::{any_agent_info, any_attributes, any_domain, any_filters, any_framework_info, any_offer};
+pub use executors::{any_agent_executor, any_executor_info, any_executor_record, any_launch_group};
 pub use messages::{
     any_agent_task, any_call, any_call_result, any_event, any_from_agent, any_master_info, any_refusal,
     any_to_agent,

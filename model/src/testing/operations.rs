@@ -190,6 +190,7 @@ pub fn any_operation() -> BoxedStrategy<Operation> {
     let convert = (option::of(any_operation_id()), any_framework_conversion());
     prop_oneof![
         3 => vec(task, 0..3).prop_map(Operation::Launch),
+        1 => super::executors::any_launch_group().prop_map(Operation::LaunchGroup),
         3 => convert.prop_map(|(id, conversion)| Operation::Convert { id, conversion }),
         1 => select(vec!["CREATE_DISK", "DESTROY_DISK"])
             .prop_map(|name| Operation::Unsupported(name.to_owned())),

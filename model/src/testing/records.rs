@@ -5,9 +5,10 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::cluster::{any_agent_info, any_framework_info};
+use super::executors::{any_executor_record, any_group_record};
 use super::names::{
-    any_agent_id, any_container_id, any_duration, any_framework_id, any_operation_uuid, any_role,
-    any_task_id, any_timestamp,
+    any_agent_id, any_container_id, any_duration, any_executor_id, any_framework_id, any_operation_uuid,
+    any_role, any_task_id, any_timestamp,
 };
 use super::operations::any_operation_record;
 use super::tasks::{any_task_info, any_task_state, any_task_status};
@@ -70,8 +71,9 @@ pub fn any_identity() -> BoxedStrategy<Identity> {
 pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
     let place = (any_role(), any_container_id(), any_task_state());
     let ending = (option::of(any_duration()), any::<bool>());
-    (any_task_info(), place, ending, vec(any_task_status(), 0..4))
-        .prop_map(|(info, (role, container, state), (killing, orphaned), updates)| TaskRecord {
+    let group = option::of(any_group_record());
+    (any_task_info(), place, ending, vec(any_task_status(), 0..4), group)
+        .prop_map(|(info, (role, container, state), (killing, orphaned), updates, group)| TaskRecord {
             info,
             role,
             container,
@@ -79,6 +81,7 @@ pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
             killing,
             orphaned,
             updates,
+            group,
         })
         .boxed()
 }
@@ -98,6 +101,11 @@ pub fn any_checkpoint_op() -> BoxedStrategy<CheckpointOp> {
         any_operation_record()
             .prop_map(|record| { CheckpointOp::Operation(record.operation.uuid, Some(Box::new(record))) }),
         any_operation_uuid().prop_map(|uuid| CheckpointOp::Operation(uuid, None)),
+        (any_framework_id(), any_executor_record()).prop_map(|(framework, record)| {
+            CheckpointOp::Executor(framework, record.info.id.clone(), Some(Box::new(record)))
+        }),
+        (any_framework_id(), any_executor_id())
+            .prop_map(|(framework, executor)| CheckpointOp::Executor(framework, executor, None)),
     ]
     .boxed()
 }

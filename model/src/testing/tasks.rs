@@ -7,12 +7,13 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::files::{any_path, any_secret, any_uri, any_volume_source};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_labels, any_task_id, any_text,
     any_timestamp, any_update_id,
 };
 use super::values::{any_resources, any_scalar};
-use crate::container::{Command, ContainerInfo, Program, Volume, WindowSize};
+use crate::container::{Command, ContainerInfo, ParentVolume, Program, Volume, WindowSize};
 use crate::io_limits::{IoLimits, IoThrottle};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
 use crate::profile::{Network, Profile};
@@ -39,39 +40,43 @@ pub fn any_command() -> BoxedStrategy<Command> {
         exec.prop_map(|(path, arguments)| Program::Exec { path, arguments }),
     ];
     let variable = any_word().prop_map(|name| name.replace('=', "_"));
-    (program, btree_map(variable, any_argument(), 0..4), option::of(any_word()))
-        .prop_map(|(program, environment, user)| Command { program, environment, user })
+    let plain = (program, btree_map(variable.clone(), any_argument(), 0..4), option::of(any_word()));
+    (plain, vec(any_uri(), 0..3), btree_map(variable, any_secret(), 0..3))
+        .prop_map(|((program, environment, user), uris, mut secrets)| {
+            secrets.retain(|name, _| !environment.contains_key(name));
+            Command { program, environment, user, uris, secrets }
+        })
         .boxed()
 }
 
 /// Any container.
 pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
-    let path = || "[a-z0-9 _.-]{0,6}(/[a-z][a-z0-9 _.-]{0,6}){0,2}".prop_map(|path| format!("v{path}"));
-    let volume = (path(), path(), any::<bool>(), any::<bool>());
-    let volume = volume.prop_map(|(host, container, read_only, absolute)| Volume {
-        host_path: format!("/{host}"),
+    let path = any_path;
+    let volume = (any_volume_source(), path(), any::<bool>(), any::<bool>());
+    let volume = volume.prop_map(|(source, container, read_only, absolute)| Volume {
+        source,
         container_path: if absolute { format!("/{container}") } else { container },
+        read_only,
+    });
+    let shared = (path(), path(), any::<bool>()).prop_map(|(path, container_path, read_only)| ParentVolume {
+        path,
+        container_path,
         read_only,
     });
     let network = prop_oneof![Just(Network::Host), Just(Network::None)];
     let profile = option::of(select(Profile::ALL.to_vec()));
     let tty = option::of((any::<u16>(), any::<u16>()));
     let tty = tty.prop_map(|size| size.map(|(rows, columns)| WindowSize { rows, columns }));
-    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, any_io_limits(), tty)
-        .prop_map(|(volumes, hostname, privileges, profile, network, io, tty)| ContainerInfo {
-            volumes,
-            hostname,
-            privileges,
-            profile,
-            network,
-            io,
-            tty,
+    let extras = (any_io_limits(), vec(shared, 0..2), tty);
+    (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, extras)
+        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes, tty))| {
+            ContainerInfo { volumes, hostname, privileges, profile, network, io, tty, parent_volumes }
         })
         .boxed()
 }
 
 /// Anything asked of the kernel.
-pub fn any_privileges() -> BoxedStrategy<Privileges> {
+pub(super) fn any_privileges() -> BoxedStrategy<Privileges> {
     let set = || option::of(any::<u64>().prop_map(CapabilitySet::from_bits));
     let bounds = option::of((any::<u64>(), any::<u64>()));
     let bounds = bounds.prop_map(|bounds| bounds.map(|(one, other)| (one.min(other), one.max(other))));
@@ -129,27 +134,30 @@ pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
     let ids = (any_text(), any_task_id(), any_agent_id());
     let needs = (any_resources(), any_limit(), any_limit());
     let times = (option::of(any_duration()), option::of(any_duration()));
-    let extras = (any_labels(), option::of(any_discovery()));
+    let data = vec(any::<u8>(), 0..4);
+    let executor = option::weighted(0.2, super::executors::any_executor_info().prop_map(Box::new));
+    let extras = (any_labels(), option::of(any_discovery()), executor, data);
     (ids, needs, any_command(), any_container_info(), times, extras)
-        .prop_map(
-            |((name, id, agent), (resources, cpus, mem), command, container, times, (labels, discovery))| {
-                let resources = or_one_cpu(resources);
-                let limits = [("cpus", cpus), ("mem", mem)];
-                TaskInfo {
-                    name,
-                    id,
-                    agent,
-                    limits: limits_above(&resources, limits),
-                    resources,
-                    command,
-                    container,
-                    kill_grace: times.0,
-                    max_completion_time: times.1,
-                    labels,
-                    discovery,
-                }
-            },
-        )
+        .prop_map(|((name, id, agent), (resources, cpus, mem), command, container, times, extras)| {
+            let (labels, discovery, executor, data) = extras;
+            let resources = or_one_cpu(resources);
+            let limits = [("cpus", cpus), ("mem", mem)];
+            TaskInfo {
+                name,
+                id,
+                agent,
+                limits: limits_above(&resources, limits),
+                resources,
+                command,
+                container,
+                kill_grace: times.0,
+                max_completion_time: times.1,
+                labels,
+                discovery,
+                executor,
+                data,
+            }
+        })
         .boxed()
 }
 

@@ -8,6 +8,7 @@ use lonja_model::ids::{FrameworkId, TaskId};
 use prost::Message;
 
 use super::agent::{agent_info_from_wire, agent_info_to_wire};
+use super::executor::{executor_from_stored, executor_to_stored, group_from_stored, group_to_stored};
 use super::framework::framework_to_wire;
 use super::ids::{
     agent_id_from_wire, agent_id_to_wire, container_id_from_wire, container_id_to_wire,
@@ -26,7 +27,7 @@ use wire::Entry;
 use wire::entry::Entry as Kind;
 
 /// A change of the checkpoint as a change of the store. Keys are `identity`, `framework/ID`, `task/FRAMEWORK/TASK`,
-/// `total` and `operation/UUID` (32 hexadecimal digits); no id contains a slash.
+/// `total`, `operation/UUID` (32 hexadecimal digits) and `executor/FRAMEWORK/EXECUTOR`; no id contains a slash.
 pub fn encode(change: &CheckpointOp) -> StoredChange {
     let key = match change {
         CheckpointOp::Identity(_) => "identity".to_owned(),
@@ -34,6 +35,7 @@ pub fn encode(change: &CheckpointOp) -> StoredChange {
         CheckpointOp::Task(framework, task, _) => format!("task/{framework}/{task}"),
         CheckpointOp::Total(_) => "total".to_owned(),
         CheckpointOp::Operation(uuid, _) => format!("operation/{uuid}"),
+        CheckpointOp::Executor(framework, executor, _) => format!("executor/{framework}/{executor}"),
     };
     let value = checkpoint_op_to_entry(change).map(|entry| entry.encode_to_vec());
     StoredChange { key: key.into_bytes(), value }
@@ -61,6 +63,9 @@ pub fn checkpoint_op_to_entry(change: &CheckpointOp) -> Option<Entry> {
         CheckpointOp::Operation(_, record) => {
             Kind::Operation(wire::Operation { operation: Some(operation_record_to_wire(record.as_ref()?)) })
         }
+        CheckpointOp::Executor(framework, _, record) => {
+            Kind::Executor(executor_to_stored(framework, record.as_ref()?))
+        }
     };
     Some(Entry { format: FORMAT, entry: Some(entry) })
 }
@@ -86,6 +91,10 @@ pub fn checkpoint_op_from_entry(entry: Entry) -> Result<CheckpointOp, Unreadable
             let record = record.at("operation").at("operation")?;
             CheckpointOp::Operation(record.operation.uuid, Some(Box::new(record)))
         }
+        Kind::Executor(wire) => {
+            let (framework, record) = executor_from_stored(wire).at("executor")?;
+            CheckpointOp::Executor(framework, record.info.id.clone(), Some(Box::new(record)))
+        }
     })
 }
 
@@ -98,7 +107,7 @@ fn identity(wire: wire::Identity) -> Result<Identity, Refusal> {
 
 fn task_to_wire(framework: &FrameworkId, record: &TaskRecord) -> wire::Task {
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    wire::Task {
+    let mut wire = wire::Task {
         framework_id: Some(framework_id_to_wire(framework)),
         role: record.role.to_string(),
         info: Some(task_info_to_wire(&record.info)),
@@ -107,11 +116,15 @@ fn task_to_wire(framework: &FrameworkId, record: &TaskRecord) -> wire::Task {
         killing_ns: record.killing.map(nanoseconds),
         orphaned: record.orphaned,
         updates: record.updates.iter().map(status_to_wire).collect(),
-    }
+        ..Default::default()
+    };
+    group_to_stored(record.group.as_ref(), &mut wire);
+    wire
 }
 
 fn task_from_wire(wire: wire::Task) -> Result<(FrameworkId, TaskId, TaskRecord), Refusal> {
     at_most(wire.updates.len(), limits::UPDATES_PER_TASK, "updates")?;
+    let group = group_from_stored(&wire)?;
     let update = |(index, wire)| status_from_wire(wire).at_index("updates", index);
     let info = required(wire.info).and_then(task_info_from_wire).at("info")?;
     let framework = framework_id_from_wire(wire.framework_id).at("framework_id")?;
@@ -123,6 +136,7 @@ fn task_from_wire(wire: wire::Task) -> Result<(FrameworkId, TaskId, TaskRecord),
         orphaned: wire.orphaned,
         updates: wire.updates.into_iter().enumerate().map(update).collect::<Result<_, _>>()?,
         info,
+        group,
     };
     Ok((framework, record.info.id.clone(), record))
 }

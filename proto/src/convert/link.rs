@@ -7,10 +7,14 @@ use lonja_model::ids::{ExecutorId, FrameworkId};
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
 use lonja_model::operation::AgentOperation;
 use lonja_model::resources::Resources;
+use lonja_model::role::Role;
 use lonja_model::task::TaskInfo;
 
 use super::agent::{agent_info_from_wire, agent_info_to_wire};
 use super::conversion::{conversion_from_wire, conversion_to_wire};
+use super::executor::{
+    agent_executor_from_wire, agent_executor_to_wire, executor_ended_from_wire, executor_ended_to_wire,
+};
 use super::framework::{framework_from_wire, framework_to_wire};
 use super::ids::{
     agent_id_from_wire, agent_id_to_wire, container_id_from_wire, container_id_to_wire,
@@ -35,6 +39,7 @@ pub fn agent_message_from_wire(wire: lonja::AgentMessage) -> Result<FromAgent, R
         Message::Reregister(wire) => reregister(wire).at("reregister"),
         Message::Update(wire) => update(wire).at("update"),
         Message::OperationUpdate(wire) => operation_update(wire).at("operation_update"),
+        Message::ExecutorEnded(wire) => executor_ended_from_wire(wire).at("executor_ended"),
         Message::Pong(wire) => Ok(FromAgent::Pong { sequence: wire.sequence }),
         Message::ExecutorMessage(wire) => {
             let (framework, executor, data) = executor_message(wire).at("executor_message")?;
@@ -51,7 +56,7 @@ pub fn agent_message_to_wire(message: &FromAgent) -> lonja::AgentMessage {
             info: Some(mesos::AgentInfo { id: None, ..agent_info_to_wire(info) }),
             version: version.clone(),
         }),
-        FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations } => {
+        FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors } => {
             Message::Reregister(lonja::Reregister {
                 info: Some(mesos::AgentInfo {
                     id: Some(agent_id_to_wire(agent)),
@@ -62,6 +67,7 @@ pub fn agent_message_to_wire(message: &FromAgent) -> lonja::AgentMessage {
                 frameworks: frameworks.iter().map(|(id, info)| framework_to_wire(Some(id), info)).collect(),
                 total: Some(total_to_wire(total)),
                 operations: operations.iter().map(operation_record_to_wire).collect(),
+                executors: executors.iter().map(agent_executor_to_wire).collect(),
             })
         }
         FromAgent::OperationUpdate { record, total } => Message::OperationUpdate(lonja::OperationUpdate {
@@ -73,6 +79,9 @@ pub fn agent_message_to_wire(message: &FromAgent) -> lonja::AgentMessage {
             status: Some(status_to_wire(status)),
             latest_state: Some(state_to_wire(*latest).into()),
         }),
+        FromAgent::ExecutorEnded { framework, executor, status } => {
+            Message::ExecutorEnded(executor_ended_to_wire(framework, executor, *status))
+        }
         FromAgent::Pong { sequence } => Message::Pong(lonja::Pong { sequence: *sequence }),
         FromAgent::Message { framework, executor, data } => {
             Message::ExecutorMessage(executor_message_to_wire(framework, executor, data))
@@ -88,6 +97,7 @@ pub fn master_message_from_wire(wire: lonja::MasterMessage) -> Result<ToAgent, R
         Message::Registered(wire) => registered(wire).at("registered"),
         Message::Refused(wire) => Ok(ToAgent::Refused { reason: wire.reason, permanent: wire.permanent }),
         Message::Run(wire) => run(wire).at("run"),
+        Message::RunInExecutor(wire) => run_in_executor(wire).at("run_in_executor"),
         Message::Kill(wire) => kill(wire).at("kill"),
         Message::Acknowledge(wire) => acknowledge(wire).at("acknowledge"),
         Message::Apply(wire) => apply(wire).at("apply"),
@@ -125,11 +135,16 @@ pub fn master_message_to_wire(message: &ToAgent) -> lonja::MasterMessage {
         ToAgent::Refused { reason, permanent } => {
             Message::Refused(lonja::Refused { reason: reason.clone(), permanent: *permanent })
         }
-        ToAgent::Run { framework, info, role, tasks } => Message::Run(lonja::RunTasks {
-            framework: Some(framework_to_wire(Some(framework), info)),
-            role: role.to_string(),
-            tasks: tasks.iter().map(task_info_to_wire).collect(),
-        }),
+        ToAgent::Run { framework, info, role, tasks } => {
+            Message::Run(run_to_wire(framework, info, role, tasks))
+        }
+        ToAgent::RunInExecutor { framework, info, role, tasks, starts_executor, as_group } => {
+            Message::RunInExecutor(lonja::RunInExecutor {
+                run: Some(run_to_wire(framework, info, role, tasks)),
+                starts_executor: *starts_executor,
+                as_group: *as_group,
+            })
+        }
         ToAgent::Kill { framework, task, grace } => Message::Kill(lonja::KillTask {
             framework_id: Some(framework_id_to_wire(framework)),
             task_id: Some(task_id_to_wire(task)),
@@ -175,6 +190,8 @@ fn reregister(wire: lonja::Reregister) -> Result<FromAgent, Refusal> {
     at_most(wire.tasks.len(), limits::TASKS_PER_AGENT, "tasks")?;
     at_most(wire.frameworks.len(), limits::FRAMEWORKS_PER_AGENT, "frameworks")?;
     at_most(wire.operations.len(), limits::OPERATIONS_PER_AGENT, "operations")?;
+    at_most(wire.executors.len(), limits::TASKS_PER_AGENT, "executors")?;
+    let executor = |(index, wire)| agent_executor_from_wire(wire).at_index("executors", index);
     let task = |(index, wire)| agent_task_from_wire(wire).at_index("tasks", index);
     let framework = |(index, wire)| named_framework(wire).at_index("frameworks", index);
     let operation = |(index, wire)| operation_record_from_wire(wire).at_index("operations", index);
@@ -184,6 +201,7 @@ fn reregister(wire: lonja::Reregister) -> Result<FromAgent, Refusal> {
         agent: required(info.id.clone()).at("info.id")?,
         total: total.unwrap_or_else(|| info.resources.clone()),
         operations: wire.operations.into_iter().enumerate().map(operation).collect::<Result<_, _>>()?,
+        executors: wire.executors.into_iter().enumerate().map(executor).collect::<Result<_, _>>()?,
         info: Box::new(info),
         version: text(wire.version, limits::TEXT_BYTES).at("version")?,
         tasks: wire.tasks.into_iter().enumerate().map(task).collect::<Result<_, _>>()?,
@@ -293,16 +311,45 @@ fn registered(wire: lonja::Registered) -> Result<ToAgent, Refusal> {
     })
 }
 
-fn run(wire: lonja::RunTasks) -> Result<ToAgent, Refusal> {
+fn run_to_wire(
+    framework: &FrameworkId,
+    info: &FrameworkInfo,
+    role: &Role,
+    tasks: &[TaskInfo],
+) -> lonja::RunTasks {
+    lonja::RunTasks {
+        framework: Some(framework_to_wire(Some(framework), info)),
+        role: role.to_string(),
+        tasks: tasks.iter().map(task_info_to_wire).collect(),
+    }
+}
+
+/// Framework, role and tasks of an order.
+type Order = (FrameworkId, FrameworkInfo, Role, Vec<TaskInfo>);
+
+fn order(wire: lonja::RunTasks) -> Result<Order, Refusal> {
     let (framework, info) = required(wire.framework).and_then(named_framework).at("framework")?;
     at_most(wire.tasks.len(), limits::TASKS_PER_CALL, "tasks")?;
     let task = |(index, wire)| task_info_from_wire(wire).at_index("tasks", index);
-    Ok(ToAgent::Run {
-        framework,
-        info: Box::new(info),
-        role: role_from_wire(&wire.role).at("role")?,
-        tasks: wire.tasks.into_iter().enumerate().map(task).collect::<Result<Vec<TaskInfo>, _>>()?,
-    })
+    let role = role_from_wire(&wire.role).at("role")?;
+    let tasks = wire.tasks.into_iter().enumerate().map(task).collect::<Result<Vec<TaskInfo>, _>>()?;
+    Ok((framework, info, role, tasks))
+}
+
+fn run(wire: lonja::RunTasks) -> Result<ToAgent, Refusal> {
+    let (framework, info, role, tasks) = order(wire)?;
+    Ok(ToAgent::Run { framework, info: Box::new(info), role, tasks })
+}
+
+fn run_in_executor(wire: lonja::RunInExecutor) -> Result<ToAgent, Refusal> {
+    let (framework, info, role, tasks) = required(wire.run).and_then(order).at("run")?;
+    let executor = tasks.first().and_then(|task| task.executor.as_ref());
+    if executor.is_none() || tasks.iter().any(|task| task.executor.as_ref() != executor) {
+        let reason = "must hold tasks, all of which describe the same executor";
+        return Err(Fault::Invalid(reason.to_owned())).at("run.tasks");
+    }
+    let (starts_executor, as_group) = (wire.starts_executor, wire.as_group);
+    Ok(ToAgent::RunInExecutor { framework, info: Box::new(info), role, tasks, starts_executor, as_group })
 }
 
 fn kill(wire: lonja::KillTask) -> Result<ToAgent, Refusal> {

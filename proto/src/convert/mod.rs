@@ -24,6 +24,8 @@ pub mod agent;
 pub mod constraints;
 pub mod container;
 mod conversion;
+pub mod executor;
+pub mod files;
 pub mod framework;
 mod io_limits;
 pub mod maintenance;

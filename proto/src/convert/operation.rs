@@ -6,8 +6,9 @@
 //!
 //! Source: Mesos v1 `Offer.Operation`, ACCEPT.
 
-use lonja_model::operation::{Conversion, LaunchTask, Operation};
+use lonja_model::operation::{Conversion, LaunchGroup, LaunchTask, Operation};
 
+use super::executor::{executor_info_from_wire, executor_info_to_wire};
 use super::ids::{
     operation_id_from_wire, operation_id_to_wire, optional, task_id_from_wire, task_id_to_wire,
 };
@@ -15,7 +16,7 @@ use super::refusal::{At, Fault, Refusal, at_most, known, required};
 use super::task::{task_info_from_wire, task_info_to_wire};
 use crate::limits;
 use crate::mesos::offer::{self, operation};
-use crate::mesos::{OperationId, TaskInfo};
+use crate::mesos::{self, OperationId, TaskInfo};
 
 pub use super::conversion::{conversion_from_wire, conversion_to_wire};
 
@@ -65,6 +66,10 @@ pub fn operation_to_wire(operation: &Operation) -> offer::Operation {
             wire.launch =
                 Some(operation::Launch { task_infos: tasks.iter().map(launch_task_to_wire).collect() });
         }
+        Operation::LaunchGroup(group) => {
+            wire.set_type(operation::Type::LaunchGroup);
+            wire.launch_group = Some(Box::new(group_to_wire(group)));
+        }
         Operation::Convert { id, conversion } => {
             wire = conversion_to_wire(conversion);
             wire.id = id.as_ref().map(operation_id_to_wire);
@@ -98,8 +103,8 @@ fn operation_from_wire(mut wire: offer::Operation) -> Result<Operation, Refusal>
             launch(tasks, wire.id.as_ref()).at("launch").map(Operation::Launch)
         }
         Type::LaunchGroup => {
-            let tasks = required(wire.launch_group).at("launch_group")?.task_group.tasks;
-            refused_group(tasks).at("task_group").at("launch_group").map(Operation::Launch)
+            let group = *required(wire.launch_group).at("launch_group")?;
+            group_from_wire(group, wire.id.as_ref()).at("launch_group").map(Operation::LaunchGroup)
         }
         Type::Reserve
         | Type::Unreserve
@@ -146,12 +151,45 @@ fn launch(tasks: Vec<TaskInfo>, operation_id: Option<&OperationId>) -> Result<Ve
     tasks.into_iter().enumerate().map(task).collect()
 }
 
-/// Groups are not served yet; each of their tasks is told so.
-fn refused_group(tasks: Vec<TaskInfo>) -> Result<Vec<LaunchTask>, Refusal> {
-    let task = |(index, wire): (usize, TaskInfo)| {
-        let task = task_id_from_wire(wire.task_id).at("task_id").at_index("tasks", index)?;
-        let reason = "LAUNCH_GROUP is not supported yet; launch the tasks one by one with LAUNCH".to_owned();
-        Ok(LaunchTask::Invalid { task, reason })
+/// A group; what is wrong with its executor, or one of its tasks, goes on with it.
+///
+/// Errors: the id of a task is none.
+fn group_from_wire(
+    wire: operation::LaunchGroup,
+    operation_id: Option<&OperationId>,
+) -> Result<LaunchGroup, Refusal> {
+    let executor = match operation_id {
+        Some(_) => Err("id: a launch has no id of its own; leave it out of the operation".to_owned()),
+        None => executor_info_from_wire(wire.executor.clone())
+            .at("executor")
+            .map(Box::new)
+            .map_err(|refusal| refusal.to_string()),
     };
-    tasks.into_iter().enumerate().map(task).collect()
+    let task = |(index, wire_task): (usize, TaskInfo)| -> Result<LaunchTask, Refusal> {
+        let task = task_id_from_wire(wire_task.task_id.clone()).at("task_id").at_index("tasks", index)?;
+        if wire_task.executor.is_some() {
+            let reason = "executor: the group has one for all its tasks; leave it out of the task".to_owned();
+            return Ok(LaunchTask::Invalid { task, reason });
+        }
+        // So that a task of a custom executor may do without a command.
+        let wire_task = TaskInfo { executor: Some(wire.executor.clone()), ..wire_task };
+        Ok(match task_info_from_wire(wire_task) {
+            Ok(info) => LaunchTask::Valid(Box::new(lonja_model::TaskInfo { executor: None, ..info })),
+            Err(refusal) => LaunchTask::Invalid { task, reason: refusal.to_string() },
+        })
+    };
+    let tasks = wire.task_group.tasks.into_iter().enumerate().map(task);
+    let tasks = tasks.collect::<Result<_, _>>().at("task_group")?;
+    Ok(LaunchGroup { executor, tasks })
+}
+
+/// Of an executor that is not well formed nothing is left; whoever reads it finds it as wrong.
+fn group_to_wire(group: &LaunchGroup) -> operation::LaunchGroup {
+    operation::LaunchGroup {
+        executor: group
+            .executor
+            .as_ref()
+            .map_or_else(|_| Default::default(), |executor| executor_info_to_wire(executor)),
+        task_group: mesos::TaskGroupInfo { tasks: group.tasks.iter().map(launch_task_to_wire).collect() },
+    }
 }

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use lonja_model::container::Command;
 use lonja_model::resources::Resources;
 use lonja_model::task::{Discovery, DiscoveryPort, Limit, TaskInfo, Visibility};
 
 use super::agent::not_a_port;
 use super::container::{command_from_wire, command_to_wire, container_from_wire, container_to_wire};
+use super::executor::{executor_info_from_wire, executor_info_to_wire};
 use super::ids::{
     agent_id_from_wire, agent_id_to_wire, duration_from_wire, duration_to_wire, grace_from_wire,
     grace_to_wire, labels_from_wire, labels_to_wire, task_id_from_wire, task_id_to_wire,
 };
-use super::refusal::{At, Fault, Refusal, at_most, known, optional_text, required, text, unsupported};
+use super::refusal::{At, Fault, Refusal, at_most, data, known, optional_text, required, text, unsupported};
 use super::resources::{Shape, resources_from_wire, resources_to_wire, scalar_from_wire, scalar_to_wire};
 use crate::limits;
 use crate::mesos::{self, discovery_info, value};
@@ -33,7 +35,7 @@ pub fn task_info_from_wire(wire: mesos::TaskInfo) -> Result<TaskInfo, Refusal> {
         agent: agent_id_from_wire(wire.agent_id).at("agent_id")?,
         limits: limits_from_wire(wire.limits, &resources).at("limits")?,
         resources,
-        command: required(wire.command).and_then(command_from_wire).at("command")?,
+        command: command(wire.command, wire.executor.is_some()).at("command")?,
         container: container_from_wire(wire.container).at("container")?,
         kill_grace: grace_from_wire(wire.kill_policy).at("kill_policy")?,
         max_completion_time: wire
@@ -43,6 +45,8 @@ pub fn task_info_from_wire(wire: mesos::TaskInfo) -> Result<TaskInfo, Refusal> {
             .at("max_completion_time")?,
         labels: labels_from_wire(wire.labels).at("labels")?,
         discovery: wire.discovery.map(discovery_from_wire).transpose().at("discovery")?,
+        executor: wire.executor.map(executor_info_from_wire).transpose().at("executor")?.map(Box::new),
+        data: data(wire.data.unwrap_or_default()).at("data")?,
     })
 }
 
@@ -54,23 +58,29 @@ pub fn task_info_to_wire(task: &TaskInfo) -> mesos::TaskInfo {
         task_id: task_id_to_wire(&task.id),
         agent_id: agent_id_to_wire(&task.agent),
         resources: resources_to_wire(&task.resources, None, Shape::FULL),
-        command: Some(command_to_wire(&task.command)),
+        command: (task.command != Command::none()).then(|| command_to_wire(&task.command)),
         container: container_to_wire(&task.container),
         labels: labels_to_wire(&task.labels),
         discovery: task.discovery.as_ref().map(discovery_to_wire),
         kill_policy: grace_to_wire(task.kill_grace),
         max_completion_time: task.max_completion_time.map(duration_to_wire),
         limits: limits_to_wire(&task.limits),
-        executor: None,
-        data: None,
+        executor: task.executor.as_deref().map(executor_info_to_wire),
+        data: (!task.data.is_empty()).then(|| task.data.clone()),
         health_check: None,
         check: None,
     }
 }
 
+/// A task has a program, unless an executor knows by other means what to do.
+fn command(wire: Option<mesos::CommandInfo>, has_executor: bool) -> Result<Command, Refusal> {
+    match wire {
+        None if has_executor => Ok(Command::none()),
+        wire => required(wire).and_then(command_from_wire),
+    }
+}
+
 fn refuse_unsupported(wire: &mesos::TaskInfo) -> Result<(), Refusal> {
-    unsupported(wire.executor.is_some(), "executor", "an executor of the framework's own")?;
-    unsupported(wire.data.as_ref().is_some_and(|data| !data.is_empty()), "data", "data for an executor")?;
     unsupported(wire.health_check.is_some(), "health_check", "a health check")?;
     unsupported(wire.check.is_some(), "check", "a check")
 }

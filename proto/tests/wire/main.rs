@@ -4,6 +4,7 @@
 mod messages;
 
 mod conversions;
+mod files;
 mod golden;
 mod golden_operations;
 mod refusals;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lonja_model::operation::{LaunchTask, Operation};
+use lonja_model::operation::{LaunchGroup, LaunchTask, Operation};
 use lonja_model::scheduler::{self as model, Call, RefusalCode};
 use lonja_model::task::TaskInfo;
 use lonja_proto::convert::{
@@ -102,11 +102,8 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         why_invalid(task)
     };
     let reasons = [
-        (with(|t| t.executor = Some(mesos::ExecutorInfo::default())), "executor"),
-        (with(|t| t.data = Some(vec![1])), "data"),
         (with(|t| t.health_check = Some(mesos::HealthCheck::default())), "health_check"),
         (with(|t| t.check = Some(mesos::CheckInfo::default())), "check"),
-        (with(|t| t.command.as_mut().unwrap().uris.push(Default::default())), "command.uris"),
         (
             with(|t| t.container = Some(mesos::ContainerInfo { r#type: 1, ..Default::default() })),
             "container.type",
@@ -118,21 +115,43 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     }
 }
 
-#[test]
-fn a_task_group_is_answered_task_by_task() {
-    let group = mesos::offer::Operation {
+fn group(change: fn(&mut operation::LaunchGroup)) -> LaunchGroup {
+    let executor_id = mesos::ExecutorId { value: "pod".to_owned() };
+    let mut group = operation::LaunchGroup {
+        executor: mesos::ExecutorInfo { executor_id, ..Default::default() },
+        task_group: mesos::TaskGroupInfo { tasks: vec![task("t1"), task("t2")] },
+    };
+    change(&mut group);
+    let operation = mesos::offer::Operation {
         r#type: Some(operation::Type::LaunchGroup.into()),
-        launch_group: Some(Box::new(operation::LaunchGroup {
-            task_group: mesos::TaskGroupInfo { tasks: vec![task("t1"), task("t2")] },
-            ..Default::default()
-        })),
+        launch_group: Some(Box::new(group)),
         ..Default::default()
     };
-    let Ok(Call::Accept { operations, .. }) = accept(vec![group]) else { panic!("refused") };
-    let Operation::Launch(tasks) = &operations[0] else { panic!("no launch") };
-    assert!(tasks.iter().all(|task| matches!(task, LaunchTask::Invalid { reason, .. }
-        if reason.contains("LAUNCH_GROUP is not supported yet"))));
-    assert_eq!(tasks.len(), 2);
+    let Ok(Call::Accept { operations, .. }) = accept(vec![operation]) else { panic!("refused") };
+    let Operation::LaunchGroup(group) = &operations[0] else { panic!("no group") };
+    group.clone()
+}
+
+#[test]
+fn a_task_group_says_what_is_wrong_with_it_and_goes_on() {
+    let valid = group(|_| ());
+    assert!(valid.executor.is_ok());
+    assert!(valid.tasks.iter().all(|task| matches!(task, LaunchTask::Valid(_))));
+    let wrong = group(|group| group.executor.executor_id.value.clear()).executor.unwrap_err();
+    assert!(wrong.starts_with("executor.executor_id"), "{wrong}");
+    let wrong = group(|group| {
+        group.executor.r#type = Some(mesos::executor_info::Type::Default.into());
+        group.executor.command = task("t").command;
+    });
+    assert!(wrong.executor.unwrap_err().starts_with("executor.command: is set, but type DEFAULT"));
+    let wrong = group(|group| group.task_group.tasks[1].executor = Some(Default::default()));
+    assert!(matches!(&wrong.tasks[1], LaunchTask::Invalid { task, reason }
+        if task.as_str() == "t2" && reason.starts_with("executor: the group has one")));
+    let wrong = group(|group| group.task_group.tasks[0].command = None);
+    assert!(
+        matches!(&wrong.tasks[0], LaunchTask::Valid(task) if task.command.is_none()),
+        "the master judges"
+    );
 }
 
 #[test]

@@ -186,6 +186,7 @@ impl World {
 
     /// True: the agent was killed meanwhile. So with the next ones.
     fn order_launches(&mut self, index: usize, launches: Vec<LaunchContainer>) -> Result<bool, Broken> {
+        self.pods.launched(&launches)?;
         for mut launch in launches {
             self.mutant.agent_launches(&mut launch);
             let host = &mut self.agents[index];

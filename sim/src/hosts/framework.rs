@@ -109,6 +109,7 @@ impl World {
             Call::Accept { offers, operations, .. } => {
                 self.witness.accepted(offers, link)?;
                 self.oracle.accepts(operations)?;
+                self.pods.wanted(operations);
                 self.partitions.streams.accepts(offers, operations);
             }
             Call::Kill { task, .. } => self.partitions.wants_killed(task),

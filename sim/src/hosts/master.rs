@@ -265,7 +265,7 @@ impl World {
     ) -> Result<(), Broken> {
         match message {
             ToAgent::Refused { .. } => self.partitions.refuses(index, self.now),
-            ToAgent::Run { framework, tasks, .. } => {
+            ToAgent::Run { framework, tasks, .. } | ToAgent::RunInExecutor { framework, tasks, .. } => {
                 self.partitions.streams.runs(framework, tasks.iter().map(|task| &task.id))?;
             }
             ToAgent::Ping { sequence } if self.mutant == Mutant::MasterHearsGhosts => {

@@ -223,7 +223,10 @@ fn repeats(payload: &Payload) -> Repeats {
         Payload::Opened | Payload::Closed | Payload::KeepAlive | Payload::Alive => Repeats::Never,
         Payload::ToAgent(message) => match message {
             ToAgent::Refused { .. } => Repeats::Never,
-            ToAgent::Registered { .. } | ToAgent::Run { .. } | ToAgent::Apply { .. } => Repeats::AtOnce,
+            ToAgent::Registered { .. }
+            | ToAgent::Run { .. }
+            | ToAgent::RunInExecutor { .. }
+            | ToAgent::Apply { .. } => Repeats::AtOnce,
             ToAgent::Kill { .. }
             | ToAgent::Acknowledge { .. }
             | ToAgent::ResendUpdates { .. }
@@ -236,6 +239,8 @@ fn repeats(payload: &Payload) -> Repeats {
             FromAgent::Register { .. } | FromAgent::Reregister { .. } | FromAgent::OperationUpdate { .. } => {
                 Repeats::AtOnce
             }
+            // A repeat that comes after the executor is started anew would take away what is set aside for it.
+            FromAgent::ExecutorEnded { .. } => Repeats::AtOnce,
             FromAgent::Update { .. } | FromAgent::Pong { .. } | FromAgent::Message { .. } => Repeats::Later,
         },
         Payload::ToFramework(event) => match &**event {

@@ -6,6 +6,7 @@
 //! before or after its changes are durable.
 
 mod folders;
+mod groups;
 mod world;
 
 use proptest::collection::vec;
@@ -18,6 +19,7 @@ use world::World;
 #[derive(Clone, Debug)]
 enum Step {
     Run { framework: u8, task: u8, needs: u8, limited: bool },
+    RunGroup { framework: u8, executor: u8, first: u8, size: u8, needs: u8 },
     Kill { framework: u8, task: u8, grace: Option<u8> },
     ShutdownFramework(u8),
     Acknowledge(u8),
@@ -50,7 +52,16 @@ fn any_step() -> impl Strategy<Value = (Step, Mishap)> {
     let step = prop_oneof![
         8 => (0..4u8, 0..5u8, any::<u8>(), any::<bool>())
             .prop_map(|(framework, task, needs, limited)| Step::Run { framework, task, needs, limited }),
-        3 => (0..4u8, 0..5u8, any::<Option<u8>>())
+        6 => (0..4u8, 0..2u8, 0..4u8, 1..4u8, any::<u8>()).prop_map(
+            |(framework, executor, first, size, needs)| Step::RunGroup {
+                framework,
+                executor,
+                first,
+                size,
+                needs
+            }
+        ),
+        3 => (0..4u8, 0..15u8, any::<Option<u8>>())
             .prop_map(|(framework, task, grace)| Step::Kill { framework, task, grace }),
         2 => (0..4u8).prop_map(Step::ShutdownFramework),
         8 => any::<u8>().prop_map(Step::Acknowledge),

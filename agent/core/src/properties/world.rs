@@ -10,6 +10,7 @@ use lonja_model::role::Role;
 use lonja_model::{AgentId, ContainerId, Resources, TaskInfo, TaskState, TaskStatus, Timestamp, UpdateId};
 
 use super::folders::{Asked, Folders, needs};
+use super::groups::Charged;
 use super::{Mishap, Step};
 use crate::book::Key;
 use crate::fixture::*;
@@ -58,13 +59,14 @@ pub(super) struct World {
     shut_down: BTreeSet<u8>,
     folders: Folders,
     asked: Asked,
+    pub(super) charged: Charged,
 }
 
-fn framework_name(framework: u8) -> String {
+pub(super) fn framework_name(framework: u8) -> String {
     format!("f{framework}")
 }
 
-fn key(framework: u8, task: u8) -> Key {
+pub(super) fn key(framework: u8, task: u8) -> Key {
     (framework_id(&framework_name(framework)), task_id(&format!("t{task}")))
 }
 
@@ -102,6 +104,7 @@ impl World {
             shut_down: BTreeSet::new(),
             folders: Folders::default(),
             asked: Asked::default(),
+            charged: Charged::default(),
         };
         world.restart(0);
         world
@@ -146,7 +149,8 @@ impl World {
                 CheckpointOp::Operation(_, None)
                 | CheckpointOp::Identity(_)
                 | CheckpointOp::Framework(..)
-                | CheckpointOp::Task(..) => {}
+                | CheckpointOp::Task(..)
+                | CheckpointOp::Executor(..) => {}
             }
         }
     }
@@ -176,13 +180,15 @@ impl World {
         }
         let mut told_total = None;
         for message in effects.send {
+            self.charged.hear(&message);
             if let FromAgent::OperationUpdate { record, total } = &message {
                 told_total = Some(total.clone());
                 self.asked.told(record.operation.uuid, &record.status);
             }
             if let FromAgent::Update { framework, status, latest } = message {
                 if status.update.is_none() {
-                    assert_eq!(status.state, TaskState::Killed, "only what waited leaves no record");
+                    let untaken = matches!(status.state, TaskState::Killed | TaskState::Dropped);
+                    assert!(untaken, "only what waited, or was not taken on, leaves no record");
                     continue;
                 }
                 assert!(latest == status.state || status.state.may_become(latest) || latest.is_terminal());
@@ -219,6 +225,7 @@ impl World {
         }
         assert!(self.agent.total().contains(&once(&held)), "containers hold {held}");
         self.folders.check();
+        self.charged.check(&self.agent);
         for task in self.agent.tasks().filter(|task| task.is_being_killed() && task.pid().is_some()) {
             assert!(self.containers[task.container()].kill_asked, "a kill is lost");
         }
@@ -261,6 +268,9 @@ impl World {
         match step {
             Step::Run { framework, task, needs, limited } => {
                 self.run(framework, task, needs, limited, mishap)
+            }
+            Step::RunGroup { framework, executor, first, size, needs } => {
+                self.run_group(framework, executor, first..first + size, needs, mishap);
             }
             Step::Kill { framework, task, grace } => {
                 let (framework, task) = key(framework, task);
@@ -328,7 +338,7 @@ impl World {
         self.take(Step::Registered, Mishap::None);
     }
 
-    fn receive(&mut self, message: ToAgent, mishap: Mishap) {
+    pub(super) fn receive(&mut self, message: ToAgent, mishap: Mishap) {
         if self.linked {
             self.happen(Event::Received(message), mishap);
         }
@@ -336,10 +346,7 @@ impl World {
 
     fn run(&mut self, framework: u8, task: u8, which: u8, limited: bool, mishap: Mishap) {
         let key = key(framework, task);
-        let is_over = self.told.get(&key).is_some_and(|told| {
-            told.made.last().is_some_and(|last| last.state.is_terminal())
-                && told.acknowledged == told.made.len()
-        });
+        let is_over = self.is_over(&key);
         // A master repeats a launch only while it does not know the end, and never for a dead framework.
         if is_over || self.shut_down.contains(&framework) {
             return;
@@ -352,9 +359,27 @@ impl World {
         self.receive(ToAgent::Run { framework: key.0, info: framework, role, tasks: vec![info] }, mishap);
     }
 
+    /// Is its end known and acknowledged?
+    pub(super) fn is_over(&self, key: &Key) -> bool {
+        self.told.get(key).is_some_and(|told| {
+            told.made.last().is_some_and(|last| last.state.is_terminal())
+                && told.acknowledged == told.made.len()
+        })
+    }
+
+    /// May nothing be launched for it any more?
+    pub(super) fn is_shut_down(&self, framework: u8) -> bool {
+        self.shut_down.contains(&framework)
+    }
+
+    pub(super) fn is_registered(&self) -> bool {
+        self.linked && self.agent.is_registered()
+    }
+
     fn shut_down(&mut self, framework: u8, mishap: Mishap) {
         if self.agent.is_registered() {
             self.shut_down.insert(framework);
+            self.charged.shut_down(&framework_id(&framework_name(framework)));
         }
         let id = framework_id(&framework_name(framework));
         self.receive(ToAgent::ShutdownFramework { framework: id.clone() }, mishap);
@@ -455,6 +480,8 @@ impl World {
         assert!(self.checkpoint.tasks.is_empty() && self.checkpoint.frameworks.is_empty());
         assert!(self.containers.is_empty(), "containers without records: {:?}", self.containers);
         assert!(self.checkpoint.operations.is_empty());
+        assert!(self.checkpoint.executors.is_empty());
+        assert!(self.charged.is_empty(), "the master sets aside for nothing: {:?}", self.charged);
         assert_eq!(self.agent.free(), *self.agent.total());
         assert_eq!(self.agent.total().quantities(), resources(TOTAL).quantities());
         self.folders.check_the_end();

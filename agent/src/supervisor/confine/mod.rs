@@ -18,7 +18,7 @@ pub(crate) mod seccomp;
 use std::fs;
 use std::io;
 
-use lonja_model::privileges::{CapabilitySet, RlimitKind};
+use lonja_model::privileges::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
 pub use rlimits::ProcessLimit;
@@ -221,10 +221,4 @@ fn set_oom_score(process: &str, score: i16) -> io::Result<()> {
         }
         other => other,
     }
-}
-
-/// The names of limits that tasks get without asking, for `--check`.
-pub(crate) fn default_limits() -> impl Iterator<Item = ProcessLimit> {
-    debug_assert_eq!(RlimitKind::CORE.kernel(), 4);
-    LIMITS.into_iter()
 }

@@ -20,22 +20,29 @@ pub(in super::super) fn refuse_volume(
     Failure::new(
         FailureReason::Volume,
         format!(
-            "cannot mount volume '{}' at '{}': {what} '{}': {error}",
-            volume.host_path.display(),
+            "cannot mount {} at '{}': {what} '{}': {error}",
+            volume.source,
             volume.container_path.display(),
             path.display(),
         ),
     )
 }
 
-/// The folder or file at `path` below `top`. What is missing is made, by `maker` where its owner is not known.
+/// Whether a mount shows a folder, not a file.
+pub(in super::super) fn is_directory(tree: &OwnedFd) -> bool {
+    let kind = rustix::fs::fstat(tree).map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
+    kind == Ok(rustix::fs::FileType::Directory)
+}
+
+/// The folder or file at `path` below `top`. What is missing is made; where the host's root owns nothing, by the first
+/// of `makers`, as users and groups of the host, who may.
 ///
 /// Errors: a component is a link, or something of another kind; `..`.
 pub(in super::super) fn reach(
     top: &OwnedFd,
     path: &Path,
     is_directory: bool,
-    maker: Option<(u32, u32)>,
+    makers: &[(u32, u32)],
 ) -> Result<OwnedFd, Errno> {
     let mut place = top.try_clone().map_err(|error| super::mounting::errno(&error))?;
     let mut parts = path.components().filter(|part| !matches!(part, Component::CurDir | Component::RootDir));
@@ -45,7 +52,7 @@ pub(in super::super) fn reach(
             return Err(Errno::INVAL);
         };
         next = parts.next();
-        place = enter(&place, name.as_ref(), is_directory || next.is_some(), maker)?;
+        place = enter(&place, name.as_ref(), is_directory || next.is_some(), makers)?;
     }
     Ok(place)
 }
@@ -54,7 +61,7 @@ fn enter(
     place: &OwnedFd,
     name: &Path,
     wants_directory: bool,
-    maker: Option<(u32, u32)>,
+    makers: &[(u32, u32)],
 ) -> Result<OwnedFd, Errno> {
     let mut flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     if wants_directory {
@@ -67,7 +74,7 @@ fn enter(
     }
     match make(place, name, wants_directory) {
         // Where owners are mapped, the host's root owns nothing.
-        Err(Errno::OVERFLOW) => as_maker(maker, || make(place, name, wants_directory))?,
+        Err(Errno::OVERFLOW) => as_makers(makers, || make(place, name, wants_directory))?,
         made => made?,
     }
     rustix::fs::openat(place, name, flags, Mode::empty())
@@ -91,14 +98,72 @@ fn make(place: &OwnedFd, name: &Path, directory: bool) -> Result<(), Errno> {
     }
 }
 
-/// Does it with this user's rights to files, and none of root's.
-fn as_maker(maker: Option<(u32, u32)>, make: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
-    let (uid, gid) = maker.ok_or(Errno::OVERFLOW)?;
-    let (old_uid, old_gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    setfsgid(Gid::from_raw(gid));
-    setfsuid(Uid::from_raw(uid));
-    let made = make();
-    setfsuid(Uid::from_raw(old_uid));
-    setfsgid(Gid::from_raw(old_gid));
+/// Does it with the rights to files of the first of these users who has them, and with none of root's.
+fn as_makers(makers: &[(u32, u32)], make: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let become_for_files = |(uid, gid): (u32, u32)| {
+        setfsgid(Gid::from_raw(gid));
+        setfsuid(Uid::from_raw(uid));
+    };
+    let mut made = Err(Errno::OVERFLOW);
+    for maker in makers {
+        become_for_files(*maker);
+        made = make();
+        if !matches!(made, Err(Errno::ACCESS | Errno::PERM | Errno::OVERFLOW)) {
+            break;
+        }
+    }
+    become_for_files(own);
     made
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Attack A-45: who shares a folder swaps a part of the path between a folder and a link to the host.
+    #[test]
+    fn however_often_a_path_is_swapped_the_way_never_leads_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (top, outside) = (dir.path().join("top"), dir.path().join("outside"));
+        for folder in [top.join("a/b"), outside.join("b")] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, top.join("link")).unwrap();
+        let top = OwnedFd::from(std::fs::File::open(top).unwrap());
+        let stop = AtomicBool::new(false);
+        let (mut reached, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let swap = || {
+                    let flags = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(top.as_fd(), "a", top.as_fd(), "link", flags)
+                };
+                while !stop.load(Ordering::Relaxed) {
+                    swap().unwrap();
+                }
+            });
+            for attempt in 0..10_000 {
+                let name = format!("a/b/{}", attempt % 7);
+                match reach(&top, Path::new(&name), true, &[]) {
+                    Ok(_) => reached += 1,
+                    Err(Errno::NOTDIR | Errno::LOOP) => refused += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(std::fs::read_dir(outside.join("b")).unwrap().count(), 0, "something was made outside");
+        assert!(reached > 0 && refused > 0, "{reached} reached, {refused} refused: no swap met a look-up");
+    }
+
+    #[test]
+    fn a_way_up_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
+        assert_eq!(reach(&top, Path::new("a/../../b"), true, &[]).unwrap_err(), Errno::INVAL);
+    }
 }

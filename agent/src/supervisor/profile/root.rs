@@ -19,6 +19,7 @@ use rustix::mount::{
 };
 
 use super::super::report::{Failure, FailureReason};
+use super::super::sources;
 use super::super::spec::{ContainerSpec, Volume};
 use super::super::sys::{self, MountChange};
 use super::super::task::plain;
@@ -180,8 +181,8 @@ pub(in super::super) struct Furniture<'a> {
     pub(in super::super) names: &'a Names,
     /// Whom the task runs as, by ids inside.
     pub(in super::super) user: Option<&'a TaskUser>,
-    /// The same as the host counts; who makes mount points in folders that are the task's.
-    pub(in super::super) maker: Option<(u32, u32)>,
+    /// Who makes mount points in folders of the container's, by ids of the host.
+    pub(in super::super) makers: &'a [(u32, u32)],
     /// The sandbox, then each volume, as [`super::trees`] opened them.
     pub(in super::super) trees: Vec<OwnedFd>,
 }
@@ -189,7 +190,7 @@ pub(in super::super) struct Furniture<'a> {
 impl Root {
     /// Puts in what the task has of its own.
     pub(in super::super) fn furnish(&self, mould: &Mould, furniture: Furniture<'_>) -> Result<(), Failure> {
-        let Furniture { spec, names, user, maker, trees } = furniture;
+        let Furniture { spec, names, user, makers, trees } = furniture;
         if let Some(bytes) = spec.limits.memory_bytes {
             self.resize(bytes).map_err(|error| refuse("size it", &error))?;
         }
@@ -198,7 +199,7 @@ impl Root {
         etc::furnish(&self.0, names, &hostname.to_string_lossy(), named, &spec.sandbox.to_string_lossy())?;
         let mut trees = trees.into_iter();
         let sandbox = trees.next().ok_or_else(|| refuse("the sandbox", &"it did not come"))?;
-        let place = places::reach(&self.0, &spec.sandbox, true, None).and_then(|place| {
+        let place = places::reach(&self.0, &spec.sandbox, true, &[]).and_then(|place| {
             attach(&sandbox, place.as_fd(), "")?;
             Ok(place)
         });
@@ -207,7 +208,7 @@ impl Root {
             Failure::new(FailureReason::Sandbox, message)
         })?;
         for (volume, tree) in spec.volumes.iter().zip(trees) {
-            self.attach_volume(volume, &sandbox, &tree, maker)?;
+            self.attach_volume(volume, &sandbox, &tree, makers)?;
         }
         if mould.rootless() {
             let change = MountChange { set: libc::MOUNT_ATTR_RDONLY, ..MountChange::default() };
@@ -229,13 +230,14 @@ impl Root {
         volume: &Volume,
         sandbox: &OwnedFd,
         tree: &OwnedFd,
-        maker: Option<(u32, u32)>,
+        makers: &[(u32, u32)],
     ) -> Result<(), Failure> {
         let path = &volume.container_path;
         let top = if path.is_absolute() { &self.0 } else { sandbox };
-        let kind = rustix::fs::fstat(tree).map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
-        let is_directory = kind == Ok(rustix::fs::FileType::Directory);
-        places::reach(top, path, is_directory, maker)
+        let refuse = |error| places::refuse_volume(volume, "take the file for", path, &error);
+        let alone = sources::alone(&volume.source, tree, Path::new("/run")).map_err(refuse)?;
+        let tree = alone.as_ref().unwrap_or(tree);
+        places::reach(top, path, places::is_directory(tree), makers)
             .and_then(|place| attach(tree, place.as_fd(), ""))
             .map_err(|error| places::refuse_volume(volume, "container path", path, &error))
     }

@@ -57,13 +57,17 @@ pub fn bind_a_low_port(probe: &mut Probe) {
 
 pub fn change_the_network(probe: &mut Probe) {
     let (socket, _) = raw(libc::SYS_socket, &[flag(libc::AF_INET), flag(libc::SOCK_DGRAM), 0]);
-    let mut request = [0_u8; 40];
-    request[..2].copy_from_slice(b"lo");
-    let request = at(&request);
-    // Setting what is: the flags of lo, its address, its MTU.
-    for (name, call) in [("flags", 0x8914_u64), ("address", 0x8916), ("MTU", 0x8922), ("route", 0x890b)] {
-        probe.call(name, libc::SYS_ioctl, &[socket.cast_unsigned(), call, request]);
+    // What is, read and set again: should it work, nothing changes.
+    for (name, read, write) in
+        [("flags", 0x8913, 0x8914), ("address", 0x8915, 0x8916), ("MTU", 0x8921, 0x8922)]
+    {
+        let mut request = [0_u8; 40];
+        request[..2].copy_from_slice(b"lo");
+        drop(raw(libc::SYS_ioctl, &[socket.cast_unsigned(), read, request.as_mut_ptr() as u64]));
+        probe.call(name, libc::SYS_ioctl, &[socket.cast_unsigned(), write, at(&request)]);
     }
+    let route = [0_u8; 120];
+    probe.call("route", libc::SYS_ioctl, &[socket.cast_unsigned(), 0x890b, at(&route)]);
     let netlink = [flag(libc::AF_NETLINK), flag(libc::SOCK_RAW), flag(libc::NETLINK_NETFILTER)];
     probe.call("packet filter", libc::SYS_socket, &netlink);
 }

@@ -4,6 +4,7 @@
 //! of its own if asked for, the task's output, Ctrl-C, the exit status.
 
 mod endings;
+mod files;
 mod scheduler;
 
 use std::process::ExitCode;
@@ -100,6 +101,7 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         let (name, value) = variable.split_once('=').with_context(|| format!("-e {variable}: write K=V"))?;
         task = task.env(name, value);
     }
+    task = files::bring(&run.files, task)?;
     if let Some(profile) = run.separation.profile {
         task = task.profile(profile);
     }

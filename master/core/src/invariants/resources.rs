@@ -45,7 +45,8 @@ struct Counted<'a> {
     held: Vec<&'a Resources>,
 }
 
-/// Everything on the agent that somebody holds: offers, tasks that have not ended, operations that are pending.
+/// Everything on the agent that somebody holds: offers, tasks that have not ended, operations that are pending,
+/// executors.
 fn held<'a>(state: &'a State, agent: &AgentId) -> Vec<&'a Resources> {
     let offers = state.offers.on_agent(agent);
     let offered = offers.iter().filter_map(|offer| state.offers.get(offer)).map(|offer| &offer.resources);
@@ -53,7 +54,8 @@ fn held<'a>(state: &'a State, agent: &AgentId) -> Vec<&'a Resources> {
     let tasks = tasks.iter().filter_map(|(framework, task)| state.tasks.get(framework, task));
     let used = tasks.filter(|task| !task.state.is_terminal()).map(|task| &task.info.resources);
     let holds = state.operations.on_agent(agent).filter_map(|known| known.hold.as_ref());
-    offered.chain(used).chain(holds.map(|hold| &hold.resources)).collect()
+    let executors = state.executors.on_agent(agent).map(|executor| &executor.info.resources);
+    offered.chain(used).chain(holds.map(|hold| &hold.resources)).chain(executors).collect()
 }
 
 /// Shared volumes may be held by many, and are counted apart.

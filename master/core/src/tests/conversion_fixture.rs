@@ -175,9 +175,10 @@ impl Cluster {
             .collect();
         let info = Box::new(agent_info(configured));
         let (agent, total, version) = (agent.clone(), total.clone(), "0.1.0".into());
+        let executors = vec![];
         self.come_back(
             link,
-            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations },
+            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors },
         );
         link
     }

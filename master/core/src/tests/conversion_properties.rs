@@ -284,6 +284,7 @@ impl World {
             ToAgent::AcknowledgeOperation { operation } => {
                 agent.records.remove(&operation);
             }
+            ToAgent::RunInExecutor { .. } => unreachable!("none is launched"),
             ToAgent::Run { framework, role, tasks, .. } => {
                 for info in tasks {
                     self.run(index, link, &framework, &role, info, succeeds);

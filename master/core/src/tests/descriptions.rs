@@ -300,8 +300,9 @@ fn an_agent_does_not_move_and_keeps_its_tasks_while_it_is_told_so() {
     let back = |cluster: &mut Cluster, number, place| {
         let info = Box::new(AgentInfo { domain: domain(place), ..agent_info("cpus:4;mem:4096") });
         let (agent, version, total) = (id.clone().unwrap(), "0.1.0".into(), info.resources.clone());
-        let (tasks, frameworks, operations) = (vec![], vec![], vec![]);
-        let again = FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations };
+        let (tasks, frameworks, operations, executors) = (vec![], vec![], vec![], vec![]);
+        let again =
+            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors };
         cluster.come_back(LinkId(number), again);
         refused(cluster, LinkId(number))
     };

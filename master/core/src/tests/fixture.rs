@@ -65,12 +65,14 @@ pub(super) fn task_info(id: &str, agent: &AgentId, resources: &str) -> TaskInfo 
         agent: agent.clone(),
         resources: res(resources),
         limits: BTreeMap::new(),
-        command: Command { program: Program::Shell("true".into()), environment: BTreeMap::new(), user: None },
+        command: Command::new(Program::Shell("true".into())),
         container: ContainerInfo::default(),
         kill_grace: None,
         max_completion_time: None,
         labels: Labels::default(),
         discovery: None,
+        executor: None,
+        data: Vec::new(),
     }
 }
 
@@ -241,10 +243,10 @@ impl Cluster {
             .collect();
         let agent = agent.clone();
         let (total, version) = (info.resources.clone(), "0.1.0".into());
-        let operations = vec![];
+        let (operations, executors) = (vec![], vec![]);
         self.come_back(
             link,
-            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations },
+            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors },
         );
         link
     }

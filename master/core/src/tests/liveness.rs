@@ -138,6 +138,7 @@ fn a_registration_that_comes_late_over_a_link_that_was_given_up_changes_nothing(
         tasks: vec![],
         frameworks: vec![],
         operations: vec![],
+        executors: vec![],
     };
 
     cluster.say(crate::LinkId(99), late);
@@ -162,6 +163,7 @@ fn a_copy_of_a_connected_agents_work_dir_is_refused() {
         tasks: vec![],
         frameworks: vec![],
         operations: vec![],
+        executors: vec![],
     };
 
     cluster.come_back(link, message);

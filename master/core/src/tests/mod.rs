@@ -12,6 +12,7 @@ mod fixture;
 mod forged_duties;
 mod forged_faults;
 mod frameworks;
+mod groups;
 mod inverse_offers;
 mod launches;
 mod liveness;

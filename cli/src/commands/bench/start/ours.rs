@@ -74,6 +74,7 @@ impl Ours {
             profile: Profile::Default,
             isolation: Isolation::default(),
             tty: None,
+            joins: None,
         })
     }
 

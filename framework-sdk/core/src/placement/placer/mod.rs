@@ -358,6 +358,7 @@ impl Placer {
             | PlanError::NoResources(task)
             | PlanError::WrongAgent { task, .. } => (None, Some(task)),
             PlanError::NoOffer
+            | PlanError::ExecutorExceeds { .. }
             | PlanError::NothingToConvert { .. }
             | PlanError::OperationIdInUse(_)
             | PlanError::TooManyTasks(_)
