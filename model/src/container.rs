@@ -74,10 +74,10 @@ pub struct ContainerInfo {
     pub profile: Option<Profile>,
     /// Which network it has.
     pub network: Network,
-    /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
-    pub parent_volumes: Vec<ParentVolume>,
     /// With a terminal of this size for its three streams.
     pub tty: Option<WindowSize>,
+    /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
+    pub parent_volumes: Vec<ParentVolume>,
 }
 
 /// How large a terminal's window is, in characters.

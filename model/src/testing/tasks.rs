@@ -71,7 +71,7 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     let extras = (any_io_limits(), vec(shared, 0..2), tty);
     (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, extras)
         .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes, tty))| {
-            ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes, tty }
+            ContainerInfo { volumes, hostname, privileges, profile, network, io, tty, parent_volumes }
         })
         .boxed()
 }

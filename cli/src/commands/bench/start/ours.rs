@@ -73,8 +73,8 @@ impl Ours {
             confinement: Confinement::standard(),
             profile: Profile::Default,
             isolation: Isolation::default(),
-            joins: None,
             tty: None,
+            joins: None,
         })
     }
 
