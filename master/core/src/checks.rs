@@ -23,7 +23,7 @@ pub(crate) fn valid(info: &TaskInfo) -> Result<(), String> {
             _ if kind == CheckKind::General && !fits_the_wire(probe) => {
                 return refuse("https, IPv6 and expected statuses are for health checks only");
             }
-            _ => {}
+            Probe::Command(_) | Probe::Http(_) | Probe::Tcp { .. } => {}
         }
     }
     Ok(())
