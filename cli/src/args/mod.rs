@@ -183,6 +183,19 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
+    fn every_flag_of_the_daemons_is_documented() {
+        let page = include_str!("../../../docs/operations.md");
+        let lonja = Lonja::command();
+        for daemon in ["master", "agent"] {
+            let command = lonja.find_subcommand(daemon).unwrap();
+            let flags = command.get_arguments().filter_map(|flag| flag.get_long());
+            let missing: Vec<&str> =
+                flags.filter(|flag| !page.contains(&format!("`--{flag}")) && *flag != "help").collect();
+            assert!(missing.is_empty(), "docs/operations.md does not have these flags of {daemon}: {missing:?}");
+        }
+    }
+
+    #[test]
     fn the_command_line_makes_sense() {
         Lonja::command().debug_assert();
     }
