@@ -49,10 +49,11 @@ pub async fn the_root_holds_what_was_put_into_it(launcher: &Launcher) -> Verdict
     let strange: Vec<_> = seen.iter().filter(|name| !own.contains(name) && !system.contains(name)).collect();
     assert!(strange.is_empty(), "{strange:?}");
     // Of the way to the sandbox there is nothing but the way.
-    let first = host.dir.path().strip_prefix("/tmp").unwrap().display().to_string();
-    let rest: Vec<&str> =
-        output.lines().filter(|line| line.starts_with('/') || line.starts_with('.')).collect();
-    assert_eq!(rest, ["/home:", "/mnt:", "/root:", "/tmp:", first.as_str()]);
+    let way = host.dir.path().strip_prefix("/tmp").unwrap();
+    let first = way.components().next().unwrap().as_os_str().to_str().unwrap();
+    let listings = output.lines().skip_while(|line| !line.starts_with('/'));
+    let rest: Vec<&str> = listings.filter(|line| !line.is_empty()).collect();
+    assert_eq!(rest, ["/home:", "/mnt:", "/root:", "/tmp:", first]);
     Ok(())
 }
 
@@ -397,7 +398,7 @@ pub async fn a_host_path_that_becomes_a_link_is_refused(launcher: &Launcher) -> 
 
     let failure = host.fail(spec).await;
 
-    assert!(failure.message.contains("host path"), "{failure}");
+    assert!(failure.message.contains("Too many levels of symbolic links"), "{failure}");
     Ok(())
 }
 

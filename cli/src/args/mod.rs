@@ -191,7 +191,10 @@ mod tests {
             let flags = command.get_arguments().filter_map(|flag| flag.get_long());
             let missing: Vec<&str> =
                 flags.filter(|flag| !page.contains(&format!("`--{flag}")) && *flag != "help").collect();
-            assert!(missing.is_empty(), "docs/operations.md does not have these flags of {daemon}: {missing:?}");
+            assert!(
+                missing.is_empty(),
+                "docs/operations.md does not have these flags of {daemon}: {missing:?}"
+            );
         }
     }
 
