@@ -60,20 +60,23 @@ fn a_command_check_runs_inside_the_container_and_its_failures_end_the_task() {
         return;
     }
     let cluster = Cluster::start(&[]);
-    let gate = "health";
-    // `$MARK` is the task's own variable, `$$` small only in its process namespace, the file one of its sandbox.
-    let line = format!("test \"$MARK\" = yes && test $$ -lt 1000 && test -e \"$MESOS_SANDBOX/{gate}\"");
+    let gate = cluster.gate();
+    gate.put("health");
+    let volume = gate.volume();
+    // `$MARK` is the task's own variable, `$$` small only in its process namespace, the files those it sees.
+    let line =
+        "test \"$MARK\" = yes && test $$ -lt 1000 && test -e \"$MESOS_SANDBOX/own\" && test -e gates/health";
     let flags =
-        ["-e", "MARK=yes", "--health-cmd", &line, "--health-interval", "100ms", "--health-grace", "0s"];
-    let script = format!("touch {gate}; exec sleep 1000");
-    let child = cluster.spawn_run(&[&flags[..], &["--name", "web", "--", "sh", "-c", &script]].concat());
+        ["-e", "MARK=yes", "--health-cmd", line, "--health-interval", "100ms", "--health-grace", "2s"];
+    let script = "touch own; exec sleep 1000";
+    let child = cluster
+        .spawn_run(&[&flags[..], &["-v", &volume, "--name", "web", "--", "sh", "-c", script]].concat());
     let task = until_task(&cluster, "it is healthy", |task| is(task, true));
     let id = task["id"].as_str().unwrap().to_owned();
     let shown = lonja_tests::stdout(&cluster.lonja(&["tasks"]));
     assert!(shown.lines().any(|line| line.contains(&id) && line.contains("healthy")), "{shown}");
 
-    // A process's working directory can be reached from outside whatever its root is.
-    std::fs::remove_file(format!("/proc/{}/cwd/{gate}", task["pid"])).unwrap();
+    gate.take("health");
 
     let (code, said) = ended(child);
     assert_eq!(code, Some(143), "{said}");
@@ -134,18 +137,18 @@ fn a_check_reports_what_it_sees_and_ends_nobody() {
         return;
     }
     let cluster = Cluster::start(&[]);
-    let line = "test -e go && exit 3; exit 0";
-    let flags = ["--check-cmd", line, "--check-interval", "100ms"];
-    let script = "until [ -e $MESOS_SANDBOX/ready ]; do sleep 0.05; done";
+    let gate = cluster.gate();
+    let volume = gate.volume();
+    let line = "test -e gates/go && exit 3; exit 0";
+    let flags = ["--check-cmd", line, "--check-interval", "100ms", "-v", &volume];
+    let script = "until [ -e gates/ready ]; do sleep 0.05; done";
     let child = cluster.spawn_run(&[&flags[..], &["--", "sh", "-c", script]].concat());
     let sees = |code: i64| move |task: &Value| task["check_status"]["command"]["exit_code"] == code;
     let task = until_task(&cluster, "it exits with 0", sees(0));
     assert_eq!(task["healthy"], Value::Null);
-    // A process's working directory can be reached from outside whatever its root is.
-    let inside = |name: &str| std::fs::write(format!("/proc/{}/cwd/{name}", task["pid"]), "").unwrap();
-    inside("go");
+    gate.put("go");
     until_task(&cluster, "it exits with 3", sees(3));
-    inside("ready");
+    gate.put("ready");
     assert_eq!(ended(child).0, Some(0));
 }
 

@@ -13,8 +13,10 @@ enum Fate {
     Seven,
     /// It did not run to its end, or nobody can know: told as a failure of ours.
     Lost,
+    /// One of the two: how much goes into one commit is a matter of time.
+    Either,
 }
-use Fate::{Lost, Seven};
+use Fate::{Either, Lost, Seven};
 
 /// Who dies where, and what becomes of the task.
 const STEPS: &[(&str, Fate)] = &[
@@ -37,14 +39,14 @@ const STEPS: &[(&str, Fate)] = &[
     ("supervisor: told to go", Lost),
     ("supervisor: start noted", Lost),
     ("agent: start known", Seven),
-    ("agent: before the commit@3", Seven),
-    ("agent: committed@3", Seven),
-    ("agent: before the commit@4", Seven),
-    ("agent: committed@4", Seven),
-    ("agent: before the commit@5", Seven),
-    ("agent: committed@5", Seven),
-    ("agent: before the commit@6", Seven),
-    ("agent: committed@6", Seven),
+    ("agent: before the commit@3", Either),
+    ("agent: committed@3", Either),
+    ("agent: before the commit@4", Either),
+    ("agent: committed@4", Either),
+    ("agent: before the commit@5", Either),
+    ("agent: committed@5", Either),
+    ("agent: before the commit@6", Either),
+    ("agent: committed@6", Either),
     ("supervisor: end seen", Lost),
     ("supervisor: group removed", Lost),
     ("supervisor: end noted", Seven),
@@ -79,9 +81,11 @@ fn survives(step: &str, fate: Fate) -> Result<(), String> {
     }
     let output = child.wait_with_output().unwrap();
     let (runs, code) = (runs(cluster.path("agent/sandboxes").as_ref()), output.status.code());
+    let (seven, lost) = (runs == 1 && code == Some(7), runs <= 1 && code == Some(125));
     let as_told = match fate {
-        Seven => runs == 1 && code == Some(7),
-        Lost => runs <= 1 && code == Some(125),
+        Seven => seven,
+        Lost => lost,
+        Either => seven || lost,
     };
     if !as_told {
         return Err(format!("it ran {runs} times and ended with {code:?}: {}", stderr(&output)));

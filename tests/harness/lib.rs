@@ -169,7 +169,17 @@ impl Gate {
 
     /// Lets all through, now and later.
     pub fn open(&self) {
-        std::fs::write(format!("{}/open", self.folder), "").expect("the folder is there");
+        self.put("open");
+    }
+
+    /// Puts an empty file there, which tasks see as `gates/NAME`.
+    pub fn put(&self, name: &str) {
+        std::fs::write(format!("{}/{name}", self.folder), "").expect("the folder is there");
+    }
+
+    /// Takes it away.
+    pub fn take(&self, name: &str) {
+        std::fs::remove_file(format!("{}/{name}", self.folder)).expect("the file is there");
     }
 }
 
