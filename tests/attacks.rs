@@ -3,7 +3,7 @@
 use lonja_proto::mesos;
 use lonja_tests::{Cluster, needs_root, stderr, stdout};
 
-use crate::bad_input::{Raw, task};
+use crate::bad_input::{Raw, accept, task};
 
 const RESOURCES: &str = "cpus:4;mem:2048;ports:[31000-31010]";
 
@@ -195,8 +195,6 @@ async fn odd_names_and_values_harm_nobody() {
         Box::new(|task| task.command = command(&|command| command.user = Some("no\nbody\u{7}".into()))),
         Box::new(|task| task.command = command(&|command| command.user = Some("../root".into()))),
         Box::new(|task| task.command = command(&|command| command.value = Some("true\0false".into()))),
-        Box::new(|task| task.task_id.value = "../../escape".into()),
-        Box::new(|task| task.task_id.value = "with\nline".into()),
     ];
     for (index, change) in odd.iter().enumerate() {
         let offer = raw.offer().await;
@@ -211,6 +209,13 @@ async fn odd_names_and_values_harm_nobody() {
             status.message()
         );
         assert!(status.message().len() < 4_096, "{index}");
+    }
+    // Of a task without a name there can be no word: the call itself is refused.
+    let offer = raw.offer().await;
+    for name in ["../../escape", "with\nline"] {
+        let refusal = raw.refusal(accept(&[&offer], vec![task(&offer, name, 0.1)])).await;
+        assert!(refusal.message.contains("task_id"), "{refusal:?}");
+        assert!(!refusal.message.contains('\n'), "{refusal:?}");
     }
     assert!(cluster.agent.as_ref().unwrap().get("/health").starts_with("HTTP/1.1 200"));
 }

@@ -68,7 +68,7 @@ impl Raw {
     }
 
     /// Makes a call and returns why it was refused.
-    async fn refusal(&mut self, call: Call) -> lonja_proto::lonja::Refusal {
+    pub(crate) async fn refusal(&mut self, call: Call) -> lonja_proto::lonja::Refusal {
         let id = self.send(call).await;
         loop {
             let response = self.answers.message().await.unwrap().expect("the stream goes on");
@@ -115,7 +115,7 @@ impl Raw {
     }
 }
 
-fn accept(offers: &[&mesos::Offer], tasks: Vec<mesos::TaskInfo>) -> Call {
+pub(crate) fn accept(offers: &[&mesos::Offer], tasks: Vec<mesos::TaskInfo>) -> Call {
     let operation = offer::Operation {
         r#type: Some(offer::operation::Type::Launch.into()),
         launch: Some(offer::operation::Launch { task_infos: tasks }),
