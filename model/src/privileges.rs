@@ -339,7 +339,7 @@ pub enum InvalidRlimit {
     /// Not a number.
     #[error("'{0}' is no amount; use a number or 'unlimited'")]
     Amount(String),
-    /// Not of the form NAME=SOFT[:HARD].
+    /// Not of the form `NAME=SOFT[:HARD]`.
     #[error("'{0}' is not of the form NAME=SOFT[:HARD], such as NOFILE=1024:4096")]
     Form(String),
     /// The soft limit is larger.

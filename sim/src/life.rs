@@ -23,6 +23,30 @@ const ASKED_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 impl World {
+    /// A kill waits for its victim's next commit, or for the step that it is aimed at.
+    pub(crate) fn arm(&mut self, kill: Kill) {
+        match kill.moment {
+            Moment::At(_) => self.aimed.push(kill),
+            Moment::Now | Moment::BeforeDurable | Moment::AfterDurable => {
+                self.armed.insert(kill.node, kill);
+            }
+        }
+    }
+
+    /// `node` comes to `step`. True: it is killed there.
+    pub(crate) fn dies_at(&mut self, node: Node, step: Step) -> Result<bool, Broken> {
+        self.activity.steps.pass(step);
+        let aimed = self.aimed.iter().position(|kill| kill.node == node && kill.moment == Moment::At(step));
+        let Some(kill) = aimed.map(|index| self.aimed.swap_remove(index)) else { return Ok(false) };
+        self.activity.count_kill(kill);
+        self.journal.note(self.now, "killed at a step", [node.number(), 0], || {
+            format!("{node} is killed at the step \"{}\"", step.name())
+        });
+        let durable = self.random.chance(50);
+        self.die(kill, durable)?;
+        Ok(true)
+    }
+
     /// Which life `node` is in, if it is up.
     pub(crate) fn life(&self, node: Node) -> Option<u64> {
         match node {

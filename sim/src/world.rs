@@ -226,9 +226,9 @@ pub(crate) struct World {
     /// How long the master's present commit takes.
     commit_takes: Duration,
     /// Kills that wait for their victim's next commit.
-    armed: BTreeMap<Node, Kill>,
+    pub(crate) armed: BTreeMap<Node, Kill>,
     /// Kills that wait until their victim comes to a step.
-    aimed: Vec<Kill>,
+    pub(crate) aimed: Vec<Kill>,
     /// Checkpoints that agents have lost with their disks.
     pub(crate) lost: Vec<Checkpoint>,
     pub(crate) witness: Witness,
@@ -647,30 +647,6 @@ impl World {
         let life = self.lives.entry(node).or_default();
         *life += 1;
         *life
-    }
-
-    /// A kill waits for its victim's next commit, or for the step that it is aimed at.
-    pub(crate) fn arm(&mut self, kill: Kill) {
-        match kill.moment {
-            Moment::At(_) => self.aimed.push(kill),
-            Moment::Now | Moment::BeforeDurable | Moment::AfterDurable => {
-                self.armed.insert(kill.node, kill);
-            }
-        }
-    }
-
-    /// `node` comes to `step`. True: it is killed there.
-    pub(crate) fn dies_at(&mut self, node: Node, step: Step) -> Result<bool, Broken> {
-        self.activity.steps.pass(step);
-        let aimed = self.aimed.iter().position(|kill| kill.node == node && kill.moment == Moment::At(step));
-        let Some(kill) = aimed.map(|index| self.aimed.swap_remove(index)) else { return Ok(false) };
-        self.activity.count_kill(kill);
-        self.journal.note(self.now, "killed at a step", [node.number(), 0], || {
-            format!("{node} is killed at the step \"{}\"", step.name())
-        });
-        let durable = self.random.chance(50);
-        self.die(kill, durable)?;
-        Ok(true)
     }
 
     /// The steps before the commit that `node` is about to make.

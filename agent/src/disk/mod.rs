@@ -11,7 +11,7 @@
 //! Invariants
 //! - What is mounted for a sandbox is mounted while its container lives, and no longer (INV-26, INV-42).
 //! - A limit that cannot be set makes the launch fail; it is never left out in silence.
-//! - Whoever reads a sandbox gets it by [`Disks::open_root`], also when its image is not mounted.
+//! - Whoever reads a sandbox gets it by `Disks::open_root`, also when its image is not mounted.
 //!
 //! Source: Mesos, isolators `disk/du` and `disk/xfs`; docs/invariants.md, INV-26, INV-40, INV-42.
 
