@@ -1,11 +1,10 @@
 //! What a framework says of itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lonja_model::constraints::OfferConstraints;
 use lonja_model::framework::Capability;
-use lonja_model::labels::Labels;
 use lonja_model::role::InvalidRole;
 use lonja_model::{FrameworkId, FrameworkInfo, Role};
 
@@ -21,24 +20,7 @@ impl FrameworkOptions {
     /// A framework called `name`, in the default role, whose tasks run as root and outlive a lost connection
     /// by a minute. It understands partitions, several roles and refined reservations.
     pub fn named(name: impl Into<String>) -> Self {
-        let info = FrameworkInfo {
-            user: "root".to_owned(),
-            name: name.into(),
-            failover_timeout: Duration::from_secs(60),
-            checkpoint: true,
-            hostname: None,
-            principal: None,
-            webui_url: None,
-            capabilities: BTreeSet::from([
-                Capability::PartitionAware,
-                Capability::MultiRole,
-                Capability::ReservationRefinement,
-                Capability::TaskKillingState,
-            ]),
-            labels: Labels::default(),
-            roles: BTreeSet::from([Role::default_role()]),
-            minimum_offers: BTreeMap::new(),
-        };
+        let info = FrameworkInfo::named(name);
         Self { info, id: None, constraints: OfferConstraints::default() }
     }
 

@@ -36,6 +36,31 @@ pub struct FrameworkInfo {
     pub minimum_offers: BTreeMap<Role, Vec<Quantities>>,
 }
 
+impl FrameworkInfo {
+    /// A framework called `name`, in the default role, whose tasks run as root and outlive a lost connection by a minute. It
+    /// understands partitions, kills under way, several roles and refined reservations.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            user: "root".to_owned(),
+            name: name.into(),
+            failover_timeout: Duration::from_secs(60),
+            checkpoint: true,
+            hostname: None,
+            principal: None,
+            webui_url: None,
+            capabilities: BTreeSet::from([
+                Capability::PartitionAware,
+                Capability::MultiRole,
+                Capability::ReservationRefinement,
+                Capability::TaskKillingState,
+            ]),
+            labels: Labels::default(),
+            roles: BTreeSet::from([Role::default_role()]),
+            minimum_offers: BTreeMap::new(),
+        }
+    }
+}
+
 /// An optional part of the protocol that a framework says it understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {

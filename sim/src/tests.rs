@@ -46,6 +46,16 @@ fn what_a_task_leaves_before_its_volume_is_made_is_held() {
     }
 }
 
+/// A master was killed while an agent's words did not reach it. The next master called the agent's tasks unreachable when it
+/// was asked, and told nobody when they were back (`master/core/src/tests/failover.rs`).
+#[test]
+fn tasks_of_an_agent_that_was_away_through_a_restart_are_told_to_be_back() {
+    let duration = Duration::from_secs(5 * 3600);
+    let options = Options { duration, keep: Some([531, 532].into()), ..Options::default() };
+    let outcome = replay(1_795_272_726, &options);
+    assert_eq!(outcome.broken, None, "{outcome}");
+}
+
 #[test]
 fn the_same_seed_tells_the_same_story() {
     let options = small();

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lonja_model::{AgentId, FrameworkId, OfferId, Timestamp};
 
+use crate::effects::LinkId;
+
 /// What waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
@@ -12,6 +14,8 @@ pub(crate) enum Timer {
     Ping(AgentId),
     /// An agent may have been silent for too long.
     AgentSilent(AgentId),
+    /// An agent that is back has not answered the ping that it was asked to.
+    NoAnswer(LinkId),
     /// Tell a framework that the master is there.
     Heartbeat(FrameworkId),
     /// A framework's failover timeout passes.

@@ -247,6 +247,7 @@ impl Master {
             match timer {
                 Timer::Ping(agent) => liveness::ping(state, effects, now, &agent),
                 Timer::AgentSilent(agent) => silent.push(agent),
+                Timer::NoAnswer(link) => registration::no_answer(state, effects, link),
                 Timer::Heartbeat(framework) => subscription::heartbeat(state, effects, now, &framework),
                 Timer::FrameworkRemoval(framework) => {
                     subscription::remove(state, effects, now, &framework, "its failover timeout has passed");

@@ -50,8 +50,7 @@ pub(crate) fn message(
             None,
         ) => {
             let back = Returning { info: *info, version, total, tasks, frameworks, operations, executors };
-            state.returning.insert(link, (agent, back));
-            effects.agent(link, ToAgent::Ping { sequence: 0 });
+            hold(state, effects, now, link, agent, back);
         }
         (FromAgent::Update { framework, status, latest }, Some(id)) => {
             updates::from_agent(state, effects, now, link, &id, &framework, *status, latest);
@@ -70,7 +69,7 @@ pub(crate) fn message(
         }
         (FromAgent::Pong { .. }, Some(_)) => {}
         (FromAgent::Pong { .. }, None) if state.returning.contains_key(&link) => {
-            if let Some((agent, back)) = state.returning.remove(&link) {
+            if let Some((agent, back)) = let_go(state, link) {
                 reregister(state, effects, now, link, agent, back);
             }
         }
@@ -84,6 +83,37 @@ pub(crate) fn message(
         ) => {
             refuse(effects, link, "register before anything else", false);
         }
+    }
+}
+
+/// Keeps what an agent that is back says until it has answered a ping: for so long as a ping may take, and of as many as
+/// there may be agents.
+fn hold(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    link: LinkId,
+    agent: AgentId,
+    back: Returning,
+) {
+    if state.returning.len() >= state.config.max_agents {
+        return refuse(effects, link, "too many agents are coming back at once; ask again", false);
+    }
+    state.returning.insert(link, (agent, back));
+    state.deadlines.set(Timer::NoAnswer(link), now + state.config.ping_interval);
+    effects.agent(link, ToAgent::Ping { sequence: 0 });
+}
+
+/// What is kept of an agent on this link is kept no longer.
+fn let_go(state: &mut State, link: LinkId) -> Option<(AgentId, Returning)> {
+    state.deadlines.cancel(Timer::NoAnswer(link));
+    state.returning.remove(&link)
+}
+
+/// An agent that says it is back does not answer over the link by which it said so.
+pub(crate) fn no_answer(state: &mut State, effects: &mut Effects, link: LinkId) {
+    if let_go(state, link).is_some() {
+        refuse(effects, link, "no answer to a ping after the registration; ask again", false);
     }
 }
 
@@ -454,7 +484,7 @@ fn learn_task(state: &mut State, effects: &mut Effects, now: Timestamp, back: &B
 
 /// An agent's link is no more. It keeps its tasks and loses its offers until it is back.
 pub(crate) fn link_closed(state: &mut State, effects: &mut Effects, now: Timestamp, link: LinkId) {
-    state.returning.remove(&link);
+    let_go(state, link);
     let Some(id) = state.agents.on_link(link).cloned() else { return };
     state.agents.set_presence(&id, Presence::Disconnected);
     state.allocator.deactivate_agent(&id);

@@ -1,4 +1,5 @@
 use lonja_model::TaskState;
+use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::{AgentStanding, FrameworkStanding};
 use lonja_model::scheduler::Event;
 
@@ -75,6 +76,29 @@ fn an_unreachable_agent_that_returns_brings_its_tasks_back() {
 
     assert_eq!(cluster.last_state(stream), Some(TaskState::Running));
     assert_eq!(cluster.registry.agents[&agent].standing, AgentStanding::Admitted);
+}
+
+/// What it says is kept until then, and may be large.
+#[test]
+fn who_says_to_be_back_and_answers_no_ping_is_sent_away() {
+    let mut cluster = cluster();
+    let (link, agent) = cluster.agent("cpus:4;mem:4096");
+    cluster.lose_link(link);
+    let info = Box::new(agent_info("cpus:4;mem:4096"));
+    let (total, version) = (info.resources.clone(), "0.1.0".into());
+    let (tasks, frameworks, operations, executors) = (vec![], vec![], vec![], vec![]);
+    let back = crate::LinkId(77);
+    let word = FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors };
+    cluster.say(back, word);
+
+    cluster.advance(secs(14));
+    assert_eq!(cluster.sent(back), [ToAgent::Ping { sequence: 0 }]);
+    cluster.advance(secs(1));
+
+    let last = cluster.sent(back).last();
+    assert!(matches!(last, Some(ToAgent::Refused { permanent: false, .. })), "{last:?}");
+    cluster.say(back, FromAgent::Pong { sequence: 0 });
+    assert_eq!(cluster.registered(back), None, "it has to begin anew");
 }
 
 #[test]

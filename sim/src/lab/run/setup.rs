@@ -1,6 +1,6 @@
 //! What master, agents and frameworks are told at birth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lonja_agent_core::{Agent, Entropy};
@@ -48,23 +48,12 @@ pub(super) fn role(tenant: &Tenant) -> Result<Role, RunError> {
 }
 
 pub(super) fn describe(tenant: &Tenant) -> Result<FrameworkInfo, RunError> {
+    let mut info = FrameworkInfo::named(&tenant.name);
+    info.capabilities.insert(Capability::GpuResources);
     Ok(FrameworkInfo {
         user: "nobody".to_owned(),
-        name: tenant.name.clone(),
         failover_timeout: Duration::from_secs(3600),
-        checkpoint: true,
-        hostname: None,
-        principal: None,
-        webui_url: None,
-        capabilities: BTreeSet::from([
-            Capability::PartitionAware,
-            Capability::MultiRole,
-            Capability::ReservationRefinement,
-            Capability::TaskKillingState,
-            Capability::GpuResources,
-        ]),
-        labels: Default::default(),
         roles: BTreeSet::from([role(tenant)?]),
-        minimum_offers: BTreeMap::new(),
+        ..info
     })
 }
