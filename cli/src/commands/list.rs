@@ -121,8 +121,19 @@ pub(crate) async fn tasks(list: &ListTasks) -> anyhow::Result<ExitCode> {
     let of_framework =
         |task: &&mesos::Task| list.framework.as_ref().is_none_or(|wanted| *wanted == task.framework_id.value);
     let rows = shown.iter().filter(of_framework).map(task_row).collect();
-    let columns =
-        vec!["id", "name", "state", "cpus", "mem", "agent", "message", "framework", "container", "ports"];
+    let columns = vec![
+        "id",
+        "name",
+        "state",
+        "cpus",
+        "mem",
+        "agent",
+        "message",
+        "framework",
+        "executor",
+        "container",
+        "ports",
+    ];
     Listing { what: "tasks", columns, wide_from: 7, rows }.print(list.list.output, list.list.quiet);
     Ok(ExitCode::SUCCESS)
 }
@@ -136,12 +147,14 @@ fn task_row(task: &mesos::Task) -> Row {
     let container =
         container.and_then(|container| container.container_id.as_ref()).map(|id| id.value.clone());
     let state = task.state().as_str_name();
+    let executor = task.executor_id.as_ref().map(|executor| executor.value.clone());
     let object = json!({
         "id": id,
         "name": task.name,
         "state": state,
         "framework_id": task.framework_id.value,
         "agent_id": task.agent_id.value,
+        "executor_id": executor,
         "resources": object(&task.resources),
         "container_id": container,
         "pid": pid,
@@ -161,6 +174,7 @@ fn task_row(task: &mesos::Task) -> Row {
         task.agent_id.value.clone(),
         message,
         task.framework_id.value.clone(),
+        executor.unwrap_or_default(),
         container.unwrap_or_default(),
         ranges(&task.resources),
     ];
