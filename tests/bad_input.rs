@@ -18,6 +18,8 @@ pub(crate) struct Raw {
     answers: tonic::Streaming<lonja_proto::lonja::SchedulerResponse>,
     id: Option<mesos::FrameworkId>,
     next: u64,
+    /// Offers that came while it waited for something else.
+    held: std::collections::VecDeque<mesos::Offer>,
 }
 
 impl Raw {
@@ -27,7 +29,7 @@ impl Raw {
         let (calls, queue) = mpsc::channel(64);
         let answers =
             SchedulersClient::new(channel).connect(ReceiverStream::new(queue)).await.unwrap().into_inner();
-        Self { calls, answers, id: None, next: 0 }
+        Self { calls, answers, id: None, next: 0, held: Default::default() }
     }
 
     pub(crate) async fn subscribed(url: &str) -> Self {
@@ -56,10 +58,11 @@ impl Raw {
     async fn event(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let response = self.answers.message().await.unwrap().expect("the stream goes on");
-            if let Some(scheduler_response::Message::Event(event)) = response.message
-                && wanted(&event)
-            {
-                return event;
+            if let Some(scheduler_response::Message::Event(event)) = response.message {
+                if wanted(&event) {
+                    return event;
+                }
+                self.held.extend(event.offers.into_iter().flat_map(|offers| offers.offers));
             }
         }
     }
@@ -78,6 +81,9 @@ impl Raw {
     }
 
     pub(crate) async fn offer(&mut self) -> mesos::Offer {
+        if let Some(held) = self.held.pop_front() {
+            return held;
+        }
         let event = self.event(|event| event.offers.is_some()).await;
         event.offers.unwrap().offers.remove(0)
     }
@@ -94,7 +100,18 @@ impl Raw {
 
     /// The next status of any of its tasks.
     pub(crate) async fn next_status(&mut self) -> mesos::TaskStatus {
-        self.event(|event| event.update.is_some()).await.update.unwrap().status
+        let status = self.event(|event| event.update.is_some()).await.update.unwrap().status;
+        // The next one comes only then.
+        if let (Some(uuid), Some(agent_id)) = (&status.uuid, &status.agent_id) {
+            let acknowledge = call::Acknowledge {
+                agent_id: agent_id.clone(),
+                task_id: status.task_id.clone(),
+                uuid: uuid.clone(),
+            };
+            let (r#type, acknowledge) = (Some(call::Type::Acknowledge.into()), Some(acknowledge));
+            self.send(Call { r#type, acknowledge, ..Default::default() }).await;
+        }
+        status
     }
 }
 

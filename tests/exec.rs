@@ -272,3 +272,99 @@ fn a_task_has_so_many_sessions_and_no_more() {
         (running.exec(&[], &["true"]).status.code() == Some(0)).then_some(())
     });
 }
+
+#[test]
+fn a_run_on_a_terminal_behaves_like_a_program_started_here() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let mut run = Command::new(lonja());
+    run.args(["run", "-it", "--master", cluster.url(), "--", "sh"]);
+    let mut typist = Typist::new(run);
+    eventually("the terminal is raw", || typist.is_raw().then_some(()));
+
+    typist.types("stty size; test -t 0 && test -t 1 && test -t 2 && echo all th'ree'\r");
+    typist.sees("30 70");
+    typist.sees("all three");
+    typist.resizes(12, 34);
+    typist.types("until [ \"$(stty size)\" = '12 34' ]; do sleep 0.01; done; echo re'sized'\r");
+    typist.sees("resized");
+    typist.types("echo sle'eping'; sleep 1000\r");
+    typist.sees("sleeping");
+    typist.types("\x03echo still he're'\r");
+    typist.sees("still here");
+
+    typist.types("exit 6\r");
+    assert_eq!(typist.status(), Some(6));
+}
+
+#[test]
+fn who_attaches_sees_and_types_also_after_a_restart_of_the_agent_and_leaves_by_keys() {
+    if needs_root() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let mut run = Command::new(lonja());
+    run.args(["run", "-t", "--master", cluster.url(), "--", "sh"]).stdin(Stdio::null());
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let task = cluster.task_in("TASK_RUNNING")["id"].as_str().unwrap().to_owned();
+    let attach = |cluster: &Cluster| {
+        let mut attach = Command::new(lonja());
+        attach.args(["attach", "--master", cluster.url(), &task]);
+        let typist = Typist::new(attach);
+        eventually("the terminal is raw", || typist.is_raw().then_some(()));
+        typist
+    };
+    let mut typist = attach(&cluster);
+    typist.types("NAME=va'lue'; echo is $NAME\r");
+    typist.sees("is value");
+    typist.types("\x10\x11");
+    typist.sees("detached");
+    assert_eq!(typist.status(), Some(0));
+
+    // The same shell, found again by another agent.
+    cluster.agent.take().unwrap().kill9();
+    cluster.start_agent("cpus:4;mem:2048;ports:[31000-31010]");
+    let mut typist = attach(&cluster);
+    typist.types("echo still $NAME\r");
+    typist.sees("still value");
+    typist.types("exit 4\r");
+    assert_eq!(typist.status(), Some(0));
+    assert_eq!(run.wait().unwrap().code(), Some(4));
+}
+
+#[test]
+fn who_attaches_to_a_task_without_a_terminal_looks_on() {
+    if needs_root() {
+        return;
+    }
+    let running =
+        Running::start(&[], &["sh", "-c", "while :; do echo tick; echo tock >&2; sleep 0.05; done"]);
+    let mut attach = Command::new(lonja());
+    attach.args(["attach", "--master", running.cluster.url(), &running.task]).stdin(Stdio::null());
+    let mut attach = attach.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut seen = [0; 5];
+    attach.stdout.as_mut().unwrap().read_exact(&mut seen).unwrap();
+    assert_eq!(&seen, b"tick\n");
+    attach.stderr.as_mut().unwrap().read_exact(&mut seen).unwrap();
+    assert_eq!(&seen, b"tock\n");
+    kill(Pid::from_raw(i32::try_from(attach.id()).unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(attach.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn logs_are_followed_across_files_without_a_gap() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let flags = ["-e", "CONTAINER_LOGGER_MAX_STDOUT_SIZE=64KB", "--"];
+    // Slow enough to be followed: files go after 320 KiB.
+    let script = "for n in $(seq 200); do seq $((n * 1000 - 999)) $((n * 1000)); sleep 0.01; done";
+    let run = cluster.spawn_run(&[&flags[..], &["sh", "-c", script]].concat());
+    let output = run.wait_with_output().unwrap();
+    let expected: String = (1..=200_000).map(|number| format!("{number}\n")).collect();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output) == expected, "{} of {} bytes", output.stdout.len(), expected.len());
+}

@@ -1,6 +1,6 @@
 //! `kill -9` of the master: not one task is disturbed.
 
-use lonja_tests::{Cluster, eventually, needs_root, run, stderr};
+use lonja_tests::{Cluster, Gate, eventually, needs_root, run, stderr};
 use nix::sys::signal::Signal;
 
 #[test]
@@ -37,14 +37,14 @@ fn a_task_that_ends_while_the_master_is_away_is_told_when_it_is_back() {
         return;
     }
     let mut cluster = Cluster::start(&[]);
-    let gate = cluster.path("gate");
-    let script = format!("until [ -e {gate} ]; do sleep 0.05; done; exit 5");
-    let run_child = cluster.spawn_run(&["--", "sh", "-c", &script]);
+    let gate = cluster.gate();
+    let script = format!("{}; exit 5", Gate::WAIT);
+    let run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
     let (pid, started) = cluster.running_process();
     let address = cluster.master.as_ref().unwrap().address().to_string();
 
     cluster.master.take().unwrap().kill9();
-    std::fs::write(&gate, "").unwrap();
+    gate.open();
     eventually("the task ends", || (lonja_tests::start_time(pid).as_ref() != Some(&started)).then_some(()));
     cluster.start_master(&address, &[]);
 

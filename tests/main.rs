@@ -3,15 +3,20 @@
 
 mod attacks;
 mod bad_input;
+mod checks;
 mod cli;
+mod disk;
 mod exec;
 mod failover;
+mod fetch;
+mod files;
 mod groups;
 mod isolation;
 mod limits;
 mod quota;
 mod recovery;
 mod recovery_steps;
+mod stats;
 mod upkeep;
 mod volumes;
 mod volumes_in_use;

@@ -1,6 +1,6 @@
 //! Quotas and weights, as an operator sets them and as they hold.
 
-use lonja_tests::{Cluster, eventually, needs_root, run, stderr, stdout};
+use lonja_tests::{Cluster, Gate, eventually, needs_root, run, stderr, stdout};
 use serde_json::json;
 
 #[test]
@@ -70,9 +70,10 @@ fn a_limit_holds_while_a_framework_wants_more() {
     }
     let cluster = Cluster::start(&[]);
     cluster.done(&["quota", "set", "eng", "--limit", "cpus:1;mem:512"]);
-    let gate = cluster.path("gate");
-    let script = format!("until [ -e {gate} ]; do sleep 0.05; done");
-    let wants_one = ["--role", "eng", "--cpus", "1", "--mem", "64", "--", "sh", "-c", &script];
+    let gate = cluster.gate();
+    let volume = gate.volume();
+    let wants_one =
+        ["--role", "eng", "--cpus", "1", "--mem", "64", "-v", &volume, "--", "sh", "-c", Gate::WAIT];
     let mut first = cluster.spawn_run(&wants_one);
     cluster.task_in("TASK_RUNNING");
     let mut second = cluster.spawn_run(&wants_one);
@@ -87,7 +88,7 @@ fn a_limit_holds_while_a_framework_wants_more() {
     assert_eq!(cluster.done(&["quota"])[0]["consumed"]["cpus"], json!(1.0));
     assert!(second.try_wait().unwrap().is_none(), "the second still waits");
 
-    std::fs::write(&gate, "").unwrap();
+    gate.open();
     assert_eq!(first.wait().unwrap().code(), Some(0));
     assert_eq!(second.wait().unwrap().code(), Some(0), "it had its turn");
 }

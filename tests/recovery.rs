@@ -1,6 +1,6 @@
 //! `kill -9` of the agent: its tasks run on, and what ended meanwhile is told truly.
 
-use lonja_tests::{Cluster, eventually, needs_root, run, start_time, stderr, stdout};
+use lonja_tests::{Cluster, Gate, eventually, needs_root, run, start_time, stderr, stdout};
 
 const RESOURCES: &str = "cpus:4;mem:2048;ports:[31000-31010]";
 
@@ -10,16 +10,15 @@ fn a_task_outlives_its_agent_with_the_same_process_and_its_output_flows_on() {
         return;
     }
     let mut cluster = Cluster::start(&[]);
-    let gate = cluster.path("gate");
-    let script =
-        format!("echo before; until [ -e {gate} ]; do sleep 0.05; done; echo after; exec sleep 1000");
-    let mut run_child = cluster.spawn_run(&["--", "sh", "-c", &script]);
+    let gate = cluster.gate();
+    let script = format!("echo before; {}; echo after; exec sleep 1000", Gate::WAIT);
+    let mut run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
     let (pid, started) = cluster.running_process();
 
     cluster.agent.take().unwrap().kill9();
     assert_eq!(start_time(pid).as_ref(), Some(&started));
     cluster.start_agent(RESOURCES);
-    std::fs::write(&gate, "").unwrap();
+    gate.open();
 
     assert_eq!(cluster.running_process(), (pid, started));
     let id = cluster.task_in("TASK_RUNNING")["id"].as_str().unwrap().to_owned();
@@ -37,19 +36,44 @@ fn ends_that_came_while_the_agent_was_away_are_told_with_their_true_status() {
     }
     for (ending, code) in [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 137)] {
         let mut cluster = Cluster::start(&[]);
-        let gate = cluster.path("gate");
-        let script = format!("until [ -e {gate} ]; do sleep 0.05; done; {ending}");
-        let run_child = cluster.spawn_run(&["--", "sh", "-c", &script]);
+        let gate = cluster.gate();
+        let script = format!("{}; {ending}", Gate::WAIT);
+        let run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
         let (pid, started) = cluster.running_process();
 
         cluster.agent.take().unwrap().kill9();
-        std::fs::write(&gate, "").unwrap();
+        gate.open();
         eventually("the task ends", || (start_time(pid).as_ref() != Some(&started)).then_some(()));
         cluster.start_agent(RESOURCES);
 
         let output = run_child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{ending}: {}", stderr(&output));
     }
+}
+
+/// As after a power loss, when the records of containers are those of another boot.
+#[test]
+fn a_host_that_was_restarted_reports_its_tasks_lost() {
+    if needs_root() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let run_child = cluster.spawn_run(&["--", "sleep", "1000"]);
+    cluster.running_process();
+    cluster.agent.take().unwrap().kill9();
+    for record in std::fs::read_dir(cluster.path("agent/run")).unwrap() {
+        let path = record.unwrap().path().join("owner");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let other = text.replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
+        assert_ne!(other, text);
+        std::fs::write(&path, other).unwrap();
+    }
+    cluster.start_agent(RESOURCES);
+
+    let output = run_child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(125), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the host was restarted"), "{}", stderr(&output));
 }
 
 #[test]

@@ -2,10 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_agent_core::Policy;
 use lonja_model::AgentInfo;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+
+use crate::fetcher::Fetching;
+use crate::secrets::SecretResolver;
+use crate::supervisor::{Identity, VolumeSource};
 
 use crate::disk::DiskSettings;
 use crate::privileges::Grants;
@@ -39,6 +45,10 @@ pub struct Config {
     pub host_paths: HostPaths,
     /// Refuse to start where tasks cannot be held to their limits.
     pub require_isolation: bool,
+    /// Where secrets are looked up that tasks name; `None`: nowhere.
+    pub secrets: Option<Arc<dyn SecretResolver>>,
+    /// From where files are fetched for tasks, and how much.
+    pub fetching: Fetching,
     /// How much of a task's output is kept; `None`: all of it.
     pub logs: Option<LogLimits>,
     /// Rules for the limits of all tasks.
@@ -54,23 +64,56 @@ pub struct Config {
 /// Which paths of the host tasks may mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPaths {
-    /// Any: for a cluster of one's own.
+    /// Any that whoever started this process may read: for a cluster of one's own.
     Any,
     /// These and what is below them; an empty list allows none.
     Below(Vec<PathBuf>),
 }
 
+/// A path of the host that tasks may use, bound to what was found there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Absolute, links resolved: to be opened without following any.
+    pub path: PathBuf,
+    /// What was there.
+    pub identity: Identity,
+}
+
+impl From<Admitted> for VolumeSource {
+    fn from(admitted: Admitted) -> Self {
+        let Admitted { path, identity } = admitted;
+        Self::Host { path, identity: Some(identity) }
+    }
+}
+
 impl HostPaths {
-    /// The path itself, links resolved, if tasks may mount it. Errors: why not, and what to do.
-    pub fn admit(&self, path: &Path) -> Result<PathBuf, String> {
-        let real = path.canonicalize().map_err(|error| format!("volume {}: {error}", path.display()))?;
+    /// What is at `path`, links resolved, if tasks may use it. Errors: why not, and what to do.
+    ///
+    /// A path below an allowed one stays there: between this look and the mount no link on the way is followed, and
+    /// nothing else is taken in its place.
+    pub fn admit(&self, path: &Path) -> Result<Admitted, String> {
+        let refuse = |error: &dyn std::fmt::Display| format!("volume {}: {error}", path.display());
+        let real = path.canonicalize().map_err(|error| refuse(&error))?;
         match self {
-            Self::Any => Ok(real),
-            Self::Below(roots) if roots.iter().any(|root| real.starts_with(root)) => Ok(real),
-            Self::Below(_) => Err(format!(
-                "volume {}: this agent does not let tasks mount it; start the agent with --allow-host-path",
-                path.display()
-            )),
+            Self::Any => {
+                // By the real user id: what whoever started the cluster may read, and nothing more.
+                let access = rustix::fs::Access::READ_OK;
+                rustix::fs::access(&real, access)
+                    .map_err(|error| refuse(&format!("you may not read it: {error}")))?;
+            }
+            Self::Below(roots) if roots.iter().any(|root| real.starts_with(root)) => {}
+            Self::Below(_) => {
+                return Err(refuse(
+                    &"this agent does not let tasks mount it; start the agent with --allow-host-path",
+                ));
+            }
         }
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let identity = rustix::fs::openat2(CWD, &real, flags, Mode::empty(), resolve)
+            .map_err(Into::into)
+            .and_then(Identity::of)
+            .map_err(|error: std::io::Error| refuse(&error))?;
+        Ok(Admitted { path: real, identity })
     }
 }

@@ -1,30 +1,38 @@
 //! Between the core's words and the containerizer's: what to run for a task, and how it ended.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core as core;
-use lonja_agent_core::{LaunchContainer, LaunchFailure, Runs, WaitStatus};
+use lonja_agent_core::{CheckOrder, LaunchContainer, LaunchFailure, Runs, WaitStatus};
 use lonja_model::container::Program;
+use lonja_model::files::Uri;
 use lonja_model::profile::Profile;
 use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp};
+use tokio::sync::Notify;
 
 use crate::breaches::DiskBreaches;
+use crate::checks::Checks;
 use crate::config::{Config, HostPaths};
 use crate::containerizer::{
     self, Command, ContainerSpec, Containerizer, ContainerizerError, FailureReason, InstanceId,
-    LaunchOutcome, LogLimits, Recovered, TaskEnd, Volume,
+    LaunchOutcome, LogLimits, Recovered, TaskEnd, WindowSize,
 };
 use crate::disk;
 use crate::disk::watch::{DiskWatch, Look};
 use crate::failpoint;
+use crate::fetcher::Fetcher;
 use crate::groups::{self, Shared};
+use crate::handle::Handle;
 use crate::isolation::Usage;
 use crate::output_limits;
 use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
+use crate::secrets::SecretResolver;
 use crate::separation::{self, Separation};
 use crate::task_limits::{LimitSettings, gpu_variables, limits_of};
 use crate::volumes::{Volumes, volumes_of};
@@ -38,6 +46,7 @@ pub(crate) struct Containers {
     sandboxes: Sandboxes,
     volumes: Volumes,
     host_paths: HostPaths,
+    secrets: Option<Arc<dyn SecretResolver>>,
     pids_limit: u64,
     limits: LimitSettings,
     kill_grace: Duration,
@@ -45,8 +54,12 @@ pub(crate) struct Containers {
     grants: Grants,
     separation: Separation,
     instance: InstanceId,
+    fetcher: Fetcher,
+    /// Launches that can still be called off, as long as their files are fetched.
+    fetching: Mutex<BTreeMap<ContainerId, Arc<Notify>>>,
     /// Where the files of containers in use are.
     paths: Mutex<BTreeMap<ContainerId, PathBuf>>,
+    checks: Checks,
     disk_watch: DiskWatch,
     disk_breaches: DiskBreaches,
 }
@@ -62,16 +75,19 @@ impl Containers {
         containerizer: Arc<dyn Containerizer>,
         sandboxes: Sandboxes,
         volumes: Volumes,
+        fetcher: Fetcher,
         config: &Config,
         instance: InstanceId,
     ) -> Self {
         let disk_watch = DiskWatch::new(sandboxes.disks().clone());
         let disk_breaches = DiskBreaches::new(config.work_dir.join("run"));
         Self {
+            checks: Checks::new(containerizer.clone()),
             containerizer,
             sandboxes,
             volumes,
             host_paths: config.host_paths.clone(),
+            secrets: config.secrets.clone(),
             pids_limit: config.pids_limit,
             limits: config.limits.clone(),
             kill_grace: config.kill_grace,
@@ -79,19 +95,40 @@ impl Containers {
             grants: config.grants.clone(),
             separation: config.separation.clone(),
             instance,
+            fetcher,
+            fetching: Mutex::default(),
             paths: Mutex::new(BTreeMap::new()),
             disk_watch,
             disk_breaches,
         }
     }
 
+    /// Notes that a container is about to be launched, so that [`Self::cancel`] finds it.
+    pub(crate) fn announce(&self, container: &ContainerId) {
+        self.fetching().insert(container.clone(), Arc::default());
+    }
+
+    /// Calls a launch off if that is still possible; else nothing happens, and it goes on.
+    pub(crate) fn cancel(&self, container: &ContainerId) {
+        if let Some(cancelled) = self.fetching().get(container) {
+            cancelled.notify_one();
+        }
+    }
+
     /// Makes the sandbox and the container, and runs the task's program in it.
     pub(crate) async fn launch(
         &self,
-        mut order: LaunchContainer,
+        order: LaunchContainer,
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Launched {
+        let container = order.container.clone();
+        let launched = self.make(order, agent, endpoint).await;
+        self.fetching().remove(&container);
+        launched
+    }
+
+    async fn make(&self, mut order: LaunchContainer, agent: Option<AgentId>, endpoint: String) -> Launched {
         let failed = |message: String| Launched::Failed { reason: LaunchFailure::Container, message };
         if let Err(message) = self.sandboxes.disks().has_room() {
             self.sandboxes.collection().hurry();
@@ -100,22 +137,31 @@ impl Containers {
         let (container, disk_limit) = (order.container.clone(), disk::limit_of(&order.task));
         let path = self.sandboxes.path(&order.framework, &order.task.id, &order.container);
         self.paths().insert(order.container.clone(), path.clone());
+        let uris = order.task.command.uris.clone();
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
-            let profile = self.separation.profile(order.task.container.profile)?;
+            let allowed = self.separation.profile(order.task.container.profile);
+            // Who asks for a profile and does not get it has a sandbox all the same, with nothing in it.
+            let profile = *allowed.as_ref().unwrap_or(&Profile::Default);
             order.user = separation::user(profile, order.user);
             // Only who shares the host's root comes in by the path outside.
             let reach = if profile == Profile::Host { Reach::Everyone } else { Reach::Agent };
             let made = self.sandboxes.create(&path, order.user.as_deref(), reach, disk_limit);
             made.map_err(|error| format!("cannot make the sandbox: {error}"))?;
             failpoint::reach("agent: sandbox made");
+            let profile = allowed?;
             let shared = groups::share(&order, &self.sandboxes, reach)?;
             if let (Runs::InGroup { parent, .. }, Some(sandbox)) = (&order.runs, &shared.sandbox) {
                 self.paths().insert(parent.clone(), sandbox.clone());
             }
             self.spec(order, profile, path.clone(), shared, agent, endpoint)
         });
-        let spec = match prepared {
+        let cancelled = self.fetching().get(&container).cloned();
+        let fetched = match &prepared {
+            Ok(spec) => self.fetch(&uris, spec, cancelled).await,
+            Err(_) => Ok(()),
+        };
+        let spec = match fetched.and(prepared) {
             Ok(spec) => spec,
             Err(message) => return failed(message),
         };
@@ -134,6 +180,27 @@ impl Containers {
         }
     }
 
+    async fn fetch(
+        &self,
+        uris: &[Uri],
+        spec: &ContainerSpec,
+        cancelled: Option<Arc<Notify>>,
+    ) -> Result<(), String> {
+        if uris.is_empty() {
+            return Ok(());
+        }
+        let called_off = async {
+            match cancelled {
+                Some(cancelled) => cancelled.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            fetched = self.fetcher.fetch(uris, &spec.sandbox, spec.user.as_deref()) => fetched,
+            () = called_off => Err("killed while its files were fetched".to_owned()),
+        }
+    }
+
     fn spec(
         &self,
         order: LaunchContainer,
@@ -143,14 +210,14 @@ impl Containers {
         agent: Option<AgentId>,
         endpoint: String,
     ) -> Result<ContainerSpec, String> {
-        let environment = environment(&order, &sandbox, agent, endpoint);
+        let mut environment = environment(&order, &sandbox, agent, endpoint);
         let logs = output_limits::of_task(self.logs, &environment)?;
         let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
         let LaunchContainer { container, task, user, .. } = order;
-        let command = match task.command.program {
-            Program::Shell(line) => Command::Shell(line),
+        let command = match &task.command.program {
+            Program::Shell(line) => Command::Shell(line.clone()),
             Program::Exec { path, arguments } => {
-                Command::Argv { program: path, args: arguments.into_iter().skip(1).collect() }
+                Command::Argv { program: path.clone(), args: arguments.iter().skip(1).cloned().collect() }
             }
         };
         let mut volumes = Vec::with_capacity(task.container.volumes.len());
@@ -158,14 +225,9 @@ impl Containers {
             let prepared = self.volumes.prepare(volume, user.as_deref());
             volumes.push(prepared.map_err(|error| format!("volume {volume}: {error}"))?);
         }
-        for volume in &task.container.volumes {
-            volumes.push(Volume {
-                host_path: self.host_paths.admit(volume.host_path.as_ref())?,
-                container_path: volume.container_path.clone().into(),
-                read_only: volume.read_only,
-                follows_links: false,
-            });
-        }
+        let store = self.secrets.as_deref();
+        volumes.extend(files::volumes(&task, limits.memory_bytes, &self.host_paths, store)?);
+        files::reveal_variables(&task, &mut environment, store)?;
         volumes.extend(shared.volumes);
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
@@ -180,6 +242,7 @@ impl Containers {
             network: separation::network(task.container.network),
             kill_grace: task.kill_grace.unwrap_or(self.kill_grace),
             logs,
+            tty: task.container.tty.map(|size| WindowSize { rows: size.rows, columns: size.columns }),
             confinement: self
                 .grants
                 .confine(self.separation.confinement(profile), &task.container.privileges)?,
@@ -187,6 +250,11 @@ impl Containers {
             isolation: self.separation.isolation.clone(),
             joins: shared.joins,
         })
+    }
+
+    /// Looks at a task, or gives a look up.
+    pub(crate) fn look(&self, order: CheckOrder, handle: Handle) {
+        self.checks.carry_out(order, handle);
     }
 
     /// Resolves when nothing of the container is alive, with how it ended.
@@ -325,7 +393,8 @@ impl Containers {
             let state = match state {
                 Recovered::Running { pid } => {
                     let pid = pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
-                    core::Recovery::Running { pid, since: now }
+                    let age = recovery.ages.get(&id);
+                    core::Recovery::Running { pid, since: age.map(|age| now - *age) }
                 }
                 Recovered::Exited(exit) => core::Recovery::Exited(core::ContainerExit {
                     disk_breach: self.disk_breaches.of(&container),
@@ -349,6 +418,10 @@ impl Containers {
             Some(container) => Some(self.sandboxes.path(framework, task, container)),
             None => self.sandboxes.newest(framework, task),
         }
+    }
+
+    fn fetching(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, Arc<Notify>>> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn paths(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, PathBuf>> {

@@ -181,6 +181,9 @@ impl Driver {
                 self.mark_ended(&container);
                 Some(Event::ContainerExited { container, exit })
             }
+            Input::CheckEnded { container, kind, number, result } => {
+                Some(Event::CheckEnded { container, kind, number, result })
+            }
             Input::VolumesMade(number, result) => Some(Event::VolumesMade { number, result }),
             Input::Find(framework, task, answer) => {
                 // Whoever asked may have left.
@@ -195,8 +198,20 @@ impl Driver {
     }
 
     async fn perform(&mut self, effects: Effects) -> Result<(), AgentError> {
-        let Effects { persist, volumes, launch, kill, forget, send, new_link: _, reconnect, shutdown, notes } =
-            effects;
+        let Effects {
+            persist,
+            volumes,
+            launch,
+            kill,
+            checks,
+            forget,
+            send,
+            new_link: _,
+            reconnect,
+            shutdown,
+            notes,
+            cancel,
+        } = effects;
         for note in notes {
             if note.is_warning() {
                 tracing::warn!(%note, "agent");
@@ -216,6 +231,7 @@ impl Driver {
         for order in launch {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
+            containers.announce(&order.container);
             let info = self.agent.info();
             let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
             failpoint::reach("agent: launch taken on");
@@ -226,9 +242,13 @@ impl Driver {
                 let _stopped = handle.put(Input::Launched(container, launched)).await;
             });
         }
+        cancel.iter().for_each(|container| self.containers.cancel(container));
         for order in kill {
             let containers = self.containers.clone();
             tokio::spawn(async move { containers.kill(&order.container, order.grace).await });
+        }
+        for order in checks {
+            self.containers.look(order, self.handle.clone());
         }
         for container in forget {
             let containers = self.containers.clone();

@@ -17,7 +17,7 @@ use lonja_model::{ExecutorId, TaskId};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, mkdirat, openat};
 use rustix::io::Errno;
 
-use crate::containerizer::{self, Volume};
+use crate::containerizer::{self, Volume, VolumeSource};
 use crate::disk;
 use crate::sandbox::{Reach, Sandboxes};
 
@@ -57,10 +57,9 @@ pub(crate) fn share(order: &LaunchContainer, sandboxes: &Sandboxes, reach: Reach
         make_below(&sandbox, &volume.path, order.user.as_deref())
             .map_err(|error| format!("cannot make {} in the executor's sandbox: {error}", volume.path))?;
         volumes.push(Volume {
-            host_path: sandbox.join(&volume.path),
+            source: VolumeSource::host(sandbox.join(&volume.path)),
             container_path: volume.container_path.clone().into(),
             read_only: volume.read_only,
-            follows_links: false,
         });
     }
     let joins = containerizer::ContainerId::new(parent.as_str()).map_err(|error| error.to_string())?;

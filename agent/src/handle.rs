@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use lonja_agent_core::ContainerExit;
+use lonja_agent_core::{CheckResult, ContainerExit};
+use lonja_model::check::CheckKind;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::operation::OperationRecord;
 use lonja_model::{AgentId, AgentInfo, ContainerId, FrameworkId, Resources, TaskId, TaskState};
@@ -27,6 +28,17 @@ pub(crate) enum Input {
     Launched(ContainerId, Launched),
     /// A container has ended.
     Exited(ContainerId, ContainerExit),
+    /// A look at a task has come to its end.
+    CheckEnded {
+        /// Whose container.
+        container: ContainerId,
+        /// Which of its checks.
+        kind: CheckKind,
+        /// The number of the look.
+        number: u64,
+        /// What it saw.
+        result: CheckResult,
+    },
     /// Somebody asks for a task's files.
     Find(FrameworkId, TaskId, oneshot::Sender<Option<TaskFiles>>),
     /// Somebody asks for the whole picture.

@@ -6,7 +6,7 @@
 //! Control side: [`config`], [`configured`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
-//! in the core's words, [`check`] says what a host enforces, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
+//! in the core's words, [`check`] says what a host enforces, `checks` looks at tasks from inside, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
 //! one container, [`isolation`] sets its limits, [`privileges`] says what tasks may ask of the kernel,
 //! [`separation`] how strictly they are kept apart from the host. At each step of a container's life a [`failpoint`] lets
 //! tests have somebody die.
@@ -15,6 +15,7 @@ pub mod api;
 mod breaches;
 pub mod check;
 mod checkpoints;
+mod checks;
 pub mod config;
 pub mod configured;
 pub mod containerizer;
@@ -23,6 +24,7 @@ pub mod detect;
 pub mod disk;
 mod driver;
 pub mod failpoint;
+pub mod fetcher;
 mod groups;
 mod handle;
 pub mod isolation;
@@ -31,6 +33,7 @@ mod master_link;
 mod output_limits;
 pub mod privileges;
 mod sandbox;
+pub mod secrets;
 pub mod separation;
 mod statistics;
 pub mod supervisor;
@@ -164,8 +167,16 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
     let sessions = api::Sessions::new(containerizer.clone());
-    let containers =
-        containers::Containers::new(containerizer, sandboxes, volumes.clone(), &config, instance.clone());
+    let fetcher = fetcher::Fetcher::new(config.fetching.clone(), config.host_paths.clone(), &path);
+    let fetcher = fetcher.map_err(work_dir)?;
+    let containers = containers::Containers::new(
+        containerizer,
+        sandboxes,
+        volumes.clone(),
+        fetcher,
+        &config,
+        instance.clone(),
+    );
     let containers = Arc::new(containers);
     let clock = Clock::start();
     let core = lonja_agent_core::Config {

@@ -168,7 +168,7 @@ mod tests {
             agent: AgentId::new("a").unwrap(),
             resources: Resources::parse(resources).unwrap(),
             limits: limits.iter().map(|(name, limit)| ((*name).to_owned(), *limit)).collect(),
-            command: Command { program, environment: BTreeMap::new(), user: None },
+            command: Command::new(program),
             container: ContainerInfo::default(),
             kill_grace: None,
             max_completion_time: None,
@@ -176,6 +176,8 @@ mod tests {
             discovery: None,
             executor: None,
             data: Vec::new(),
+            health_check: None,
+            check: None,
         }
     }
 

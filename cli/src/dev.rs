@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use lonja_agent::fetcher::{Addresses, Fetching};
 use lonja_agent::launcher::{Launcher, LauncherOptions};
 use lonja_agent::{Config as AgentConfig, HostPaths, Separation, detect};
 use lonja_master::{Config as MasterConfig, StoreKind};
@@ -198,6 +199,9 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         host_paths: HostPaths::Any,
         separation: Separation { profile: shape.profile, ..Separation::default() },
         require_isolation: false,
+        secrets: None,
+        // Its tasks are the invoking user's own, and share the host's network with that user.
+        fetching: Fetching { addresses: Addresses::Any, ..Fetching::default() },
         limits: lonja_agent::LimitSettings::default(),
         disk: lonja_agent::disk::DiskSettings::default(),
         grants: Default::default(),

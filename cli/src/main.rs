@@ -20,6 +20,10 @@ use args::{Command, Lonja};
 pub(crate) const EXIT_OURS: u8 = 125;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == lonja_agent::fetcher::CHILD_ARGUMENT) {
+        // Not for people: an agent has this program fetch files, in a process of its own.
+        return lonja_agent::fetcher::run_child();
+    }
     let lonja = match config_file::parse() {
         Ok(lonja) => lonja,
         Err(exit) => return exit,

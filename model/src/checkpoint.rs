@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::agent::AgentInfo;
+use crate::check::Watched;
 use crate::executor::ExecutorInfo;
 use crate::framework::FrameworkInfo;
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, TaskId};
@@ -53,10 +54,12 @@ pub struct TaskRecord {
     pub killing: Option<Duration>,
     /// Its framework is gone: nobody waits for its updates any more.
     pub orphaned: bool,
-    /// Status updates not yet acknowledged, oldest first. Bounded: one for each state at most.
+    /// Status updates not yet acknowledged, oldest first. Bounded: one for each state at most, and one more RUNNING.
     pub updates: Vec<TaskStatus>,
     /// The group it was launched with, if it was.
     pub group: Option<GroupRecord>,
+    /// What its checks have seen, and when it started.
+    pub watched: Watched,
 }
 
 /// A task's place in its group.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::files::{Secret, Uri, VolumeSource};
 use crate::io_limits::IoLimits;
 use crate::privileges::Privileges;
 use crate::profile::{Network, Profile};
@@ -17,12 +18,21 @@ pub struct Command {
     pub environment: BTreeMap<String, String>,
     /// The user it runs as; `None`: the framework's user.
     pub user: Option<String>,
+    /// Files brought into the sandbox before it starts.
+    pub uris: Vec<Uri>,
+    /// Variables whose values are secret; none of them is in `environment` as well.
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 impl Command {
+    /// `program`, with nothing set around it.
+    pub fn new(program: Program) -> Self {
+        Self { program, environment: BTreeMap::new(), user: None, uris: Vec::new(), secrets: BTreeMap::new() }
+    }
+
     /// No program at all: a custom executor knows by other means what its task is to do.
     pub fn none() -> Self {
-        Self { program: Program::Shell(String::new()), environment: BTreeMap::new(), user: None }
+        Self::new(Program::Shell(String::new()))
     }
 
     /// Is there nothing to execute?
@@ -52,7 +62,7 @@ pub enum Program {
 /// The surroundings of a program beyond the agent's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerInfo {
-    /// Folders of the host shown inside.
+    /// What is shown inside beside the program's surroundings, mounted in this order.
     pub volumes: Vec<Volume>,
     /// The host name seen inside; `None`: the agent's.
     pub hostname: Option<String>,
@@ -64,8 +74,26 @@ pub struct ContainerInfo {
     pub profile: Option<Profile>,
     /// Which network it has.
     pub network: Network,
+    /// With a terminal of this size for its three streams.
+    pub tty: Option<WindowSize>,
     /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
     pub parent_volumes: Vec<ParentVolume>,
+}
+
+/// How large a terminal's window is, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+impl Default for WindowSize {
+    /// What terminals have been for fifty years.
+    fn default() -> Self {
+        Self { rows: 24, columns: 80 }
+    }
 }
 
 /// A folder that the tasks of one executor share, in the executor's sandbox.
@@ -81,11 +109,11 @@ pub struct ParentVolume {
     pub read_only: bool,
 }
 
-/// A path of the agent's host shown inside a container.
+/// Something shown inside a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// On the host, absolute.
-    pub host_path: String,
+    /// Where it comes from.
+    pub source: VolumeSource,
     /// Inside; a relative path is below the sandbox.
     pub container_path: String,
     /// Whether the container may not write there.

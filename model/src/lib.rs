@@ -20,9 +20,11 @@ pub mod role;
 
 pub mod agent;
 pub mod attributes;
+pub mod check;
 pub mod constraints;
 pub mod container;
 pub mod executor;
+pub mod files;
 pub mod framework;
 pub mod io_limits;
 pub mod labels;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::agent::AgentInfo;
+use crate::check::CheckStatus;
 use crate::executor::ExecutorInfo;
 use crate::framework::FrameworkInfo;
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, TaskId, UpdateId};
@@ -110,6 +111,10 @@ pub struct AgentTask {
     pub container: Option<ContainerId>,
     /// The process id of its program as the agent's host sees it, while it runs.
     pub pid: Option<u32>,
+    /// The last word of its health check, if there was one.
+    pub healthy: Option<bool>,
+    /// The last word of its check, if it has one.
+    pub check: Option<CheckStatus>,
 }
 
 /// From the master to an agent.

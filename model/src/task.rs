@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::check::{Check, CheckStatus, HealthCheck};
 use crate::container::{Command, ContainerInfo};
 use crate::executor::ExecutorInfo;
 use crate::ids::{AgentId, ContainerId, ExecutorId, TaskId, UpdateId};
@@ -42,6 +43,10 @@ pub struct TaskInfo {
     pub executor: Option<Box<ExecutorInfo>>,
     /// For its executor; Lonja does not look inside.
     pub data: Vec<u8>,
+    /// Ends it when it fails too often.
+    pub health_check: Option<Box<HealthCheck>>,
+    /// Reports what it sees.
+    pub check: Option<Box<Check>>,
 }
 
 impl TaskInfo {
@@ -319,6 +324,8 @@ pub struct TaskStatus {
     pub limitation: Option<Resources>,
     /// Carried, never read.
     pub labels: Labels,
+    /// The last word of its check, if it has one.
+    pub check: Option<CheckStatus>,
 }
 
 impl TaskStatus {
@@ -341,6 +348,7 @@ impl TaskStatus {
             unreachable_since: None,
             limitation: None,
             labels: Labels::default(),
+            check: None,
         }
     }
 

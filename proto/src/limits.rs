@@ -108,6 +108,9 @@ pub const VOLUMES: usize = 256;
 /// Ports in one task's discovery information.
 pub const DISCOVERY_PORTS: usize = 1_024;
 
+/// Statuses that an HTTP health check takes for good.
+pub const STATUSES: usize = 512;
+
 /// Executors named in one offer.
 pub const EXECUTORS_PER_OFFER: usize = 4_096;
 
@@ -122,3 +125,9 @@ pub const ARGUMENT_BYTES: usize = 128 << 10;
 
 /// Opaque data between an executor and its framework, in bytes.
 pub const DATA_BYTES: usize = 1 << 20;
+
+/// Files to fetch for one task.
+pub const URIS: usize = 256;
+
+/// A URI, or the name that its file is saved as, in bytes.
+pub const URI_BYTES: usize = 4_096;

@@ -174,7 +174,8 @@ impl Scheduler for Batch {
             self.kill_at.remove(&status.task);
             if standing.current.as_ref() == Some(&status.task) {
                 standing.current = None;
-                standing.failures += usize::from(told == TaskState::Failed);
+                let for_its_health = told == TaskState::Killed && status.healthy == Some(false);
+                standing.failures += usize::from(told == TaskState::Failed || for_its_health);
             }
             self.note(Note::Ended(status.task.clone()));
         } else {
@@ -375,7 +376,9 @@ impl Batch {
         let attempt = Attempt { job, agent: offer.agent.clone(), state: TaskState::Staging };
         self.note(Note::Task(id.clone(), attempt));
         let mut standing = self.notes.job(job);
-        let command = self.plan.jobs[job].script(standing.failures).command();
+        let script = self.plan.jobs[job].script(standing.failures);
+        let (command, max_completion_time) = (script.command(), script.longest());
+        let care = self.plan.jobs[job].care.clone();
         standing.current = Some(id.clone());
         standing.attempts += 1;
         self.note(Note::Job(job, standing));
@@ -388,11 +391,13 @@ impl Batch {
             command,
             container: Default::default(),
             kill_grace: None,
-            max_completion_time: None,
+            max_completion_time,
             labels: Default::default(),
             discovery: None,
             executor: None,
             data: Vec::new(),
+            health_check: care.health.map(Box::new),
+            check: care.check.map(Box::new),
         }
     }
 }

@@ -21,6 +21,7 @@ mod clocks;
 mod coverage;
 mod disk;
 mod faults;
+mod health;
 mod hosts;
 mod invariants;
 mod journal;

@@ -106,6 +106,12 @@ mutants! {
     AgentSweepsVolumes breaks "INV-8",
     /// The agent asks no container to end.
     AgentDropsKills breaks "INV-23",
+    /// Every look at a task shows that it is sick.
+    AgentSeesGhosts breaks "health",
+    /// Every look at a task shows that it is well.
+    AgentLooksAway breaks "liveness: f",
+    /// A restarted agent is told that what runs has run for ever.
+    KernelMisdates breaks "time" | "health",
     /// How a container ended in the agent's absence is remembered as a success.
     KernelBeautifiesExits breaks "INV-27",
     /// After a power loss every container is taken for running.
@@ -244,6 +250,15 @@ impl Mutant {
         }
     }
 
+    /// Since when a restarted agent is told that its containers run.
+    pub(crate) fn kernel_misdates(self, found: &mut [(ContainerId, Recovery)]) {
+        for (_, fate) in found {
+            if let (Self::KernelMisdates, Recovery::Running { since, .. }) = (self, fate) {
+                *since = Some(lonja_model::Timestamp::ZERO);
+            }
+        }
+    }
+
     /// What a restarted agent is told of its containers. `starting`: those that its checkpoint knows as on their way.
     pub(crate) fn kernel_finds(
         self,
@@ -258,7 +273,7 @@ impl Mutant {
                 (Self::KernelAdoptsStrangers, Recovery::Exited(exit))
                     if matches!(exit.status, WaitStatus::Unknown { .. }) =>
                 {
-                    *fate = Recovery::Running { pid: 1, since: lonja_model::Timestamp::ZERO };
+                    *fate = Recovery::Running { pid: 1, since: None };
                 }
                 (Self::KernelLaunchesLate, Recovery::Running { .. }) if starting(container) => {
                     *fate = Recovery::NeverStarted;

@@ -39,6 +39,38 @@ struct Told {
     made: Vec<UpdateId>,
     /// How many of them have reached the framework.
     delivered: usize,
+    /// Those of them that say no more than that the task runs.
+    news: BTreeSet<UpdateId>,
+    /// News that was never sent, for newer news took its place.
+    overtaken: BTreeSet<UpdateId>,
+}
+
+impl Told {
+    /// These updates wait from now on. News of a running task takes the place of such news right before it that was not
+    /// the oldest.
+    fn takes(&mut self, waiting: &[TaskStatus]) {
+        for (place, status) in waiting.iter().enumerate() {
+            let Some(update) = status.update else { continue };
+            if self.made.contains(&update) {
+                continue;
+            }
+            let is_news = status.state == TaskState::Running;
+            if let Some(last) = self.made.last().copied()
+                && is_news
+                && place > 0
+                && self.news.contains(&last)
+                && self.delivered < self.made.len()
+                && waiting.iter().all(|status| status.update != Some(last))
+            {
+                self.made.pop();
+                self.overtaken.insert(last);
+            }
+            if is_news {
+                self.news.insert(update);
+            }
+            self.made.push(update);
+        }
+    }
 }
 
 impl Oracle {
@@ -145,23 +177,21 @@ impl Oracle {
         for op in ops {
             let CheckpointOp::Task(framework, task, record) = op else { continue };
             let key = (framework.clone(), task.clone());
-            let updates = record.iter().flat_map(|record| &record.updates);
-            let updates: Vec<UpdateId> = updates.filter_map(|status| status.update).collect();
+            let updates: &[TaskStatus] = record.as_ref().map_or(&[], |record| &record.updates);
             let told = self.told.entry(key.clone()).or_default();
-            for update in &updates {
-                if !told.made.contains(update) {
-                    told.made.push(*update);
-                }
-            }
-            after.insert(key, updates);
+            told.takes(updates);
+            after.insert(key, updates.iter().filter_map(|status| status.update).collect());
         }
         for (key, kept) in after {
             let removed = registry.frameworks.get(&key.0).map(|record| record.standing);
             if removed == Some(FrameworkStanding::Removed) {
                 continue;
             }
-            let had = before.tasks.get(&key).into_iter().flat_map(|record| &record.updates);
-            for update in had.filter_map(|status| status.update) {
+            let had = before.tasks.get(&key).map_or(&[][..], |record| &record.updates);
+            for update in had.iter().filter_map(|status| status.update) {
+                if self.told.get(&key).is_some_and(|told| told.overtaken.contains(&update)) {
+                    continue;
+                }
                 if !kept.contains(&update) && !self.acknowledged.contains(&update) {
                     let what = format!("an update of task {} of {} is dropped unacknowledged", key.1, key.0);
                     return Err(Broken::new("INV-20", what));

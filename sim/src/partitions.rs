@@ -233,7 +233,7 @@ impl World {
         let (pods, committed) = (&self.pods, host.disk.committed());
         for kill in kills {
             if let Some(task) = host.kernel.task_of(&kill.container)
-                && committed.tasks.contains_key(task)
+                && let Some(record) = committed.tasks.get(task)
             {
                 let has_fallen = |other: &TaskId| {
                     self.partitions.kills.contains(other) || fell_with(committed, task, other)
@@ -241,7 +241,10 @@ impl World {
                 if pods.companions(&task.1).any(has_fallen) {
                     self.partitions.wants_killed(&task.1);
                 }
-                self.partitions.is_wanted(agent, task)?;
+                match host.health_watch.judge(record, self.local(Node::Agent(agent))) {
+                    Some(judged) => judged?,
+                    None => self.partitions.is_wanted(agent, task)?,
+                }
             }
         }
         Ok(())

@@ -16,29 +16,33 @@ pub struct Profile {
     pub clocks: bool,
     /// Operators change weights and quotas, drain and maintain agents.
     pub operators: bool,
+    /// Tasks are looked at, fall ill, and take too long.
+    pub health: bool,
 }
 
 /// A name that is no profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no family of faults: write all, none, or some of kills, network, disks, clocks, operators, parted by commas"
+    "{0:?} is no family of faults: write all, none, or some of kills, network, disks, clocks, operators, health, parted by commas"
 )]
 pub struct UnknownProfile(String);
 
 impl Profile {
     /// No fault at all.
     pub const NONE: Self =
-        Self { kills: false, network: false, disks: false, clocks: false, operators: false };
+        Self { kills: false, network: false, disks: false, clocks: false, operators: false, health: false };
     /// Every family.
-    pub const ALL: Self = Self { kills: true, network: true, disks: true, clocks: true, operators: true };
+    pub const ALL: Self =
+        Self { kills: true, network: true, disks: true, clocks: true, operators: true, health: true };
 
-    fn families(&mut self) -> [(&'static str, &mut bool); 5] {
+    fn families(&mut self) -> [(&'static str, &mut bool); 6] {
         [
             ("kills", &mut self.kills),
             ("network", &mut self.network),
             ("disks", &mut self.disks),
             ("clocks", &mut self.clocks),
             ("operators", &mut self.operators),
+            ("health", &mut self.health),
         ]
     }
 }

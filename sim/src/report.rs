@@ -34,6 +34,8 @@ pub struct Activity {
     pub commands: u64,
     /// Commands of operators that a master refused.
     pub refused_commands: u64,
+    /// Looks at tasks, for their health and otherwise.
+    pub looks: u64,
     /// Faults of disks and hosts, by kind.
     pub disk_faults: BTreeMap<&'static str, u64>,
     /// How often each named step was passed, and how often somebody was killed there.
@@ -122,6 +124,7 @@ impl AddAssign for Activity {
         }
         self.kills += other.kills;
         self.operations += other.operations;
+        self.looks += other.looks;
         self.commands += other.commands;
         self.refused_commands += other.refused_commands;
         for (kind, number) in other.disk_faults {
@@ -268,7 +271,17 @@ impl Report {
         let many = many && options.faults == Profile::ALL && options.keep.is_none();
         let few = u64::from(many);
         let Activity {
-            offers, launches, updates, told, kills, operations, commands, network, clocks, ..
+            offers,
+            launches,
+            updates,
+            told,
+            kills,
+            operations,
+            commands,
+            looks,
+            network,
+            clocks,
+            ..
         } = &self.activity;
         let mut floors = vec![
             ("offers", *offers, self.seeds),
@@ -281,6 +294,7 @@ impl Report {
             ("kills in a commit that holds", kills.after_durable, few),
             ("commands of operators", *commands, self.seeds * few),
             ("news of operations", *operations, self.seeds * few),
+            ("looks at tasks", *looks, self.seeds * few),
         ];
         for state in TOLD_OFTEN {
             floors.push((state.name(), told.get(&state).copied().unwrap_or(0), few));
@@ -305,6 +319,7 @@ impl fmt::Display for Report {
             operations,
             commands,
             refused_commands,
+            looks,
             network,
             clocks,
             disk_faults: _,
@@ -315,7 +330,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} seeds, {:.1} cluster-hours, {} events, {offers} offers, {launches} launches, {updates} updates, \
-             {operations} news of operations, {commands} commands of operators ({refused_commands} refused), {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {}), {network}, {clocks}",
+             {operations} news of operations, {commands} commands of operators ({refused_commands} refused), {looks} looks at tasks, {} kills (masters {}, agents {}, frameworks {}; in a lost commit {}, in a held one {}), {network}, {clocks}",
             self.seeds,
             self.virtual_hours(),
             self.events,

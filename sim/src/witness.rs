@@ -71,7 +71,7 @@ pub(crate) fn end_is_true(task: &TaskKey, truth: Option<&Truth>, status: &TaskSt
             }
             None => {
                 status.reason != Some(Reason::ContainerLimitationMemory)
-                    && exit.status != WaitStatus::Exited(0)
+                    && (exit.status != WaitStatus::Exited(0) || out_of_time(exit, status))
             }
         },
         (TaskState::Killed, Some(Truth::Ended(exit))) => {
@@ -84,6 +84,11 @@ pub(crate) fn end_is_true(task: &TaskKey, truth: Option<&Truth>, status: &TaskSt
         (_, _) => true,
     };
     if holds { Ok(()) } else { wrong("INV-27") }
+}
+
+/// A program that was ended for its time may leave as if nothing were.
+fn out_of_time(exit: &ContainerExit, status: &TaskStatus) -> bool {
+    exit.killed_by_request && status.reason == Some(Reason::MaxCompletionTimeReached)
 }
 
 /// INV-22: an answer to RECONCILE does not call running what never ran, or what has ended and was told to have.

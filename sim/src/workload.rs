@@ -10,6 +10,7 @@ use lonja_agent_core::{ContainerExit, MemoryBreach, WaitStatus};
 use lonja_model::container::{Command, Program};
 use lonja_model::{Resources, Role};
 
+use crate::health::Care;
 use crate::random::Random;
 
 /// The signals that a stranger may send, by their numbers on Linux.
@@ -29,6 +30,10 @@ pub(crate) enum Script {
     Struck { after: Duration, signal: i32 },
     /// Runs until it is killed.
     Hang,
+    /// Runs until it is killed, and fails every look at it after so long.
+    Sicken { after: Duration },
+    /// Runs until it is killed, and may not run longer than this.
+    Dawdle { longest: Duration },
     /// Cannot be executed.
     NoSuchCommand,
 }
@@ -45,10 +50,12 @@ impl Script {
                 vec!["struck".to_owned(), after.as_millis().to_string(), signal.to_string()]
             }
             Self::Hang => vec!["hang".to_owned()],
+            Self::Sicken { after } => vec!["sicken".to_owned(), after.as_millis().to_string()],
+            Self::Dawdle { longest } => vec!["dawdle".to_owned(), longest.as_millis().to_string()],
             Self::NoSuchCommand => Vec::new(),
         };
         let program = Program::Exec { path: "script".to_owned(), arguments };
-        Command { program, environment: Default::default(), user: None }
+        Command::new(program)
     }
 
     /// The script that a command was made of.
@@ -56,6 +63,8 @@ impl Script {
         let Program::Exec { arguments, .. } = &command.program else { return Self::NoSuchCommand };
         let time = |text: &String| Duration::from_millis(text.parse().unwrap_or(0));
         match arguments.as_slice() {
+            [what, after] if what == "sicken" => Self::Sicken { after: time(after) },
+            [what, longest] if what == "dawdle" => Self::Dawdle { longest: time(longest) },
             [after, status] => Self::Exit { after: time(after), status: status.parse().unwrap_or(255) },
             [what, after, survives] if what == "breach" => {
                 Self::Breach { after: time(after), program_survives: survives == "true" }
@@ -74,7 +83,20 @@ impl Script {
             Self::Exit { after, .. } | Self::Breach { after, .. } | Self::Struck { after, .. } => {
                 Some(*after)
             }
-            Self::Hang | Self::NoSuchCommand => None,
+            Self::Hang | Self::Sicken { .. } | Self::Dawdle { .. } | Self::NoSuchCommand => None,
+        }
+    }
+
+    /// How long its task may run.
+    pub(crate) fn longest(&self) -> Option<Duration> {
+        match self {
+            Self::Dawdle { longest } => Some(*longest),
+            Self::Exit { .. }
+            | Self::Breach { .. }
+            | Self::Struck { .. }
+            | Self::Hang
+            | Self::Sicken { .. }
+            | Self::NoSuchCommand => None,
         }
     }
 
@@ -90,7 +112,7 @@ impl Script {
                     if *program_survives { WaitStatus::Exited(0) } else { WaitStatus::Signaled(SIGKILL) };
                 Some(ContainerExit { memory_breach: Some(breach), ..exit(status) })
             }
-            Self::Hang | Self::NoSuchCommand => None,
+            Self::Hang | Self::Sicken { .. } | Self::Dawdle { .. } | Self::NoSuchCommand => None,
         }
     }
 }
@@ -124,9 +146,16 @@ pub(crate) struct Job {
     pub(crate) companion: Option<Script>,
     /// It is wanted no sooner than this after the start.
     pub(crate) not_before: Duration,
+    /// What its tasks are looked at for.
+    pub(crate) care: Care,
 }
 
 impl Job {
+    /// Its first task fails like this, before all others.
+    pub(crate) fn fails_first(&mut self, script: Script) {
+        self.failing.insert(0, script);
+    }
+
     /// What the next task does after so many that failed.
     pub(crate) fn script(&self, failures: usize) -> &Script {
         self.failing.get(failures).unwrap_or(&self.last)
@@ -196,6 +225,7 @@ fn job(random: &mut Random, may_linger: bool, time: Duration) -> Job {
         last,
         companion,
         not_before: random.between(Duration::ZERO, time),
+        care: Care::default(),
     }
 }
 
@@ -229,7 +259,9 @@ mod tests {
         let exit = Script::Exit { after: Duration::from_millis(1500), status: 3 };
         let breach = Script::Breach { after: Duration::from_millis(7), program_survives: true };
         let struck = Script::Struck { after: Duration::ZERO, signal: 11 };
-        for script in [exit, breach, struck, Script::Hang, Script::NoSuchCommand] {
+        let sicken = Script::Sicken { after: Duration::from_millis(9) };
+        let dawdle = Script::Dawdle { longest: Duration::from_millis(10) };
+        for script in [exit, breach, struck, sicken, dawdle, Script::Hang, Script::NoSuchCommand] {
             assert_eq!(Script::read(&script.command()), script);
         }
     }

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lonja_agent_core::CheckResult;
+use lonja_model::check::CheckKind;
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Role, Timestamp};
@@ -14,6 +16,7 @@ use lonja_model::{ContainerId, Role, Timestamp};
 use crate::clocks::Clocks;
 use crate::disk::Fate;
 use crate::faults::{self, ClockFault, DiskFault, Ending, Kill, Moment, NetworkFault, Shape};
+use crate::health;
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
 use crate::hosts::master::MasterHost;
@@ -128,6 +131,15 @@ pub(crate) enum Happening {
         number: u64,
         works: bool,
     },
+    /// A look at a task has come to its end.
+    Seen {
+        agent: usize,
+        life: u64,
+        container: ContainerId,
+        kind: CheckKind,
+        number: u64,
+        result: CheckResult,
+    },
     Kill(Kill),
     Disk(DiskFault),
     /// A commit comes back with an error; perhaps the batch is there nevertheless.
@@ -184,6 +196,8 @@ impl Queue {
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) random: Random,
+    /// What looks at tasks see by luck.
+    pub(crate) luck: Random,
     pub(crate) queue: Queue,
     pub(crate) network: Network,
     pub(crate) master: MasterHost,
@@ -234,7 +248,13 @@ impl World {
         let mut plans = random.fork();
         // The last jobs come before the last faults.
         let time = options.duration / 4 * 3;
-        let plan = |index| Plan::draw(&mut plans, index, shape.jobs, time);
+        let plan = |index| {
+            let mut plan = Plan::draw(&mut plans, index, shape.jobs, time);
+            if options.faults.health {
+                health::afflict(&mut plan, seed, u64::try_from(index).unwrap_or(0));
+            }
+            plan
+        };
         let frameworks: Vec<_> =
             (0..shape.frameworks).map(plan).map(|plan| FrameworkHost::new(now, plan)).collect();
         let agents: Vec<_> = (0..shape.agents).map(|index| AgentHost::new(&mut random, index)).collect();
@@ -268,6 +288,7 @@ impl World {
         Self {
             now,
             random,
+            luck: Random::new(seed ^ 0x6c75_636b),
             queue,
             network,
             master: MasterHost::new(),
@@ -439,6 +460,12 @@ impl World {
             }
             Happening::VolumesMade { agent, life, number, works } => {
                 self.volumes_made(agent, life, number, works)?;
+                Some(Node::Agent(agent))
+            }
+            Happening::Seen { agent, life, container, kind, number, result } => {
+                let words = || format!("agent {agent}: {kind} of container {container}: {result:?}");
+                self.journal.note(self.now, "seen", [Node::Agent(agent).number(), number], words);
+                self.seen(agent, life, container, kind, number, result)?;
                 Some(Node::Agent(agent))
             }
             Happening::Kill(kill) => {

@@ -153,6 +153,26 @@ impl Drop for Daemon {
     }
 }
 
+/// Something that tasks wait for.
+pub struct Gate {
+    folder: String,
+}
+
+impl Gate {
+    /// A line that waits for it.
+    pub const WAIT: &str = "until [ -e gates/open ]; do sleep 0.05; done";
+
+    /// The volume that a task which waits for it needs, for `-v`.
+    pub fn volume(&self) -> String {
+        format!("{}:gates:ro", self.folder)
+    }
+
+    /// Lets all through, now and later.
+    pub fn open(&self) {
+        std::fs::write(format!("{}/open", self.folder), "").expect("the folder is there");
+    }
+}
+
 /// A master and one agent, each a process of its own, that can be killed and started again.
 pub struct Cluster {
     folder: TempDir,
@@ -203,6 +223,8 @@ impl Cluster {
     pub fn start_agent_in(&mut self, resources: &str, environment: &[(&str, &str)]) {
         let dir = self.path("agent");
         let url = self.url.clone();
+        let gates = self.path("gates");
+        std::fs::create_dir_all(&gates).expect("a folder");
         let arguments = [
             "agent",
             "--work-dir",
@@ -213,6 +235,8 @@ impl Cluster {
             &url,
             "--resources",
             resources,
+            "--allow-host-path",
+            &gates,
             "--log",
             "error",
         ];
@@ -226,6 +250,11 @@ impl Cluster {
             let agents = self.list("agents");
             agents.iter().any(|agent| agent["state"] == "connected").then_some(())
         });
+    }
+
+    /// Something that tasks can wait for: they see no path of the host but what is mounted.
+    pub fn gate(&self) -> Gate {
+        Gate { folder: self.path("gates") }
     }
 
     /// A path in the cluster's folder.

@@ -15,6 +15,7 @@ use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::resources::AddError;
 use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Timestamp};
 
+use crate::checks::Looks;
 use crate::company::{Company, Executor, ExecutorKey};
 use crate::effects::Effects;
 use crate::ledger::{Ledger, Sum};
@@ -33,6 +34,8 @@ pub(crate) struct Task {
     pub(crate) retry_after: Option<Duration>,
     /// It was killed because it ran as long as it may. Not durable: after a restart it is found out again.
     pub(crate) out_of_time: bool,
+    /// What is under way to look at it.
+    pub(crate) looks: Looks,
 }
 
 /// Where a task's container stands.
@@ -212,7 +215,7 @@ impl Book {
 
     /// Takes on a task. Errors, with nothing changed: something that has one holder would have two.
     pub(crate) fn insert(&mut self, key: Key, record: TaskRecord, place: Place) -> Result<(), AddError> {
-        let task = Task { record, place, retry_after: None, out_of_time: false };
+        let task = Task { record, place, retry_after: None, out_of_time: false, looks: Looks::default() };
         let needed = &task.record.info.resources;
         if task.is_promised() {
             self.ledger.take(Sum::Promised, needed)?;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lonja_model::check::CheckKind;
 use lonja_model::{OperationUuid, Timestamp};
 
 use crate::book::Key;
@@ -22,6 +23,8 @@ pub(crate) enum Deadline {
     ResendOperation(OperationUuid),
     /// A task has run as long as it may.
     Completion(Key),
+    /// A task is to be looked at.
+    Check(Key, CheckKind),
 }
 
 /// All deadlines, by time and by thing. Each operation is O(log n).

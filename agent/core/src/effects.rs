@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use lonja_model::check::{CheckKind, Probe};
 use lonja_model::checkpoint::CheckpointOp;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::link::FromAgent;
@@ -23,6 +24,8 @@ pub struct Effects {
     pub launch: Vec<LaunchContainer>,
     /// Containers to end. Each has been reported as started or running.
     pub kill: Vec<KillContainer>,
+    /// Looks at running tasks to begin, each answered by `CheckEnded`, and to give up, in this order.
+    pub checks: Vec<CheckOrder>,
     /// Containers that nobody asks about any more: their run directories may go (sandboxes have their own
     /// time). Perhaps never made, perhaps forgotten before; then there is nothing to do.
     pub forget: Vec<ContainerId>,
@@ -37,13 +40,29 @@ pub struct Effects {
     pub shutdown: Option<String>,
     /// For the log.
     pub notes: Vec<Note>,
+    /// Containers that are still being made and whose tasks are to be killed: what takes long of it, such as fetching
+    /// files, may be given up, before or after any of the above but a launch of the same batch. They are answered like
+    /// any launch; one that starts all the same is killed then.
+    pub cancel: Vec<ContainerId>,
 }
 
 impl Effects {
     /// Adds what is to be done after what is to be done already.
     pub fn append(&mut self, later: Self) {
-        let Self { persist, volumes, launch, kill, forget, send, new_link, reconnect, shutdown, notes } =
-            later;
+        let Self {
+            persist,
+            volumes,
+            launch,
+            kill,
+            checks,
+            forget,
+            send,
+            new_link,
+            reconnect,
+            shutdown,
+            notes,
+            cancel,
+        } = later;
         if new_link || reconnect {
             self.send.clear();
         }
@@ -51,12 +70,14 @@ impl Effects {
         self.volumes.extend(volumes);
         self.launch.extend(launch);
         self.kill.extend(kill);
+        self.checks.extend(checks);
         self.forget.extend(forget);
         self.send.extend(send);
         self.new_link |= new_link;
         self.reconnect = (self.reconnect && !new_link) || reconnect;
         self.shutdown = self.shutdown.take().or(shutdown);
         self.notes.extend(notes);
+        self.cancel.extend(cancel);
     }
 }
 
@@ -106,6 +127,39 @@ impl Runs {
             Self::Task => None,
         }
     }
+}
+
+/// Something to be done about looking at a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckOrder {
+    /// Look now.
+    Run(Box<RunCheck>),
+    /// Give up a look that has no result yet; one that comes all the same is dropped.
+    Stop {
+        /// Whose container.
+        container: ContainerId,
+        /// Which of its checks.
+        kind: CheckKind,
+    },
+}
+
+/// One look at a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunCheck {
+    /// Whose container; its program runs.
+    pub container: ContainerId,
+    /// Whose task.
+    pub framework: FrameworkId,
+    /// Which of its checks.
+    pub kind: CheckKind,
+    /// To be repeated in the answer.
+    pub number: u64,
+    /// The process id of the container's program, as the host sees it.
+    pub pid: u32,
+    /// How to look.
+    pub probe: Probe,
+    /// How long it may take; the answer is then `Failed`. From 0 to [`crate::LONGEST_TIMEOUT`], 0 excluded.
+    pub timeout: Duration,
 }
 
 /// One container to make, for one run of one task.

@@ -3,7 +3,8 @@
 //! In this order, the first that holds:
 //! 1. A kill was asked for, and a signal of ours reached the program before it ended, or any signal ended
 //!    it, or nobody saw it end: TASK_KILLED. So a program that tidies up and exits with 0 on SIGTERM was
-//!    killed, and one that had finished before the signal came has finished.
+//!    killed, and one that had finished before the signal came has finished. If it was its health check that asked, it
+//!    is told as not healthy.
 //! 2. It took more of the disk than it may, and was ended for that: TASK_FAILED, REASON_CONTAINER_LIMITATION_DISK.
 //! 3. It ran as long as it may, and a signal of ours reached it or any signal ended it: TASK_FAILED,
 //!    REASON_MAX_COMPLETION_TIME_REACHED.
@@ -90,6 +91,13 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         labels: labels.clone(),
         ..TaskStatus::new(key.1.clone(), state, source, now)
     };
+    if task.record.killing.is_some() && task.record.watched.given_up && (by_signal || unseen) {
+        let mut status = status(TaskState::Killed, Source::Executor)
+            .because(Reason::TaskHealthCheckStatusUpdated)
+            .saying(format!("killed because its health check failed {}: {said}", times(task)));
+        status.healthy = Some(false);
+        return status;
+    }
     if task.record.killing.is_some() && (by_signal || unseen) {
         let why = with_group(Some(task), "killed on request");
         return status(TaskState::Killed, Source::Executor).saying(format!("{why}: {said}"));
@@ -133,6 +141,14 @@ pub(crate) fn with_group(task: Option<&Task>, otherwise: &str) -> String {
     match task.and_then(|task| task.record.group.as_ref()?.fell_with.as_ref()) {
         Some(other) => format!("killed with its group, because task {other} had ended"),
         None => otherwise.to_owned(),
+    }
+}
+
+/// How often a health check may fail.
+fn times(task: &Task) -> String {
+    match task.record.info.health_check.as_ref().map_or(1, |check| check.consecutive_failures.max(1)) {
+        1 => "once".to_owned(),
+        times => format!("{times} times in a row"),
     }
 }
 

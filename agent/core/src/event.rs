@@ -1,5 +1,6 @@
 //! What can happen to an agent.
 
+use lonja_model::check::CheckKind;
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Timestamp};
@@ -55,6 +56,17 @@ pub enum Event {
         /// All of them are there, empty, and will be after a power loss; or none is, and why.
         result: Result<(), String>,
     },
+    /// A look at a task has come to its end; the answer to [`crate::CheckOrder::Run`], once, unless it was stopped.
+    CheckEnded {
+        /// Whose container.
+        container: ContainerId,
+        /// Which of its checks.
+        kind: CheckKind,
+        /// The number of the order.
+        number: u64,
+        /// What it saw.
+        result: CheckResult,
+    },
     /// A deadline may have come; see [`crate::Agent::next_deadline`].
     Tick,
 }
@@ -66,13 +78,28 @@ pub enum Recovery {
     Running {
         /// The process id as the host sees it.
         pid: u32,
-        /// When the program started; the present if that is not known. Counts for `max_completion_time`.
-        since: Timestamp,
+        /// When the program started, by the present clock; `None`: not known, then what was remembered counts.
+        since: Option<Timestamp>,
     },
     /// Its program ended while the agent was away (INV-27).
     Exited(ContainerExit),
     /// It was never whole, and nothing of it is left (INV-29).
     NeverStarted,
+}
+
+/// What one look at a task saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckResult {
+    /// The command exited with this status; 128 and the signal's number if one ended it.
+    Exited(i32),
+    /// The request was answered with this status.
+    Answered(u16),
+    /// The connection opened, or was refused.
+    Connected(bool),
+    /// It came to no end, or to none that says something: too slow, no answer, nonsense. For people.
+    Failed(String),
+    /// The agent could not even begin: it says nothing about the task. For people.
+    NotBegun(String),
 }
 
 /// At which step a launch failed.

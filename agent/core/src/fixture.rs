@@ -122,11 +122,7 @@ pub(crate) fn task_info(id: &str, needs: &str) -> TaskInfo {
         agent: AgentId::new("a1").unwrap(),
         resources: resources(needs),
         limits: BTreeMap::new(),
-        command: Command {
-            program: Program::Shell("true".to_owned()),
-            environment: BTreeMap::new(),
-            user: None,
-        },
+        command: Command::new(Program::Shell("true".to_owned())),
         container: ContainerInfo::default(),
         kill_grace: None,
         max_completion_time: None,
@@ -134,6 +130,8 @@ pub(crate) fn task_info(id: &str, needs: &str) -> TaskInfo {
         discovery: None,
         executor: None,
         data: Vec::new(),
+        health_check: None,
+        check: None,
     }
 }
 

@@ -174,7 +174,7 @@ mod tests {
     fn a_group_outlives_its_agent_and_falls_after_it() {
         let mut stage = agent("cpus:4");
         let _ = stage.running_group("f1", "pod", &["a", "b"]);
-        let running = Recovery::Running { pid: 77, since: stage.now };
+        let running = Recovery::Running { pid: 77, since: Some(stage.now) };
         let effects = stage.restart(&[("a", running), ("b", Recovery::Exited(exit(3)))]);
         assert_eq!(effects.kill.len(), 1);
         assert_eq!(stage.checkpoint.executors.len(), 1);

@@ -7,6 +7,7 @@ mod company;
 
 use std::collections::BTreeSet;
 
+use lonja_model::check::CheckKind;
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::operation::OperationState;
 use lonja_model::{FrameworkId, Resources, TaskState};
@@ -14,6 +15,7 @@ use lonja_model::{FrameworkId, Resources, TaskState};
 pub use company::company_holds_together;
 
 use crate::book::{Place, Task};
+use crate::checks;
 use crate::company::Executor;
 use crate::deadlines::Deadline;
 use crate::ledger::{Sum, once};
@@ -41,6 +43,9 @@ pub enum Violation {
     /// See [`company_holds_together`].
     #[error("tasks and executors do not hold together: {0}")]
     Company(String),
+    /// See [`tasks_are_looked_at`].
+    #[error("a task is not looked at as it should be: {0}")]
+    Checks(String),
     /// See [`total_has_its_ground`].
     #[error("reservations or volumes are not what was configured and made: {0}")]
     Total(String),
@@ -63,6 +68,7 @@ pub fn check(agent: &Agent) -> Result<(), Violation> {
     names_are_unique(agent)?;
     deadlines_are_meant(agent)?;
     company_holds_together(agent)?;
+    tasks_are_looked_at(agent)?;
     total_has_its_ground(agent)?;
     operations_are_told(agent)
 }
@@ -239,6 +245,10 @@ pub fn deadlines_are_meant(agent: &Agent) -> Result<(), Violation> {
             Deadline::Resend(key) => agent.book.get(key).is_some_and(|task| !task.record.updates.is_empty()),
             Deadline::ResendOperation(uuid) => agent.operations.has(*uuid),
             Deadline::Completion(key) => agent.book.get(key).is_some_and(may_run_out_of_time),
+            Deadline::Check(key, kind) => agent
+                .book
+                .get(key)
+                .is_some_and(|task| checks::is_watched(task) && checks::wanted(task, *kind).is_some()),
         };
         if !is_meant {
             return wrong(format!("{thing:?}"));
@@ -250,6 +260,26 @@ pub fn deadlines_are_meant(agent: &Agent) -> Result<(), Violation> {
     for (key, _) in agent.book.iter().filter(|(_, task)| may_run_out_of_time(task)) {
         if agent.deadlines.get(&Deadline::Completion(key.clone())).is_none() {
             return wrong(format!("task {} of {} may run for ever", key.1, key.0));
+        }
+    }
+    Ok(())
+}
+
+/// Each running task is looked at as it asks, one look at a time, and no other is.
+pub fn tasks_are_looked_at(agent: &Agent) -> Result<(), Violation> {
+    for (key, task) in agent.book.iter() {
+        for kind in [CheckKind::Health, CheckKind::General] {
+            let waits = agent.deadlines.get(&Deadline::Check(key.clone(), kind)).is_some();
+            let looks = task.looks.under_way(kind).is_some();
+            let wanted = checks::is_watched(task) && checks::wanted(task, kind).is_some();
+            if (waits && looks) || (waits || looks) != wanted {
+                let what = format!("{kind} of task {} of {}", key.1, key.0);
+                return Err(Violation::Checks(what));
+            }
+        }
+        let watched = &task.record.watched;
+        if watched.given_up && (task.record.killing.is_none() || watched.healthy != Some(false)) {
+            return Err(Violation::Checks(format!("task {} of {} is given up and lives on", key.1, key.0)));
         }
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! Ending tasks before they end themselves.
 //!
 //! A kill is durable before it is carried out, and carried out again after a restart (INV-23). A container
-//! is asked to end once it is known to run: before that, its launch is waited for. A task that still waits
+//! is asked to end once it is known to run: before that, its launch may be called off, and is waited for in any
+//! case. A task that still waits
 //! for its launch ends at once.
 //!
 //! A kill of a task that is not known is ignored, as Mesos' agent ignores it: the master, who sees the
@@ -16,6 +17,7 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{FrameworkId, TaskState, TaskStatus};
 
 use crate::book::{Key, Place};
+use crate::checks;
 use crate::effects::{KillContainer, Note};
 use crate::endings;
 use crate::executors;
@@ -38,11 +40,16 @@ pub(crate) fn kill(turn: &mut Turn<'_>, key: Key, grace: Option<Duration>) {
         return;
     }
     let grace = grace.or(task.record.info.kill_grace).unwrap_or(turn.config.kill_grace);
-    ask(turn, &key, grace);
-    if turn.book.can(&key.0, Capability::TaskKillingState) {
-        tell_killing(turn, &key);
-    }
+    end(turn, &key, grace);
     launches::launch_waiting(turn);
+}
+
+/// Somebody has decided that a task is to end.
+pub(crate) fn end(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
+    ask(turn, key, grace);
+    if turn.book.can(&key.0, Capability::TaskKillingState) {
+        tell_killing(turn, key);
+    }
 }
 
 /// Notes the wish durably and carries it out as far as it can be.
@@ -53,9 +60,14 @@ pub(crate) fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     }
     let place = task.place;
     turn.book.change(key, |task| task.record.killing = Some(grace));
+    checks::stop(turn, key);
     match place {
         Place::Waiting(_) => killed_before_launch(turn, key),
-        Place::Launching | Place::Running { .. } | Place::Ended => kill_if_asked(turn, key),
+        Place::Launching => {
+            let container = turn.book.get(key).map(|task| task.record.container.clone());
+            turn.effects.cancel.extend(container);
+        }
+        Place::Running { .. } | Place::Ended => kill_if_asked(turn, key),
     }
 }
 
@@ -93,6 +105,7 @@ pub(crate) fn out_of_time(turn: &mut Turn<'_>, key: &Key) {
     if task.record.killing.is_none() {
         turn.effects.kill.push(KillContainer { container, grace });
     }
+    checks::stop(turn, key);
 }
 
 /// The framework is no more: its tasks are killed and forgotten, and nobody hears of it.
@@ -151,7 +164,7 @@ mod tests {
         let mut stage = agent("cpus:4");
         let _ = stage.running("f1", "t1", "cpus:1");
         assert!(!stage.kill("f1", "t1", Some(secs(9))).persist.is_empty());
-        let running = Recovery::Running { pid: 77, since: stage.now };
+        let running = Recovery::Running { pid: 77, since: Some(stage.now) };
         assert_eq!(graces(&stage.restart(&[("t1", running)])), [secs(9)]);
     }
 
@@ -180,7 +193,10 @@ mod tests {
             let mut stage = agent("cpus:4");
             stage.capabilities = capabilities.to_vec();
             let _ = stage.run("f1", "t1", "cpus:1");
-            assert!(stage.kill("f1", "t1", None).kill.is_empty());
+            let effects = stage.kill("f1", "t1", None);
+            assert!(effects.kill.is_empty());
+            assert_eq!(effects.cancel, [stage.container("t1")]);
+            assert!(stage.kill("f1", "t1", None).cancel.is_empty(), "once");
             assert_eq!(graces(&stage.started("t1")), [secs(3)]);
             let _ = stage.exited("t1", by_request(signaled(15)));
             assert_eq!(stage.state("f1", "t1"), Some(TaskState::Killed));
@@ -242,10 +258,10 @@ mod tests {
         let _ = stage.started("t1");
         let since = stage.now;
         let _ = stage.after(secs(50));
-        let _ = stage.restart(&[("t1", Recovery::Running { pid: 77, since })]);
+        let _ = stage.restart(&[("t1", Recovery::Running { pid: 77, since: Some(since) })]);
         assert_eq!(stage.next_in(), Some(secs(10)));
         stage.now = stage.now + secs(20);
-        assert_eq!(stage.restart(&[("t1", Recovery::Running { pid: 77, since })]).kill.len(), 1);
+        assert_eq!(stage.restart(&[("t1", Recovery::Running { pid: 77, since: Some(since) })]).kill.len(), 1);
         let _ = stage.restart(&[("t1", Recovery::Exited(by_request(signaled(9))))]);
         let last = stage.checkpoint.tasks.values().next().unwrap().updates.last().unwrap().clone();
         assert_eq!((last.state, last.reason), (TaskState::Failed, Some(Reason::MaxCompletionTimeReached)));

@@ -9,6 +9,7 @@
 //! what rests on a reservation or volume that was not made, or is another role's.
 //! What fits but for tasks of frameworks that were shut down waits until those have ended.
 
+use lonja_model::check::Watched;
 use lonja_model::checkpoint::{ExecutorRecord, GroupRecord, TaskRecord};
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
@@ -18,7 +19,8 @@ use lonja_model::role::Role;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, FrameworkId, TaskInfo, TaskState, TaskStatus, Timestamp};
 
-use crate::book::{Key, Place, Task};
+use crate::book::{Key, Place};
+use crate::checks;
 use crate::company::{Executor, ExecutorKey, ExecutorPlace};
 use crate::deadlines::Deadline;
 use crate::effects::{KillContainer, LaunchContainer, Note, Runs};
@@ -148,6 +150,7 @@ fn take_on(
             orphaned: false,
             updates: Vec::new(),
             group: group.clone().map(|name| GroupRecord { name, fell_with: None }),
+            watched: Watched::default(),
         };
         let admitted = turn.book.insert(key.clone(), record, place);
         admitted.expect("what fits has no other holder, and what was refused holds nothing");
@@ -290,22 +293,31 @@ pub(crate) fn started(turn: &mut Turn<'_>, container: &ContainerId, pid: u32) {
         turn.note(Note::UnexpectedNews { container: container.clone(), news: "started" });
         return;
     }
-    running(turn, &key, pid, turn.now);
+    running(turn, &key, pid, Some(turn.now));
 }
 
-/// The program of `key`'s container runs, since `since`: now, or before the agent's restart.
-pub(crate) fn running(turn: &mut Turn<'_>, key: &Key, pid: u32, since: Timestamp) {
+/// The program of `key`'s container runs, since `since`: now, or before the agent's restart. `None`: nobody knows, and
+/// what is remembered counts.
+pub(crate) fn running(turn: &mut Turn<'_>, key: &Key, pid: u32, since: Option<Timestamp>) {
+    let Some(task) = turn.book.get(key) else { return };
+    let since = since.or(task.record.watched.started).unwrap_or(turn.now).min(turn.now);
+    let (is_news, state) = (task.record.watched.started.is_none(), task.state());
     turn.book.put_in(key, Place::Running { pid, since });
-    let state = turn.book.get(key).map(Task::state);
-    if state == Some(TaskState::Starting) {
-        let mut status = TaskStatus::new(key.1.clone(), TaskState::Running, Source::Executor, turn.now);
-        status.pid = Some(pid);
-        say(turn, key, status);
+    if is_news {
+        turn.book.change(key, |task| {
+            let no_result = task.record.info.check.as_ref().map(|check| check.probe.no_result());
+            task.record.watched.started = Some(since);
+            task.record.watched.check = no_result;
+        });
+    }
+    if state == TaskState::Starting {
+        say(turn, key, TaskStatus::new(key.1.clone(), TaskState::Running, Source::Executor, turn.now));
     }
     let Some(task) = turn.book.get(key) else { return };
     if let Some(longest) = task.record.info.max_completion_time {
         turn.deadlines.set(Deadline::Completion(key.clone()), since + longest);
     }
+    checks::begin(turn, key);
     kills::kill_if_asked(turn, key);
 }
 
@@ -480,7 +492,7 @@ mod tests {
         let _ = stage.running("f1", "old", "cpus:4");
         let _ = stage.shutdown_framework("f1");
         let _ = stage.run("f2", "new", "cpus:2");
-        let running = Recovery::Running { pid: 77, since: stage.now };
+        let running = Recovery::Running { pid: 77, since: Some(stage.now) };
         let effects = stage.restart(&[("old", running)]);
         assert_eq!(effects.kill.len(), 1, "the orphan is killed again");
         assert_eq!(stage.restart(&[("old", Recovery::Exited(signaled(9)))]).launch.len(), 1);

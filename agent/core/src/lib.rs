@@ -10,6 +10,7 @@
 //! - Of each task one update is under way at a time, the oldest; the next follows its acknowledgement (INV-19).
 //! - A kill that was accepted stays accepted over restarts (INV-23).
 //! - Reservations and volumes are made whole or not at all, durably before they are told (INV-8, INV-10).
+//! - A task that is to be looked at is, one look at a time, until it is being ended.
 //! - After recovery each record has a container or a terminal state, and each container a record (INV-26).
 //!
 //! Reading order: [`event`], [`effects`], then the modules in the order below.
@@ -27,6 +28,7 @@ mod ledger;
 mod total;
 mod turn;
 
+mod checks;
 mod endings;
 mod executors;
 mod groups;
@@ -52,10 +54,13 @@ use lonja_model::checkpoint::Identity;
 use lonja_model::link::ToAgent;
 use lonja_model::{AgentId, Timestamp};
 
+pub use checks::{LONGEST_TIMEOUT, SHORTEST_INTERVAL};
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy};
-pub use effects::{Effects, KillContainer, LaunchContainer, Note, Runs, VolumeOrder};
-pub use event::{ContainerExit, DiskBreach, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus};
+pub use effects::{CheckOrder, Effects, KillContainer, LaunchContainer, Note, RunCheck, Runs, VolumeOrder};
+pub use event::{
+    CheckResult, ContainerExit, DiskBreach, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus,
+};
 pub use view::TaskView;
 
 use book::Book;
@@ -147,6 +152,9 @@ impl Agent {
             }
             Event::ContainerExited { container, exit } => endings::exited(&mut turn, &container, &exit),
             Event::VolumesMade { number, result } => operations::volumes_made(&mut turn, number, result),
+            Event::CheckEnded { container, kind, number, result } => {
+                checks::ended(&mut turn, &container, kind, number, &result);
+            }
             Event::Tick => {}
         }
         fire_due(&mut turn);
@@ -225,6 +233,7 @@ fn fire_due(turn: &mut Turn<'_>) {
             Deadline::Resend(key) => status_updates::resend(turn, &key),
             Deadline::ResendOperation(uuid) => operations::tell_again(turn, uuid),
             Deadline::Completion(key) => kills::out_of_time(turn, &key),
+            Deadline::Check(key, kind) => checks::due(turn, &key, kind),
         }
     }
 }

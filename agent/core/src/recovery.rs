@@ -160,7 +160,7 @@ mod tests {
     use crate::fixture::*;
 
     fn running(stage: &Stage) -> Recovery {
-        Recovery::Running { pid: 77, since: stage.now }
+        Recovery::Running { pid: 77, since: Some(stage.now) }
     }
 
     fn last_word(stage: &Stage) -> TaskStatus {

@@ -138,6 +138,8 @@ fn reregistration(turn: &Turn<'_>, agent: AgentId) -> FromAgent {
             state: record.state,
             container: has_container(record.state).then(|| record.container.clone()),
             pid: task.place.pid(),
+            healthy: record.watched.healthy,
+            check: record.watched.check,
         });
     }
     let info = Box::new(AgentInfo { id: Some(agent.clone()), ..turn.config.info.clone() });

@@ -5,16 +5,18 @@
 //!
 //! Invariants
 //! - One update of a task is outstanding at a time (INV-19).
-//! - A queue holds at most four updates, one for each state a task can pass through here: STARTING,
-//!   RUNNING, KILLING and its end.
+//! - A queue holds at most four updates: the outstanding one, RUNNING, KILLING and the end. News of a task that runs
+//!   already takes the place of earlier such news that was never sent, so a task whose health changes all the time fills
+//!   nothing.
 //! - A task whose end is acknowledged is forgotten.
 //!
 //! Source: Mesos agent, task status update manager: retry after 10 s, doubling to 10 min.
 
 use lonja_model::link::FromAgent;
-use lonja_model::{FrameworkId, TaskStatus, UpdateId};
+use lonja_model::{FrameworkId, TaskState, TaskStatus, UpdateId};
 
 use crate::book::{Key, Place};
+use crate::checks;
 use crate::deadlines::Deadline;
 use crate::effects::Note;
 use crate::executors;
@@ -39,6 +41,7 @@ pub(crate) fn say(turn: &mut Turn<'_>, key: &Key, status: TaskStatus) {
     });
     if next.is_terminal() {
         turn.deadlines.clear(&Deadline::Completion(key.clone()));
+        checks::stop(turn, key);
     }
     let executor = turn.book.get(key).and_then(|task| task.record.info.executor_id().cloned());
     if orphaned == Some(false) {
@@ -62,6 +65,16 @@ pub(crate) fn queue(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
     let is_first = turn.book.change(key, |task| {
         status.container = has_container(status.state).then(|| task.record.container.clone());
         status.executor = task.record.info.executor_id().cloned();
+        if matches!(status.state, TaskState::Running | TaskState::Killing) {
+            status.healthy = task.record.watched.healthy;
+            status.check = task.record.watched.check;
+            status.pid = task.place.pid();
+        }
+        let is_news_of =
+            |last: &TaskStatus| (last.state, status.state) == (TaskState::Running, TaskState::Running);
+        if task.record.updates.len() > 1 && task.record.updates.last().is_some_and(is_news_of) {
+            task.record.updates.pop();
+        }
         task.record.updates.push(status);
         task.record.updates.len() == 1
     });
@@ -251,7 +264,7 @@ mod tests {
         let effects = stage.started("t1");
         assert!(effects.send.is_empty());
         let starting = stage.checkpoint.tasks.values().next().unwrap().updates[0].clone();
-        let running = crate::Recovery::Running { pid: 77, since: stage.now };
+        let running = crate::Recovery::Running { pid: 77, since: Some(stage.now) };
         let _ = stage.restart(&[("t1", running)]);
         let effects = stage.back_online();
         assert_eq!(stage.acknowledge_all("f1", effects), [TaskState::Starting, TaskState::Running]);

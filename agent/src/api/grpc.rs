@@ -59,8 +59,13 @@ impl agent_api_server::AgentApi for Api {
         &self,
         request: Request<tonic::Streaming<AttachInput>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let answers =
-            attach::attach(&self.doors.handle, &self.sessions, request.into_inner(), self.stop.clone());
+        let answers = attach::attach(
+            &self.doors.handle,
+            &self.sessions,
+            self.doors.containers.sandboxes().clone(),
+            request.into_inner(),
+            self.stop.clone(),
+        );
         Ok(Response::new(answers.await?))
     }
     type ReadFileStream = looking::Pieces;

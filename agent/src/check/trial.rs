@@ -96,6 +96,7 @@ async fn try_one(
         network: Network::Host,
         kill_grace: Duration::ZERO,
         logs: None,
+        tty: None,
         confinement: subject.grants.confine(subject.separation.confinement(profile), &privileges)?,
         profile,
         isolation: subject.separation.isolation.clone(),

@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 
-use super::nested::{self, NestedProcess};
+use super::nested::{self, NestedProcess, Terminal};
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
 use crate::failpoint;
@@ -24,7 +24,7 @@ use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layou
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
     ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Mould,
-    Nested, Order, Owner, Report, SpecError, sys,
+    Nested, Order, Owner, Report, SpecError, sys, tty_door,
 };
 
 /// How long spares may take to be gone before their groups are removed under them.
@@ -413,6 +413,24 @@ impl Containerizer for LinuxContainerizer {
         nested: Nested,
     ) -> BoxFuture<'a, Result<NestedProcess, Failure>> {
         self.start_inside(container, nested).boxed()
+    }
+
+    fn terminal<'a>(
+        &'a self,
+        container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<Option<Terminal>, ContainerizerError>> {
+        async move {
+            let run_dir = self.run_dir(container.as_str());
+            let refuse = |error: io::Error| ContainerizerError::RunDirectory {
+                what: "reach the terminal",
+                container: container.to_string(),
+                source: error.into(),
+            };
+            let asked = tokio::task::spawn_blocking(move || tty_door::terminal_of(&run_dir)).await;
+            let master = asked.map_err(|error| refuse(io::Error::other(error)))?.map_err(refuse)?;
+            master.map(Terminal::new).transpose().map_err(refuse)
+        }
+        .boxed()
     }
 
     fn wait<'a>(

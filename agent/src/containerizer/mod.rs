@@ -14,6 +14,7 @@ mod recorded;
 mod recovery;
 pub(crate) mod running;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -23,11 +24,11 @@ use crate::isolation::{IsolationError, Usage};
 pub use crate::isolation::{ContainerId, InstanceId, Limits, NameError};
 pub use crate::supervisor::{
     Command, Confinement, ContainerSpec, ExitRecord, Failure, FailureReason, Isolation, MemoryBreach, Mould,
-    Network, RefusedForks, TaskEnd, Volume,
+    Network, RefusedForks, TaskEnd, Volume, VolumeSource,
 };
 pub use crate::supervisor::{LogLimits, Nested, NestedEnd, WindowSize};
 pub use linux::{LinuxContainerizer, Settings};
-pub use nested::{Collected, NestedControl, NestedEvent, NestedInput, NestedProcess, OutputStream};
+pub use nested::{Collected, NestedControl, NestedEvent, NestedInput, NestedProcess, OutputStream, Terminal};
 pub use recorded::{RecordedCall, RecordedContainerizer};
 
 /// What became of a launch.
@@ -77,6 +78,8 @@ pub struct Recovery {
     pub containers: Vec<(ContainerId, Recovered)>,
     /// Containers of this agent that nobody asked for, now destroyed.
     pub destroyed: Vec<String>,
+    /// For how long those that run have been running, where that is known; no jump of a clock bears on it.
+    pub ages: BTreeMap<ContainerId, Duration>,
 }
 
 /// Why a container cannot be reached. None of these means that it has ended.
@@ -132,6 +135,14 @@ pub trait Containerizer: Send + Sync {
         container: &'a ContainerId,
         nested: Nested,
     ) -> BoxFuture<'a, Result<NestedProcess, Failure>>;
+
+    /// The container's own terminal; `Ok(None)`: it has none.
+    ///
+    /// Errors: the container does not run, or does not answer.
+    fn terminal<'a>(
+        &'a self,
+        container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<Option<Terminal>, ContainerizerError>>;
 
     /// Resolves when nothing of the container is alive, with how it ended.
     fn wait<'a>(

@@ -163,6 +163,26 @@ impl NestedInput {
     }
 }
 
+/// The outer end of a task's terminal. Others may hold it as well.
+#[derive(Debug, Clone)]
+pub struct Terminal(Arc<AsyncFd<OwnedFd>>);
+
+impl Terminal {
+    pub(super) fn new(master: OwnedFd) -> io::Result<Self> {
+        Ok(Self(Arc::new(watched(master, Interest::WRITABLE)?)))
+    }
+
+    /// Types this, as fast as the terminal takes it. Errors: it is gone.
+    pub async fn write_all(&self, data: &[u8]) -> io::Result<()> {
+        write_all(&self.0, data).await
+    }
+
+    /// Changes its size.
+    pub fn resize(&self, size: WindowSize) {
+        let _gone = size.apply(self.0.get_ref());
+    }
+}
+
 /// Writes all of `data` to a descriptor that does not block.
 pub(crate) async fn write_all(to: &AsyncFd<OwnedFd>, mut data: &[u8]) -> io::Result<()> {
     while !data.is_empty() {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     ContainerExit, ContainerId, ContainerSpec, Containerizer, ContainerizerError, ExitRecord, Failure,
-    FailureReason, LaunchOutcome, Nested, NestedProcess, Recovered, Recovery, TaskEnd,
+    FailureReason, LaunchOutcome, Nested, NestedProcess, Recovered, Recovery, TaskEnd, Terminal,
 };
 
 /// One call that was made.
@@ -175,6 +175,13 @@ impl Containerizer for RecordedContainerizer {
             state.nested.pop_front().unwrap_or_else(unscripted)
         }
         .boxed()
+    }
+
+    fn terminal<'a>(
+        &'a self,
+        _: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<Option<Terminal>, ContainerizerError>> {
+        async move { Ok(None) }.boxed()
     }
 
     fn wait<'a>(

@@ -15,13 +15,16 @@ use super::linux::LinuxContainerizer;
 use super::running::{Found, Supervisor};
 use super::{ContainerExit, ContainerId, ContainerizerError, Recovered, Recovery};
 use crate::isolation::GroupName;
-use crate::supervisor::StartedRecord;
+use crate::supervisor::{StartedRecord, since_boot_ms};
 
 impl LinuxContainerizer {
     pub(super) async fn find_again(&self, expected: &[ContainerId]) -> Result<Recovery, ContainerizerError> {
         let mut recovery = Recovery::default();
         for container in expected {
             let state = self.find_one(container).await?;
+            if let (Recovered::Running { .. }, Some(age)) = (&state, self.age(container)) {
+                recovery.ages.insert(container.clone(), age);
+            }
             recovery.containers.push((container.clone(), state));
         }
         for stray in self.strays(expected)? {
@@ -52,10 +55,18 @@ impl LinuxContainerizer {
     }
 
     fn started_pid(&self, container: &ContainerId) -> Option<i32> {
+        self.started(container).map(|record| record.pid)
+    }
+
+    /// How long the task has been running.
+    fn age(&self, container: &ContainerId) -> Option<Duration> {
+        let started = self.started(container)?.since_boot_ms?;
+        Some(Duration::from_millis(since_boot_ms().ok()?.saturating_sub(started)))
+    }
+
+    fn started(&self, container: &ContainerId) -> Option<StartedRecord> {
         let path = self.run_dir(container.as_str()).join(StartedRecord::FILE);
-        let text = fs::read(path).ok()?;
-        let record: StartedRecord = serde_json::from_slice(&text).ok()?;
-        Some(record.pid)
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
     /// Containers with a run directory or a control group of ours that are not expected.

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -55,13 +55,14 @@ pub(super) fn make(maker: &Path, image: &Path, bytes: u64, owner: (u32, u32)) ->
 
 /// Mounts the image nowhere: the mount is there for as long as the descriptor is, or until it is attached.
 pub(super) fn mount(image: &Path, read_only: bool) -> io::Result<OwnedFd> {
-    let device = match used_by(image)? {
+    // Held open until it is mounted, so that it cannot become another file's.
+    let (_device, source) = match used_by(image)? {
         // The same file system again, not another reader of the same file.
         Some(device) => device,
         None => loop_device(image)?,
     };
     let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "source", format!("/proc/self/fd/{}", device.as_raw_fd()))?;
+    fsconfig_set_string(&context, "source", source)?;
     // All mounts of a file system are alike in whether it can be written; each by itself may be for reading only.
     fsconfig_create(&context)?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
@@ -106,7 +107,7 @@ pub(super) fn detach(folder: &Path) -> io::Result<()> {
 }
 
 /// The loop device that shows the image already, if there is one.
-fn used_by(image: &Path) -> io::Result<Option<OwnedFd>> {
+fn used_by(image: &Path) -> io::Result<Option<(OwnedFd, String)>> {
     let devices = match fs::read_dir("/sys/block") {
         Ok(devices) => devices,
         Err(_) => return Ok(None),
@@ -121,28 +122,30 @@ fn used_by(image: &Path) -> io::Result<Option<OwnedFd>> {
             let file = fs::read_to_string(device.path().join("loop/backing_file")).unwrap_or_default();
             Path::new(file.trim_end_matches('\n')) == image
         };
+        let path = format!("/dev/{name}");
         if shows_image()
-            && let Ok(device) = kernel::open_device(&format!("/dev/{name}"))
+            && let Ok(device) = kernel::open_device(&path)
             // It may have freed itself before it was opened, and afterwards it cannot.
             && shows_image()
         {
-            return Ok(Some(device));
+            return Ok(Some((device, path)));
         }
     }
     Ok(None)
 }
 
 /// Shows the image as a block device, for as long as somebody uses it.
-fn loop_device(image: &Path) -> io::Result<OwnedFd> {
+fn loop_device(image: &Path) -> io::Result<(OwnedFd, String)> {
     let file = fs::OpenOptions::new().read(true).write(true).open(image)?;
     let loop_control = kernel::open_device("/dev/loop-control")?;
     let mut attempts = 0;
     loop {
         attempts += 1;
         let number = kernel::free_loop_device(loop_control.as_fd())?;
-        let device = kernel::open_device(&format!("/dev/loop{number}"))?;
+        let path = format!("/dev/loop{number}");
+        let device = kernel::open_device(&path)?;
         match kernel::configure_loop(device.as_fd(), file.as_fd()) {
-            Ok(()) => return Ok(device),
+            Ok(()) => return Ok((device, path)),
             // Somebody else was faster, and the next one is free for certain only when we have it.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy && attempts < 64 => {}
             Err(error) => return Err(error),

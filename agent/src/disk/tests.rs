@@ -188,3 +188,75 @@ fn a_mount_point_with_blanks_is_read_as_it_is() {
     assert_eq!(mount_point(line), Some(PathBuf::from("/mnt/a b\\c")));
     assert_eq!(mount_point(b""), None);
 }
+
+/// A btrfs file system of its own, gone when dropped.
+struct Btrfs(tempfile::TempDir);
+
+impl Btrfs {
+    fn make() -> Option<Self> {
+        if !is_root() {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (image, at) = (dir.path().join("image"), dir.path().join("at"));
+        fs::create_dir(&at).unwrap();
+        fs::File::create(&image).unwrap().set_len(256 << 20).unwrap();
+        let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+            let output = std::process::Command::new(program).args(arguments).output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        let made = run("mkfs.btrfs", &["-q".as_ref(), image.as_ref()])
+            && run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), at.as_ref()]);
+        if !made {
+            eprintln!("skipped: needs btrfs");
+        }
+        made.then_some(Self(dir))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join("at")
+    }
+}
+
+impl Drop for Btrfs {
+    fn drop(&mut self) {
+        let _busy = rustix::mount::unmount(self.0.path().join("at"), rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_btrfs_sandbox_is_held_to_its_quota_and_removed_with_the_subvolumes_inside() {
+    let Some(btrfs) = Btrfs::make() else { return };
+    let with = |means| Disks::open(&btrfs.path(), DiskSettings { means, ..DiskSettings::default() });
+    assert_eq!(with(DiskMeans::Auto).unwrap().how(), "measuring", "quotas are not turned on unasked");
+    let disks = with(DiskMeans::Btrfs).unwrap();
+    assert_eq!(with(DiskMeans::Auto).unwrap().how(), "btrfs quotas", "once they are on they are used");
+    let (held, free) = (btrfs.path().join("held"), btrfs.path().join("free"));
+    disks.create(&held, Some(4 << 20), Some((1000, 1000))).unwrap();
+    disks.create(&free, None, None).unwrap();
+
+    // Data that cannot be told to take no room.
+    let random = |length: usize| {
+        let mut data = vec![0; length];
+        io::Read::read_exact(&mut fs::File::open("/dev/urandom").unwrap(), &mut data).unwrap();
+        data
+    };
+    let written = fs::write(held.join("large"), random(8 << 20))
+        .and_then(|()| fs::File::open(held.join("large")).unwrap().sync_all());
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+    fs::write(free.join("large"), random(8 << 20)).unwrap();
+
+    // What was deleted counts until it is committed.
+    fs::remove_file(held.join("large")).unwrap();
+    rustix::fs::syncfs(quota::open(&held).unwrap()).unwrap();
+    fs::create_dir(held.join("folder")).unwrap();
+    kernel::create_subvolume(quota::open(&held.join("folder")).unwrap().as_fd(), b"inner").unwrap();
+    fs::create_dir_all(held.join("folder/inner/deep/er")).unwrap();
+    fs::write(held.join("folder/inner/deep/er/file"), random(1 << 20)).unwrap();
+    rustix::fs::syncfs(quota::open(&held).unwrap()).unwrap();
+    assert!(disks.measure(&held, u64::MAX).unwrap().bytes >= 1 << 20, "what is in subvolumes counts");
+    for sandbox in [&held, &free] {
+        disks.remove(sandbox).unwrap();
+        assert!(!sandbox.exists());
+    }
+}

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::containerizer::{ContainerSpec, InstanceId, RecordedCall, RecordedContainerizer};
+use crate::fetcher::{Fetcher, Fetching};
 use crate::sandbox::Sandboxes;
 
 /// A work dir, a store, and whatever agent runs on them.
@@ -63,6 +64,8 @@ impl Host {
             host_paths: crate::HostPaths::Below(Vec::new()),
             separation: crate::Separation::default(),
             require_isolation: false,
+            secrets: None,
+            fetching: Fetching::default(),
             limits: crate::LimitSettings::default(),
             disk: crate::disk::DiskSettings { floor_bytes: 0, ..Default::default() },
             grants: Default::default(),
@@ -76,8 +79,15 @@ impl Host {
         let volumes = Volumes::new(&self.work(""), instance.clone(), &config.info.resources);
         let disks = Arc::new(crate::disk::Disks::open(&self.work(""), config.disk.clone()).unwrap());
         let sandboxes = Sandboxes::open(&self.work(""), disks).unwrap();
-        let containers =
-            Containers::new(self.containerizer.clone(), sandboxes, volumes.clone(), &config, instance);
+        let fetcher = Fetcher::new(Fetching::default(), config.host_paths.clone(), &self.work("")).unwrap();
+        let containers = Containers::new(
+            self.containerizer.clone(),
+            sandboxes,
+            volumes.clone(),
+            fetcher,
+            &config,
+            instance,
+        );
         let checkpoints = Checkpoints::new(self.store.clone());
         let checkpoint = checkpoints.load().await.unwrap();
         let seed = uuid::Uuid::new_v4().as_u64_pair();
@@ -195,11 +205,7 @@ fn task_info(id: &str, resources: Resources) -> TaskInfo {
         agent: AgentId::new("a1").unwrap(),
         resources,
         limits: BTreeMap::new(),
-        command: Command {
-            program: Program::Shell("true".to_owned()),
-            environment: BTreeMap::new(),
-            user: None,
-        },
+        command: Command::new(Program::Shell("true".to_owned())),
         container: ContainerInfo::default(),
         kill_grace: None,
         max_completion_time: None,
@@ -207,6 +213,8 @@ fn task_info(id: &str, resources: Resources) -> TaskInfo {
         discovery: None,
         executor: None,
         data: Vec::new(),
+        health_check: None,
+        check: None,
     }
 }
 
@@ -254,9 +262,8 @@ async fn a_task_finds_the_volume_that_was_made_for_it_in_one_breath() {
         tokio::task::yield_now().await;
     }
     let spec = host.launched().remove(0);
-    let mounts: Vec<_> =
-        spec.volumes.iter().map(|volume| (volume.host_path.clone(), volume.follows_links)).collect();
-    assert_eq!(mounts, [(folder, false)]);
+    let mounts: Vec<_> = spec.volumes.iter().map(|volume| volume.source.clone()).collect();
+    assert_eq!(mounts, [crate::containerizer::VolumeSource::Host { path: folder, identity: None }]);
     life.ends().await;
 }
 

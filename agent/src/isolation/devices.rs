@@ -63,7 +63,7 @@ pub struct DeviceRule {
     pub minor: Option<u32>,
     /// What may be done with it.
     pub access: DeviceAccess,
-    /// The node on the host, where the container is to have one too; `None`: it makes its own or has none.
+    /// The node on the host, without links, where the container is to have one too; `None`: it has one or makes it.
     pub path: Option<PathBuf>,
 }
 
@@ -77,6 +77,11 @@ impl DeviceRule {
         let memory = [3, 5, 7, 8, 9].map(|minor| Self::character(1, Some(minor)));
         let terminals = [0, 2].map(|minor| Self::character(5, Some(minor)));
         memory.into_iter().chain(terminals).chain([Self::character(136, None)]).collect()
+    }
+
+    /// Whether this is what the number of a device node says.
+    pub(crate) fn is_of(&self, number: u64) -> bool {
+        self.major == rustix::fs::major(number) && self.minor == Some(rustix::fs::minor(number))
     }
 
     /// The device whose node is at `path`. Errors: there is none, or it is no device.
@@ -93,7 +98,7 @@ impl DeviceRule {
             major: rustix::fs::major(number),
             minor: Some(rustix::fs::minor(number)),
             access,
-            path: Some(path.to_owned()),
+            path: Some(path.canonicalize()?),
         })
     }
 }

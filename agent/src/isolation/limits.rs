@@ -6,6 +6,7 @@
 //! Source: Mesos, `TaskInfo.limits` and the isolators `cgroups/cpu` and `cgroups/mem`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,12 @@ impl Limits {
     pub fn cpu_quota_us(&self) -> Option<i64> {
         let cpus = self.cpu_limit_thousandths?;
         i64::try_from((u128::from(cpus) * u128::from(CPU_PERIOD_US) / 1000).max(1_000)).ok()
+    }
+
+    /// The devices whose nodes the container is shown.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&DeviceRule, &Path)> {
+        let rules = self.devices.iter().flatten();
+        rules.filter_map(|rule| Some((rule, rule.path.as_deref()?)))
     }
 
     /// `pids_max` with room for the container's init, which shares the control group with the task.

@@ -89,6 +89,16 @@ fn stat_field<T: std::str::FromStr>(process: &str, number: usize) -> io::Result<
         .ok_or_else(|| io::Error::other(format!("/proc/*/stat has no field {number}")))
 }
 
+/// Milliseconds since this boot of the host, suspended time included, to the nearest ten.
+pub(crate) fn since_boot_ms() -> io::Result<u64> {
+    let uptime = fs::read_to_string("/proc/uptime")?;
+    let read = || {
+        let (seconds, hundredths) = uptime.split(' ').next()?.split_once('.')?;
+        Some(seconds.parse::<u64>().ok()? * 1_000 + hundredths.parse::<u64>().ok()? * 10)
+    };
+    read().ok_or_else(|| io::Error::other("/proc/uptime holds no time"))
+}
+
 /// The identity of this boot of the host.
 pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
@@ -183,6 +193,14 @@ mod tests {
         let other_boot = ProcessIdentity { boot_id: "another".into(), ..own };
         assert!(earlier.open().unwrap().is_none());
         assert!(other_boot.open().unwrap().is_none());
+    }
+
+    #[test]
+    fn time_since_boot_goes_on_and_is_that_of_start_times() {
+        let own = ProcessIdentity::own().unwrap();
+        let now = since_boot_ms().unwrap();
+        // Start times are counted in hundredths of a second everywhere that Linux runs containers.
+        assert!(own.start_time * 10 <= now + 20 && since_boot_ms().unwrap() >= now);
     }
 
     #[test]

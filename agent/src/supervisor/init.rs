@@ -11,6 +11,10 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use lonja_model::privileges::{Capability, CapabilitySet};
+use lonja_model::profile::Profile;
+
+use super::confine::{self, Confinement};
 use super::control::Inside;
 use super::mounts;
 use super::profile::root::{self, Furniture, Root};
@@ -19,6 +23,7 @@ use super::profile::{Mould, NOBODY, network, trees};
 use super::report::{Failure, FailureReason};
 use super::sys::{self, Forked};
 use super::task::{self, plain};
+use super::terminal;
 use super::waiting::Errand;
 use crate::failpoint;
 
@@ -82,6 +87,7 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
     failpoint::reach("init: errand read");
     set_up(&errand, &mould, &power, root, trees).unwrap_or_else(|failure| or_end(failure));
     failpoint::reach("init: set up");
+    let terminal = make_terminal(&errand, &line).unwrap_or_else(|failure| or_end(failure));
     if !line.await_go() {
         sys::exit_now(1);
     }
@@ -95,13 +101,15 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
         Ok(Forked::Child) => {
             // Its own files in /proc are its own again, for there is nobody else in the container yet.
             sys::set_dumpable(true);
-            let failure = task::become_task(&errand.container, errand.user.as_ref(), &logs, &line);
+            let failure =
+                task::become_task(&errand.container, errand.user.as_ref(), &logs, terminal.as_ref(), &line);
             line.say_failed(&failure);
             sys::exit_now(127)
         }
         Ok(Forked::Parent(child)) => {
             failpoint::reach("init: forked");
-            drop((exec_mark, logs, errand));
+            confine_self(&errand).unwrap_or_else(|failure| or_end(failure));
+            drop((exec_mark, logs, errand, terminal));
             sys::trim_heap();
             // The ids stay this container's to its end.
             let _lock = lock;
@@ -164,7 +172,8 @@ fn set_up(
     if !mould.own_root() {
         root::detach_mounts()?;
         mounts::prepare()?;
-        return spec.volumes.iter().try_for_each(|volume| mounts::mount_volume(volume, &spec.sandbox));
+        let mount = |volume| mounts::mount_volume(volume, &spec.sandbox, user);
+        return spec.volumes.iter().try_for_each(mount);
     }
     let (root, trees) = match root {
         Some(root) => (root, trees),
@@ -181,6 +190,18 @@ fn set_up(
         user.into_iter().chain([(first, first)]).collect()
     });
     root.furnish(mould, Furniture { spec, names: &errand.names, user, makers: &makers, trees })
+}
+
+/// The task's end of its terminal, if it wants one; the other goes to the supervisor.
+fn make_terminal(errand: &Errand, line: &Inside) -> Result<Option<OwnedFd>, Failure> {
+    let Some(size) = errand.container.tty else {
+        return Ok(None);
+    };
+    let terminal = terminal::open(size, None).and_then(|terminal| {
+        line.say_terminal(&terminal.master)?;
+        Ok(terminal.slave)
+    });
+    terminal.map(Some).map_err(|error| refuse("cannot make the task's terminal", &plain(&error)))
 }
 
 /// Gives up what the host's root may. Returns what keeps the container's ids.
@@ -202,6 +223,23 @@ fn come_down(mould: &Mould, power: Power) -> Result<Option<File>, Failure> {
     // The task, which may be of the same user, is not to look into a process that knows the host's program.
     sys::set_dumpable(false);
     Ok(Some(users.ids.lock))
+}
+
+/// Keeps nothing but the power to hand signals on: whatever a task does to its init, there is nothing to be had.
+fn confine_self(errand: &Errand) -> Result<(), Failure> {
+    let spec = &errand.container;
+    if spec.profile == Profile::Host {
+        return Ok(());
+    }
+    let kill = CapabilitySet::of(&[Capability::KILL]);
+    let own = Confinement {
+        bounding: Some(kill),
+        effective: Some(kill),
+        no_new_privs: true,
+        filter: spec.confinement.filter,
+        ..Confinement::default()
+    };
+    confine::apply(&own, None)
 }
 
 /// Hands on signals and reaps until the task has ended, then ends with it.

@@ -25,10 +25,12 @@ pub(crate) mod nested;
 pub(crate) mod passing;
 pub(crate) mod profile;
 mod report;
+mod sources;
 mod spec;
 pub(crate) mod sys;
 mod task;
 mod terminal;
+pub(crate) mod tty_door;
 mod user;
 mod waiting;
 mod watch;
@@ -47,6 +49,9 @@ pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
 pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
+pub(crate) use user::{TaskUser, resolve as resolve_user};
+
+pub use sources::{Hidden, Identity, VolumeSource};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
 pub use sys::kill_signal;
 pub use terminal::WindowSize;
@@ -54,7 +59,7 @@ pub use terminal::WindowSize;
 #[cfg(test)]
 pub(crate) use spec::tests::plain as plain_spec;
 
-pub(crate) use identity::start_time;
+pub(crate) use identity::{since_boot_ms, start_time};
 pub(crate) use waiting::Spare;
 
 use crate::failpoint;
@@ -62,7 +67,6 @@ use crate::isolation::{Cgroup, ContainerId, GroupName, IsolationError};
 use profile::etc::Names;
 use profile::{trees, users};
 use task::plain;
-use user::TaskUser;
 use waiting::{Errand, Waiting};
 use watch::{Outcome, Watch};
 
@@ -174,7 +178,10 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
         None => (order.layout.container(&order.instance, &own.group), None),
     };
     let outcome = match start(&order.container, cgroup.as_ref(), waiting) {
-        Ok(watch) => {
+        Ok(mut watch) => {
+            if order.container.tty.is_some() {
+                watch.open_door(run_dir);
+            }
             let init = watch.init_pid();
             watch.run(&order, cgroup.as_ref(), |pid| {
                 note_started(run_dir, pid, init);
@@ -193,7 +200,8 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
 
 fn note_started(run_dir: &Path, pid: i32, init: i32) {
     let temporary = run_dir.join("started.json.new");
-    if let Ok(text) = serde_json::to_vec(&StartedRecord { pid, init: Some(init) })
+    if let Ok(text) =
+        serde_json::to_vec(&StartedRecord { pid, init: Some(init), since_boot_ms: since_boot_ms().ok() })
         && fs::write(&temporary, text).is_ok()
     {
         let _ = fs::rename(&temporary, run_dir.join(StartedRecord::FILE));
@@ -211,7 +219,7 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     if let Some(user) = user.as_ref().filter(|_| powerful && mould.rootless()) {
         give_sandbox(&spec.sandbox, user)?;
     }
-    let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs)?;
+    let (mut logs, pump) = logs::open(&spec.sandbox, user.as_ref(), spec.logs, spec.tty.is_some())?;
     let in_group = waiting.is_some();
     let isolation = |error: IsolationError| {
         // Never told to go, init ends, and nothing of the task has run.
@@ -232,7 +240,7 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
             logs = trees::reopen_logs(sandbox)?;
         }
     }
-    if pump.is_some() {
+    if pump.is_some() && spec.tty.is_none() {
         let first = waiting.users().map_or(0, |users| users.ids.first);
         logs::give_pipes(&logs, first, user.as_ref())?;
     }

@@ -3,6 +3,7 @@
 //! Invariants
 //! - No mount made here is ever seen outside the container.
 //! - A relative volume path stays in the sandbox: no component of it may be a symbolic link.
+//! - What a volume shows is got hold of once, by [`sources`](super::sources); no path is looked up twice.
 //!
 //! Source: mount_namespaces(7), open_tree(2), mount_setattr(2).
 
@@ -11,13 +12,15 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
+use rustix::mount::{MountFlags, MoveMountFlags, mount, move_mount};
 
 use super::profile::places::{self, refuse_volume};
-use super::profile::trees::open_without_links;
 use super::report::{Failure, FailureReason};
+use super::sources::{self, Owner};
 use super::spec::Volume;
 use super::sys::{self, MountChange};
+use super::task::plain;
+use super::user::TaskUser;
 
 /// Gives the container its own `/proc`, in a mount namespace of its own.
 pub(super) fn prepare() -> Result<(), Failure> {
@@ -27,26 +30,26 @@ pub(super) fn prepare() -> Result<(), Failure> {
     })
 }
 
-/// Mounts one volume.
-pub(super) fn mount_volume(volume: &Volume, sandbox: &Path) -> Result<(), Failure> {
+/// Mounts one volume. `user` is whom its own files belong to; `None`: nobody in particular.
+pub(super) fn mount_volume(volume: &Volume, sandbox: &Path, user: Option<&TaskUser>) -> Result<(), Failure> {
     let refuse =
         |what: &str, path: &Path, error: &dyn std::fmt::Display| refuse_volume(volume, what, path, error);
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_without_links(&volume.host_path)
-        .and_then(|source| open_tree(&source, "", flags | OpenTreeFlags::AT_EMPTY_PATH))
-        .map_err(|error| refuse("host path", &volume.host_path, &error))?;
+    let path = &volume.container_path;
+    let mut tree = sources::open(&volume.source, sandbox, Owner::new(user, None))
+        .map_err(|error| refuse("cannot get hold of it for", path, &plain(&error)))?;
     if volume.read_only {
         // Before it is attached: there is no moment at which it could be written.
         let change = MountChange { set: libc::MOUNT_ATTR_RDONLY, whole: true, ..MountChange::default() };
-        sys::change_mount(tree.as_fd(), &change)
-            .map_err(|error| refuse("make read-only", &volume.host_path, &error))?;
+        sys::change_mount(tree.as_fd(), &change).map_err(|error| refuse("make read-only", path, &error))?;
     }
-    let path = &volume.container_path;
+    let alone = sources::alone(&volume.source, &tree, sandbox);
+    if let Some(file) = alone.map_err(|error| refuse("take the file for", path, &error))? {
+        tree = file;
+    }
     let target = if path.is_absolute() {
         open_path(path).map_err(|error| refuse("container path", path, &error))?
     } else {
-        let is_directory = volume.host_path.is_dir();
+        let is_directory = places::is_directory(&tree);
         open_path(sandbox)
             .and_then(|sandbox| places::reach(&sandbox, path, is_directory, &[]))
             .map_err(|error| refuse("path in the sandbox", path, &error))?

@@ -100,6 +100,10 @@ pub struct StartedRecord {
     /// The container's init, the supervisor's child, as the host counts.
     #[serde(default)]
     pub init: Option<i32>,
+    /// When its program was executed, in milliseconds after this boot of the host, suspended time included: no jump of
+    /// the wall clock moves it.
+    #[serde(default)]
+    pub since_boot_ms: Option<u64>,
 }
 
 impl StartedRecord {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::confine::Confinement;
 use super::logs::LogLimits;
 use super::profile::Isolation;
+use super::sources::VolumeSource;
+use super::terminal::WindowSize;
 use crate::isolation::{ContainerId, InstanceId, Layout, Limits};
 
 /// The largest encoded order, in bytes; larger commands and environments are refused.
@@ -39,23 +41,15 @@ impl Command {
     }
 }
 
-/// A host directory or file that the container sees at another place.
+/// Something that the container sees at a place of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
-    /// Absolute path on the host; must exist.
-    pub host_path: PathBuf,
+    /// What it shows.
+    pub source: VolumeSource,
     /// Absolute and existing, or relative to the sandbox, where it is made if missing.
     pub container_path: PathBuf,
     /// The container cannot write it, mounts below it included.
     pub read_only: bool,
-    /// Whether symbolic links in `host_path` are followed: yes where an operator chose the path, no where it leads
-    /// through folders that tasks have had in their hands.
-    #[serde(default = "yes")]
-    pub follows_links: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Which network the container uses.
@@ -94,6 +88,9 @@ pub struct ContainerSpec {
     /// How much of its output is kept; `None`: all of it, written by the task itself.
     #[serde(default)]
     pub logs: Option<LogLimits>,
+    /// With a terminal of this size, which is then all of its three streams; its log is `stdout`.
+    #[serde(default)]
+    pub tty: Option<WindowSize>,
     /// What it may ask of the kernel.
     #[serde(default)]
     pub confinement: Confinement,
@@ -155,7 +152,7 @@ impl ContainerSpec {
             no_nul("the user", user)?;
         }
         for volume in &self.volumes {
-            absolute("volume host path", &volume.host_path)?;
+            volume.source.validate()?;
             let path = &volume.container_path;
             let leaves = path.components().any(|part| part == Component::ParentDir);
             if path.as_os_str().is_empty() || leaves {
@@ -181,14 +178,14 @@ impl ContainerSpec {
     }
 }
 
-fn no_nul(what: &'static str, text: &str) -> Result<(), SpecError> {
+pub(super) fn no_nul(what: &'static str, text: &str) -> Result<(), SpecError> {
     if text.contains('\0') {
         return Err(SpecError::Nul(what));
     }
     Ok(())
 }
 
-fn absolute(what: &'static str, path: &Path) -> Result<(), SpecError> {
+pub(super) fn absolute(what: &'static str, path: &Path) -> Result<(), SpecError> {
     no_nul(what, &path.to_string_lossy())?;
     if path.is_absolute() {
         return Ok(());
@@ -220,6 +217,7 @@ impl Order {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::supervisor::VolumeSource;
 
     /// A valid description that tests bend.
     pub(crate) fn plain(id: &str) -> ContainerSpec {
@@ -235,6 +233,7 @@ pub(crate) mod tests {
             network: Network::Host,
             kill_grace: Duration::from_secs(3),
             logs: None,
+            tty: None,
             confinement: Confinement::default(),
             profile: Profile::default(),
             isolation: Isolation::default(),
@@ -259,10 +258,9 @@ pub(crate) mod tests {
         assert!(bend(named).is_err());
         let escaping = |spec: &mut ContainerSpec| {
             spec.volumes.push(Volume {
-                host_path: "/tmp".into(),
+                source: VolumeSource::host("/tmp"),
                 container_path: "../etc".into(),
                 read_only: false,
-                follows_links: true,
             });
         };
         assert!(bend(escaping).is_err());

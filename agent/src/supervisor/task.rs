@@ -10,6 +10,7 @@ use super::control::Inside;
 use super::report::{Failure, FailureReason};
 use super::spec::{Command, ContainerSpec};
 use super::sys;
+use super::terminal;
 use super::user::TaskUser;
 
 /// Where programs are looked for when the task's environment has no `PATH`.
@@ -26,12 +27,24 @@ pub(super) fn become_task(
     spec: &ContainerSpec,
     user: Option<&TaskUser>,
     logs: &Logs,
+    terminal: Option<&OwnedFd>,
     line: &Inside,
 ) -> Failure {
-    match prepare(spec, user, logs) {
+    let prepared = prepare(spec, user, logs).and_then(|()| match terminal {
+        Some(slave) => take_terminal(slave),
+        None => Ok(()),
+    });
+    match prepared {
         Ok(()) => execute_command(spec, line),
         Err(failure) => failure,
     }
+}
+
+/// Makes the terminal this process's own.
+pub(super) fn take_terminal(slave: &OwnedFd) -> Result<(), Failure> {
+    terminal::take(slave).map_err(|error| {
+        Failure::new(FailureReason::Internal, format!("cannot use the terminal: {}", plain(&error)))
+    })
 }
 
 /// The very last step. Returns only when it failed.

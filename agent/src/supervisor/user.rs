@@ -25,7 +25,7 @@ pub(crate) fn resolve(wanted: Option<&str>) -> Result<Option<TaskUser>, Failure>
     let refuse = |message: String| Failure::new(FailureReason::User, message);
     let user = find(wanted).map_err(|error| refuse(format!("cannot look up user '{wanted}': {error}")))?;
     let Some(user) = user else {
-        return Err(refuse(format!("user '{wanted}' does not exist on this host")));
+        return Err(refuse(format!("user '{}' does not exist on this host", wanted.escape_debug())));
     };
     let own = Uid::effective();
     if !own.is_root() {

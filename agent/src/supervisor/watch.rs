@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::failpoint;
@@ -13,6 +14,7 @@ use super::logs::pump::Pump;
 use super::report::{Failure, FailureReason};
 use super::spec::Order;
 use super::sys::{self, Child};
+use super::tty_door::TtyDoor;
 
 /// How long killed processes may take to be gone; longer means stuck in the kernel.
 const DEATH_PATIENCE: Duration = Duration::from_secs(30);
@@ -93,6 +95,9 @@ pub(super) struct Watch {
     oom_look: Option<(Instant, Duration)>,
     /// Moves the task's output to its files, where those are limited.
     pump: Option<Pump>,
+    /// Hands out the task's terminal, if it has one.
+    door: Option<TtyDoor>,
+    terminal: Option<OwnedFd>,
 }
 
 impl Watch {
@@ -115,12 +120,26 @@ impl Watch {
             killed: false,
             oom_look: None,
             pump: None,
+            door: None,
+            terminal: None,
         })
     }
 
     /// Also moves the task's output.
     pub(super) fn keep_logs(&mut self, pump: Option<Pump>) {
         self.pump = pump;
+    }
+
+    /// Lets agents find the task's terminal by this run directory. Without it, nobody can attach to the task.
+    pub(super) fn open_door(&mut self, run_dir: &Path) {
+        self.door = TtyDoor::open(run_dir).ok();
+    }
+
+    fn take_terminal(&mut self, master: OwnedFd) {
+        if let (Some(pump), Ok(copy)) = (&mut self.pump, master.try_clone()) {
+            pump.take_terminal(copy);
+            self.terminal = Some(master);
+        }
     }
 
     /// Also looks out for memory breaches.
@@ -198,6 +217,8 @@ impl Watch {
             sys::poll_entry(self.line_open.then(|| self.line.0.as_fd()), libc::POLLIN),
             sys::poll_entry(oom.map(|watch| watch.fd.as_fd()), oom.map_or(0, |watch| watch.events)),
         ];
+        let door = entries.len();
+        entries.push(sys::poll_entry(self.door.as_ref().map(TtyDoor::fd), libc::POLLIN));
         let own = entries.len();
         entries.extend(self.pump.iter().flat_map(Pump::poll_entries));
         let moves = self.pump.as_ref().and_then(Pump::deadline);
@@ -206,6 +227,9 @@ impl Watch {
         if sys::poll(&mut entries, timeout).is_err() {
             // Only want of kernel memory fails here; it passes.
             std::thread::sleep(Duration::from_millis(10));
+        }
+        if let (Some(door), true) = (&self.door, entries[door].revents != 0) {
+            door.serve(self.terminal.as_ref());
         }
         if let Some(pump) = &mut self.pump {
             pump.serve(&entries[own..]);
@@ -226,7 +250,8 @@ impl Watch {
                 Message::Task { host_pid } => self.task = Some(host_pid),
                 Message::Failed(failure) => self.failure = Some(failure),
                 Message::Ended(status) => self.ended = Some(status),
-                Message::Made { .. } | Message::Terminal(_) => {}
+                Message::Terminal(master) => self.take_terminal(master),
+                Message::Made { .. } => {}
             }
         }
     }

@@ -30,7 +30,7 @@ use lonja_agent_core::VolumeOrder;
 use lonja_model::Resources;
 use lonja_model::resources::{Disk, DiskSourceKind, Resource};
 
-use crate::containerizer::{InstanceId, Volume};
+use crate::containerizer::{InstanceId, Volume, VolumeSource};
 use folder::{Folder, Owner};
 
 /// How many disks' trash may wait to be emptied.
@@ -192,10 +192,9 @@ impl Volumes {
         let root = place.base.root.canonicalize();
         let root = root.map_err(|source| place.refuse("find", source))?;
         Ok(Volume {
-            host_path: root.join(place.below_root()),
+            source: VolumeSource::Host { path: root.join(place.below_root()), identity: None },
             container_path: container_path.into(),
             read_only: disk.is_some_and(|disk| disk.read_only),
-            follows_links: false,
         })
     }
 }

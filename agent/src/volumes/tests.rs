@@ -98,8 +98,9 @@ fn a_new_volume_is_an_empty_folder_that_only_the_agent_may_reach() {
         assert_eq!(fs::metadata(host.path(above)).unwrap().permissions().mode() & 0o777, 0o700, "{above}");
     }
     let mount = host.volumes.prepare(only(&host.volume("eng/web", "data")), None).unwrap();
-    assert_eq!((mount.host_path, mount.container_path), (path, "data".into()));
-    assert!(!mount.follows_links && !mount.read_only);
+    let source = VolumeSource::Host { path, identity: None };
+    assert_eq!((mount.source, mount.container_path), (source, "data".into()));
+    assert!(!mount.read_only);
 }
 
 #[test]

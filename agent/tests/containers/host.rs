@@ -190,6 +190,7 @@ pub fn spec(work: &Path, id: &str, line: &str) -> ContainerSpec {
         limits: Limits { cpus_thousandths: Some(1_000), pids_max: Some(256), ..Limits::default() },
         network: Network::Host,
         kill_grace: Duration::from_secs(30),
+        tty: None,
         logs: Some(LogLimits { stdout_bytes: 1 << 20, stderr_bytes: 1 << 20, files: 3 }),
         confinement: Confinement::standard(),
         profile: Profile::Default,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lonja_agent::containerizer::{Confinement, ContainerSpec, Limits, TaskEnd};
-use lonja_agent::isolation::{DeviceRule, IoThrottle, Layout, Swap, V1Roots, disk_of};
+use lonja_agent::isolation::{DeviceAccess, DeviceRule, IoThrottle, Layout, Swap, V1Roots, disk_of};
 use lonja_agent::launcher::Launcher;
 use lonja_model::profile::Profile;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -260,6 +260,29 @@ pub async fn only_listed_devices_can_be_made_or_opened(launcher: &Launcher) -> V
     as_the_host_does(&mut free);
     free.limits.devices = None;
     assert_eq!(host.output(free).await, "made\n", "without a list nothing is refused");
+    host.assert_no_traces();
+    Ok(())
+}
+
+pub async fn an_allowed_device_has_a_node(launcher: &Launcher) -> Verdict {
+    need_root()?;
+    let host = Host::new(launcher);
+    let node = Path::new("/dev/fuse");
+    let rule =
+        DeviceRule::of_node(node, DeviceAccess::OPEN).map_err(|_| "needs a device such as /dev/fuse")?;
+    let line = "[ -c /dev/fuse ] && echo there";
+    let mut spec = host.spec("c1", line);
+    spec.limits.devices = Some([DeviceRule::minimal(), vec![rule.clone()]].concat());
+    assert_eq!(host.output(spec).await, "there\n");
+
+    let mut without = host.spec("c2", line);
+    without.limits.devices = Some(DeviceRule::minimal());
+    assert_eq!(host.output(without).await, "");
+
+    let mut opening = host.spec("c3", ": <>/dev/fuse && echo opened");
+    as_the_host_does(&mut opening);
+    opening.limits.devices = Some([DeviceRule::minimal(), vec![rule]].concat());
+    assert_eq!(host.output(opening).await, "opened\n");
     host.assert_no_traces();
     Ok(())
 }

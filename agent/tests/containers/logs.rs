@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use lonja_agent::containerizer::{Command, FailureReason, LogLimits, TaskEnd};
+use lonja_agent::containerizer::{Command, Containerizer, FailureReason, LogLimits, TaskEnd, WindowSize};
 use lonja_agent::launcher::Launcher;
 
-use crate::host::{Host, eventually, need_root};
+use crate::host::{Host, eventually, name, need_root};
 
 type Verdict = Result<(), String>;
 
@@ -189,5 +189,30 @@ pub async fn a_command_that_does_not_run_leaves_no_process(launcher: &Launcher) 
     host.fail(spec).await;
     host.end_of("c1").await;
     host.assert_no_traces();
+    Ok(())
+}
+
+pub async fn a_terminal_of_its_own_is_logged_and_can_be_typed_into(launcher: &Launcher) -> Verdict {
+    let host = Host::new(launcher);
+    let line = "stty size; test -t 0 && test -t 1 && test -t 2 && : < /dev/tty && echo ready; read answer; echo got $answer";
+    let mut spec = host.spec("c1", line);
+    spec.tty = Some(WindowSize { rows: 33, columns: 77 });
+    host.start(spec).await;
+    let log = host.sandbox("c1").join("stdout");
+    eventually("it is ready", || fs::read_to_string(&log).unwrap() == "33 77\r\nready\r\n").await;
+
+    let terminal = host.containerizer.terminal(&name("c1")).await.unwrap().unwrap();
+    terminal.write_all(b"yes\r").await.unwrap();
+
+    assert_eq!(host.end_of("c1").await.status, Some(TaskEnd::Exited(0)));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "33 77\r\nready\r\nyes\r\ngot yes\r\n");
+    host.assert_no_traces();
+    Ok(())
+}
+
+pub async fn a_task_without_a_terminal_has_none_to_attach_to(launcher: &Launcher) -> Verdict {
+    let host = Host::new(launcher);
+    host.start_shell("c1", "exec sleep 300").await;
+    assert!(host.containerizer.terminal(&name("c1")).await.unwrap().is_none());
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use lonja_agent::containerizer::{Command, FailureReason, TaskEnd, Volume};
+use lonja_agent::containerizer::{Command, FailureReason, TaskEnd, Volume, VolumeSource};
 use lonja_agent::launcher::Launcher;
 
 use crate::host::{Host, eventually, need_root};
@@ -151,10 +151,9 @@ pub async fn volumes_show_host_files_and_keep_read_only(launcher: &Launcher) -> 
                 echo back > shared/new; cat /mnt/file; mount | grep -c /data/in";
     let mut spec = host.spec("c1", line);
     let volume = |host_path: &std::path::Path, inside: &str, read_only| Volume {
-        host_path: host_path.to_owned(),
+        source: VolumeSource::host(host_path),
         container_path: inside.into(),
         read_only,
-        follows_links: true,
     };
     spec.volumes = vec![
         volume(&data, "data/in", true),
@@ -179,10 +178,9 @@ pub async fn a_volume_path_through_a_link_is_refused(launcher: &Launcher) -> Ver
     let mut spec = host.spec("c1", "true");
     std::os::unix::fs::symlink("/etc", spec.sandbox.join("link")).unwrap();
     spec.volumes = vec![Volume {
-        host_path: host.sandbox("data"),
+        source: VolumeSource::host(host.sandbox("data")),
         container_path: "link/lonja".into(),
         read_only: false,
-        follows_links: true,
     }];
 
     let failure = host.fail(spec).await;

@@ -11,7 +11,7 @@ use lonja_model::profile::Profile;
 use lonja_model::resources::Quantities;
 
 use super::disk::DiskFlags;
-use super::{DEFAULT_MASTER, Format, duration, mebibytes};
+use super::{AgentFiles, DEFAULT_MASTER, Format, duration, mebibytes};
 
 /// A whole cluster in one process.
 #[derive(Debug, Args)]
@@ -186,6 +186,8 @@ pub(crate) struct Agent {
     /// Refuse to start where tasks cannot be held to their limits.
     #[arg(long, env = "LONJA_AGENT_REQUIRE_ISOLATION")]
     pub(crate) require_isolation: bool,
+    #[command(flatten)]
+    pub(crate) files: AgentFiles,
     #[command(flatten)]
     pub(crate) limits: super::limits::AgentLimits,
     #[command(flatten)]

@@ -42,7 +42,7 @@ pub(crate) struct Fuzz {
     /// Frameworks in each cluster; without this, each seed draws 1 to 4.
     #[arg(long, value_name = "F", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) frameworks: Option<u32>,
-    /// Which faults: all, none, or some of kills, network, disks, clocks, operators, parted by commas.
+    /// Which faults: all, none, or some of kills, network, disks, clocks, operators, health, parted by commas.
     #[arg(long, value_name = "PROFILE", default_value = "all")]
     pub(crate) faults: lonja_sim::Profile,
     /// Of the faults that a seed draws only these, by their numbers, parted by commas, as a failure prints them.

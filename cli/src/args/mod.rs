@@ -2,6 +2,7 @@
 
 mod daemons;
 mod disk;
+mod files;
 mod laboratory;
 mod limits;
 mod listings;
@@ -13,12 +14,14 @@ mod separation;
 mod sessions;
 mod sharing;
 mod upkeep;
+mod watching;
 
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
+pub(crate) use files::{AgentFiles, TaskFiles};
 pub(crate) use laboratory::{OpenbFormat, OpenbList, ReportFormat, SimOpenb, SimRun};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
 pub(crate) use looking::{Files, Stats};
@@ -138,7 +141,7 @@ pub(crate) struct Family {
 }
 
 /// A length of time with its unit.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write, for example, 15s, 5ms or 10m"))
 }
 
@@ -167,10 +170,33 @@ pub(crate) fn mebibytes(text: &str) -> Result<f64, String> {
     Ok(amount * factor)
 }
 
+/// A size: a bare number of mebibytes, or one with a unit; in whole bytes.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let bytes = mebibytes(text)? * f64::from(1 << 20);
+    // Far above any disk, and exact as a number with a fraction.
+    if bytes < 1e15 { Ok(bytes as u64) } else { Err(format!("{text:?} is too large")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn every_flag_of_the_daemons_is_documented() {
+        let page = include_str!("../../../docs/operations.md");
+        let lonja = Lonja::command();
+        for daemon in ["master", "agent"] {
+            let command = lonja.find_subcommand(daemon).unwrap();
+            let flags = command.get_arguments().filter_map(|flag| flag.get_long());
+            let missing: Vec<&str> =
+                flags.filter(|flag| !page.contains(&format!("`--{flag}")) && *flag != "help").collect();
+            assert!(
+                missing.is_empty(),
+                "docs/operations.md does not have these flags of {daemon}: {missing:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_command_line_makes_sense() {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{MasterUrl, duration, mebibytes};
+use super::watching::Watching;
+use super::{MasterUrl, TaskFiles, duration, mebibytes};
 
 /// A command on the cluster.
 #[derive(Debug, Args)]
@@ -47,6 +48,12 @@ pub(crate) struct Run {
     /// The user it runs as on the agent; without this, yours.
     #[arg(long)]
     pub(crate) user: Option<String>,
+    /// Type into its terminal; only together with -t.
+    #[arg(short, long, requires = "tty")]
+    pub(crate) interactive: bool,
+    /// Give it a terminal of its own; with -i, Ctrl-C is a key of its.
+    #[arg(short, long, conflicts_with = "instances")]
+    pub(crate) tty: bool,
     #[command(flatten)]
     pub(crate) separation: super::RunSeparation,
     /// How many of it.
@@ -55,6 +62,10 @@ pub(crate) struct Run {
     /// What to call it.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) watching: Watching,
+    #[command(flatten)]
+    pub(crate) files: TaskFiles,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,

@@ -1,9 +1,13 @@
 //! `lonja agent`.
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use lonja_agent::check::{self, Subject};
+use lonja_agent::fetcher::{Addresses, Fetching};
+use lonja_agent::secrets::{SecretResolver, SecretsDir};
 use lonja_agent::{Config, Grants, HostPaths, Policy, configured, detect};
 use lonja_model::AgentInfo;
 use lonja_model::attributes::Attributes;
@@ -68,12 +72,24 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         pids_limit: agent.pids_limit,
         host_paths: HostPaths::Below(allowed),
         require_isolation: agent.require_isolation,
+        secrets: secrets(agent.files.secrets_dir.as_deref())?,
+        fetching: Fetching {
+            addresses: Addresses::PublicAnd(agent.files.fetch_allow),
+            cache_size: agent.files.fetch_cache_size,
+            most_bytes: agent.files.fetch_limit,
+            timeout: agent.files.fetch_timeout,
+        },
         logs: crate::args::log_limits(agent.log_max_size, agent.log_files),
         limits: agent.limits.settings()?,
         disk: agent.disk.settings(),
         separation: agent.separation.into(),
         grants: Grants { capabilities: agent.allow_capability.into_iter().collect(), rlimits: agent.rlimit },
     })
+}
+
+fn secrets(folder: Option<&Path>) -> anyhow::Result<Option<Arc<dyn SecretResolver>>> {
+    let Some(folder) = folder else { return Ok(None) };
+    Ok(Some(Arc::new(SecretsDir::open(folder).context("--secrets-dir")?)))
 }
 
 /// Says what this host can enforce. Exits with 0 if all of it.

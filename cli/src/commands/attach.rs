@@ -1,6 +1,7 @@
 //! `lonja attach`.
 
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow};
 use lonja_proto::lonja::agent_api_client::AgentApiClient;
@@ -33,6 +34,39 @@ pub(crate) enum Detached {
     Asked,
 }
 
+/// How to attach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// What is typed goes to the task's terminal, if it has one.
+    pub(crate) typing: bool,
+    /// Some keys leave the task alone again.
+    pub(crate) detachable: bool,
+}
+
+/// Keeps the terminal's former mode where whoever started the attachment can restore it, even if that is given up.
+#[derive(Clone, Default)]
+pub(crate) struct RawSlot(Arc<Mutex<Option<Raw>>>);
+
+impl RawSlot {
+    /// The terminal, if input comes from one, hands every key on from now on.
+    fn enter(&self) -> std::io::Result<()> {
+        let raw = terminal::is_terminal().then(Raw::enter).transpose()?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = raw;
+        Ok(())
+    }
+
+    /// The terminal is as it was.
+    pub(crate) fn restore(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for RawSlot {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
 /// Attaches to a task until it ends or somebody leaves it.
 pub(crate) async fn run(attach: &Attach) -> anyhow::Result<ExitCode> {
     let mut client = Client::connect(&attach.master.master).await?;
@@ -44,7 +78,11 @@ pub(crate) async fn run(attach: &Attach) -> anyhow::Result<ExitCode> {
         window: None,
         tail_lines: attach.tail,
     };
-    match follow(agent, start, !attach.no_stdin).await? {
+    let raw = RawSlot::default();
+    let manner = Manner { typing: !attach.no_stdin, detachable: true };
+    let detached = follow(agent, start, manner, raw.clone()).await;
+    raw.restore();
+    match detached? {
         Detached::ByKeys => output::note(&format!("detached; {} runs on", attach.task)),
         Detached::Asked => return Ok(ExitCode::from(130)),
         Detached::TaskEnded => {}
@@ -56,7 +94,8 @@ pub(crate) async fn run(attach: &Attach) -> anyhow::Result<ExitCode> {
 pub(crate) async fn follow(
     mut agent: AgentApiClient<Channel>,
     start: AttachStart,
-    typing: bool,
+    Manner { typing, detachable }: Manner,
+    raw: RawSlot,
 ) -> anyhow::Result<Detached> {
     let mut signals = Signals::new()?;
     let mut resized = signal(SignalKind::window_change())?;
@@ -69,12 +108,12 @@ pub(crate) async fn follow(
         // An agent that is gone is noticed by what it answers.
         let _gone = calls.send(AttachInput { input: Some(input) }).await;
     };
-    let (mut raw, mut input, mut keys) = (None, None, Keys::default());
+    let (mut input, mut keys) = (None, Keys::default());
     loop {
         tokio::select! {
             answer = next_answer(&mut answers) => match answer? {
                 Output::Attached(attached) if attached.tty && typing => {
-                    raw = terminal::is_terminal().then(Raw::enter).transpose().context("the terminal")?;
+                    raw.enter().context("the terminal")?;
                     input = Some(terminal::input());
                 }
                 Output::Attached(_) => {}
@@ -84,7 +123,7 @@ pub(crate) async fn follow(
             },
             piece = next(input.as_mut()) => match piece {
                 Some(piece) => {
-                    let (piece, detach) = keys.filter(piece, raw.is_some());
+                    let (piece, detach) = keys.filter(piece, detachable && terminal::is_terminal());
                     if !piece.is_empty() {
                         say(Input::Stdin(piece)).await;
                     }

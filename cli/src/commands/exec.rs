@@ -54,7 +54,8 @@ pub(crate) async fn run(exec: Exec) -> anyhow::Result<ExitCode> {
     let raw = (exec.tty && exec.interactive).then(Raw::enter).transpose().context("the terminal")?;
     let (input, open) = if exec.interactive { (Some(terminal::input()), true) } else { (None, false) };
     if !open {
-        calls.send(call(Input::CloseStdin(Closed {}))).await?;
+        // A command that has ended already reads nothing; the answers tell.
+        let _ended = calls.send(call(Input::CloseStdin(Closed {}))).await;
     }
     let mut session = Session { tty: exec.tty, calls, input, sent: 0, taken: 0, interrupted: false };
     let end = session.run(answers, &mut signals, &mut resized).await;

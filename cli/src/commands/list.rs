@@ -125,6 +125,7 @@ pub(crate) async fn tasks(list: &ListTasks) -> anyhow::Result<ExitCode> {
         "id",
         "name",
         "state",
+        "health",
         "cpus",
         "mem",
         "agent",
@@ -134,7 +135,7 @@ pub(crate) async fn tasks(list: &ListTasks) -> anyhow::Result<ExitCode> {
         "container",
         "ports",
     ];
-    Listing { what: "tasks", columns, wide_from: 7, rows }.print(list.list.output, list.list.quiet);
+    Listing { what: "tasks", columns, wide_from: 8, rows }.print(list.list.output, list.list.quiet);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -159,16 +160,21 @@ fn task_row(task: &mesos::Task) -> Row {
         "container_id": container,
         "pid": pid,
         "message": message,
+        "healthy": last.and_then(|status| status.healthy),
+        "check_status": last.and_then(|status| status.check_status.as_ref()).map_or(Value::Null, check_status),
         "statuses": task.statuses.iter().map(|status| json!({
             "state": status.state().as_str_name(),
             "timestamp": status.timestamp,
             "message": status.message,
+            "reason": status.reason.is_some().then(|| status.reason().as_str_name()),
+            "healthy": status.healthy,
         })).collect::<Vec<_>>(),
     });
     let cells = vec![
         id.clone(),
         task.name.clone(),
         state.to_owned(),
+        health(last),
         amount(sum(&task.resources, "cpus")),
         amount(sum(&task.resources, "mem")),
         task.agent_id.value.clone(),
@@ -179,6 +185,35 @@ fn task_row(task: &mesos::Task) -> Row {
         ranges(&task.resources),
     ];
     Row { id, cells, object }
+}
+
+/// What was said last of a task's health, and what its check saw, for people.
+fn health(last: Option<&mesos::TaskStatus>) -> String {
+    let health = match last.and_then(|status| status.healthy) {
+        Some(true) => Some("healthy".to_owned()),
+        Some(false) => Some("unhealthy".to_owned()),
+        None => None,
+    };
+    let status = last.and_then(|status| status.check_status.as_ref());
+    let seen = status.and_then(|status| {
+        let exited = status.command.as_ref().and_then(|command| command.exit_code);
+        let answered = status.http.as_ref().and_then(|http| http.status_code);
+        let opened = status.tcp.as_ref().and_then(|tcp| tcp.succeeded);
+        exited
+            .map(|code| format!("exit {code}"))
+            .or_else(|| answered.map(|code| format!("http {code}")))
+            .or_else(|| opened.map(|opened| if opened { "open" } else { "refused" }.to_owned()))
+    });
+    let words: Vec<String> = health.into_iter().chain(seen).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+}
+
+/// The last result of a check, for programs.
+fn check_status(status: &mesos::CheckStatusInfo) -> Value {
+    let command = status.command.as_ref().map(|command| json!({ "exit_code": command.exit_code }));
+    let http = status.http.as_ref().map(|http| json!({ "status_code": http.status_code }));
+    let tcp = status.tcp.as_ref().map(|tcp| json!({ "succeeded": tcp.succeeded }));
+    json!({ "type": status.r#type().as_str_name(), "command": command, "http": http, "tcp": tcp })
 }
 
 /// Lists outstanding offers.

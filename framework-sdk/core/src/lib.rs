@@ -17,6 +17,7 @@
 
 pub mod plan;
 pub mod task;
+mod watching;
 
 pub mod placement;
 

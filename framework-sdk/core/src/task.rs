@@ -1,9 +1,12 @@
 //! Describing a task.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
+use lonja_model::files::VolumeSource;
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
 use lonja_model::profile::{Network, Profile};
@@ -12,6 +15,7 @@ use lonja_model::task::Limit;
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
 use crate::placement::{Gpus, fit};
+use crate::watching::Watch;
 
 /// What a task needs. Amounts in thousandths; mem and disk of MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +55,7 @@ pub struct Task {
     need: Need,
     kill_grace: Option<Duration>,
     labels: Labels,
+    pub(crate) watch: Watch,
     limits: BTreeMap<String, Limit>,
 }
 
@@ -104,11 +109,12 @@ impl Task {
         let thousandths = |amount| Scalar::from_thousandths(amount).unwrap_or_default();
         Self {
             name: None,
-            command: Command { program, environment: BTreeMap::new(), user: None },
+            command: Command::new(program),
             container: ContainerInfo::default(),
             need: Need { cpus: thousandths(100), mem: thousandths(32_000), ..Need::default() },
             kill_grace: None,
             labels: Labels::default(),
+            watch: Watch::default(),
             limits: BTreeMap::new(),
         }
     }
@@ -213,8 +219,19 @@ impl Task {
         if !host_path.starts_with('/') {
             return Err(InvalidTask::Volume(host_path));
         }
-        self.container.volumes.push(Volume { host_path, container_path: inside.into(), read_only });
+        self.container.volumes.push(Volume {
+            source: VolumeSource::Host(host_path),
+            container_path: inside.into(),
+            read_only,
+        });
         Ok(self)
+    }
+
+    /// Gives it a terminal of this size for its three streams.
+    #[must_use]
+    pub fn terminal(mut self, size: WindowSize) -> Self {
+        self.container.tty = Some(size);
+        self
     }
 
     /// How long a kill waits between asking and forcing; without this, the agent's default.
@@ -248,12 +265,14 @@ impl Task {
             name: self.name.clone().unwrap_or_else(|| id.to_string()),
             id,
             agent: agent.clone(),
+            health_check: self.watch.health_on(&resources),
+            check: self.watch.check_on(&resources),
             resources,
             limits: self.limits.clone(),
             command: self.command.clone(),
             container: self.container.clone(),
             kill_grace: self.kill_grace,
-            max_completion_time: None,
+            max_completion_time: self.watch.longest,
             labels: self.labels.clone(),
             discovery: None,
             executor: None,

@@ -16,6 +16,7 @@ pub mod agents;
 mod allocation;
 pub mod budget;
 mod calls;
+mod checks;
 pub mod config;
 mod conversions;
 mod deadlines;

@@ -406,6 +406,7 @@ fn returned(state: &mut State, effects: &mut Effects, now: Timestamp, back: &Bac
                 .because(Reason::AgentReregistered)
                 .on(agent.clone());
             (status.container, status.pid) = (task.container, pid);
+            (status.healthy, status.check) = (task.healthy, task.check);
             updates::returned(state, effects, &framework, status);
         } else if known.state.may_become(task.state) && !known.state.is_terminal() {
             updates::learn_state(state, now, &framework, &id, task.state);
@@ -429,6 +430,7 @@ fn learn_task(state: &mut State, effects: &mut Effects, now: Timestamp, back: &B
     // Where it stood when its agent came back; what ended it comes as an update of its own.
     let mut status = TaskStatus::new(id, task.state, Source::Agent, now).on(agent.clone());
     (status.container, status.pid) = (task.container.clone(), task.pid);
+    (status.healthy, status.check) = (task.healthy, task.check);
     if back.was_unreachable && !task.state.is_terminal() {
         // Told before the restart that it is unreachable, or since then in answer to RECONCILE.
         let told = TaskStatus { source: Source::Master, ..status.clone() };

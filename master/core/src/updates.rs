@@ -250,6 +250,7 @@ pub(crate) fn last_word(task: &crate::tasks::Task, now: Timestamp) -> Option<Tas
         status.unreachable_since = last.unreachable_since;
         status.limitation.clone_from(&last.limitation);
         status.labels = last.labels.clone();
+        status.check = last.check;
     }
     Some(status)
 }

@@ -11,7 +11,7 @@ use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, AgentInfo, FrameworkInfo, Role, TaskInfo, TaskState};
 
-use crate::Config;
+use crate::{Config, checks};
 
 /// May an agent of this description register? Errors: why not, and what to do.
 pub(crate) fn agent(info: &AgentInfo) -> Result<(), String> {
@@ -136,6 +136,7 @@ pub(crate) fn task(info: &TaskInfo, agent: &AgentId) -> Result<(), String> {
             "task {id} mounts a folder of its executor's sandbox and has no executor; launch it in a group"
         ));
     }
+    checks::valid(info)?;
     for (name, limit) in &info.limits {
         if name != "cpus" && name != "mem" {
             return Err(format!("task {id} limits {name}; only cpus and mem can have limits of their own"));

@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::checks::any_check_status;
 use super::cluster::{any_agent_info, any_filters, any_framework_info, any_offer};
 use super::executors::{any_agent_executor, any_run_in_executor};
 use super::names::{
@@ -164,14 +165,17 @@ pub fn any_call_result() -> BoxedStrategy<CallResult> {
 /// Any task as its agent knows it.
 pub fn any_agent_task() -> BoxedStrategy<AgentTask> {
     let container = (option::of(any_container_id()), option::of(any::<u32>()));
-    (any_framework_id(), any_role(), any_task_info(), any_task_state(), container)
-        .prop_map(|(framework, role, info, state, (container, pid))| AgentTask {
+    let checks = (option::of(any::<bool>()), option::of(any_check_status()));
+    (any_framework_id(), any_role(), any_task_info(), any_task_state(), container, checks)
+        .prop_map(|(framework, role, info, state, (container, pid), (healthy, check))| AgentTask {
             framework,
             role,
             info,
             state,
             container,
             pid,
+            healthy,
+            check,
         })
         .boxed()
 }

@@ -5,8 +5,10 @@
 //! roles of a framework agree with its capabilities, and shared volumes are held a few times at most. Texts,
 //! ids and roles come both plain and odd; amounts both everyday and at their limits.
 
+mod checks;
 mod cluster;
 mod executors;
+mod files;
 mod messages;
 mod names;
 mod operations;
@@ -15,6 +17,7 @@ mod tasks;
 mod values;
 mod wishes;
 
+pub use checks::{any_check, any_check_status, any_health_check, any_watched};
 pub use cluster::{any_agent_info, any_attributes, any_domain, any_filters, any_framework_info, any_offer};
 pub use executors::{any_agent_executor, any_executor_info, any_executor_record, any_launch_group};
 pub use messages::{

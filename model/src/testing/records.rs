@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::checks::any_watched;
 use super::cluster::{any_agent_info, any_framework_info};
 use super::executors::{any_executor_record, any_group_record};
 use super::names::{
@@ -70,18 +71,11 @@ pub fn any_identity() -> BoxedStrategy<Identity> {
 /// What may be remembered of a task.
 pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
     let place = (any_role(), any_container_id(), any_task_state());
-    let ending = (option::of(any_duration()), any::<bool>());
+    let ending = (option::of(any_duration()), any::<bool>(), any_watched());
     let group = option::of(any_group_record());
     (any_task_info(), place, ending, vec(any_task_status(), 0..4), group)
-        .prop_map(|(info, (role, container, state), (killing, orphaned), updates, group)| TaskRecord {
-            info,
-            role,
-            container,
-            state,
-            killing,
-            orphaned,
-            updates,
-            group,
+        .prop_map(|(info, (role, container, state), (killing, orphaned, watched), updates, group)| {
+            TaskRecord { info, role, container, state, killing, orphaned, updates, group, watched }
         })
         .boxed()
 }

@@ -7,12 +7,14 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::checks::{any_check, any_check_status, any_health_check};
+use super::files::{any_path, any_secret, any_uri, any_volume_source};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_labels, any_task_id, any_text,
     any_timestamp, any_update_id,
 };
 use super::values::{any_resources, any_scalar};
-use crate::container::{Command, ContainerInfo, ParentVolume, Program, Volume};
+use crate::container::{Command, ContainerInfo, ParentVolume, Program, Volume, WindowSize};
 use crate::io_limits::{IoLimits, IoThrottle};
 use crate::privileges::{CapabilitySet, Privileges, Rlimit, RlimitKind};
 use crate::profile::{Network, Profile};
@@ -39,17 +41,21 @@ pub fn any_command() -> BoxedStrategy<Command> {
         exec.prop_map(|(path, arguments)| Program::Exec { path, arguments }),
     ];
     let variable = any_word().prop_map(|name| name.replace('=', "_"));
-    (program, btree_map(variable, any_argument(), 0..4), option::of(any_word()))
-        .prop_map(|(program, environment, user)| Command { program, environment, user })
+    let plain = (program, btree_map(variable.clone(), any_argument(), 0..4), option::of(any_word()));
+    (plain, vec(any_uri(), 0..3), btree_map(variable, any_secret(), 0..3))
+        .prop_map(|((program, environment, user), uris, mut secrets)| {
+            secrets.retain(|name, _| !environment.contains_key(name));
+            Command { program, environment, user, uris, secrets }
+        })
         .boxed()
 }
 
 /// Any container.
 pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
-    let path = || "[a-z0-9 _.-]{0,6}(/[a-z][a-z0-9 _.-]{0,6}){0,2}".prop_map(|path| format!("v{path}"));
-    let volume = (path(), path(), any::<bool>(), any::<bool>());
-    let volume = volume.prop_map(|(host, container, read_only, absolute)| Volume {
-        host_path: format!("/{host}"),
+    let path = any_path;
+    let volume = (any_volume_source(), path(), any::<bool>(), any::<bool>());
+    let volume = volume.prop_map(|(source, container, read_only, absolute)| Volume {
+        source,
         container_path: if absolute { format!("/{container}") } else { container },
         read_only,
     });
@@ -60,16 +66,12 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     });
     let network = prop_oneof![Just(Network::Host), Just(Network::None)];
     let profile = option::of(select(Profile::ALL.to_vec()));
-    let extras = (any_io_limits(), vec(shared, 0..2));
+    let tty = option::of((any::<u16>(), any::<u16>()));
+    let tty = tty.prop_map(|size| size.map(|(rows, columns)| WindowSize { rows, columns }));
+    let extras = (any_io_limits(), vec(shared, 0..2), tty);
     (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, extras)
-        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes))| ContainerInfo {
-            volumes,
-            hostname,
-            privileges,
-            profile,
-            network,
-            io,
-            parent_volumes,
+        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes, tty))| {
+            ContainerInfo { volumes, hostname, privileges, profile, network, io, tty, parent_volumes }
         })
         .boxed()
 }
@@ -135,10 +137,11 @@ pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
     let times = (option::of(any_duration()), option::of(any_duration()));
     let data = vec(any::<u8>(), 0..4);
     let executor = option::weighted(0.2, super::executors::any_executor_info().prop_map(Box::new));
-    let extras = (any_labels(), option::of(any_discovery()), executor, data);
+    let checks = (option::weighted(0.3, any_health_check()), option::weighted(0.3, any_check()));
+    let extras = (any_labels(), option::of(any_discovery()), executor, data, checks);
     (ids, needs, any_command(), any_container_info(), times, extras)
         .prop_map(|((name, id, agent), (resources, cpus, mem), command, container, times, extras)| {
-            let (labels, discovery, executor, data) = extras;
+            let (labels, discovery, executor, data, (health_check, check)) = extras;
             let resources = or_one_cpu(resources);
             let limits = [("cpus", cpus), ("mem", mem)];
             TaskInfo {
@@ -155,6 +158,8 @@ pub fn any_task_info() -> BoxedStrategy<TaskInfo> {
                 discovery,
                 executor,
                 data,
+                health_check: health_check.map(Box::new),
+                check: check.map(Box::new),
             }
         })
         .boxed()
@@ -205,11 +210,12 @@ pub fn any_task_status() -> BoxedStrategy<TaskStatus> {
         option::of(any::<bool>()),
         option::of(any_timestamp()),
         option::of(any_resources()),
+        option::of(any_check_status()),
     );
     (what, said, place, extras)
         .prop_map(|((task, state, source, reason), (message, data, timestamp, labels), place, extras)| {
             let (agent, executor, container, pid) = place;
-            let (update, healthy, unreachable_since, limitation) = extras;
+            let (update, healthy, unreachable_since, limitation, check) = extras;
             TaskStatus {
                 task,
                 state,
@@ -227,6 +233,7 @@ pub fn any_task_status() -> BoxedStrategy<TaskStatus> {
                 unreachable_since,
                 limitation,
                 labels,
+                check,
             }
         })
         .boxed()

@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use lonja_model::Timestamp;
+use lonja_model::check::Watched;
 use lonja_model::checkpoint::{CheckpointOp, Identity, TaskRecord};
 use lonja_model::ids::{FrameworkId, TaskId};
 use prost::Message;
 
 use super::agent::{agent_info_from_wire, agent_info_to_wire};
+use super::check::{check_status_from_wire, check_status_to_wire};
 use super::executor::{executor_from_stored, executor_to_stored, group_from_stored, group_to_stored};
 use super::framework::framework_to_wire;
 use super::ids::{
@@ -116,6 +119,7 @@ fn task_to_wire(framework: &FrameworkId, record: &TaskRecord) -> wire::Task {
         killing_ns: record.killing.map(nanoseconds),
         orphaned: record.orphaned,
         updates: record.updates.iter().map(status_to_wire).collect(),
+        watched: (record.watched != Watched::default()).then(|| watched_to_wire(&record.watched)),
         ..Default::default()
     };
     group_to_stored(record.group.as_ref(), &mut wire);
@@ -135,8 +139,27 @@ fn task_from_wire(wire: wire::Task) -> Result<(FrameworkId, TaskId, TaskRecord),
         killing: wire.killing_ns.map(Duration::from_nanos),
         orphaned: wire.orphaned,
         updates: wire.updates.into_iter().enumerate().map(update).collect::<Result<_, _>>()?,
+        watched: wire.watched.map(watched_from_wire).transpose().at("watched")?.unwrap_or_default(),
         info,
         group,
     };
     Ok((framework, record.info.id.clone(), record))
+}
+
+fn watched_to_wire(watched: &Watched) -> wire::Watched {
+    wire::Watched {
+        started_ns: watched.started.map(Timestamp::as_nanos),
+        healthy: watched.healthy,
+        check_status: watched.check.map(check_status_to_wire),
+        given_up: watched.given_up,
+    }
+}
+
+fn watched_from_wire(wire: wire::Watched) -> Result<Watched, Refusal> {
+    Ok(Watched {
+        started: wire.started_ns.map(Timestamp::from_nanos),
+        healthy: wire.healthy,
+        check: wire.check_status.map(check_status_from_wire).transpose().at("check_status")?,
+        given_up: wire.given_up,
+    })
 }

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use lonja_model::container::{Command, ContainerInfo, ParentVolume, Program, Volume};
+use lonja_model::container::{Command, ContainerInfo, ParentVolume, Program, Volume, WindowSize};
+use lonja_model::files::{Secret, VolumeSource};
 
+use super::files::{
+    secret_from_wire, secret_to_wire, source_from_wire, source_to_wire, uri_to_wire, uris_from_wire,
+};
 use super::io_limits::{io_limits_from_wire, io_limits_to_wire};
 use super::privileges::{linux_to_wire, privileges_from_wire, rlimits_to_wire};
 use super::profile::{network_from_wire, network_to_wire, profile_from_wire};
@@ -16,10 +20,9 @@ use crate::mesos::{self, container_info, volume};
 /// A program to run.
 ///
 /// Errors: it has no value; arguments beside a shell line; a variable without a name; something the
-/// system cannot pass on (a zero byte); files to fetch or secrets, which are not supported yet.
+/// system cannot pass on (a zero byte); a file that cannot be fetched; a secret without its bytes or name.
 pub fn command_from_wire(wire: mesos::CommandInfo) -> Result<Command, Refusal> {
     let shell = wire.shell();
-    unsupported(!wire.uris.is_empty(), "uris", "fetching files")?;
     at_most(wire.arguments.len(), limits::ARGUMENTS, "arguments")?;
     let value = required(wire.value.filter(|value| !value.is_empty())).and_then(passable).at("value")?;
     let program = if shell {
@@ -34,8 +37,8 @@ pub fn command_from_wire(wire: mesos::CommandInfo) -> Result<Command, Refusal> {
         Program::Exec { path: value, arguments }
     };
     let user = optional_text(wire.user.filter(|user| !user.is_empty()), "user")?;
-    let environment = environment_from_wire(wire.environment).at("environment")?;
-    Ok(Command { program, environment, user })
+    let (environment, secrets) = environment_from_wire(wire.environment).at("environment")?;
+    Ok(Command { program, environment, user, uris: uris_from_wire(wire.uris)?, secrets })
 }
 
 /// The program's form on the wire.
@@ -49,9 +52,16 @@ pub fn command_to_wire(command: &Command) -> mesos::CommandInfo {
         value: Some(value.clone()),
         ..Default::default()
     };
-    let variables: Vec<_> = command.environment.iter().map(variable).collect();
+    let secret = |(name, secret): (&String, &Secret)| mesos::environment::Variable {
+        name: name.clone(),
+        r#type: Some(variable::Type::Secret.into()),
+        secret: Some(secret_to_wire(secret)),
+        ..Default::default()
+    };
+    let plain = command.environment.iter().map(variable);
+    let variables: Vec<_> = plain.chain(command.secrets.iter().map(secret)).collect();
     mesos::CommandInfo {
-        uris: Vec::new(),
+        uris: command.uris.iter().map(uri_to_wire).collect(),
         environment: (!variables.is_empty()).then_some(mesos::Environment { variables }),
         value: Some(value),
         user: command.user.clone(),
@@ -61,37 +71,70 @@ pub fn command_to_wire(command: &Command) -> mesos::CommandInfo {
 }
 
 /// Text that can be passed to a program.
-fn passable(value: String) -> Result<String, Refusal> {
+pub(super) fn passable(value: String) -> Result<String, Refusal> {
     if value.contains('\0') {
         return Err(Fault::Invalid("contains a zero byte; take it out".to_owned()).into());
     }
     text(value, limits::ARGUMENT_BYTES)
 }
 
-fn environment_from_wire(wire: Option<mesos::Environment>) -> Result<BTreeMap<String, String>, Refusal> {
+/// Plain variables, and secret ones.
+type Variables = (BTreeMap<String, String>, BTreeMap<String, Secret>);
+
+/// Of a name that stands several times the last one counts.
+fn environment_from_wire(wire: Option<mesos::Environment>) -> Result<Variables, Refusal> {
     let variables = wire.unwrap_or_default().variables;
     at_most(variables.len(), limits::VARIABLES, "variables")?;
-    let variable = |(index, wire)| variable_from_wire(wire).at_index("variables", index);
-    variables.into_iter().enumerate().map(variable).collect()
+    let (mut environment, mut secrets) = Variables::default();
+    for (index, wire) in variables.into_iter().enumerate() {
+        let (name, value) = variable_from_wire(wire).at_index("variables", index)?;
+        environment.remove(&name);
+        secrets.remove(&name);
+        match value {
+            Text::Plain(text) => drop(environment.insert(name, text)),
+            Text::Secret(secret) => drop(secrets.insert(name, secret)),
+        }
+    }
+    Ok((environment, secrets))
 }
 
-fn variable_from_wire(wire: mesos::environment::Variable) -> Result<(String, String), Refusal> {
+/// What a variable is set to.
+enum Text {
+    Plain(String),
+    Secret(Secret),
+}
+
+fn variable_from_wire(wire: mesos::environment::Variable) -> Result<(String, Text), Refusal> {
     let kind: variable::Type =
         known(wire.r#type.unwrap_or(variable::Type::Value.into()), "Environment.Variable.Type").at("type")?;
-    unsupported(wire.secret.is_some() || kind == variable::Type::Secret, "secret", "a secret")?;
     if wire.name.is_empty() || wire.name.contains('=') {
         let shown: String = wire.name.chars().take(64).collect();
         let reason = format!("{shown:?} is no name of a variable; use one without `=`");
         return Err(Fault::Invalid(reason)).at("name");
     }
     let name = passable(wire.name).at("name")?;
-    Ok((name, required(wire.value).and_then(passable).at("value")?))
+    let value = match kind {
+        variable::Type::Secret if wire.value.is_some() => {
+            let reason = "stands beside a secret; leave it out, or make the type VALUE";
+            return Err(Fault::Invalid(reason.to_owned())).at("value");
+        }
+        variable::Type::Secret => {
+            Text::Secret(required(wire.secret).and_then(secret_from_wire).at("secret")?)
+        }
+        variable::Type::Value | variable::Type::Unknown if wire.secret.is_some() => {
+            let reason = "stands in a plain variable; make the type SECRET, or leave it out";
+            return Err(Fault::Invalid(reason.to_owned())).at("secret");
+        }
+        variable::Type::Value | variable::Type::Unknown => {
+            Text::Plain(required(wire.value).and_then(passable).at("value")?)
+        }
+    };
+    Ok((name, value))
 }
 
 /// The surroundings of a program; none at all are the default ones.
 ///
-/// Errors: a volume is not well formed; anything but host volumes and a host name, which is not
-/// supported yet.
+/// Errors: a volume is not well formed; anything but volumes and a host name, which is not supported yet.
 pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<ContainerInfo, Refusal> {
     let Some(wire) = wire else { return Ok(ContainerInfo::default()) };
     let kind: container_info::Type = known(wire.r#type, "ContainerInfo.Type").at("type")?;
@@ -99,7 +142,7 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     unsupported(wire.mesos.is_some_and(|mesos| mesos.image.is_some()), "mesos.image", "an image")?;
     let network = network_from_wire(wire.network_infos).at("network_infos")?;
     let profile = profile_from_wire(wire.profile).at("profile")?;
-    unsupported(wire.tty_info.is_some(), "tty_info", "a terminal")?;
+    let tty = wire.tty_info.map(tty_from_wire).transpose().at("tty_info")?;
     at_most(wire.volumes.len(), limits::VOLUMES, "volumes")?;
     let (mut volumes, mut parent_volumes) = (Vec::new(), Vec::new());
     for (index, wire) in wire.volumes.into_iter().enumerate() {
@@ -112,7 +155,7 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     let privileges = privileges_from_wire(wire.linux_info, wire.rlimit_info)?;
     let hostname = optional_text(wire.hostname, "hostname")?;
     let io = io_limits_from_wire(wire.io_limits).at("io_limits")?;
-    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes })
+    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes, tty })
 }
 
 /// The surroundings' form on the wire; the default ones are left out.
@@ -134,37 +177,54 @@ pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerIn
         profile: container.profile.map(|profile| profile.to_string()),
         linux_info: linux_to_wire(&container.privileges),
         rlimit_info: rlimits_to_wire(&container.privileges),
+        tty_info: container.tty.map(tty_to_wire),
         ..Default::default()
     })
 }
 
+/// A terminal; without a size, it has the usual one. Errors: a side is longer than a terminal can have.
+fn tty_from_wire(wire: mesos::TtyInfo) -> Result<WindowSize, Refusal> {
+    let Some(size) = wire.window_size else { return Ok(WindowSize::default()) };
+    let side = |number: u32| {
+        u16::try_from(number).map_err(|_| {
+            Fault::Invalid(format!("{number} is more than {}, which a terminal cannot have", u16::MAX))
+        })
+    };
+    let rows = side(size.rows).map_err(Refusal::from).at("rows").at("window_size")?;
+    let columns = side(size.columns).map_err(Refusal::from).at("columns").at("window_size")?;
+    Ok(WindowSize { rows, columns })
+}
+
+fn tty_to_wire(size: WindowSize) -> mesos::TtyInfo {
+    let window_size = mesos::tty_info::WindowSize { rows: size.rows.into(), columns: size.columns.into() };
+    mesos::TtyInfo { window_size: Some(window_size) }
+}
+
 fn volume_from_wire(wire: mesos::Volume) -> Result<Volume, Refusal> {
     unsupported(wire.image.is_some(), "image", "an image as a volume")?;
-    unsupported(wire.source.is_some(), "source", "a volume from another source than host_path")?;
-    unsupported(wire.host_path.is_none(), "host_path", "a volume without host_path")?;
     let mode: volume::Mode = known(wire.mode, "Volume.Mode").at("mode")?;
-    let host_path = passable(wire.host_path.unwrap_or_default()).at("host_path")?;
+    let source = source_from_wire(wire.host_path, wire.source)?;
     let container_path = passable(wire.container_path).at("container_path")?;
-    let climbs = |path: &str| path.split('/').any(|component| component == "..");
-    if !host_path.starts_with('/') || climbs(&host_path) {
-        let reason = "must be absolute and without `..`; name a path of the agent's host";
-        return Err(Fault::Invalid(reason.to_owned())).at("host_path");
-    }
-    if container_path.is_empty() || climbs(&container_path) {
+    if container_path.is_empty() || container_path.split('/').any(|name| name == "..") {
         let reason = "is empty or contains `..`; name a path inside the container";
         return Err(Fault::Invalid(reason.to_owned())).at("container_path");
     }
-    Ok(Volume { host_path, container_path, read_only: mode == volume::Mode::Ro })
+    Ok(Volume { source, container_path, read_only: mode == volume::Mode::Ro })
 }
 
 fn volume_to_wire(volume: &Volume) -> mesos::Volume {
     let mode = if volume.read_only { volume::Mode::Ro } else { volume::Mode::Rw };
+    // A path of the host in the older form, which every client reads.
+    let (host_path, source) = match &volume.source {
+        VolumeSource::Host(path) => (Some(path.clone()), None),
+        other => (None, Some(source_to_wire(other))),
+    };
     mesos::Volume {
         container_path: volume.container_path.clone(),
-        host_path: Some(volume.host_path.clone()),
+        host_path,
         mode: mode.into(),
         image: None,
-        source: None,
+        source,
     }
 }
 

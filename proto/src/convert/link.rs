@@ -11,6 +11,7 @@ use lonja_model::role::Role;
 use lonja_model::task::TaskInfo;
 
 use super::agent::{agent_info_from_wire, agent_info_to_wire};
+use super::check::{check_status_from_wire, check_status_to_wire};
 use super::conversion::{conversion_from_wire, conversion_to_wire};
 use super::executor::{
     agent_executor_from_wire, agent_executor_to_wire, executor_ended_from_wire, executor_ended_to_wire,
@@ -223,6 +224,8 @@ fn agent_task_from_wire(wire: lonja::AgentTask) -> Result<AgentTask, Refusal> {
         state: required(wire.state).and_then(state_from_wire).at("state")?,
         container: optional(wire.container_id, container_id_from_wire).at("container_id")?,
         pid: wire.pid,
+        healthy: wire.healthy,
+        check: wire.check_status.map(check_status_from_wire).transpose().at("check_status")?,
     })
 }
 
@@ -234,6 +237,8 @@ fn agent_task_to_wire(task: &AgentTask) -> lonja::AgentTask {
         state: Some(state_to_wire(task.state).into()),
         container_id: task.container.as_ref().map(container_id_to_wire),
         pid: task.pid,
+        healthy: task.healthy,
+        check_status: task.check.map(check_status_to_wire),
     }
 }
 

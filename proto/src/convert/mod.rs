@@ -21,10 +21,12 @@ pub mod ids;
 pub mod resources;
 
 pub mod agent;
+pub mod check;
 pub mod constraints;
 pub mod container;
 mod conversion;
 pub mod executor;
+pub mod files;
 pub mod framework;
 mod io_limits;
 pub mod maintenance;

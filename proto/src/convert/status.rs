@@ -3,12 +3,13 @@
 use lonja_model::task::{Reason, Source, TaskState, TaskStatus};
 use lonja_model::time::Timestamp;
 
+use super::check::{check_status_from_wire, check_status_to_wire};
 use super::ids::{
     LONGEST, agent_id_from_wire, agent_id_to_wire, container_id_from_wire, container_id_to_wire,
     executor_id_from_wire, executor_id_to_wire, labels_from_wire, labels_to_wire, optional,
     task_id_from_wire, task_id_to_wire, time_from_wire, time_to_seconds, time_to_wire, update_id_from_wire,
 };
-use super::refusal::{At, Refusal, data, known, optional_text, seconds, unsupported};
+use super::refusal::{At, Refusal, data, known, optional_text, seconds};
 use super::resources::{Shape, resources_from_wire, resources_to_wire};
 use crate::limits;
 use crate::mesos::{self, task_status};
@@ -16,9 +17,8 @@ use crate::mesos::{self, task_status};
 /// What is said about a task. A status without a source is the master's.
 ///
 /// Errors: the task id is none; a number is of no state, source or reason; an id, the instant or the
-/// limitation is not well formed; the result of a check, which is not supported yet.
+/// limitation is not well formed; the result of a check names no type.
 pub fn status_from_wire(wire: mesos::TaskStatus) -> Result<TaskStatus, Refusal> {
-    unsupported(wire.check_status.is_some(), "check_status", "the result of a check")?;
     let source: task_status::Source = match wire.source {
         Some(number) => known(number, "TaskStatus.Source").at("source")?,
         None => task_status::Source::Master,
@@ -53,6 +53,7 @@ pub fn status_from_wire(wire: mesos::TaskStatus) -> Result<TaskStatus, Refusal> 
             .transpose()
             .at("limitation")?,
         labels: labels_from_wire(wire.labels).at("labels")?,
+        check: wire.check_status.map(check_status_from_wire).transpose().at("check_status")?,
     })
 }
 
@@ -79,7 +80,7 @@ pub fn status_to_wire(status: &TaskStatus) -> mesos::TaskStatus {
         labels: labels_to_wire(&status.labels),
         container_status: place,
         unreachable_time: status.unreachable_since.map(time_to_wire),
-        check_status: None,
+        check_status: status.check.map(check_status_to_wire),
         limitation: status.limitation.as_ref().map(|limitation| mesos::TaskResourceLimitation {
             resources: resources_to_wire(limitation, None, Shape::FULL),
         }),

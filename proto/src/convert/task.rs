@@ -7,6 +7,7 @@ use lonja_model::resources::Resources;
 use lonja_model::task::{Discovery, DiscoveryPort, Limit, TaskInfo, Visibility};
 
 use super::agent::not_a_port;
+use super::check::{check_from_wire, check_to_wire, health_check_from_wire, health_check_to_wire};
 use super::container::{command_from_wire, command_to_wire, container_from_wire, container_to_wire};
 use super::executor::{executor_info_from_wire, executor_info_to_wire};
 use super::ids::{
@@ -23,7 +24,6 @@ use crate::mesos::{self, discovery_info, value};
 /// Errors: a field is missing or not well formed; it needs nothing; a limit is below the need or not of
 /// cpus or mem; it asks for something that is not supported yet.
 pub fn task_info_from_wire(wire: mesos::TaskInfo) -> Result<TaskInfo, Refusal> {
-    refuse_unsupported(&wire)?;
     let resources = resources_from_wire(wire.resources).at("resources")?;
     if resources.is_empty() {
         let reason = "holds nothing; a task needs some resource, such as cpus and mem";
@@ -47,6 +47,13 @@ pub fn task_info_from_wire(wire: mesos::TaskInfo) -> Result<TaskInfo, Refusal> {
         discovery: wire.discovery.map(discovery_from_wire).transpose().at("discovery")?,
         executor: wire.executor.map(executor_info_from_wire).transpose().at("executor")?.map(Box::new),
         data: data(wire.data.unwrap_or_default()).at("data")?,
+        health_check: wire
+            .health_check
+            .map(health_check_from_wire)
+            .transpose()
+            .at("health_check")?
+            .map(Box::new),
+        check: wire.check.map(check_from_wire).transpose().at("check")?.map(Box::new),
     })
 }
 
@@ -67,8 +74,8 @@ pub fn task_info_to_wire(task: &TaskInfo) -> mesos::TaskInfo {
         limits: limits_to_wire(&task.limits),
         executor: task.executor.as_deref().map(executor_info_to_wire),
         data: (!task.data.is_empty()).then(|| task.data.clone()),
-        health_check: None,
-        check: None,
+        health_check: task.health_check.as_deref().map(health_check_to_wire),
+        check: task.check.as_deref().map(check_to_wire),
     }
 }
 
@@ -78,11 +85,6 @@ fn command(wire: Option<mesos::CommandInfo>, has_executor: bool) -> Result<Comma
         None if has_executor => Ok(Command::none()),
         wire => required(wire).and_then(command_from_wire),
     }
-}
-
-fn refuse_unsupported(wire: &mesos::TaskInfo) -> Result<(), Refusal> {
-    unsupported(wire.health_check.is_some(), "health_check", "a health check")?;
-    unsupported(wire.check.is_some(), "check", "a check")
 }
 
 fn limits_from_wire(

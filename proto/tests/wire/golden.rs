@@ -11,6 +11,7 @@ use std::time::Duration;
 use lonja_model::attributes::Attributes;
 use lonja_model::constraints::OfferConstraints;
 use lonja_model::container::{Command, ContainerInfo, Program, Volume};
+use lonja_model::files::VolumeSource;
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
@@ -114,10 +115,12 @@ fn accept_with_launch() {
             },
             environment: BTreeMap::from([("LANG".to_owned(), "C".to_owned())]),
             user: Some("nobody".to_owned()),
+            uris: Vec::new(),
+            secrets: BTreeMap::new(),
         },
         container: ContainerInfo {
             volumes: vec![Volume {
-                host_path: "/data".to_owned(),
+                source: VolumeSource::Host("/data".to_owned()),
                 container_path: "in".to_owned(),
                 read_only: true,
             }],
@@ -126,6 +129,7 @@ fn accept_with_launch() {
             privileges: Default::default(),
             profile: None,
             network: Default::default(),
+            tty: None,
             parent_volumes: Vec::new(),
         },
         kill_grace: Some(Duration::from_secs(3)),
@@ -134,6 +138,8 @@ fn accept_with_launch() {
         discovery: None,
         executor: None,
         data: Vec::new(),
+        health_check: None,
+        check: None,
     };
     let operations = vec![Operation::Launch(vec![LaunchTask::Valid(Box::new(task))])];
     let offers = vec![OfferId::new("c-1-O0").unwrap()];

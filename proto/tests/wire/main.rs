@@ -3,7 +3,9 @@
 
 mod messages;
 
+mod checks;
 mod conversions;
+mod files;
 mod golden;
 mod golden_operations;
 mod refusals;

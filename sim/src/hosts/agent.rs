@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lonja_agent_core::{Agent, Config, Effects, Entropy, Event, KillContainer, LaunchContainer, VolumeOrder};
+use lonja_agent_core::{
+    Agent, Config, Effects, Entropy, Event, KillContainer, LaunchContainer, Recovery, VolumeOrder,
+};
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::{AgentInfo, ContainerId, Resources, TaskState, Timestamp};
@@ -11,6 +13,7 @@ use lonja_model::{AgentInfo, ContainerId, Resources, TaskState, Timestamp};
 use crate::Mutant;
 use crate::disk::{Disk, Health};
 use crate::faults::Ending;
+use crate::health::HealthWatch;
 use crate::hosts::kernel::{Kernel, Launched, TaskKey};
 use crate::hosts::{Core, Process};
 use crate::invariants::Broken;
@@ -52,8 +55,14 @@ impl Core for Agent {
 
     fn only_keeps_alive(effects: &Effects) -> bool {
         let pongs = effects.send.iter().all(|message| matches!(message, FromAgent::Pong { .. }));
-        let Effects { launch, kill, forget, volumes, reconnect, .. } = effects;
-        pongs && launch.is_empty() && kill.is_empty() && forget.is_empty() && volumes.is_empty() && !reconnect
+        let Effects { launch, kill, checks, forget, volumes, reconnect, .. } = effects;
+        pongs
+            && launch.is_empty()
+            && kill.is_empty()
+            && checks.is_empty()
+            && forget.is_empty()
+            && volumes.is_empty()
+            && !reconnect
     }
 }
 
@@ -70,6 +79,7 @@ pub(crate) struct AgentHost {
     /// The first commit of this life is not carried out yet.
     pub(crate) recovering: bool,
     pub(crate) kill_watch: KillWatch,
+    pub(crate) health_watch: HealthWatch,
 }
 
 /// The machine's name.
@@ -102,6 +112,7 @@ impl AgentHost {
             link: None,
             recovering: false,
             kill_watch: KillWatch::default(),
+            health_watch: HealthWatch::default(),
         }
     }
 }
@@ -114,11 +125,17 @@ impl World {
         let host = &mut self.agents[index];
         let mut core = Agent::new(host.config.clone(), entropy);
         let checkpoint = host.disk.found();
-        let mut containers = host.kernel.found(now);
+        let mut containers = host.kernel.found(self.now, now);
         self.mutant.kernel_finds(&mut containers, |container| {
             let of = checkpoint.tasks.values().find(|record| record.container == *container);
             of.is_some_and(|record| record.state == TaskState::Starting)
         });
+        let starts = containers.iter().filter_map(|(container, fate)| match fate {
+            Recovery::Running { since: Some(since), .. } => Some((container.clone(), *since)),
+            Recovery::Running { since: None, .. } | Recovery::Exited(_) | Recovery::NeverStarted => None,
+        });
+        host.health_watch.restarted(starts.collect());
+        self.mutant.kernel_misdates(&mut containers);
         let effects = core.handle(now, Event::Recovered { checkpoint, containers });
         host.recovering = true;
         host.kill_watch.restarted(self.now);
@@ -158,11 +175,14 @@ impl World {
             let undisturbed = self.agents[index].kernel.undisturbed();
             effects.kill.extend(undisturbed.map(|(container, _)| kill(container)));
         }
-        let Effects { volumes, launch, kill, forget, send, reconnect, .. } = effects;
+        let Effects { volumes, launch, kill, checks, forget, send, reconnect, .. } = effects;
         if self.order_volumes(index, volumes)? || self.order_launches(index, launch)? {
             return Ok(());
         }
-        if self.order_kills(index, &kill)? || self.order_removals(index, &forget)? {
+        if self.order_kills(index, &kill)? || self.order_looks(index, checks)? {
+            return Ok(());
+        }
+        if self.order_removals(index, &forget)? {
             return Ok(());
         }
         if let Some(link) = self.agents[index].link {
@@ -345,6 +365,8 @@ impl World {
             Launched::Moot => return Ok(()),
             Launched::Running { pid } => {
                 self.will_end(index, &container);
+                let local = self.local(node);
+                self.agents[index].health_watch.started(&container, local);
                 (Step::AgentLaunched, Event::ContainerStarted { container, pid })
             }
             Launched::Failed(reason) => {

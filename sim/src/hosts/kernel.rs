@@ -247,13 +247,14 @@ impl Kernel {
         launching.map(|(id, _)| id.clone()).collect()
     }
 
-    /// What an agent finds that starts at `now` by its clock; like the real one it takes what runs to have begun then.
-    /// What was left behind is removed first.
-    pub(crate) fn found(&mut self, now: Timestamp) -> Vec<(ContainerId, Recovery)> {
+    /// What an agent finds that starts at `now`, when its clock shows `local`. What was left behind is removed first.
+    pub(crate) fn found(&mut self, now: Timestamp, local: Timestamp) -> Vec<(ContainerId, Recovery)> {
         self.containers.retain(|_, container| !container.left_behind);
         let fate = |life: &Life| match life {
             Life::Launching => Recovery::NeverStarted,
-            Life::Running { pid, .. } => Recovery::Running { pid: *pid, since: now },
+            Life::Running { pid, since } => {
+                Recovery::Running { pid: *pid, since: Some(local - now.since(*since)) }
+            }
             Life::Ended(exit) => Recovery::Exited(exit.clone()),
         };
         self.containers.iter().map(|(id, container)| (id.clone(), fate(&container.life))).collect()
@@ -262,6 +263,16 @@ impl Kernel {
     /// Is any container of `task` alive here?
     pub(crate) fn has_live(&self, task: &TaskKey) -> bool {
         self.live().any(|container| container.task == *task)
+    }
+
+    /// Does a look at that container fail at `now`?
+    pub(crate) fn is_sick(&self, id: &ContainerId, now: Timestamp) -> bool {
+        let Some(container) = self.containers.get(id) else { return true };
+        match (&container.script, &container.life) {
+            (Script::Sicken { after }, Life::Running { since, .. }) => now >= *since + *after,
+            (_, Life::Running { .. }) => false,
+            (_, Life::Launching | Life::Ended(_)) => true,
+        }
     }
 
     /// Whose a container is.

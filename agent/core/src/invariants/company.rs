@@ -30,7 +30,7 @@ pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
     for (name, keys) in company.groups() {
         let tasks: Vec<&Task> = keys.iter().filter_map(|key| agent.book.get(key)).collect();
         let waits = |task: &&Task| matches!(task.place, Place::Waiting(_));
-        if tasks.iter().any(|task| waits(task)) && tasks.iter().any(|task| task.is_holding()) {
+        if tasks.iter().any(waits) && tasks.iter().any(|task| task.is_holding()) {
             return wrong(format!("group {name} has begun, and part of it waits"));
         }
         let has_fallen =

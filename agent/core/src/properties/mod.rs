@@ -2,11 +2,12 @@
 //! has come to an end that its framework knows, and every volume that was made and not destroyed has its data.
 //!
 //! The world around the agent is a master that repeats itself, frameworks that acknowledge late, twice or
-//! not at all, containers that end when they like, a disk that is slow or full, and a machine that kills the agent
+//! not at all, containers that end when they like, checks that see whatever they see, a disk that is slow or full, and a machine that kills the agent
 //! before or after its changes are durable.
 
 mod folders;
 mod groups;
+mod looks;
 mod world;
 
 use proptest::collection::vec;
@@ -18,7 +19,7 @@ use world::World;
 /// One thing that happens. Numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Run { framework: u8, task: u8, needs: u8, limited: bool },
+    Run { framework: u8, task: u8, needs: u8, limited: bool, checked: u8 },
     RunGroup { framework: u8, executor: u8, first: u8, size: u8, needs: u8 },
     Kill { framework: u8, task: u8, grace: Option<u8> },
     ShutdownFramework(u8),
@@ -38,6 +39,7 @@ enum Step {
     Apply { which: u8, again: bool },
     WorkOnFolders { fails: bool },
     AcknowledgeOperation(u8),
+    Look { which: u8, saw: u8 },
 }
 
 /// Does the agent die on it?
@@ -50,8 +52,10 @@ enum Mishap {
 
 fn any_step() -> impl Strategy<Value = (Step, Mishap)> {
     let step = prop_oneof![
-        8 => (0..4u8, 0..5u8, any::<u8>(), any::<bool>())
-            .prop_map(|(framework, task, needs, limited)| Step::Run { framework, task, needs, limited }),
+        8 => (0..4u8, 0..5u8, any::<u8>(), any::<bool>(), any::<u8>()).prop_map(
+            |(framework, task, needs, limited, checked)| Step::Run { framework, task, needs, limited, checked }
+        ),
+        6 => (any::<u8>(), 0..5u8).prop_map(|(which, saw)| Step::Look { which, saw }),
         6 => (0..4u8, 0..2u8, 0..4u8, 1..4u8, any::<u8>()).prop_map(
             |(framework, executor, first, size, needs)| Step::RunGroup {
                 framework,

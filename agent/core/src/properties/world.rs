@@ -11,6 +11,7 @@ use lonja_model::{AgentId, ContainerId, Resources, TaskInfo, TaskState, TaskStat
 
 use super::folders::{Asked, Folders, needs};
 use super::groups::Charged;
+use super::looks::{self, Looks};
 use super::{Mishap, Step};
 use crate::book::Key;
 use crate::fixture::*;
@@ -45,6 +46,19 @@ struct Told {
     acknowledged: usize,
 }
 
+impl Told {
+    /// News of a running task that was never sent may be overtaken by newer such news.
+    fn forget_the_overtaken(&mut self, waiting: &[TaskStatus]) {
+        let arrived = self.arrived;
+        let mut index = 0;
+        self.made.retain(|made| {
+            let waits = waiting.iter().any(|update| update.update == made.update);
+            index += 1;
+            index <= arrived || waits || made.state != TaskState::Running
+        });
+    }
+}
+
 pub(super) struct World {
     config: Config,
     agent: Agent,
@@ -60,6 +74,7 @@ pub(super) struct World {
     folders: Folders,
     asked: Asked,
     pub(super) charged: Charged,
+    looks: Looks,
 }
 
 pub(super) fn framework_name(framework: u8) -> String {
@@ -70,7 +85,7 @@ pub(super) fn key(framework: u8, task: u8) -> Key {
     (framework_id(&framework_name(framework)), task_id(&format!("t{task}")))
 }
 
-fn pick<T: Clone>(all: &[T], which: u8) -> Option<T> {
+pub(super) fn pick<T: Clone>(all: &[T], which: u8) -> Option<T> {
     all.get(usize::from(which).checked_rem(all.len())?).cloned()
 }
 
@@ -105,6 +120,7 @@ impl World {
             folders: Folders::default(),
             asked: Asked::default(),
             charged: Charged::default(),
+            looks: Looks::default(),
         };
         world.restart(0);
         world
@@ -142,6 +158,8 @@ impl World {
                         told.made.push(update.clone());
                     }
                 }
+                told.forget_the_overtaken(&record.updates);
+                self.looks.recorded(record, self.now);
             }
             match change {
                 CheckpointOp::Total(total) => self.folders.durable(total),
@@ -169,6 +187,13 @@ impl World {
             let container = self.containers.get_mut(&kill.container).expect("what is killed exists");
             assert!(!matches!(container.life, Life::Launching), "killed before it runs");
             container.kill_asked = true;
+        }
+        for order in effects.checks {
+            let runs = |container: &ContainerId| {
+                let container = self.containers.get(container);
+                container.is_some_and(|found| matches!(found.life, Life::Running) && !found.kill_asked)
+            };
+            self.looks.order(order, runs);
         }
         for forgotten in effects.forget {
             if let Some(container) = self.containers.remove(&forgotten) {
@@ -247,7 +272,7 @@ impl World {
             };
             let recovery = match &container.life {
                 Life::Ended(exit) => Recovery::Exited(exit.clone()),
-                Life::Launching | Life::Running => Recovery::Running { pid: 1, since: self.now },
+                Life::Launching | Life::Running => Recovery::Running { pid: 1, since: Some(self.now) },
             };
             found.push((name.clone(), recovery));
         }
@@ -256,6 +281,7 @@ impl World {
                 self.containers.remove(name);
             }
         }
+        self.looks.die();
         self.folders.die(usize::from(fate % 4));
         self.starts += 1;
         self.linked = false;
@@ -266,8 +292,8 @@ impl World {
 
     pub(super) fn take(&mut self, step: Step, mishap: Mishap) {
         match step {
-            Step::Run { framework, task, needs, limited } => {
-                self.run(framework, task, needs, limited, mishap)
+            Step::Run { framework, task, needs, limited, checked } => {
+                self.run((framework, task), needs, limited, checked, mishap)
             }
             Step::RunGroup { framework, executor, first, size, needs } => {
                 self.run_group(framework, executor, first..first + size, needs, mishap);
@@ -330,6 +356,11 @@ impl World {
                 }
             }
             Step::AcknowledgeOperation(which) => self.acknowledge_operation(which, mishap),
+            Step::Look { which, saw } => {
+                if let Some(event) = self.looks.result(which, saw, self.now) {
+                    self.happen(event, mishap);
+                }
+            }
         }
     }
 
@@ -344,7 +375,7 @@ impl World {
         }
     }
 
-    fn run(&mut self, framework: u8, task: u8, which: u8, limited: bool, mishap: Mishap) {
+    fn run(&mut self, (framework, task): (u8, u8), which: u8, limited: bool, checked: u8, mishap: Mishap) {
         let key = key(framework, task);
         let is_over = self.is_over(&key);
         // A master repeats a launch only while it does not know the end, and never for a dead framework.
@@ -353,6 +384,7 @@ impl World {
         }
         let mut info = TaskInfo { resources: needs(which), ..task_info(key.1.as_str(), "") };
         info.max_completion_time = limited.then(|| secs(100));
+        looks::ask(&mut info, checked);
         let capabilities: &[_] = if framework == 0 { &[Capability::TaskKillingState] } else { &[] };
         let framework = Box::new(framework_info(capabilities));
         let role = Role::new("eng").unwrap();

@@ -39,12 +39,18 @@ pub struct LogLimits {
     pub files: u32,
 }
 
+/// Files without a bound.
+const UNLIMITED: LogLimits = LogLimits { stdout_bytes: u64::MAX, stderr_bytes: u64::MAX, files: 2 };
+
 /// Opens the logs of a task with this sandbox. The second part is what moves its output, where that is limited.
 pub(super) fn open(
     sandbox: &Path,
     user: Option<&TaskUser>,
     limits: Option<LogLimits>,
+    tty: bool,
 ) -> Result<(Logs, Option<Pump>), Failure> {
+    // What comes from a terminal is always moved.
+    let limits = limits.or(tty.then_some(UNLIMITED));
     let directory = open_directory(sandbox).map_err(|error| refuse(&sandbox.join("stdout"), &error))?;
     let open = |name: &'static str| {
         open_file(&directory, name, user, limits.is_none())
@@ -56,7 +62,7 @@ pub(super) fn open(
     };
     let piped = |name: &'static str, file: OwnedFd, most: u64| {
         let refuse = |error: io::Error| refuse(&sandbox.join(name), &error);
-        let (source, its_end) = pipe().map_err(refuse)?;
+        let (source, its_end) = if tty { (None, null().map_err(refuse)?) } else { pipe().map_err(refuse)? };
         let file = LogFile::new(&directory, name, file, most, limits.files).map_err(refuse)?;
         Ok::<_, Failure>((source, its_end, file))
     };
@@ -124,8 +130,13 @@ fn change_owner(file: &OwnedFd, uid: u32, gid: u32) -> io::Result<()> {
 }
 
 /// Our end, which never blocks, and the task's.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn pipe() -> io::Result<(Option<OwnedFd>, OwnedFd)> {
     let (source, its_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&source, true)?;
-    Ok((source, its_end))
+    Ok((Some(source), its_end))
+}
+
+/// In the place of a pipe, where a terminal takes its.
+fn null() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }

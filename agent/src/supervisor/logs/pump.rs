@@ -41,6 +41,8 @@ pub(super) fn note(bytes: u64) -> String {
 struct Stream {
     /// The task's pipe; `None` when nobody can write into it any more.
     source: Option<OwnedFd>,
+    /// Whether that is a terminal, which cannot be spliced.
+    is_terminal: bool,
     /// Until the writer has it.
     file: Option<LogFile>,
     /// The writer's pipe, while there is somebody to read it.
@@ -60,15 +62,23 @@ pub(in crate::supervisor) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn new(streams: [(OwnedFd, LogFile); 2]) -> Self {
+    pub(super) fn new(streams: [(Option<OwnedFd>, LogFile); 2]) -> Self {
         let streams = streams.map(|(source, file)| Stream {
-            source: Some(source),
+            source,
+            is_terminal: false,
             file: Some(file),
             sink: None,
             full_since: None,
             dropped: 0,
         });
         Self { streams, fork_at: None, writer: None }
+    }
+
+    /// The task's terminal is made: its output is all there will be.
+    pub(in crate::supervisor) fn take_terminal(&mut self, master: OwnedFd) {
+        let [stream, _] = &mut self.streams;
+        stream.source = Some(master);
+        stream.is_terminal = true;
     }
 
     /// What to wait for.
@@ -189,7 +199,7 @@ impl Stream {
                     }
                 }
             }
-            match splice(source, None, sink, None, PIECE, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
+            match move_some(source, sink, self.is_terminal) {
                 Ok(0) => {
                     self.source = None;
                     self.sink = None;
@@ -271,4 +281,28 @@ impl Stream {
             }
         }
     }
+}
+
+/// Moves what there is to a pipe without waiting; 0: nothing will ever come. Errors: `AGAIN` when there is nothing, or
+/// no room.
+fn move_some(source: &OwnedFd, sink: &OwnedFd, is_terminal: bool) -> rustix::io::Result<usize> {
+    if !is_terminal {
+        return splice(source, None, sink, None, PIECE, SpliceFlags::NONBLOCK | SpliceFlags::MOVE);
+    }
+    let mut room = [sys::poll_entry(Some(sink.as_fd()), libc::POLLOUT)];
+    if sys::poll(&mut room, Some(Duration::ZERO)).is_err() || room[0].revents & libc::POLLOUT == 0 {
+        let broken = room[0].revents & libc::POLLERR != 0;
+        return Err(if broken { rustix::io::Errno::PIPE } else { rustix::io::Errno::AGAIN });
+    }
+    // A pipe that has room at all has it for so much.
+    let mut piece = [0_u8; 4096];
+    let length = match rustix::io::read(source, &mut piece) {
+        // Nobody has the terminal open any more.
+        Err(rustix::io::Errno::IO) => 0,
+        other => other?,
+    };
+    if length == 0 {
+        return Ok(0);
+    }
+    rustix::io::write(sink, piece.get(..length).unwrap_or_default())
 }

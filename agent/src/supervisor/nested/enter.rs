@@ -138,12 +138,13 @@ fn take_streams(process: &Process, terminal: Option<&OwnedFd>) -> Result<(), Fai
     let refuse = |reason, what: &str, error: &io::Error| {
         Err(Failure::new(reason, format!("cannot use {what}: {}", plain(error))))
     };
-    let streams = match terminal {
-        Some(slave) => terminal::take(slave),
-        None => sys::redirect(process.stdin.as_fd(), 0),
-    };
-    if let Err(error) = streams {
-        return refuse(FailureReason::Internal, "the standard streams", &error);
+    match terminal {
+        Some(slave) => task::take_terminal(slave)?,
+        None => {
+            if let Err(error) = sys::redirect(process.stdin.as_fd(), 0) {
+                return refuse(FailureReason::Internal, "the standard streams", &error);
+            }
+        }
     }
     // As the process's own user: one that it may not enter is an error now.
     let directory: &Path = match &process.working_dir {

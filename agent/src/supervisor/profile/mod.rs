@@ -15,7 +15,7 @@ pub(super) mod etc;
 pub(super) mod ids;
 mod isolation;
 mod kernel_files;
-mod mounting;
+pub(super) mod mounting;
 pub(super) mod network;
 pub(super) mod places;
 pub(super) mod root;

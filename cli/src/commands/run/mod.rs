@@ -4,6 +4,7 @@
 //! of its own if asked for, the task's output, Ctrl-C, the exit status.
 
 mod endings;
+mod files;
 mod scheduler;
 
 use std::process::ExitCode;
@@ -13,16 +14,20 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use indicatif::ProgressBar;
+use lonja_proto::lonja::AttachStart;
 use lonja_proto::lonja::logs_request::Stream;
+use lonja_proto::mesos;
+use lonja_sdk::model::container::WindowSize;
 use lonja_sdk::{Driver, FrameworkOptions, Handle, Outcome, Task};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::attach::{self, RawSlot};
 use super::{Signals, logs};
 use crate::args::Run;
 use crate::client::{Client, connect_agent};
 use crate::dev::{Cluster, Prepared, Shape};
-use crate::output;
+use crate::{output, terminal};
 use endings::Ending;
 use scheduler::{News, RunScheduler};
 
@@ -81,10 +86,23 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         };
         task = task.volume(host, inside, read_only).with_context(|| format!("-v {volume}"))?;
     }
+    if run.interactive && !terminal::is_terminal() {
+        bail!("-i: input comes from no terminal; leave out -i");
+    }
+    if run.tty {
+        let size = terminal::window().unwrap_or_default();
+        let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+        task = task.terminal(WindowSize { rows: side(size.rows), columns: side(size.columns) });
+        if let Ok(kind) = std::env::var("TERM") {
+            task = task.env("TERM", kind);
+        }
+    }
     for variable in &run.env {
         let (name, value) = variable.split_once('=').with_context(|| format!("-e {variable}: write K=V"))?;
         task = task.env(name, value);
     }
+    task = run.watching.on(task)?;
+    task = files::bring(&run.files, task)?;
     if let Some(profile) = run.separation.profile {
         task = task.profile(profile);
     }
@@ -138,6 +156,8 @@ async fn follow(
     mut inbox: mpsc::UnboundedReceiver<News>,
 ) -> anyhow::Result<Option<Ending>> {
     let mut outputs: JoinSet<()> = JoinSet::new();
+    // Declared first and so dropped last: whatever happens, the terminal is as it was.
+    let raw = RawSlot::default();
     let mut worst: Option<Ending> = None;
     let (mut running, mut ended) = (0, 0);
     let mut interrupted = false;
@@ -151,7 +171,11 @@ async fn follow(
                 Some(News::Running { framework, task, host, port }) => {
                     waiting.clear();
                     running += 1;
-                    stream_output(&mut outputs, framework, task, host, port);
+                    if run.tty {
+                        attach_output(&mut outputs, (framework, task), (host, port), run.interactive, raw.clone());
+                    } else {
+                        stream_output(&mut outputs, framework, task, host, port);
+                    }
                 }
                 Some(News::Ended { status, framework, streamed, host, port }) => {
                     waiting.clear();
@@ -183,6 +207,7 @@ async fn follow(
             // What was written before the end is shown before it is told.
             let drained = async { while outputs.join_next().await.is_some() {} };
             let _in_time = tokio::time::timeout(OUTPUT_TIMEOUT, drained).await;
+            raw.restore();
             handle.tear_down().await;
             return Ok(worst);
         }
@@ -207,6 +232,39 @@ fn stream_output(outputs: &mut JoinSet<()>, framework: String, task: String, hos
             }
         });
     }
+}
+
+/// Puts a task's terminal through to ours until it has ended.
+fn attach_output(
+    outputs: &mut JoinSet<()>,
+    (framework, task): (String, String),
+    (host, port): (String, u16),
+    typing: bool,
+    raw: RawSlot,
+) {
+    outputs.spawn(async move {
+        let start = AttachStart {
+            framework_id: Some(mesos::FrameworkId { value: framework.clone() }),
+            task_id: Some(mesos::TaskId { value: task.clone() }),
+            window: None,
+            // All of it: it has only just begun.
+            tail_lines: Some(u64::MAX),
+        };
+        let attached = async {
+            let agent = connect_agent(&host, i32::from(port)).await?;
+            attach::follow(agent, start, attach::Manner { typing, detachable: false }, raw).await
+        };
+        if attached.await.is_err() {
+            // It may have ended already; its log tells the rest.
+            let copied = async {
+                let agent = connect_agent(&host, i32::from(port)).await?;
+                logs::follow(agent, &framework, &task, Stream::Stdout, &mut std::io::stdout()).await
+            };
+            if let Err(error) = copied.await {
+                output::warn(&format!("output of {task} is not shown to its end: {error:#}"));
+            }
+        }
+    });
 }
 
 /// A task that no agent could ever hold is refused at once, with the nearest miss. Without agents nobody can

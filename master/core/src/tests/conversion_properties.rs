@@ -319,8 +319,16 @@ impl World {
         if fits {
             let state = TaskState::Running;
             let (framework, role) = (framework.clone(), role.clone());
-            let task =
-                AgentTask { framework: framework.clone(), role, info, state, container: None, pid: None };
+            let task = AgentTask {
+                framework: framework.clone(),
+                role,
+                info,
+                state,
+                container: None,
+                pid: None,
+                healthy: None,
+                check: None,
+            };
             agent.tasks.insert((framework, id.clone()), task);
         }
         let state = if fits { TaskState::Running } else { TaskState::Dropped };

@@ -65,7 +65,7 @@ pub(super) fn task_info(id: &str, agent: &AgentId, resources: &str) -> TaskInfo 
         agent: agent.clone(),
         resources: res(resources),
         limits: BTreeMap::new(),
-        command: Command { program: Program::Shell("true".into()), environment: BTreeMap::new(), user: None },
+        command: Command::new(Program::Shell("true".into())),
         container: ContainerInfo::default(),
         kill_grace: None,
         max_completion_time: None,
@@ -73,6 +73,8 @@ pub(super) fn task_info(id: &str, agent: &AgentId, resources: &str) -> TaskInfo 
         discovery: None,
         executor: None,
         data: Vec::new(),
+        health_check: None,
+        check: None,
     }
 }
 
@@ -453,5 +455,7 @@ pub(super) fn agent_task(
         state,
         container: None,
         pid: None,
+        healthy: None,
+        check: None,
     }
 }

@@ -28,13 +28,11 @@ fn launch(cluster: &mut Cluster, stream: StreamId, offer: &Offer, operations: Ve
 
 /// The executors, starting or not, and tasks of what was sent to the agent to run in executors.
 fn sent(cluster: &Cluster, link: crate::LinkId) -> Vec<(bool, bool, Vec<String>)> {
-    let orders = cluster.sent(link).into_iter().filter_map(|message| match message {
-        ToAgent::RunInExecutor { tasks, starts_executor, as_group, .. } => {
-            assert!(tasks.iter().all(|task| task.executor.is_some()));
-            let tasks = tasks.iter().map(|task| task.id.to_string()).collect();
-            Some((*starts_executor, *as_group, tasks))
-        }
-        _ => None,
+    let orders = cluster.sent(link).iter().filter_map(|message| {
+        let ToAgent::RunInExecutor { tasks, starts_executor, as_group, .. } = message else { return None };
+        assert!(tasks.iter().all(|task| task.executor.is_some()));
+        let tasks = tasks.iter().map(|task| task.id.to_string()).collect();
+        Some((*starts_executor, *as_group, tasks))
     });
     orders.collect()
 }
@@ -63,9 +61,12 @@ fn a_group_goes_to_its_agent_as_one_and_its_executor_is_charged() {
     assert!(!sent(&cluster, link)[1].0, "the executor is there");
 }
 
+/// What is said of a task, and what makes it so.
+type Spoiled = (&'static str, fn(&mut TaskInfo));
+
 #[test]
 fn one_task_that_is_wrong_spoils_the_group_and_nothing_else() {
-    let wrong: [(&str, fn(&mut TaskInfo)); 4] = [
+    let wrong: [Spoiled; 4] = [
         ("the offers hold", |task| task.resources = res("cpus:9")),
         ("names agent", |task| task.agent = lonja_model::AgentId::new("other").unwrap()),
         ("stands twice in the group", |task| task.id = lonja_model::TaskId::new("a").unwrap()),

@@ -1,5 +1,6 @@
 //! The master's rules, each by name; and properties over any sequence of steps.
 
+mod checks;
 mod conversion_fixture;
 mod conversion_properties;
 mod conversions;

@@ -14,6 +14,7 @@ use lonja_master_core::Snapshot;
 use lonja_master_core::snapshot::FrameworkView;
 use lonja_master_core::tasks::Task;
 use lonja_model::TaskState;
+use lonja_proto::convert::files::without_secrets;
 use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{
     agent_id_to_wire, executor_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds,
@@ -152,9 +153,10 @@ fn task(known: &Task) -> mesos::Task {
         statuses,
         labels: info.labels,
         discovery: info.discovery,
-        container: info.container,
+        container: info.container.map(without_secrets),
         user: known.info.command.user.clone(),
         kill_policy: info.kill_policy,
+        health_check: info.health_check,
         limits: info.limits,
         ..Default::default()
     }

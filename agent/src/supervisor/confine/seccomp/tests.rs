@@ -162,3 +162,11 @@ fn a_capability_opens_what_it_is_for() {
 fn the_program_is_short() {
     assert!(standard().len() < 400, "{}", standard().len());
 }
+
+#[test]
+fn every_group_stands_in_the_docs() {
+    let docs = include_str!("../../../../../docs/isolation.md");
+    for (about, _, _) in overview(false, capabilities::DEFAULT) {
+        assert!(docs.contains(&format!("| {about} | ")), "docs/isolation.md has no line for '{about}'");
+    }
+}

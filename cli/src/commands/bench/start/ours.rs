@@ -73,6 +73,7 @@ impl Ours {
             confinement: Confinement::standard(),
             profile: Profile::Default,
             isolation: Isolation::default(),
+            tty: None,
             joins: None,
         })
     }

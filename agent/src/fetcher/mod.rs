@@ -1,0 +1,171 @@
+//! Files that are brought into a sandbox before its task starts.
+//!
+//! What comes from a stranger's server, and what is packed in a stranger's archive, is handled by a process of its own
+//! for each task: [`run_child`], this same program under another name. It becomes the task's user, gives up every
+//! capability, sees of the host no more than the sandbox and how names are resolved, and ends with the agent.
+//! Here stays what decides: from where, how much, what is kept for the next task (`cache`).
+//!
+//! Invariants
+//! - Nothing of the task runs before all its files are there; one that is not fails the task with its URI and why.
+//! - A fetch that is given up, or whose agent dies, leaves no process.
+//! - No address is spoken to that was not allowed after its name was resolved, redirects included.
+//! - Nothing is written but beneath the sandbox, by no other user than the task's (INV-43).
+//! - What stands behind `?` in a URI, where signed links keep their secret, is not shown.
+//!
+//! Source: Mesos, fetcher and its cache; docs/isolation.md, "Files".
+
+mod addresses;
+mod cache;
+mod child;
+mod job;
+mod process;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lonja_model::files::{Scheme, Uri};
+use tokio::sync::Semaphore;
+
+use crate::config::HostPaths;
+use crate::supervisor::{TaskUser, resolve_user};
+use cache::{Cache, CachedFile, Key};
+use job::{Destination, Item, Job, Kind, Origin, Report};
+
+pub use addresses::{AddressRange, Addresses, InvalidRange};
+pub use child::run_child;
+pub use job::CHILD_ARGUMENT;
+
+/// Fetches that go on at once; more wait.
+const AT_ONCE: usize = 16;
+
+/// From where files are fetched, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetching {
+    /// Which addresses beside the public ones may be spoken to.
+    pub addresses: Addresses,
+    /// How much is kept for later tasks, in bytes; 0: nothing.
+    pub cache_size: u64,
+    /// The most that one task may fetch and unpack, in bytes.
+    pub most_bytes: u64,
+    /// How long the files of one task may take.
+    pub timeout: Duration,
+}
+
+impl Default for Fetching {
+    fn default() -> Self {
+        Self {
+            addresses: Addresses::default(),
+            cache_size: 2 << 30,
+            most_bytes: 16 << 30,
+            timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Fetches for one agent. Clones share all there is.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    settings: Fetching,
+    host_paths: HostPaths,
+    cache: Arc<Cache>,
+    slots: Arc<Semaphore>,
+}
+
+impl Fetcher {
+    /// What an earlier agent kept is thrown away: its checksums went with it. Errors: the folder cannot be made.
+    pub(crate) fn new(settings: Fetching, host_paths: HostPaths, work_dir: &Path) -> std::io::Result<Self> {
+        let cache = Arc::new(Cache::new(&work_dir.join("fetch-cache"), settings.cache_size)?);
+        Ok(Self { settings, host_paths, cache, slots: Arc::new(Semaphore::new(AT_ONCE)) })
+    }
+
+    /// Brings files into a sandbox. Dropped before it is done, it ends the process that does it. Errors: which of them
+    /// cannot be had, and why, for people.
+    pub(crate) async fn fetch(&self, uris: &[Uri], sandbox: &Path, user: Option<&str>) -> Result<(), String> {
+        let user = tokio::task::block_in_place(|| resolve_user(user)).map_err(|failure| failure.message)?;
+        let fetched = self.fetch_as(uris, sandbox, user.as_ref()).await;
+        if let Err(message) = &fetched {
+            job::note(sandbox, user.as_ref(), &format!("fetch: {message}\n"));
+        }
+        fetched
+    }
+
+    async fn fetch_as(&self, uris: &[Uri], sandbox: &Path, user: Option<&TaskUser>) -> Result<(), String> {
+        let kinds = uris.iter().map(Kind::of).collect::<Result<Vec<_>, _>>()?;
+        let mut retried = false;
+        loop {
+            // Held until the child has ended: what nobody holds may go from the disk.
+            let mut held = Vec::new();
+            let mut items = Vec::with_capacity(uris.len());
+            for (uri, kind) in uris.iter().zip(&kinds) {
+                let file = self.cached(uri, user).await?;
+                let origin = match &file {
+                    Some(file) => Origin::Cached { path: file.path().to_owned(), sha256: file.sha256() },
+                    None => self.origin(uri)?,
+                };
+                items.push(Item::new(uri, origin, Destination::in_sandbox(uri, *kind, file.is_none())));
+                held.push(file);
+            }
+            match self.run(&self.job(Some(sandbox), user, items)).await? {
+                Report::Done(_) => return Ok(()),
+                // What was kept is not what it was: once more, from its server.
+                Report::Failed { damaged: Some(index), message } if !retried && index < uris.len() => {
+                    tracing::warn!(%message, "a kept file is damaged, and is fetched anew");
+                    self.cache.evict(&Key::of(&uris[index], user));
+                    retried = true;
+                }
+                Report::Failed { message, .. } => return Err(message),
+            }
+        }
+    }
+
+    fn origin(&self, uri: &Uri) -> Result<Origin, String> {
+        match uri.scheme() {
+            Scheme::Http => Ok(Origin::Web(uri.value().to_owned())),
+            Scheme::File => {
+                let admitted = self.host_paths.admit(Path::new(uri.path()));
+                let admitted = admitted.map_err(|why| format!("{}: {why}", uri.shown()))?;
+                Ok(Origin::Host { path: admitted.path, identity: admitted.identity })
+            }
+        }
+    }
+
+    /// The file as it is kept for this user, fetched first if nobody did; `None`: it is not to be kept.
+    async fn cached(&self, uri: &Uri, user: Option<&TaskUser>) -> Result<Option<Arc<CachedFile>>, String> {
+        // A file of the host is there already.
+        if !uri.cache || self.settings.cache_size == 0 || uri.scheme() == Scheme::File {
+            return Ok(None);
+        }
+        let key = Key::of(uri, user);
+        let (uri, user, fetcher) = (uri.clone(), user.cloned(), self.clone());
+        let download = move |path: PathBuf| async move {
+            let origin = Origin::Web(uri.value().to_owned());
+            let item = Item::new(&uri, origin, Destination::Cache { path });
+            let mut job = fetcher.job(None, user.as_ref(), vec![item]);
+            job.most_bytes = job.most_bytes.min(fetcher.settings.cache_size);
+            match fetcher.run(&job).await? {
+                Report::Done(fetched) => fetched.into_iter().next().ok_or_else(|| "nothing came".to_owned()),
+                Report::Failed { message, .. } => Err(message),
+            }
+        };
+        self.cache.get(key, download).await.map(Some)
+    }
+
+    fn job(&self, sandbox: Option<&Path>, user: Option<&TaskUser>, items: Vec<Item>) -> Job {
+        Job {
+            sandbox: sandbox.map(Path::to_owned),
+            user: user.cloned(),
+            items,
+            addresses: self.settings.addresses.clone(),
+            most_bytes: self.settings.most_bytes,
+            seconds: self.settings.timeout.as_secs().max(1),
+        }
+    }
+
+    async fn run(&self, job: &Job) -> Result<Report, String> {
+        let _slot = self.slots.acquire().await;
+        let timeout = self.settings.timeout;
+        let ended = tokio::time::timeout(timeout, process::run(job)).await;
+        ended.unwrap_or_else(|_| Err(format!("{} took more than {timeout:?}", job.shown())))
+    }
+}
