@@ -3,12 +3,16 @@
 //! Each promise is a function of its own; [`check`] asks all of them. The property tests and the simulator
 //! call them after each event; the tests below see that each notices when its promise is broken.
 
+mod company;
+
 use std::collections::BTreeSet;
 
 use lonja_model::check::CheckKind;
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::operation::OperationState;
 use lonja_model::{FrameworkId, Resources, TaskState};
+
+pub use company::company_holds_together;
 
 use crate::book::{Place, Task};
 use crate::checks;
@@ -256,43 +260,6 @@ pub fn deadlines_are_meant(agent: &Agent) -> Result<(), Violation> {
     for (key, _) in agent.book.iter().filter(|(_, task)| may_run_out_of_time(task)) {
         if agent.deadlines.get(&Deadline::Completion(key.clone())).is_none() {
             return wrong(format!("task {} of {} may run for ever", key.1, key.0));
-        }
-    }
-    Ok(())
-}
-
-/// A task that has not ended has its executor, and the built-in one has a task. A group is begun as a whole, and once one
-/// of it has ended otherwise than finished, no other is left running in peace.
-pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
-    let wrong = |what: String| Err(Violation::Company(what));
-    let company = &agent.book.company;
-    for (key, task) in agent.book.iter().filter(|(_, task)| !task.has_ended()) {
-        let Some(id) = task.record.info.executor_id() else { continue };
-        let Some(executor) = company.get(&(key.0.clone(), id.clone())) else {
-            return wrong(format!("task {} of {} has no executor", key.1, key.0));
-        };
-        if task.is_holding() && !executor.is_holding() {
-            return wrong(format!("task {} of {} began before executor {id}", key.1, key.0));
-        }
-    }
-    for (key, executor) in company.iter() {
-        let tasks = company.tasks_of(key);
-        if !tasks.iter().any(|task| agent.book.get(task).is_some_and(|task| !task.has_ended())) {
-            let place = executor.place;
-            return wrong(format!("executor {} of {} is {place:?} without a task", key.1, key.0));
-        }
-    }
-    for (name, keys) in company.groups() {
-        let tasks: Vec<&Task> = keys.iter().filter_map(|key| agent.book.get(key)).collect();
-        let waits = |task: &&Task| matches!(task.place, Place::Waiting(_));
-        if tasks.iter().any(waits) && tasks.iter().any(|task| task.is_holding()) {
-            return wrong(format!("group {name} has begun, and part of it waits"));
-        }
-        let has_fallen =
-            |task: &Task| task.has_ended() && task.state() != TaskState::Finished && !task.record.orphaned;
-        let in_peace = |task: &Task| !task.has_ended() && task.record.killing.is_none();
-        if tasks.iter().any(|task| has_fallen(task)) && tasks.iter().any(|task| in_peace(task)) {
-            return wrong(format!("group {name} has lost one, and another runs in peace"));
         }
     }
     Ok(())

@@ -131,6 +131,7 @@ pub(crate) async fn tasks(list: &ListTasks) -> anyhow::Result<ExitCode> {
         "agent",
         "message",
         "framework",
+        "executor",
         "container",
         "ports",
     ];
@@ -147,12 +148,14 @@ fn task_row(task: &mesos::Task) -> Row {
     let container =
         container.and_then(|container| container.container_id.as_ref()).map(|id| id.value.clone());
     let state = task.state().as_str_name();
+    let executor = task.executor_id.as_ref().map(|executor| executor.value.clone());
     let object = json!({
         "id": id,
         "name": task.name,
         "state": state,
         "framework_id": task.framework_id.value,
         "agent_id": task.agent_id.value,
+        "executor_id": executor,
         "resources": object(&task.resources),
         "container_id": container,
         "pid": pid,
@@ -177,6 +180,7 @@ fn task_row(task: &mesos::Task) -> Row {
         task.agent_id.value.clone(),
         message,
         task.framework_id.value.clone(),
+        executor.unwrap_or_default(),
         container.unwrap_or_default(),
         ranges(&task.resources),
     ];

@@ -160,7 +160,7 @@ fn task(task: &Task) -> Value {
         "id": task.id().as_str(),
         "name": task.info.name,
         "framework_id": task.framework.as_str(),
-        "executor_id": "",
+        "executor_id": task.info.executor_id().map(|executor| executor.as_str()).unwrap_or_default(),
         "slave_id": task.agent().as_str(),
         "state": task.state.name(),
         "role": task.role.as_str(),

@@ -17,7 +17,8 @@ use lonja_model::TaskState;
 use lonja_proto::convert::files::without_secrets;
 use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{
-    agent_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds, time_to_wire,
+    agent_id_to_wire, executor_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds,
+    time_to_wire,
 };
 use lonja_proto::convert::offer::{inverse_offer_to_wire, offer_to_wire};
 use lonja_proto::convert::resources::{Shape, resources_to_wire};
@@ -144,6 +145,7 @@ fn task(known: &Task) -> mesos::Task {
         task_id: task_id_to_wire(known.id()),
         framework_id: framework_id_to_wire(&known.framework),
         agent_id: agent_id_to_wire(known.agent()),
+        executor_id: known.info.executor_id().map(executor_id_to_wire),
         state: state_to_wire(known.state).into(),
         resources: resources_to_wire(&known.info.resources, Some(&known.role), Shape::FULL),
         status_update_state: awaiting.map(|state| state_to_wire(state).into()),
