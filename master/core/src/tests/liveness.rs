@@ -88,7 +88,8 @@ fn who_says_to_be_back_and_answers_no_ping_is_sent_away() {
     let (total, version) = (info.resources.clone(), "0.1.0".into());
     let (tasks, frameworks, operations, executors) = (vec![], vec![], vec![], vec![]);
     let back = crate::LinkId(77);
-    let word = FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors };
+    let word =
+        FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors };
     cluster.say(back, word);
 
     cluster.advance(secs(14));

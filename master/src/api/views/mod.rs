@@ -158,7 +158,6 @@ fn task(known: &Task) -> mesos::Task {
         kill_policy: info.kill_policy,
         health_check: info.health_check,
         limits: info.limits,
-        ..Default::default()
     }
 }
 
