@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-const SCHEMA: [&str; 14] = [
+const SCHEMA: [&str; 15] = [
     "mesos/v1/mesos.proto",
     "mesos/v1/scheduler/scheduler.proto",
     "mesos/v1/executor/executor.proto",
@@ -13,6 +13,7 @@ const SCHEMA: [&str; 14] = [
     "mesos/v1/master/master.proto",
     "lonja/v1/scheduler.proto",
     "lonja/v1/agent_link.proto",
+    "lonja/v1/executors.proto",
     "lonja/v1/operator.proto",
     "lonja/v1/agent_api.proto",
     "lonja/v1/agent_sessions.proto",

@@ -35,6 +35,7 @@ pub mod privileges;
 pub mod profile;
 pub mod task;
 
+pub mod execution;
 pub mod link;
 pub mod scheduler;
 
