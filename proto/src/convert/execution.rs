@@ -64,11 +64,7 @@ fn update(wire: call::Update) -> Result<TaskStatus, Refusal> {
 }
 
 /// The call as the wire has it.
-pub fn execution_call_to_wire(
-    framework: &FrameworkId,
-    executor: &ExecutorId,
-    call: &Call,
-) -> executor::Call {
+pub fn execution_call_to_wire(framework: &FrameworkId, executor: &ExecutorId, call: &Call) -> executor::Call {
     let mut wire = executor::Call {
         framework_id: framework_id_to_wire(framework),
         executor_id: executor_id_to_wire(executor),
@@ -129,8 +125,8 @@ pub fn execution_event_from_wire(wire: executor::Event) -> Result<Event, Refusal
             bytes.at("message").map(Event::Message)
         }
         Type::Error => {
-            let why = required(wire.error)
-                .and_then(|error| text(error.message, limits::TEXT_BYTES).at("message"));
+            let why =
+                required(wire.error).and_then(|error| text(error.message, limits::TEXT_BYTES).at("message"));
             why.at("error").map(Event::Error)
         }
         Type::Shutdown => Ok(Event::Shutdown),
