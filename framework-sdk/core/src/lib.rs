@@ -29,11 +29,14 @@ mod check;
 
 mod acknowledgements;
 mod calls;
+mod draws;
 mod offers;
 mod reconciliation;
 mod subscription;
 
 pub mod invariants;
+
+pub mod executor;
 
 #[cfg(test)]
 mod tests;
