@@ -45,6 +45,8 @@ mod options;
 mod connection;
 mod driver;
 
+pub mod executor;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 
