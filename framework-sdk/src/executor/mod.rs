@@ -42,7 +42,7 @@
 //! shown to the framework, at least once, unless the agent is away for good or the grace period is over before. What is
 //! not: that a message arrives. An executor that ends takes its tasks along; the agent says so of each.
 //!
-//! How the framework launches one: [`Task::executor`](crate::Task::executor). More: `docs/executors.md`.
+//! How the framework launches one: [`ExecutorTask`](crate::ExecutorTask). More: `docs/executors.md`.
 
 mod connection;
 mod driver;
