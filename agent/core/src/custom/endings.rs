@@ -222,12 +222,12 @@ pub(crate) fn found(turn: &mut Turn<'_>, key: &ExecutorKey, fate: Recovery) {
     match fate {
         Recovery::Running { pid, since: _ } => {
             turn.book.put_executor_in(key, ExecutorPlace::Running { pid, connection: None });
+            resize(turn, key);
             match shutting_down {
                 Some(grace) => turn.effects.kill.push(KillContainer { container, grace }),
                 None => {
                     let patience = turn.config.executor_reregistration_timeout;
                     turn.deadlines.set(Deadline::Subscription(key.clone()), turn.now + patience);
-                    resize(turn, key);
                 }
             }
         }

@@ -186,13 +186,13 @@ pub(crate) fn started(turn: &mut Turn<'_>, key: &ExecutorKey, pid: u32) {
     };
     let (shutting_down, has_subscribed) = (executor.record.shutting_down, executor.has_subscribed);
     turn.book.put_executor_in(key, ExecutorPlace::Running { pid, connection });
+    resize(turn, key);
     match shutting_down {
         Some(grace) => turn.effects.kill.push(KillContainer { container, grace }),
-        None if has_subscribed => resize(turn, key),
+        None if has_subscribed => {}
         None => {
             let patience = turn.config.executor_registration_timeout;
             turn.deadlines.set(Deadline::Subscription(key.clone()), turn.now + patience);
-            resize(turn, key);
         }
     }
 }

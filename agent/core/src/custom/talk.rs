@@ -169,7 +169,8 @@ fn reconcile(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, listed: &B
         if matches!(task.place, Place::Waiting(_)) {
             continue;
         }
-        let has_it = task.state() != TaskState::Staging || listed.contains(&task_key.1);
+        // A task of which an update was confirmed, of interest or not, is not listed any more.
+        let has_it = !task.record.delivery.heard.is_empty() || listed.contains(&task_key.1);
         match (has_it, task.record.killing) {
             (true, killing) => {
                 turn.book.put_in(task_key, Place::InExecutor(Handed::Over));
@@ -223,6 +224,13 @@ fn update(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, status: TaskS
         None => Some("no such task is known here; perhaps its end is acknowledged already".to_owned()),
     };
     if let Some(why) = strange {
+        let is_own = |task: &Task| {
+            let is_handed = task.place == Place::InExecutor(Handed::Over);
+            is_handed && task.record.info.executor_id() == Some(&key.1)
+        };
+        if turn.book.get(&task_key).is_some_and(is_own) {
+            remember(turn, &task_key, id);
+        }
         let (framework, executor) = key.clone();
         turn.note(Note::StrangeUpdate { framework, executor, task: task_key.1.clone(), why });
     }
@@ -285,6 +293,16 @@ fn is_full(task: &Task, next: TaskState) -> bool {
     !next.is_terminal() && task.record.updates.len() >= MOST_UPDATES
 }
 
+/// The update will be known when it comes again.
+fn remember(turn: &mut Turn<'_>, task_key: &Key, id: UpdateId) {
+    turn.book.change(task_key, |task| {
+        let heard = &mut task.record.delivery.heard;
+        heard.push(id);
+        let surplus = heard.len().saturating_sub(MOST_HEARD);
+        heard.drain(..surplus);
+    });
+}
+
 /// The update is the task's new state.
 fn take(turn: &mut Turn<'_>, key: &ExecutorKey, task_key: &Key, id: UpdateId, status: TaskStatus) {
     let Some(executor) = turn.book.company.get(key) else { return };
@@ -294,11 +312,8 @@ fn take(turn: &mut Turn<'_>, key: &ExecutorKey, task_key: &Key, id: UpdateId, st
         unreachable_since: None,
         ..status
     };
+    remember(turn, task_key, id);
     turn.book.change(task_key, |task| {
-        let heard = &mut task.record.delivery.heard;
-        heard.push(id);
-        let surplus = heard.len().saturating_sub(MOST_HEARD);
-        heard.drain(..surplus);
         task.record.watched.healthy = status.healthy;
         task.record.watched.check = status.check;
     });

@@ -278,6 +278,17 @@ fn the_kill_of_a_task_is_the_executors_and_told_again_until_it_is_done() {
     assert_eq!(told(&subscribe(&mut stage, 3, &[], Vec::new())), ["2: replaced", "subscribed"]);
 }
 
+/// Found by the property test: such a task was given a second time.
+#[test]
+fn a_task_of_which_something_was_confirmed_is_not_sent_again_whatever_was_said() {
+    let mut stage = serving(&["a"]);
+    assert_eq!(told(&update(&mut stage, 1, "a", TaskState::Killing, 1)), ["confirm a 1"]);
+    assert_eq!(told(&subscribe(&mut stage, 2, &[], Vec::new())), ["1: replaced", "subscribed"]);
+    let (container, since) = (home(&stage), Some(stage.now));
+    let _ = stage.restart_with(vec![(container, Recovery::Running { pid: 77, since })]);
+    assert_eq!(told(&subscribe(&mut stage, 1, &[], Vec::new())), ["subscribed"]);
+}
+
 #[test]
 fn a_second_subscription_replaces_the_first_and_what_the_first_says_is_dropped() {
     let mut stage = serving(&["a"]);
