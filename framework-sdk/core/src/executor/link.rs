@@ -19,6 +19,9 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A sign of life is sent this often.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// A subscription that stood for so long had come to stay.
+const STEADY: Duration = Duration::from_secs(5);
+
 /// The first subscription is tried for this long at least: as long as agents wait for it.
 const FIRST_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,6 +46,8 @@ pub(super) struct Link {
     pub(super) state: State,
     longest_pause: Duration,
     failures: u32,
+    /// The last subscription stands, or stood, since then.
+    stands_since: Timestamp,
     /// Without a subscription since then.
     away: Option<Timestamp>,
     patience: Duration,
@@ -61,6 +66,7 @@ impl Link {
             state: State::Waiting(now),
             longest_pause: longest_pause.max(FIRST_PAUSE),
             failures: 0,
+            stands_since: now,
             away: Some(now),
             patience: recovery_timeout.max(FIRST_PATIENCE),
             recovery_timeout,
@@ -86,20 +92,20 @@ impl Link {
     }
 
     pub(super) fn subscribed(&mut self, now: Timestamp) {
+        if !self.is_subscribed() {
+            self.stands_since = now;
+        }
         self.state = State::Subscribed(now + HEARTBEAT);
         self.away = None;
         self.patience = self.recovery_timeout;
     }
 
-    /// The agent said something on a subscription that stands: it has come to stay.
-    pub(super) fn heard(&mut self) {
-        if self.is_subscribed() {
+    /// The connection is lost or was never made: another try after a pause. A subscription that ends as soon as it
+    /// stands is a failure as well.
+    pub(super) fn lost(&mut self, now: Timestamp) {
+        if self.is_subscribed() && now.since(self.stands_since) >= STEADY {
             self.failures = 0;
         }
-    }
-
-    /// The connection is lost or was never made: another try after a pause.
-    pub(super) fn lost(&mut self, now: Timestamp) {
         let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
         let pause = pause.min((self.longest_pause / 2).max(FIRST_PAUSE));
         self.failures = self.failures.saturating_add(1);

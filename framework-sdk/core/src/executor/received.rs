@@ -15,7 +15,6 @@ impl<E: Executor> Execution<E> {
             // The connection was given up meanwhile: what still comes by it no longer counts.
             return;
         }
-        self.link.heard();
         match event {
             AgentEvent::Subscribed(subscribed) => self.subscribed(now, effects, &subscribed),
             AgentEvent::Error(_) => self.reconnect(now, effects),

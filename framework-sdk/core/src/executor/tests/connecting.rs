@@ -73,6 +73,25 @@ fn pauses_grow_and_stay_within_half_of_what_the_agent_waits() {
 }
 
 #[test]
+fn a_subscription_that_ends_as_it_stands_does_not_make_for_a_storm() {
+    let mut world = world();
+    for _ in 0..20 {
+        world.connects();
+        world.launches("t1");
+        world.loses_connection();
+    }
+    let lost = world.now;
+    world.passes(secs(60));
+    assert!(world.now.since(lost) >= Duration::from_millis(500));
+    world.is_let_in();
+    world.passes(secs(5));
+    world.loses_connection();
+    let lost = world.now;
+    world.passes(secs(60));
+    assert!(world.now.since(lost) <= Duration::from_millis(50), "it had come to stay");
+}
+
+#[test]
 fn executors_of_one_agent_do_not_come_back_all_at_once() {
     let returns = (0..100).map(|seed| {
         let mut world = world_of(Options { seed, ..options() });
