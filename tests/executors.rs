@@ -44,8 +44,8 @@ impl Executor for Act {
     }
 }
 
+/// Not a test: the executor of the others, when an agent has started it.
 #[test]
-#[ignore = "is an executor, for the other tests"]
 fn act() {
     if !Environment::is_here() {
         return;
@@ -195,7 +195,7 @@ fn acting(cluster: &Cluster, id: &str) -> ExecutorInfo {
     if std::fs::hard_link(&own, &program).is_err() && std::fs::metadata(&program).is_err() {
         std::fs::copy(&own, &program).unwrap();
     }
-    let words = ["program/act", "--exact", "executors::act", "--ignored", "--nocapture"];
+    let words = ["program/act", "--exact", "executors::act", "--nocapture"];
     let task = Task::argv(words).unwrap().cpus(0.1).unwrap().mem_mib(128.0).unwrap();
     let task = task.volume(folder, "program", true).unwrap();
     task.as_executor(ExecutorId::new(id).unwrap()).unwrap()
@@ -246,6 +246,51 @@ fn many_tasks_run_in_one_process_whatever_its_network() {
         drop(framework);
         is_clean(&cluster);
     }
+}
+
+/// A number of the control group that holds a process to its memory, under its name in v1 or in v2; `None`: memory is not
+/// held to anything here.
+fn memory_of(pid: u32, names: [&str; 2]) -> Option<u64> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    groups.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        let file = match controllers {
+            "" => format!("/sys/fs/cgroup/{path}/{}", names[1]),
+            all if all.split(',').any(|one| one == "memory") => {
+                format!("/sys/fs/cgroup/memory/{path}/{}", names[0])
+            }
+            _ => return None,
+        };
+        std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    })
+}
+
+#[test]
+fn the_container_grows_and_shrinks_with_the_tasks_in_it() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let own = acting(&cluster, "own");
+    let mut framework =
+        Framework::launch(&cluster, &[(&own, "a", "run"), (&own, "b", "run"), (&own, "c", "run")]);
+    for task in ["a", "b", "c"] {
+        framework.told(task, TaskState::Running);
+    }
+    let pid = framework.told("a", TaskState::Running).pid.unwrap();
+    let limit = || memory_of(pid, ["memory.limit_in_bytes", "memory.max"]);
+    let request = || memory_of(pid, ["memory.soft_limit_in_bytes", "memory.low"]);
+    let mib = |mib: u64| Some(mib << 20);
+    if limit().is_none() {
+        eprintln!("skipped: memory is not held to anything here");
+        return;
+    }
+    assert_eq!((limit(), request()), (mib(128 + 3 * 8), mib(128 + 3 * 8)));
+    framework.kill("a");
+    framework.told("a", TaskState::Killed);
+    eventually("the container shrinks", || (request() == mib(128 + 2 * 8)).then_some(()));
+    assert_eq!(limit(), mib(128 + 3 * 8), "what may be in use is not taken back");
 }
 
 #[test]

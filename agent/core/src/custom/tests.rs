@@ -342,9 +342,9 @@ fn an_executor_that_ends_fails_its_tasks_and_the_master_is_told_how() {
     let container = home(&stage);
     let effects = exits(&mut stage, exit(3));
     assert_eq!(told(&effects), ["1: over"]);
-    let sent = effects.send.iter().find_map(|message| match message {
-        FromAgent::ExecutorEnded { status, .. } => Some(*status),
-        _ => None,
+    let sent = effects.send.iter().find_map(|message| {
+        let FromAgent::ExecutorEnded { status, .. } = message else { return None };
+        Some(*status)
     });
     assert_eq!(sent, Some(Some(3 << 8)));
     assert!(effects.forget.contains(&container));

@@ -25,11 +25,11 @@ fn launch(cluster: &mut Cluster, stream: StreamId, offer: &Offer, tasks: Vec<Tas
 
 /// Whether the executor starts, and with which tasks, of each order to the agent.
 fn sent(cluster: &Cluster, link: crate::LinkId) -> Vec<(bool, Vec<String>)> {
-    let orders = cluster.sent(link).iter().filter_map(|message| match message {
-        ToAgent::RunInExecutor { tasks, starts_executor, as_group: false, .. } => {
-            Some((*starts_executor, tasks.iter().map(|task| task.id.to_string()).collect()))
-        }
-        _ => None,
+    let orders = cluster.sent(link).iter().filter_map(|message| {
+        let ToAgent::RunInExecutor { tasks, starts_executor, as_group: false, .. } = message else {
+            return None;
+        };
+        Some((*starts_executor, tasks.iter().map(|task| task.id.to_string()).collect()))
     });
     orders.collect()
 }
