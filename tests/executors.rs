@@ -283,7 +283,7 @@ fn the_container_grows_and_shrinks_with_the_tasks_in_it() {
     let request = || memory_of(pid, ["memory.soft_limit_in_bytes", "memory.low"]);
     let mib = |mib: u64| Some(mib << 20);
     if limit().is_none() {
-        eprintln!("skipped: memory is not held to anything here");
+        eprintln!("skipped: needs a memory controller");
         return;
     }
     assert_eq!((limit(), request()), (mib(128 + 3 * 8), mib(128 + 3 * 8)));

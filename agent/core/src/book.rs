@@ -13,10 +13,10 @@ use std::time::Duration;
 use lonja_model::checkpoint::{CheckpointOp, TaskRecord};
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::resources::AddError;
-use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Timestamp};
+use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState, Timestamp};
 
 use crate::checks::Looks;
-use crate::company::{Company, Executor, ExecutorKey, ExecutorPlace};
+use crate::company::{Company, Executor, ExecutorKey, ExecutorPlace, Share};
 use crate::effects::Effects;
 use crate::ledger::{Ledger, Sum};
 
@@ -249,6 +249,9 @@ impl Book {
             }
             return Err(error);
         }
+        if task.is_holding() {
+            share(&mut self.company, &key, &task.record.info, Share::add);
+        }
         if let Place::Waiting(arrival) = place {
             self.waiting.insert(arrival, key.clone());
         }
@@ -293,6 +296,11 @@ impl Book {
                 }
                 (true, true) | (false, false) => {}
             }
+        }
+        match (before.1, after.1) {
+            (false, true) => share(&mut self.company, key, &task.record.info, Share::add),
+            (true, false) => share(&mut self.company, key, &task.record.info, Share::take_out),
+            (true, true) | (false, false) => {}
         }
         if let (Place::Waiting(arrival), true) = (before.2, before.2 != after.2) {
             self.waiting.remove(&arrival);
@@ -455,5 +463,13 @@ impl Book {
         }
         self.forget_unused(&key.0);
         Some(executor)
+    }
+}
+
+/// The account of a task's custom executor, if it has one, follows what the task holds.
+fn share(company: &mut Company, key: &Key, task: &TaskInfo, change: fn(&mut Share, &TaskInfo)) {
+    let Some(executor) = task.executor_id().filter(|_| task.is_in_custom_executor()) else { return };
+    if let Some(executor) = company.volatile(&(key.0.clone(), executor.clone())) {
+        change(&mut executor.share, task);
     }
 }

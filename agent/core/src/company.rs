@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::checkpoint::{ExecutorRecord, TaskRecord};
 use lonja_model::task::Reason;
-use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId};
+use lonja_model::{ContainerId, ExecutorId, FrameworkId, Resources, TaskId, TaskInfo};
 
 use crate::book::Key;
 
@@ -29,6 +29,37 @@ pub(crate) struct Executor {
     pub(crate) was_recovered: bool,
     /// Why the agent ends it; its tasks are told.
     pub(crate) given_up: Option<(Reason, String)>,
+    /// What its tasks hold, kept by the book so that nobody has to add it up.
+    pub(crate) share: Share,
+}
+
+/// What the tasks of a custom executor hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// How many they are.
+    pub(crate) tasks: usize,
+    /// How many of them have limits of their own.
+    pub(crate) limited: usize,
+    /// What they need together.
+    pub(crate) resources: Resources,
+}
+
+impl Share {
+    /// One more task holds what it needs.
+    pub(crate) fn add(&mut self, task: &TaskInfo) {
+        self.tasks += 1;
+        self.limited += usize::from(!task.limits.is_empty());
+        let sum = self.resources.checked_add(&task.resources);
+        self.resources = sum.expect("what is held has one holder, or the ledger had refused it");
+    }
+
+    /// A task holds nothing any more.
+    pub(crate) fn take_out(&mut self, task: &TaskInfo) {
+        self.tasks -= 1;
+        self.limited -= usize::from(!task.limits.is_empty());
+        let rest = self.resources.checked_sub(&task.resources);
+        self.resources = rest.expect("what a task held was added");
+    }
 }
 
 /// Where an executor stands.
@@ -83,7 +114,14 @@ impl ExecutorPlace {
 
 impl Executor {
     pub(crate) fn new(record: ExecutorRecord, place: ExecutorPlace) -> Self {
-        Self { record, place, has_subscribed: false, was_recovered: false, given_up: None }
+        Self {
+            record,
+            place,
+            has_subscribed: false,
+            was_recovered: false,
+            given_up: None,
+            share: Share::default(),
+        }
     }
 
     /// Does it take tasks?

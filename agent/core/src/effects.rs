@@ -87,6 +87,8 @@ impl Effects {
         self.shutdown = self.shutdown.take().or(shutdown);
         self.notes.extend(notes);
         self.cancel.extend(cancel);
+        // Only the last word on a container counts.
+        self.resize.retain(|before| resize.iter().all(|after| after.container != before.container));
         self.resize.extend(resize);
         self.executors.extend(executors);
     }

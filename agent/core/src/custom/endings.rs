@@ -54,7 +54,7 @@ pub(crate) fn kill(turn: &mut Turn<'_>, task_key: &Key) {
 /// A task of the executor has ended: what it needed goes, and so does an executor that never had a task.
 pub(crate) fn task_ended(turn: &mut Turn<'_>, key: &ExecutorKey) {
     let Some(executor) = turn.book.company.get(key) else { return };
-    let is_new = !executor.has_subscribed && !executor.was_recovered;
+    let is_new = !executor.has_subscribed && !executor.was_recovered && executor.share.tasks == 0;
     let place = executor.place;
     match place {
         ExecutorPlace::Ended | ExecutorPlace::Open => {}

@@ -90,20 +90,20 @@ fn grace_of(turn: &Turn<'_>, executor: &Executor) -> std::time::Duration {
 
 /// What the executor and the tasks that are its own need together.
 fn together(turn: &Turn<'_>, key: &ExecutorKey, executor: &Executor) -> Together {
+    let own = &executor.record.info.resources;
+    let sum = own.checked_add(&executor.share.resources);
+    let resources = sum.expect("what is held has one holder, or the ledger had refused it");
+    if executor.share.limited == 0 {
+        return Together { resources, limits: BTreeMap::new() };
+    }
     let tasks = living(turn, key).into_iter();
     let infos: Vec<&TaskInfo> = tasks
         .filter_map(|task| turn.book.get(&task))
         .filter(|task| task.is_holding())
         .map(|task| &task.record.info)
         .collect();
-    let own = &executor.record.info.resources;
-    let mut resources = own.clone();
-    for info in &infos {
-        // What cannot stand together has one holder, and was let in to none other.
-        resources = resources.checked_add(&info.resources).unwrap_or(resources);
-    }
     let limits = LIMITED.iter().filter_map(|name| Some(((*name).to_owned(), limit(own, &infos, name)?)));
-    Together { limits: limits.collect::<BTreeMap<_, _>>(), resources }
+    Together { limits: limits.collect(), resources }
 }
 
 /// The limits of all, if one has any: who has none is held to its need.

@@ -184,7 +184,8 @@ fn reconcile(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, listed: &B
         }
     }
     // What it has and is not to have; with no time to lose, for nobody waits for it.
-    let unknown = listed.iter().filter(|task| !tasks.iter().any(|known| known.1 == **task));
+    let known: BTreeSet<&TaskId> = tasks.iter().map(|known| &known.1).collect();
+    let unknown = listed.iter().filter(|task| !known.contains(task));
     kills.extend(unknown.map(|task| (task.clone(), std::time::Duration::ZERO)));
     // A task of a group may have taken others along.
     unsent.retain(|task| turn.book.get(task).is_some_and(|task| !task.has_ended()));

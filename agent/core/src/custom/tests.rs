@@ -506,3 +506,34 @@ fn nobody_but_the_executor_looks_at_its_tasks_or_ends_them_for_their_time() {
     let effects = stage.after(secs(100));
     assert!(effects.kill.is_empty() && effects.checks.is_empty());
 }
+
+#[test]
+fn limits_of_tasks_add_up_and_who_has_none_counts_with_its_need() {
+    use lonja_model::resources::Scalar;
+    use lonja_model::task::Limit;
+    let amount = |units| Limit::Amount(Scalar::from_units(units).unwrap());
+    let mut stage = agent("cpus:8;mem:100");
+    let task = |id: &str, limit: Option<Limit>| TaskInfo {
+        executor: Some(Box::new(custom("e1", "mem:10"))),
+        limits: limit.map(|limit| ("mem".to_owned(), limit)).into_iter().collect(),
+        ..task_info(id, "mem:10")
+    };
+    let run = |stage: &mut Stage, task: TaskInfo, starts_executor| {
+        stage.receive(ToAgent::RunInExecutor {
+            framework: framework_id("f1"),
+            info: Box::new(framework_info(&[])),
+            role: lonja_model::role::Role::default_role(),
+            tasks: vec![task],
+            starts_executor,
+            as_group: false,
+        })
+    };
+    let _ = run(&mut stage, task("a", None), true);
+    assert!(starts(&mut stage).resize[0].together.limits.is_empty());
+    let effects = run(&mut stage, task("b", Some(amount(30))), false);
+    assert_eq!(effects.resize[0].together.limits["mem"], amount(10 + 10 + 30));
+    let effects = run(&mut stage, task("c", Some(Limit::Infinite)), false);
+    assert_eq!(effects.resize[0].together.limits["mem"], Limit::Infinite);
+    let effects = stage.kill("f1", "c", None);
+    assert_eq!(effects.resize[0].together.limits["mem"], amount(50));
+}
