@@ -67,7 +67,7 @@ pub trait Executor: Send {
     }
 
     /// End every task, say how they ended, and be done by `until`: what is left then is killed with this process.
-    /// Without this, all is ended at once, and tasks are said to be killed.
+    /// It may be asked for again, with less time. Without this, all is ended at once, and tasks are said to be killed.
     fn shutdown(&mut self, now: Timestamp, until: Timestamp) -> Plan {
         let _ = (now, until);
         Plan::new().end()
