@@ -29,8 +29,8 @@ use clap::Parser;
 use lonja_sdk::executor::{self, Environment, Executor, Handle, Update};
 use lonja_sdk::model::files::Uri;
 use lonja_sdk::model::resources::Quantities;
-use lonja_sdk::placement;
 use lonja_sdk::prelude::*;
+use lonja_sdk::{MAX_TASKS, placement};
 
 #[cfg(test)]
 #[path = "executor/tests.rs"]
@@ -156,7 +156,9 @@ async fn schedule(args: &Args) -> anyhow::Result<()> {
     let step = args.below.div_ceil(args.tasks).max(1);
     let slices = (0..args.tasks).map(|n| (n * step).min(args.below)..((n + 1) * step).min(args.below));
     let primes = Primes::new(task, slices.filter(|slice| !slice.is_empty()));
-    let driver = Driver::new(&args.master, FrameworkOptions::named("primes")).wait_for_master(START_WITHIN);
+    // Whoever interrupts this wants its tasks to end.
+    let options = FrameworkOptions::named("primes").failover_timeout(Duration::ZERO);
+    let driver = Driver::new(&args.master, options).wait_for_master(START_WITHIN);
     let (primes, outcome) = driver.run(primes).await?;
     if let Some(why) = primes.failure {
         bail!(why);
@@ -216,7 +218,7 @@ impl Scheduler for Primes {
         for offer in offers {
             let Some(mut left) = self.task.room(offer) else { continue };
             let mut tasks = Vec::new();
-            while !self.waiting.is_empty() {
+            while tasks.len() < MAX_TASKS {
                 let Some(taken) = placement::fit(&left, self.task.need()) else { break };
                 let Some(rest) = left.checked_sub(&taken) else { break };
                 let Some((slice, tries)) = self.waiting.pop_front() else { break };
@@ -230,7 +232,8 @@ impl Scheduler for Primes {
                 plan = plan.launch(offer, tasks);
             }
         }
-        plan
+        // What is left of them is of use at once: one plan launches only so many.
+        plan.refuse_leftovers(Duration::ZERO)
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
@@ -265,6 +268,15 @@ impl Scheduler for Primes {
     ) -> Plan {
         eprintln!("executor {executor} on agent {agent} has ended: {status:?}");
         Plan::new()
+    }
+
+    /// A plan that cannot be carried out is a mistake in this file.
+    fn refused(&mut self, _now: Timestamp, problem: &Problem) -> Plan {
+        if !matches!(problem, Problem::Plan(_)) {
+            return Plan::new();
+        }
+        self.failure.get_or_insert(problem.to_string());
+        Plan::new().tear_down()
     }
 
     fn needs(&self) -> Vec<Quantities> {

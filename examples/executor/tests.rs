@@ -61,6 +61,15 @@ fn the_executor_takes_its_part_of_the_first_offer_only() {
 }
 
 #[test]
+fn more_tasks_than_one_plan_can_launch_go_in_several() {
+    let slices: Vec<_> = (0..1_500).map(|n| n..n + 1).collect();
+    let mut primes = framework(&slices);
+    let plan = primes.offers(Timestamp::ZERO, &[offer("cpus:9000;mem:900000", &[])]);
+    assert_eq!((in_flight(&primes).len(), plan.is_empty()), (MAX_TASKS, false));
+    assert!(primes.wants_offers());
+}
+
+#[test]
 fn results_are_added_up_once_and_failures_tried_again() {
     let slices = [0..10, 10..20];
     let mut primes = framework(&slices);

@@ -12,10 +12,10 @@ use lonja_model::time::earliest;
 use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use lonja_model::{TaskState, TaskStatus, Timestamp, UpdateId};
 
-use super::ledger::{Ledger, MAX_UPDATES_PER_TASK};
+use super::ledger::{Ledger, MAX_UPDATES_PER_TASK, size_of_labels};
 use super::link::{Link, State};
 use super::plan::Action;
-use super::{Executor, MAX_DATA_BYTES, Plan, Problem, Update};
+use super::{Executor, MAX_DATA_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TEXT_BYTES, Plan, Problem, Update};
 use crate::draws::Draws;
 
 /// An executor whose deadline stays in the past is called no more often than this.
@@ -381,6 +381,9 @@ impl<E: Executor> Execution<E> {
         if update.data.len() > MAX_DATA_BYTES {
             return Err(Problem::TooLarge { bytes: update.data.len() });
         }
+        if update.labels.0.len() > MAX_LABELS || size_of_labels(&update.labels) > MAX_LABEL_BYTES {
+            return Err(Problem::TooManyLabels(task));
+        }
         if known.waiting >= MAX_UPDATES_PER_TASK && !state.is_terminal() {
             return Err(Problem::TooManyUpdates(task));
         }
@@ -397,7 +400,11 @@ impl<E: Executor> Execution<E> {
             return;
         }
         let mut status = TaskStatus::new(task, state, Source::Executor, now);
-        (status.reason, status.message, status.data) = (reason, message, data);
+        (status.reason, status.data) = (reason, data);
+        status.message = message.map(|mut text| {
+            text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+            text
+        });
         (status.healthy, status.labels) = (healthy, labels);
         status.executor = Some(self.options.executor.clone());
         if let Some((agent, container)) = self.place.clone() {

@@ -74,3 +74,62 @@ fn nothing_grows_without_bound<E: Executor>(execution: &Execution<E>) -> Result<
         Err(format!("{bytes} bytes wait, {} are counted", ledger.bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lonja_model::TaskState;
+
+    use super::*;
+    use crate::executor::Update;
+    use crate::executor::tests::fixture::{World, subscribed, task_id};
+
+    /// An executor with one task, of which one update waits.
+    fn world() -> World {
+        let mut world = subscribed();
+        world.launches("t1");
+        world.says(Update::running(task_id("t1")));
+        world
+    }
+
+    fn broken(world: &World, promise: &str) {
+        let found = check(&world.execution).unwrap_err();
+        assert!(found.contains(promise), "{found}");
+    }
+
+    #[test]
+    fn an_update_of_nobody_is_noticed() {
+        let mut world = world();
+        world.execution.ledger.tasks.clear();
+        broken(&world, "which is not known");
+    }
+
+    #[test]
+    fn an_update_that_is_not_found_by_its_id_is_noticed() {
+        let mut world = world();
+        world.execution.ledger.numbers.clear();
+        broken(&world, "not found by its id");
+    }
+
+    #[test]
+    fn a_dead_task_that_stays_is_noticed() {
+        let mut world = world();
+        world.launches("t2");
+        let known = world.execution.ledger.tasks.get_mut(&task_id("t2")).unwrap();
+        known.state = TaskState::Failed;
+        broken(&world, "for good and still known");
+    }
+
+    #[test]
+    fn an_update_that_would_never_go_out_again_is_noticed() {
+        let mut world = world();
+        world.execution.ledger.due.clear();
+        broken(&world, "only 0 would be sent again");
+    }
+
+    #[test]
+    fn bytes_that_are_miscounted_are_noticed() {
+        let mut world = world();
+        world.execution.ledger.bytes += 1;
+        broken(&world, "bytes wait");
+    }
+}

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lonja_model::container::{Command, ContainerInfo};
+use lonja_model::labels::Labels;
 use lonja_model::{TaskId, TaskInfo, TaskState, TaskStatus, Timestamp, UpdateId};
 
 /// Tasks at once, at most. One beyond is failed.
@@ -28,7 +30,7 @@ const LONGEST_REPEAT: Duration = Duration::from_secs(600);
 /// Updates in one SUBSCRIBE, at most; the rest follows once it is answered.
 const OPENING_UPDATES: usize = 10_000;
 
-/// Data of tasks, and as much again of updates, in one SUBSCRIBE, at most.
+/// Bytes of tasks, and as much again of updates, in one SUBSCRIBE, at most, outlines not counted.
 const OPENING_BYTES: usize = 16 << 20;
 
 /// Above this much, or half of all updates, nothing more is taken in from outside: work has to wait for the agent.
@@ -79,9 +81,41 @@ pub(super) struct Ledger {
     pub(super) bytes: usize,
 }
 
+/// Bytes, roughly.
 pub(super) fn size_of(status: &TaskStatus) -> usize {
-    let labels = status.labels.0.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, String::len));
-    256 + status.data.len() + status.message.as_ref().map_or(0, String::len) + labels.sum::<usize>()
+    256 + status.data.len() + status.message.as_ref().map_or(0, String::len) + size_of_labels(&status.labels)
+}
+
+/// Bytes of their text.
+pub(super) fn size_of_labels(labels: &Labels) -> usize {
+    let size = |(key, value): &(String, Option<String>)| key.len() + value.as_ref().map_or(0, String::len);
+    labels.0.iter().map(size).sum()
+}
+
+fn size_of_task(task: &TaskInfo) -> usize {
+    let environment = task.command.environment.iter().map(|(name, value)| name.len() + value.len());
+    1_024 + task.data.len() + size_of_labels(&task.labels) + environment.sum::<usize>()
+}
+
+/// What tells a task from others, and where it is.
+fn outline(task: &TaskInfo) -> TaskInfo {
+    TaskInfo {
+        name: task.id.to_string(),
+        id: task.id.clone(),
+        agent: task.agent.clone(),
+        resources: task.resources.clone(),
+        limits: BTreeMap::new(),
+        command: Command::none(),
+        container: ContainerInfo::default(),
+        kill_grace: None,
+        max_completion_time: None,
+        labels: Labels::default(),
+        discovery: None,
+        executor: None,
+        data: Vec::new(),
+        health_check: None,
+        check: None,
+    }
 }
 
 impl Ledger {
@@ -101,7 +135,8 @@ impl Ledger {
         let known = Known {
             state: TaskState::Staging,
             kill_grace: task.kill_grace,
-            unconfirmed: Some(Box::new(task.clone())),
+            // Who runs it goes without saying, and may be large.
+            unconfirmed: Some(Box::new(TaskInfo { executor: None, ..task.clone() })),
             waiting: 0,
         };
         self.tasks.insert(task.id.clone(), known);
@@ -161,17 +196,17 @@ impl Ledger {
         }
     }
 
-    /// What a SUBSCRIBE brings. Tasks are all there, since the agent takes one that is not for lost; the data of those
-    /// that would make it too large is left out, as the agent has it. Of updates the oldest.
+    /// What a SUBSCRIBE brings. Tasks are all there, since the agent takes one that is not for lost; of those that would
+    /// make it too large there is an outline, as the agent has the rest. Of updates the oldest.
     pub(super) fn opening(&mut self, now: Timestamp) -> (Vec<TaskInfo>, Vec<TaskStatus>) {
         let mut room = OPENING_BYTES;
         let unconfirmed = self.tasks.values().filter_map(|known| known.unconfirmed.as_deref());
-        let tasks = unconfirmed.map(|task| match room.checked_sub(task.data.len()) {
+        let tasks = unconfirmed.map(|task| match room.checked_sub(size_of_task(task)) {
             Some(left) => {
                 room = left;
                 task.clone()
             }
-            None => TaskInfo { data: Vec::new(), ..task.clone() },
+            None => outline(task),
         });
         let tasks = tasks.collect();
         (tasks, self.send(now, OPENING_UPDATES, OPENING_BYTES))

@@ -38,6 +38,13 @@ pub use plan::{Plan, Update};
 /// The longest message, and the longest data of one update, in bytes.
 pub const MAX_DATA_BYTES: usize = 1 << 20;
 
+/// The longest text for people, in bytes; what is beyond is cut.
+const MAX_TEXT_BYTES: usize = 16 << 10;
+
+/// Labels of one update, and the bytes of their text together; what is larger is refused.
+const MAX_LABELS: usize = 1_024;
+const MAX_LABEL_BYTES: usize = 16 << 10;
+
 /// Your way to run tasks. Every method is called by one owner, in order, and must not block: it starts work elsewhere,
 /// or stops it, and returns. `now` is the only clock.
 pub trait Executor: Send {
@@ -60,7 +67,7 @@ pub trait Executor: Send {
     }
 
     /// End every task, say how they ended, and be done by `until`: what is left then is killed with this process.
-    /// Without this, all is ended at once, and tasks are said to be killed.
+    /// It may be asked for again, with less time. Without this, all is ended at once, and tasks are said to be killed.
     fn shutdown(&mut self, now: Timestamp, until: Timestamp) -> Plan {
         let _ = (now, until);
         Plan::new().end()
@@ -129,6 +136,11 @@ pub enum Problem {
         /// How many.
         bytes: usize,
     },
+    /// More labels than fit into one update.
+    #[error(
+        "the labels of task {0} are more than {MAX_LABELS}, or have more than {MAX_LABEL_BYTES} bytes together"
+    )]
+    TooManyLabels(TaskId),
     /// The agent has yet to store so many updates of the task; only its end can be said now.
     #[error("{max} updates of task {0} wait to be stored; say less, or later", max = MAX_UPDATES_PER_TASK)]
     TooManyUpdates(TaskId),

@@ -18,27 +18,27 @@ use crate::executor::{
     Command, Effects, Event, Execution, Executor, Options, Outcome, Plan, Problem, Update, invariants,
 };
 
-pub(super) fn secs(seconds: u64) -> Duration {
+pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// Does what it was told to do next, and notes what it is shown.
 #[derive(Default)]
-pub(super) struct Obedient {
+pub(crate) struct Obedient {
     /// What it answers with, in order; then nothing.
-    pub(super) plans: VecDeque<Plan>,
-    pub(super) launched: Vec<TaskId>,
-    pub(super) together: Vec<Vec<TaskId>>,
-    pub(super) kills: Vec<(TaskId, Option<Duration>)>,
-    pub(super) messages: Vec<Vec<u8>>,
-    pub(super) problems: Vec<Problem>,
-    pub(super) shutdowns: Vec<Timestamp>,
-    pub(super) subscriptions: u32,
-    pub(super) losses: u32,
-    pub(super) ticks: u32,
-    pub(super) deadline: Option<Timestamp>,
+    pub(crate) plans: VecDeque<Plan>,
+    pub(crate) launched: Vec<TaskId>,
+    pub(crate) together: Vec<Vec<TaskId>>,
+    pub(crate) kills: Vec<(TaskId, Option<Duration>)>,
+    pub(crate) messages: Vec<Vec<u8>>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) shutdowns: Vec<Timestamp>,
+    pub(crate) subscriptions: u32,
+    pub(crate) losses: u32,
+    pub(crate) ticks: u32,
+    pub(crate) deadline: Option<Timestamp>,
     /// Leaves its tasks when it is to shut down, rather than end at once.
-    pub(super) is_slow_to_end: bool,
+    pub(crate) is_slow_to_end: bool,
 }
 
 impl Obedient {
@@ -89,11 +89,11 @@ impl Executor for Obedient {
     }
 }
 
-pub(super) fn task_id(id: &str) -> TaskId {
+pub(crate) fn task_id(id: &str) -> TaskId {
     TaskId::new(id).unwrap()
 }
 
-pub(super) fn task(id: &str) -> TaskInfo {
+pub(crate) fn task(id: &str) -> TaskInfo {
     TaskInfo {
         name: id.to_owned(),
         id: task_id(id),
@@ -113,7 +113,7 @@ pub(super) fn task(id: &str) -> TaskInfo {
     }
 }
 
-pub(super) fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         framework: FrameworkId::new("f1").unwrap(),
         executor: ExecutorId::new("e1").unwrap(),
@@ -151,19 +151,19 @@ fn subscribed_event(knows_killing: bool) -> AgentEvent {
 }
 
 /// An executor at a moment, with what it said last.
-pub(super) struct World {
-    pub(super) execution: Execution<Obedient>,
-    pub(super) now: Timestamp,
-    pub(super) last: Effects,
-    pub(super) knows_killing: bool,
+pub(crate) struct World {
+    pub(crate) execution: Execution<Obedient>,
+    pub(crate) now: Timestamp,
+    pub(crate) last: Effects,
+    pub(crate) knows_killing: bool,
 }
 
 /// An executor that has not connected yet.
-pub(super) fn world() -> World {
+pub(crate) fn world() -> World {
     world_of(options())
 }
 
-pub(super) fn world_of(options: Options) -> World {
+pub(crate) fn world_of(options: Options) -> World {
     let now = Timestamp::ZERO + secs(1_000);
     World {
         execution: Execution::new(now, options, Obedient::default()),
@@ -174,25 +174,25 @@ pub(super) fn world_of(options: Options) -> World {
 }
 
 /// An executor whose subscription stands.
-pub(super) fn subscribed() -> World {
+pub(crate) fn subscribed() -> World {
     let mut world = world();
     world.connects();
     world
 }
 
 impl World {
-    pub(super) fn event(&mut self, event: Event) -> &Effects {
+    pub(crate) fn event(&mut self, event: Event) -> &Effects {
         self.last = self.execution.handle(self.now, event);
         invariants::check(&self.execution).unwrap();
         &self.last
     }
 
-    pub(super) fn hears(&mut self, event: AgentEvent) -> Vec<Call> {
+    pub(crate) fn hears(&mut self, event: AgentEvent) -> Vec<Call> {
         self.event(Event::Received(event)).send.clone()
     }
 
     /// Time passes, all deadlines being kept, until a connection is asked for or it is over. Returns what was sent.
-    pub(super) fn passes(&mut self, time: Duration) -> Vec<Call> {
+    pub(crate) fn passes(&mut self, time: Duration) -> Vec<Call> {
         let until = self.now + time;
         let mut sent = Vec::new();
         while let Some(at) = self.execution.next_deadline().filter(|at| *at <= until) {
@@ -207,69 +207,69 @@ impl World {
     }
 
     /// Asks for a connection, gets it and the subscription. Returns what was sent.
-    pub(super) fn connects(&mut self) -> Vec<Call> {
+    pub(crate) fn connects(&mut self) -> Vec<Call> {
         self.passes(secs(60));
         assert!(self.last.connect, "no connection was asked for");
         self.is_let_in()
     }
 
     /// Gets the connection that it asked for, and the subscription.
-    pub(super) fn is_let_in(&mut self) -> Vec<Call> {
+    pub(crate) fn is_let_in(&mut self) -> Vec<Call> {
         let mut sent = self.event(Event::Connected).send.clone();
         sent.extend(self.hears(subscribed_event(self.knows_killing)));
         sent
     }
 
-    pub(super) fn is_subscribed(&mut self) -> Vec<Call> {
+    pub(crate) fn is_subscribed(&mut self) -> Vec<Call> {
         self.hears(subscribed_event(self.knows_killing))
     }
 
-    pub(super) fn loses_connection(&mut self) {
+    pub(crate) fn loses_connection(&mut self) {
         self.event(Event::Disconnected { why: "cut".to_owned() });
     }
 
     /// Launches `id`, which runs at once, and has that stored.
-    pub(super) fn runs(&mut self, id: &str) {
+    pub(crate) fn runs(&mut self, id: &str) {
         self.will(Plan::new().running(task_id(id)));
         let sent = self.hears(AgentEvent::Launch(Box::new(task(id))));
         self.stores(&sent);
     }
 
-    pub(super) fn launches(&mut self, id: &str) -> Vec<Call> {
+    pub(crate) fn launches(&mut self, id: &str) -> Vec<Call> {
         self.hears(AgentEvent::Launch(Box::new(task(id))))
     }
 
-    pub(super) fn says(&mut self, update: Update) -> Vec<Call> {
+    pub(crate) fn says(&mut self, update: Update) -> Vec<Call> {
         self.event(Event::Command(Command::Update(update))).send.clone()
     }
 
-    pub(super) fn will(&mut self, plan: Plan) -> &mut Self {
+    pub(crate) fn will(&mut self, plan: Plan) -> &mut Self {
         self.execution.executor.plans.push_back(plan);
         self
     }
 
     /// The agent stores all updates among `sent`.
-    pub(super) fn stores(&mut self, sent: &[Call]) {
+    pub(crate) fn stores(&mut self, sent: &[Call]) {
         for status in updates(sent) {
             self.acknowledges(&status.task, status.update.unwrap());
         }
     }
 
-    pub(super) fn acknowledges(&mut self, task: &TaskId, update: UpdateId) {
+    pub(crate) fn acknowledges(&mut self, task: &TaskId, update: UpdateId) {
         self.hears(AgentEvent::Acknowledged { task: task.clone(), update });
     }
 
-    pub(super) fn executor(&mut self) -> &mut Obedient {
+    pub(crate) fn executor(&mut self) -> &mut Obedient {
         &mut self.execution.executor
     }
 
-    pub(super) fn outcome(&self) -> Option<&Outcome> {
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
         self.last.finished.as_ref()
     }
 }
 
 /// All updates among `sent`, those within a SUBSCRIBE first.
-pub(super) fn updates(sent: &[Call]) -> Vec<TaskStatus> {
+pub(crate) fn updates(sent: &[Call]) -> Vec<TaskStatus> {
     let mut all = Vec::new();
     for call in sent {
         match call {
@@ -282,12 +282,12 @@ pub(super) fn updates(sent: &[Call]) -> Vec<TaskStatus> {
 }
 
 /// What the updates among `sent` say, in order.
-pub(super) fn states(sent: &[Call]) -> Vec<(String, TaskState)> {
+pub(crate) fn states(sent: &[Call]) -> Vec<(String, TaskState)> {
     updates(sent).iter().map(|status| (status.task.to_string(), status.state)).collect()
 }
 
 /// The SUBSCRIBE among `sent`: its tasks and what its updates say.
-pub(super) fn opening(sent: &[Call]) -> (Vec<String>, Vec<(String, TaskState)>) {
+pub(crate) fn opening(sent: &[Call]) -> (Vec<String>, Vec<(String, TaskState)>) {
     let Some(Call::Subscribe { unacknowledged_tasks, .. }) = sent.first() else { panic!("{sent:?}") };
     let tasks = unacknowledged_tasks.iter().map(|task| task.id.to_string()).collect();
     (tasks, states(&sent[..1]))

@@ -1,6 +1,6 @@
 //! An executor seen from its agent and from its work, in virtual time.
 
-mod fixture;
+pub(super) mod fixture;
 
 mod connecting;
 mod ending;

@@ -3,6 +3,7 @@
 use lonja_model::TaskState::{self, Failed, Finished, Killing, Running, Starting};
 use lonja_model::UpdateId;
 use lonja_model::execution::{Call, Event as AgentEvent};
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::task::Source;
 
 use super::fixture::*;
@@ -181,11 +182,15 @@ fn large_results_wait_their_turn_rather_than_make_a_subscribe_that_nobody_takes(
 }
 
 #[test]
-fn tasks_with_much_data_are_listed_in_a_subscribe_without_it() {
+fn tasks_with_much_data_are_listed_in_a_subscribe_by_an_outline() {
     let mut world = subscribed();
     for number in 0..20 {
         let mut large = task(&format!("t{number:02}"));
         large.data = vec![1; MAX_DATA_BYTES];
+        large.executor = Some(Box::new(ExecutorInfo {
+            data: vec![1; MAX_DATA_BYTES],
+            ..ExecutorInfo::builtin(options().executor)
+        }));
         world.hears(AgentEvent::Launch(Box::new(large)));
     }
     world.loses_connection();
@@ -193,5 +198,20 @@ fn tasks_with_much_data_are_listed_in_a_subscribe_without_it() {
     let [Call::Subscribe { unacknowledged_tasks, .. }] = &sent[..] else { panic!("no SUBSCRIBE alone") };
     assert_eq!(unacknowledged_tasks.len(), 20);
     let bytes: usize = unacknowledged_tasks.iter().map(|task| task.data.len()).sum();
-    assert_eq!(bytes, 16 << 20);
+    assert_eq!(bytes, 15 << 20, "and what says who they are besides");
+    assert!(unacknowledged_tasks.iter().all(|task| task.executor.is_none() && !task.resources.is_empty()));
+}
+
+#[test]
+fn what_an_agent_would_not_take_never_leaves() {
+    let mut world = subscribed();
+    world.launches("t1");
+    let many = (0..=1_024).fold(Update::running(task_id("t1")), |update, _| update.label("k", "v"));
+    assert!(world.says(many).is_empty());
+    assert_eq!(world.executor().problems.pop(), Some(Problem::TooManyLabels(task_id("t1"))));
+    let long = "x".repeat(16 << 10);
+    assert!(world.says(Update::running(task_id("t1")).label("k", &long)).is_empty());
+    assert_eq!(world.executor().problems.pop(), Some(Problem::TooManyLabels(task_id("t1"))));
+    let sent = world.says(Update::running(task_id("t1")).saying(format!("{long}\u{e9}\u{e9}")));
+    assert_eq!(updates(&sent)[0].message.as_ref().map(String::len), Some(16 << 10));
 }
