@@ -17,6 +17,7 @@ mod figures;
 mod guest;
 mod host;
 mod leaks;
+mod leftovers;
 mod limits;
 mod logs;
 mod nested;
@@ -67,6 +68,11 @@ fn all_checks() -> Vec<Check> {
         nested::a_signal_reaches_it,
         nested::a_terminal_is_its_own_and_has_a_size,
         nested::a_child_that_keeps_the_streams_does_not_keep_the_end,
+        leftovers::what_it_leaves_behind_ends_with_it,
+        leftovers::on_v1_alone_nothing_is_left_either,
+        leftovers::what_it_uses_counts_for_the_task,
+        leftovers::the_tasks_limits_hold_for_it,
+        leftovers::a_killed_agent_leaves_the_task_and_nothing_beside_it,
         logs::a_terminal_of_its_own_is_logged_and_can_be_typed_into,
         logs::a_task_without_a_terminal_has_none_to_attach_to,
         logs::output_is_complete_across_files,
