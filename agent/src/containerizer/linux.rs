@@ -309,6 +309,7 @@ impl LinuxContainerizer {
             Ok(record) => Ok(ContainerExit::Ended(record)),
             Err(error @ (ExitRecordError::Missing(_) | ExitRecordError::Damaged(_))) => {
                 self.destroy_group(container.as_str()).await?;
+                self.sweep_groups();
                 Ok(match running::find(&run_dir, container.as_str()) {
                     Ok(Found::Abandoned) => ContainerExit::NeverStarted,
                     Ok(Found::OtherBoot) => {

@@ -21,6 +21,7 @@ use super::profile::root::{self, Furniture, Root};
 use super::profile::users::{self, Users};
 use super::profile::{Mould, NOBODY, network, trees};
 use super::report::{Failure, FailureReason};
+use super::sharing;
 use super::sys::{self, Forked};
 use super::task::{self, plain};
 use super::terminal;
@@ -161,9 +162,11 @@ fn set_up(
     mould: &Mould,
     power: &Power,
     root: Option<Root>,
-    trees: Vec<OwnedFd>,
+    mut trees: Vec<OwnedFd>,
 ) -> Result<(), Failure> {
     let spec = &errand.container;
+    let shared = trees.split_off(trees.len().saturating_sub(errand.shared_namespaces));
+    sharing::enter(&shared)?;
     if let Some(name) = &spec.hostname {
         nix::unistd::sethostname(name)
             .map_err(|error| refuse(&format!("cannot set the host name '{name}'"), &error))?;
@@ -176,7 +179,12 @@ fn set_up(
         return spec.volumes.iter().try_for_each(mount);
     }
     let (root, trees) = match root {
-        Some(root) => (root, trees),
+        Some(root) => {
+            if !shared.is_empty() {
+                root.renew_queues(mould)?;
+            }
+            (root, trees)
+        }
         None => {
             // Mounts come from a namespace that we have power over, and so only now.
             root::detach_mounts()?;

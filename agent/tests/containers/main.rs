@@ -25,6 +25,7 @@ mod profile;
 mod recovery;
 mod running;
 mod spares;
+mod together;
 mod unprivileged;
 mod volumes;
 
@@ -172,7 +173,14 @@ fn all_checks() -> Vec<Check> {
         volumes::a_link_planted_by_a_task_leads_nobody_out,
         volumes::a_container_path_that_leaves_the_sandbox_is_refused,
         volumes::killed_at_any_step_no_volume_is_lost_and_no_other_folder_stays,
+        together::siblings_meet_on_their_loopback_and_nobody_else_does,
+        together::siblings_share_network_and_queues_and_nothing_else,
+        together::who_uses_the_hosts_network_shows_no_sibling_the_way_there,
+        together::many_that_come_at_once_share_and_the_last_takes_it_along,
+        together::a_killed_supervisor_is_nobodys_way_in_and_is_swept_away,
+        together::what_is_shared_outlives_the_agent,
         leaks::many_launches_leave_the_host_as_it_was,
+        leaks::many_groups_leave_the_host_as_it_was,
         unprivileged::without_root_containers_run_and_limits_are_said_to_be_off,
         guest::everything_holds_on_control_groups_v2_alone,
     ]
