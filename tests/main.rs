@@ -13,6 +13,7 @@ mod files;
 mod groups;
 mod isolation;
 mod limits;
+mod pods;
 mod quota;
 mod recovery;
 mod recovery_steps;

@@ -102,6 +102,7 @@ fn all_checks() -> Vec<Check> {
         running::the_launcher_holds_nothing_of_the_agents,
         attacks::every_attack_of_the_list_has_its_line,
         attacks::a_task_that_is_not_confined_is_noticed,
+        attacks::profile_host_keeps_the_programs_of_the_runtime,
         attacks::the_default_profile_holds,
         attacks::the_hardened_profile_holds,
         confine::a_root_task_holds_the_few_capabilities_of_its_profile,

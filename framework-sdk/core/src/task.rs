@@ -5,7 +5,7 @@ mod files;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
+use lonja_model::container::{Command, ContainerInfo, ParentVolume, Program, Volume, WindowSize};
 use lonja_model::files::VolumeSource;
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
@@ -225,6 +225,23 @@ impl Task {
             read_only,
         });
         Ok(self)
+    }
+
+    /// Mounts a folder that all tasks of its group have together: `path` below their executor's sandbox, made if it is
+    /// not there, at `inside`; a relative one is below the task's sandbox. For tasks of groups only.
+    #[must_use]
+    pub fn group_volume(
+        mut self,
+        path: impl Into<String>,
+        inside: impl Into<String>,
+        read_only: bool,
+    ) -> Self {
+        self.container.parent_volumes.push(ParentVolume {
+            path: path.into(),
+            container_path: inside.into(),
+            read_only,
+        });
+        self
     }
 
     /// Gives it a terminal of this size for its three streams.
