@@ -11,6 +11,7 @@ mod failover;
 mod fetch;
 mod files;
 mod groups;
+mod inputs;
 mod isolation;
 mod limits;
 mod pods;

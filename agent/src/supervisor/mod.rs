@@ -188,7 +188,10 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
         None => (order.layout.container(&order.instance, &own.group), None),
     };
     let outcome = match start(&order.container, cgroup.as_ref(), waiting, place.as_ref()) {
-        Ok(mut watch) => {
+        Ok((mut watch, input)) => {
+            if let Some(input) = input {
+                watch.open_input(run_dir, input);
+            }
             if order.container.tty.is_some() {
                 watch.open_door(run_dir);
             }
@@ -230,13 +233,14 @@ fn note_started(run_dir: &Path, pid: i32, init: i32) {
     }
 }
 
-/// Makes all that the container needs and starts it, in the init that waits in the group if there is one.
+/// Makes all that the container needs and starts it, in the init that waits in the group if there is one. With the
+/// writing end of the task's input, if it has one.
 fn start(
     spec: &ContainerSpec,
     cgroup: &dyn Cgroup,
     waiting: Option<Waiting>,
     place: Option<&sharing::Place>,
-) -> Result<Watch, Failure> {
+) -> Result<(Watch, Option<OwnedFd>), Failure> {
     let mould = Mould::of(spec);
     let mut user = user::resolve(spec.user.as_deref())?;
     let powerful = rustix::process::geteuid().is_root();
@@ -281,6 +285,9 @@ fn start(
         None => Vec::new(),
     };
     let shared_namespaces = shared.len();
+    let first = waiting.users().map_or(0, |users| users.ids.first);
+    let (input, its_input) = logs::input(spec, first, user.as_ref())?.unzip();
+    trees.extend(its_input);
     trees.extend(shared);
     waiting.send(&Errand { container: spec.clone(), user, names, shared_namespaces }, &logs, &trees)?;
     drop((logs, trees));
@@ -294,7 +301,7 @@ fn start(
     let mut watch = waiting.go();
     watch.keep_logs(pump);
     failpoint::reach("supervisor: told to go");
-    Ok(watch)
+    Ok((watch, input))
 }
 
 /// Gives the sandbox to the user if it is root's: who asked for a user that a hardened container lacks has nobody

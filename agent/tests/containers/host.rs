@@ -212,6 +212,7 @@ pub fn spec(work: &Path, id: &str, line: &str) -> ContainerSpec {
         profile: Profile::Default,
         isolation: Isolation::default(),
         joins: None,
+        stdin: false,
     }
 }
 

@@ -48,8 +48,8 @@ pub(crate) struct Run {
     /// The user it runs as on the agent; without this, yours.
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Type into its terminal; only together with -t.
-    #[arg(short, long, requires = "tty")]
+    /// Give it this pipe's, or this terminal's, input; with -t, type into its terminal.
+    #[arg(short, long, conflicts_with = "instances")]
     pub(crate) interactive: bool,
     /// Give it a terminal of its own; with -i, Ctrl-C is a key of its.
     #[arg(short, long, conflicts_with = "instances")]

@@ -251,6 +251,13 @@ impl Task {
         self
     }
 
+    /// Gives it a standard input, which the first who attaches to it writes. Without, it reads nothing.
+    #[must_use]
+    pub fn stdin(mut self) -> Self {
+        self.container.stdin = true;
+        self
+    }
+
     /// How long a kill waits between asking and forcing; without this, the agent's default.
     #[must_use]
     pub fn kill_grace(mut self, grace: Duration) -> Self {

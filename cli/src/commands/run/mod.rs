@@ -82,8 +82,11 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         .context("--disk")?
         .ports(run.ports);
     task = run.limits.apply(task)?;
-    if run.interactive && !terminal::is_terminal() {
-        bail!("-i: input comes from no terminal; leave out -i");
+    if run.interactive && run.tty && !terminal::is_terminal() {
+        bail!("-t: input comes from no terminal; leave out -t, or -i");
+    }
+    if run.interactive && !run.tty {
+        task = task.stdin();
     }
     if run.tty {
         let size = terminal::window().unwrap_or_default();
@@ -195,8 +198,13 @@ async fn follow(
                 Some(News::Running { framework, task, host, port, beside }) => {
                     waiting.clear();
                     running += 1;
-                    if run.tty && beside.is_none() {
-                        attach_output(&mut outputs, (framework, task), (host, port), run.interactive, raw.clone());
+                    if (run.tty || run.interactive) && beside.is_none() {
+                        let manner = attach::Manner {
+                            typing: run.tty && run.interactive,
+                            detachable: false,
+                            stdin: run.interactive && !run.tty,
+                        };
+                        attach_output(&mut outputs, (framework, task), (host, port), manner, raw.clone());
                     } else {
                         stream_output(&mut outputs, (framework, task), (host, port), beside);
                     }
@@ -272,12 +280,12 @@ fn stream_output(
     }
 }
 
-/// Puts a task's terminal through to ours until it has ended.
+/// Puts a task's terminal, or its input and output, through to ours until it has ended.
 fn attach_output(
     outputs: &mut JoinSet<()>,
     (framework, task): (String, String),
     (host, port): (String, u16),
-    typing: bool,
+    manner: attach::Manner,
     raw: RawSlot,
 ) {
     outputs.spawn(async move {
@@ -287,10 +295,11 @@ fn attach_output(
             window: None,
             // All of it: it has only just begun.
             tail_lines: Some(u64::MAX),
+            stdin: false,
         };
         let attached = async {
             let agent = connect_agent(&host, i32::from(port)).await?;
-            attach::follow(agent, start, attach::Manner { typing, detachable: false }, raw).await
+            attach::follow(agent, start, manner, raw).await
         };
         if attached.await.is_err() {
             // It may have ended already; its log tells the rest.
