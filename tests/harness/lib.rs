@@ -345,6 +345,19 @@ impl Cluster {
         records.filter_map(|record| find_pid(&record)).collect()
     }
 
+    /// Whether a launcher, a spare or a supervisor of the agent is there: they have its arguments, and names of their own.
+    fn has_helpers(&self) -> bool {
+        let work_dir = self.path("agent");
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes.map(|process| process.path()).any(|process| {
+            let read = |file: &str| std::fs::read(process.join(file)).unwrap_or_default();
+            let mut arguments = read("cmdline");
+            arguments.push(0);
+            read("comm").starts_with(b"lonja-")
+                && arguments.split(|byte| *byte == 0).any(|argument| argument == work_dir.as_bytes())
+        })
+    }
+
     /// Ends what the agent leaves running by design, and removes its control groups.
     fn clean_up(&mut self) {
         drop(self.agent.take());
@@ -357,6 +370,8 @@ impl Cluster {
             let _gone = kill(Pid::from_raw(pid), Signal::SIGTERM);
             eventually("a supervisor ends", || (!is_ours(pid)).then_some(()));
         }
+        // A spare that is still being made would make its group again.
+        eventually("launchers and spares end", || (!self.has_helpers()).then_some(()));
         let Ok(instance) = std::fs::read_to_string(self.folder.path().join("agent/instance")) else { return };
         for group in groups(instance.trim()) {
             eventually("a control group goes", || remove_group(&group).then_some(()));
