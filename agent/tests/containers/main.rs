@@ -69,6 +69,7 @@ fn all_checks() -> Vec<Check> {
         nested::a_signal_reaches_it,
         nested::a_terminal_is_its_own_and_has_a_size,
         nested::a_child_that_keeps_the_streams_does_not_keep_the_end,
+        nested::in_a_hardened_container_it_is_nobody_and_in_its_network,
         leftovers::what_it_leaves_behind_ends_with_it,
         leftovers::on_v1_alone_nothing_is_left_either,
         leftovers::what_it_uses_counts_for_the_task,

@@ -4,9 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use lonja_agent::containerizer::{
-    Collected, Command, Containerizer, FailureReason, Nested, NestedEnd, NestedEvent, TaskEnd, WindowSize,
+    Collected, Command, Confinement, Containerizer, FailureReason, Nested, NestedEnd, NestedEvent, TaskEnd,
+    WindowSize,
 };
 use lonja_agent::launcher::Launcher;
+use lonja_model::profile::Profile;
 
 use crate::host::{Host, eventually, name, need_root};
 
@@ -224,5 +226,22 @@ pub async fn a_child_that_keeps_the_streams_does_not_keep_the_end(launcher: &Lau
     host.kill("c1", Duration::ZERO).await;
     host.end_of("c1").await;
     host.assert_no_traces();
+    Ok(())
+}
+
+pub async fn in_a_hardened_container_it_is_nobody_and_in_its_network(launcher: &Launcher) -> Verdict {
+    let host = Host::new(launcher);
+    let mut spec = host.spec("c1", WAITS);
+    spec.profile = Profile::Hardened;
+    spec.confinement = Confinement::hardened();
+    host.start(spec).await;
+
+    let look = "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'; \
+                tail -n +3 /proc/net/dev | wc -l; touch /x 2> /dev/null || echo read-only";
+    let ran = run(&host, shell(look)).await;
+
+    let none = "0".repeat(16);
+    let expected = format!("65534\nCapEff:{none}\nCapBnd:{none}\nNoNewPrivs:1\nSeccomp:2\n1\nread-only\n");
+    assert_eq!(text(&ran.stdout), expected, "{}", text(&ran.stderr));
     Ok(())
 }
