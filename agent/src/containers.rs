@@ -249,6 +249,7 @@ impl Containers {
             profile,
             isolation: self.separation.isolation.clone(),
             joins: shared.joins,
+            stdin: task.container.stdin && task.container.tty.is_none(),
         })
     }
 

@@ -144,6 +144,17 @@ pub trait Containerizer: Send + Sync {
         container: &'a ContainerId,
     ) -> BoxFuture<'a, Result<Option<Terminal>, ContainerizerError>>;
 
+    /// The writing end of the container's standard input, for the first who asks; `Ok(None)`: it has none, or it was
+    /// taken. Dropping it ends the input.
+    ///
+    /// Errors: the container does not run, or does not answer.
+    fn take_input<'a>(
+        &'a self,
+        _container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<Option<NestedInput>, ContainerizerError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Resolves when nothing of the container is alive, with how it ended.
     fn wait<'a>(
         &'a self,

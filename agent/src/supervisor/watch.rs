@@ -14,7 +14,7 @@ use super::logs::pump::Pump;
 use super::report::{Failure, FailureReason};
 use super::spec::Order;
 use super::sys::{self, Child};
-use super::tty_door::TtyDoor;
+use super::tty_door::{TtyDoor, What};
 
 /// How long killed processes may take to be gone; longer means stuck in the kernel.
 const DEATH_PATIENCE: Duration = Duration::from_secs(30);
@@ -132,7 +132,14 @@ impl Watch {
 
     /// Lets agents find the task's terminal by this run directory. Without it, nobody can attach to the task.
     pub(super) fn open_door(&mut self, run_dir: &Path) {
-        self.door = TtyDoor::open(run_dir).ok();
+        self.door = TtyDoor::open(run_dir, What::Terminal).ok();
+    }
+
+    /// Lets an agent find the writing end of the task's input by this run directory.
+    pub(super) fn open_input(&mut self, run_dir: &Path, input: OwnedFd) {
+        self.door = TtyDoor::open(run_dir, What::Input).ok();
+        // Without a door nobody could ever end it.
+        self.terminal = self.door.is_some().then_some(input);
     }
 
     fn take_terminal(&mut self, master: OwnedFd) {
@@ -229,7 +236,7 @@ impl Watch {
             std::thread::sleep(Duration::from_millis(10));
         }
         if let (Some(door), true) = (&self.door, entries[door].revents != 0) {
-            door.serve(self.terminal.as_ref());
+            door.serve(&mut self.terminal);
         }
         if let Some(pump) = &mut self.pump {
             pump.serve(&entries[own..]);
