@@ -107,6 +107,7 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         task = task.profile(profile);
     }
     task = task.network(run.separation.network.into());
+    task = task.privileges(run.privileges.asked(run.separation.profile)?);
     Ok(task.name(run.name.as_ref().unwrap_or(&run.command[0])))
 }
 
