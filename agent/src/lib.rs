@@ -27,6 +27,7 @@ pub mod failpoint;
 pub mod fetcher;
 mod groups;
 mod handle;
+mod host_memory;
 pub mod isolation;
 pub mod launcher;
 mod master_link;

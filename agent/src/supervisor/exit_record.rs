@@ -44,6 +44,9 @@ pub struct MemoryBreach {
     pub limit_bytes: u64,
     /// The most it used, in bytes; about the limit, since the kernel stops it there.
     pub peak_bytes: u64,
+    /// It never reached its limit (0: it has none): the host had no more to give.
+    #[serde(default)]
+    pub host_was_short: bool,
 }
 
 /// The container had as many processes as it may, and its forks failed.
@@ -191,7 +194,11 @@ mod tests {
         ExitRecord {
             status: Some(TaskEnd::Signaled(9)),
             kill_requested: true,
-            memory_breach: Some(MemoryBreach { limit_bytes: 32 << 20, peak_bytes: 31 << 20 }),
+            memory_breach: Some(MemoryBreach {
+                limit_bytes: 32 << 20,
+                peak_bytes: 31 << 20,
+                host_was_short: false,
+            }),
             failure: None,
             finished_at_unix_ms: 1_790_000_000_000,
             refused_forks: Some(RefusedForks { limit: 64, count: 7 }),
