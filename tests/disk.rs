@@ -14,12 +14,12 @@ fn cluster(settings: &[(&str, &str)]) -> Cluster {
     cluster
 }
 
-fn work_dir(cluster: &Cluster) -> PathBuf {
+pub(crate) fn work_dir(cluster: &Cluster) -> PathBuf {
     Path::new(&cluster.path("agent")).canonicalize().unwrap()
 }
 
 /// How much is mounted below the agent's work dir, and how many loop devices show files of it.
-fn mounts_and_loops(cluster: &Cluster) -> (usize, usize) {
+pub(crate) fn mounts_and_loops(cluster: &Cluster) -> (usize, usize) {
     let below = work_dir(cluster).display().to_string();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap().matches(&below).count();
     let devices = std::fs::read_dir("/sys/block").unwrap().flatten();
@@ -28,7 +28,7 @@ fn mounts_and_loops(cluster: &Cluster) -> (usize, usize) {
     (mounts, files.filter(|file| file.starts_with(&below)).count())
 }
 
-fn sandboxes(cluster: &Cluster) -> usize {
+pub(crate) fn sandboxes(cluster: &Cluster) -> usize {
     let folders = |path: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     };
@@ -38,7 +38,7 @@ fn sandboxes(cluster: &Cluster) -> usize {
 }
 
 /// The host has what loop images need.
-fn has_loops() -> bool {
+pub(crate) fn has_loops() -> bool {
     let has = Path::new("/dev/loop-control").exists() && Path::new("/usr/sbin/mkfs.ext4").exists();
     if !has {
         eprintln!("skipped: needs loop devices and e2fsprogs");
@@ -100,7 +100,7 @@ fn without_enforcement_a_limit_is_only_measured() {
 }
 
 /// Takes off what a failed test leaves mounted below a folder.
-struct TakenOff(PathBuf);
+pub(crate) struct TakenOff(pub(crate) PathBuf);
 
 impl Drop for TakenOff {
     fn drop(&mut self) {

@@ -15,6 +15,7 @@ mod isolation;
 mod limits;
 mod quota;
 mod recovery;
+mod recovery_images;
 mod recovery_steps;
 mod stats;
 mod upkeep;
