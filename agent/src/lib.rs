@@ -25,6 +25,7 @@ pub mod disk;
 mod driver;
 pub mod failpoint;
 pub mod fetcher;
+mod gpu_names;
 mod groups;
 mod handle;
 mod host_memory;
