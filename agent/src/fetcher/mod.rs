@@ -91,7 +91,7 @@ impl Fetcher {
     }
 
     async fn fetch_as(&self, uris: &[Uri], sandbox: &Path, user: Option<&TaskUser>) -> Result<(), String> {
-        let kinds = uris.iter().map(Kind::of).collect::<Result<Vec<_>, _>>()?;
+        let kinds = uris.iter().map(Kind::of).collect::<Vec<_>>();
         let mut retried = false;
         loop {
             // Held until the child has ended: what nobody holds may go from the disk.

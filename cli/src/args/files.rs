@@ -11,8 +11,8 @@ use super::{bytes, duration};
 /// What comes with a task.
 #[derive(Debug, Args)]
 pub(crate) struct TaskFiles {
-    /// A file to bring into its sandbox before it starts, from http://, https:// or file:///; archives (.tar, .tar.gz,
-    /// .zip) are unpacked. A name after the last = saves it as that. May be given more than once.
+    /// A file to bring into its sandbox before it starts, from http://, https:// or file:///; archives (.tar, also
+    /// with .gz, .bz2, .xz or .zst, and .zip) are unpacked. A name after the last = saves it as that. May be given more than once.
     #[arg(long, value_name = "URI[=NAME]")]
     pub(crate) fetch: Vec<String>,
     /// The same, and keep it on the agent for the next task of the same user.

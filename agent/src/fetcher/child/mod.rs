@@ -7,6 +7,7 @@
 //! Source: docs/isolation.md, "Files".
 
 mod budget;
+mod codecs;
 mod confine;
 mod folder;
 mod unpack;
@@ -200,7 +201,7 @@ fn place(
             rustix::fs::fchmod(&file, Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
             ", executable".to_owned()
         }
-        Kind::Tar | Kind::TarGzip | Kind::Zip | Kind::Gzip => {
+        Kind::Tar | Kind::TarGzip | Kind::TarBzip2 | Kind::TarXz | Kind::TarZstd | Kind::Zip | Kind::Gzip => {
             drop(file);
             let archive = sandbox.read(&path)?;
             unpack::unpack(kind, archive, copied.bytes, name, sandbox, budget)?
