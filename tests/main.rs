@@ -18,6 +18,7 @@ mod recovery;
 mod recovery_images;
 mod recovery_steps;
 mod stats;
+mod tls;
 mod upkeep;
 mod volumes;
 mod volumes_in_use;

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::addresses::Addresses;
+use super::authorities::Authorities;
 use crate::supervisor::{Identity, TaskUser};
 
 /// The first argument that makes this program a fetching process. Not for people.
@@ -32,6 +33,9 @@ pub(super) struct Job {
     pub(super) most_bytes: u64,
     /// How long it may take.
     pub(super) seconds: u64,
+    /// Whom to believe when servers say who they are; `None`: those that come with this program.
+    #[serde(default)]
+    pub(super) authorities: Option<Authorities>,
 }
 
 impl Job {
