@@ -153,6 +153,20 @@ fn a_task_has_the_capabilities_and_limits_that_it_asks_for_and_its_agent_allows(
 }
 
 #[test]
+fn a_sandbox_belongs_to_its_user_whether_named_or_numbered() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    for user in ["1", "daemon"] {
+        let line = "id -u; stat -c %u . stdout; touch own && stat -c %u own";
+        let flags = ["--user", user, "--", "sh", "-c", line];
+        let output = cluster.spawn_run(&flags).wait_with_output().unwrap();
+        assert_eq!(stdout(&output), "1\n1\n1\n1\n", "{user}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn an_agent_refuses_parts_of_isolation_that_do_not_exist() {
     let dir = tempfile::tempdir().unwrap();
     let work_dir = dir.path().to_str().unwrap();

@@ -50,7 +50,7 @@ pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
 pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
-pub(crate) use user::{TaskUser, resolve as resolve_user};
+pub(crate) use user::{TaskUser, find as find_user, resolve as resolve_user};
 
 pub use sources::{Hidden, Identity, VolumeSource};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
