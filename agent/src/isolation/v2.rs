@@ -51,6 +51,14 @@ impl V2Cgroup {
 
     /// Switches the controllers on from the root to the group's parent.
     fn enable_controllers(&self) -> Result<(), IsolationError> {
+        let wanted = |path: &Path| {
+            let listed = files::read(&path.join("cgroup.controllers"))?;
+            Ok(listed.split_whitespace().filter(|name| WANTED.contains(name)).count())
+        };
+        // What the root has came down to us already: usual from the second container on.
+        if wanted(&self.group)? == wanted(&self.root)? {
+            return Ok(());
+        }
         let mut parents: Vec<&Path> =
             self.group.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root)).collect();
         parents.reverse();
@@ -368,6 +376,8 @@ mod tests {
             fs::write(dir.join("cgroup.subtree_control"), "").unwrap();
         }
         let group = root.path().join(below);
+        // Nothing has come down to it yet.
+        fs::write(group.join("cgroup.controllers"), "").unwrap();
         for (name, text) in [
             ("cgroup.procs", ""),
             ("cgroup.kill", ""),
@@ -439,6 +449,17 @@ mod tests {
             assert_eq!(switch, "+cpu +io +memory +hugetlb +pids", "{parent}");
         }
         assert_eq!(text(&root, &format!("{group}/cgroup.subtree_control")), "");
+    }
+
+    #[test]
+    fn controllers_that_came_down_already_are_left_alone() {
+        let (root, cgroup) = recorded_tree();
+        let listed = text(&root, "cgroup.controllers");
+        fs::write(root.path().join("lonja/a1/c1/cgroup.controllers"), listed).unwrap();
+
+        cgroup.create().unwrap();
+
+        assert_eq!(text(&root, "cgroup.subtree_control"), "");
     }
 
     #[test]

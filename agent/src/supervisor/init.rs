@@ -8,7 +8,7 @@
 //! Source: pid_namespaces(7).
 
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use lonja_model::privileges::{Capability, CapabilitySet};
@@ -68,6 +68,8 @@ impl Power {
 /// Runs the container and never returns.
 pub(super) fn run(inheritance: Inheritance) -> ! {
     sys::set_process_name(c"lonja-init");
+    // What it makes has the modes that it says.
+    rustix::process::umask(rustix::fs::Mode::empty());
     let Inheritance { line, exec_mark, mould, power } = inheritance;
     let mut keep = vec![line.0.as_raw_fd(), exec_mark.as_raw_fd()];
     keep.extend(
@@ -150,7 +152,9 @@ fn be_born(mould: &Mould, power: &Power) -> Result<Option<Root>, Failure> {
 }
 
 fn read_errand(text: OwnedFd) -> Result<Errand, Failure> {
-    serde_json::from_reader(BufReader::new(File::from(text))).map_err(|error| {
+    let mut bytes = Vec::new();
+    let read = File::from(text).read_to_end(&mut bytes).map_err(serde_json::Error::io);
+    read.and_then(|_| serde_json::from_slice(&bytes)).map_err(|error| {
         let message = format!("the container's init cannot read its errand: {error}");
         Failure::new(FailureReason::Internal, message)
     })

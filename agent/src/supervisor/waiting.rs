@@ -171,7 +171,6 @@ impl Spare {
         };
         let spare = Self { group, cgroup, waiting };
         let placed = spare.waiting.enter(spare.cgroup.as_ref());
-        sys::trim_heap();
         if placed.is_err() {
             spare.dismiss();
             return None;

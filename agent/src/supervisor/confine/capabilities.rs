@@ -37,11 +37,9 @@ pub(super) fn bound(bounding: CapabilitySet) -> io::Result<()> {
         if kept {
             continue;
         }
-        match kernel::bounding_holds(number) {
-            Some(true) => kernel::drop_bounding(number)?,
-            Some(false) => {}
+        if !kernel::drop_bounding(number)? {
             // Numbers have no gaps.
-            None => break,
+            break;
         }
     }
     Ok(())

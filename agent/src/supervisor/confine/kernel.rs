@@ -32,16 +32,24 @@ fn prctl(option: i32, second: libc::c_ulong, third: libc::c_ulong) -> io::Result
     check(libc::c_long::from(unsafe { libc::prctl(option, second, third, none, none) }))
 }
 
-/// Takes a capability out of the bounding set. `Ok` too where the kernel does not know it.
-pub(super) fn drop_bounding(number: u8) -> io::Result<()> {
+/// Takes a capability out of the bounding set, if it is there. `false`: the kernel does not know it.
+pub(super) fn drop_bounding(number: u8) -> io::Result<bool> {
     match prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-        other => other.map(|_| ()),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        // Without the power to take it out it may still not be there.
+        Err(error) => {
+            if bounding_holds(number) == Some(false) {
+                Ok(true)
+            } else {
+                Err(error)
+            }
+        }
+        Ok(_) => Ok(true),
     }
 }
 
 /// Whether the bounding set holds it; `None`: the kernel does not know it.
-pub(super) fn bounding_holds(number: u8) -> Option<bool> {
+fn bounding_holds(number: u8) -> Option<bool> {
     prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0).ok().map(|holds| holds == 1)
 }
 

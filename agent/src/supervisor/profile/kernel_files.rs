@@ -89,13 +89,13 @@ fn sys(builder: &Builder<'_>) -> Result<(), Failure> {
 
 /// How hot processors were tells what runs on them. Source: Docker, since the powercap side channel.
 fn mask_throttling(root: &OwnedFd, sys: BorrowedFd<'_>) -> Result<(), Failure> {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let paths: Vec<String> =
-        (0..cpus).map(|cpu| format!("devices/system/cpu/cpu{cpu}/thermal_throttle")).collect();
+    let path = |cpu| format!("devices/system/cpu/cpu{cpu}/thermal_throttle");
     // Where the first has none, no processor has.
-    if paths.first().is_none_or(|path| look(sys, path).is_err()) {
+    if look(sys, &path(0)).is_err() {
         return Ok(());
     }
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let paths: Vec<String> = (0..cpus).map(path).collect();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     mask(root, sys, "/sys", &paths)
 }

@@ -75,12 +75,9 @@ pub(super) fn look(place: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> 
     rustix::fs::openat2(place, path, flags, Mode::empty(), resolve)
 }
 
-/// Makes a folder with exactly this mode.
+/// Makes a folder with exactly this mode. The umask must be zero.
 pub(super) fn folder(root: &OwnedFd, path: &str, mode: u32) -> Result<(), Failure> {
-    let mode = Mode::from_raw_mode(mode);
-    rustix::fs::mkdirat(root, path, mode)
-        // The umask has a say in what mkdir makes.
-        .and_then(|()| rustix::fs::chmodat(root, path, mode, rustix::fs::AtFlags::empty()))
+    rustix::fs::mkdirat(root, path, Mode::from_raw_mode(mode))
         .map_err(|error| refuse(format_args!("make '/{path}'"), &error))
 }
 
@@ -89,14 +86,13 @@ pub(super) fn file(root: &OwnedFd, path: &str) -> Result<(), Failure> {
     write(root, path, "")
 }
 
-/// Makes a file with this text, that all may read.
+/// Makes a file with this text, that all may read. The umask must be zero.
 pub(super) fn write(root: &OwnedFd, path: &str, text: &str) -> Result<(), Failure> {
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let made = rustix::fs::openat(root, path, flags, Mode::from_raw_mode(0o644));
-    let written = made.map_err(std::io::Error::from).and_then(|file| {
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
-        std::io::Write::write_all(&mut std::fs::File::from(file), text.as_bytes())
-    });
+    let written = made
+        .map_err(std::io::Error::from)
+        .and_then(|file| std::io::Write::write_all(&mut std::fs::File::from(file), text.as_bytes()));
     written.map_err(|error| refuse(format_args!("write '/{path}'"), &super::super::task::plain(&error)))
 }
 

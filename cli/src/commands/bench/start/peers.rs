@@ -155,6 +155,18 @@ fn bundle(network: bool) -> Value {
     })
 }
 
+/// How many containers a second two processes start and end, each `count` of them.
+pub(super) fn two_at_once(peer: Peer, folder: &Path, count: usize) -> anyhow::Result<f64> {
+    let start = |number: usize| Asked::start(peer, &folder.join(format!("two-{number}")));
+    let mut both = [start(0)?, start(1)?];
+    let began = Instant::now();
+    both.iter_mut().try_for_each(|asked| asked.ask(count))?;
+    for asked in &mut both {
+        asked.answer(count)?;
+    }
+    Ok(2.0 * count as f64 / began.elapsed().as_secs_f64())
+}
+
 /// A peer's process, which waits to be asked.
 pub(super) struct Asked {
     process: Child,
@@ -189,8 +201,16 @@ impl Asked {
 
     /// Times so many containers, one after another, each from start to gone.
     pub(super) fn batch(&mut self, count: usize) -> anyhow::Result<Vec<Duration>> {
+        self.ask(count)?;
+        self.answer(count)
+    }
+
+    fn ask(&mut self, count: usize) -> anyhow::Result<()> {
         writeln!(self.input, "{count}")?;
-        self.input.flush()?;
+        Ok(self.input.flush()?)
+    }
+
+    fn answer(&mut self, count: usize) -> anyhow::Result<Vec<Duration>> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         if let Some(problem) = line.strip_prefix("error ") {
