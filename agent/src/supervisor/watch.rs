@@ -372,12 +372,11 @@ fn memory_breach(cgroup: &dyn Cgroup, limit_bytes: Option<u64>) -> Option<Memory
     if !cgroup.oom_kills().is_ok_and(|kills| kills > 0) {
         return None;
     }
-    let hits = cgroup.usage().ok().and_then(|usage| usage.memory.limit_hits);
-    Some(MemoryBreach {
-        limit_bytes: limit_bytes.unwrap_or(0),
-        peak_bytes: cgroup.memory_peak().unwrap_or(0),
-        host_was_short: limit_bytes.is_none() || hits == Some(0),
-    })
+    let peak_bytes = cgroup.memory_peak().unwrap_or(0);
+    // Some kernels of control groups v1 count no hits, so that the peak has a say, too.
+    let hits = cgroup.usage().ok().and_then(|usage| usage.memory.limit_hits).unwrap_or(0);
+    let host_was_short = limit_bytes.is_none_or(|limit| hits == 0 && peak_bytes < limit - limit / 8);
+    Some(MemoryBreach { limit_bytes: limit_bytes.unwrap_or(0), peak_bytes, host_was_short })
 }
 
 /// What a wait found ready.
