@@ -243,10 +243,14 @@ fn survives_a_full_disk(kind: &str) {
         fill_up(&filler);
     }
 
-    let mut refused = cluster.spawn_run(&["--name", "refused", "--", "true"]);
-    eventually("a launch is refused", || {
+    // So much is written down of them that the checkpoints outgrow their file.
+    let large = format!("LARGE={}", "x".repeat(60_000));
+    let flags = ["--name", "refused", "--cpus", "0.1", "--mem", "32", "--instances", "20", "-e", &large];
+    let mut refused = cluster.spawn_run(&[&flags[..], &["--", "true"]].concat());
+    eventually("the launches are refused", || {
         let tasks = cluster.done(&["tasks", "--all"]);
-        tasks.iter().any(|task| task["state"] == "TASK_DROPPED").then_some(())
+        let dropped = tasks.iter().filter(|task| task["state"] == "TASK_DROPPED");
+        (dropped.count() >= 20).then_some(())
     });
     let _ended = refused.kill();
     refused.wait().unwrap();

@@ -27,7 +27,7 @@ use rustix::io::Errno;
 
 /// What is set aside beyond the end: as much as the file has, within these bounds, in bytes. A small database grows
 /// by doubling.
-const LEAST_BEYOND: u64 = 2 << 20;
+const LEAST_BEYOND: u64 = 8 << 20;
 const MOST_BEYOND: u64 = 64 << 20;
 
 /// The longest pause before a full disk is tried again.
