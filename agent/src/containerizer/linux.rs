@@ -504,4 +504,15 @@ impl Containerizer for LinuxContainerizer {
     fn usage(&self, container: &ContainerId) -> Result<crate::isolation::Usage, IsolationError> {
         Self::usage(self, container)
     }
+
+    fn look_for_breach(&self, container: &ContainerId) -> Result<(), ContainerizerError> {
+        let Some(supervisor) = self.supervisor(container)? else {
+            return Ok(());
+        };
+        supervisor.look_for_breach().map_err(|error| ContainerizerError::RunDirectory {
+            what: "signal the supervisor",
+            container: container.to_string(),
+            source: error.into(),
+        })
+    }
 }

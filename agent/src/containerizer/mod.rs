@@ -181,4 +181,10 @@ pub trait Containerizer: Send + Sync {
     fn usage(&self, _container: &ContainerId) -> Result<Usage, IsolationError> {
         Ok(Usage::default())
     }
+
+    /// The host was short of memory: has the container ended if the kernel killed a process of it. Does not wait for that. One
+    /// that has ended is not an error.
+    fn look_for_breach(&self, _container: &ContainerId) -> Result<(), ContainerizerError> {
+        Ok(())
+    }
 }

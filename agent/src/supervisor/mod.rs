@@ -19,6 +19,7 @@ mod control;
 mod exit_record;
 mod identity;
 mod init;
+mod last_word;
 mod logs;
 mod mounts;
 pub(crate) mod nested;
@@ -50,7 +51,7 @@ pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
 pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
-pub(crate) use user::{TaskUser, resolve as resolve_user};
+pub(crate) use user::{TaskUser, find as find_user, resolve as resolve_user};
 
 pub use sources::{Hidden, Identity, VolumeSource};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
@@ -119,7 +120,7 @@ pub(crate) fn run(run_dir: &Path, report: OwnedFd, spare: Option<Spare>) -> i32 
     let outcome = supervise(run_dir, &identity, spare, &mut report);
     let record = outcome.record;
     failpoint::reach("supervisor: group removed");
-    if let Err(error) = record.store(run_dir) {
+    if let Err(error) = last_word::keep(&record, run_dir) {
         let what = "cannot store how the container ended";
         let failure = Failure::from_error(FailureReason::Sandbox, what, &error);
         report.send(&Report::Failed(failure));

@@ -11,6 +11,12 @@ pub fn kill_signal() -> i32 {
     libc::SIGRTMIN() + 1
 }
 
+/// The signal by which an agent has a supervisor look whether the kernel has killed for want of memory: when it is the
+/// host's memory, nothing else tells a supervisor on control groups v1. It asks for nothing, and need not queue.
+pub(crate) fn look_signal() -> i32 {
+    libc::SIGUSR1
+}
+
 /// The child's side of a fork, or the parent's with the child.
 pub(crate) enum Forked {
     Child,

@@ -123,6 +123,7 @@ fn all_checks() -> Vec<Check> {
         limits::a_fork_bomb_stays_inside_and_dies_whole,
         limits::a_memory_breach_ends_every_process,
         limits::a_memory_breach_of_the_task_itself_is_told,
+        limits::a_process_that_the_host_had_no_memory_for_takes_its_container_along,
         limits::limits_reach_the_kernel,
         limits::a_hard_cpu_limit_holds_many_threads_back,
         limits::a_request_weighs_and_sets_aside,

@@ -56,6 +56,8 @@ pub(crate) struct Run {
     pub(crate) tty: bool,
     #[command(flatten)]
     pub(crate) separation: super::RunSeparation,
+    #[command(flatten)]
+    pub(crate) privileges: super::privileges::RunPrivileges,
     /// How many of it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) instances: u32,

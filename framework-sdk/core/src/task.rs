@@ -9,6 +9,7 @@ use lonja_model::container::{Command, ContainerInfo, ParentVolume, Program, Volu
 use lonja_model::files::VolumeSource;
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
+use lonja_model::privileges::Privileges;
 use lonja_model::profile::{Network, Profile};
 use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::task::Limit;
@@ -198,6 +199,14 @@ impl Task {
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.container.profile = Some(profile);
+        self
+    }
+
+    /// With these capabilities and limits of each process, and not those of its profile. Agents refuse capabilities that
+    /// their operator has not allowed.
+    #[must_use]
+    pub fn privileges(mut self, privileges: Privileges) -> Self {
+        self.container.privileges = privileges;
         self
     }
 

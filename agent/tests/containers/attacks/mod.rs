@@ -9,6 +9,7 @@
 
 mod around;
 mod beside;
+mod elsewhere;
 mod host_side;
 mod kernel;
 mod probe;
@@ -120,36 +121,6 @@ pub const TABLE: &[Attack] = &[
     made(By::CommandInTime, row("A-81", "hang and flood as a check", beside::hang_and_flood, "contained", "contained")),
 ];
 
-/// Attacks of the list that are tried elsewhere, or cannot be expressed, with the reason.
-pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("A-39", "limits: CPU quota"),
-    ("A-42", "a task names no working directory of its own"),
-    ("A-44", "there are no images; links in volume paths: volumes and profile"),
-    ("A-45", "profile: swapped paths of shared volumes"),
-    ("A-46", "supervisor/spec.rs and tests/attacks.rs: odd bytes in names and values"),
-    ("A-47", "profile: mount propagation"),
-    ("A-48", "ends: daemons die with their task"),
-    ("A-53", "executors: tokens"),
-    ("A-55", "A-78 for sockets; traffic of the host's network is not shaped"),
-    ("A-56", "tests/attacks.rs: control bytes in names"),
-    ("A-61", "files: browsing"),
-    ("A-62", "volumes, fetch: paths with links"),
-    ("A-63", "fetch: names of outputs"),
-    ("A-64", "fetch: archives"),
-    ("A-65", "fetch: the cache"),
-    ("A-67", "fetch: addresses"),
-    ("A-68", "disk: garbage collection"),
-    ("A-70", "limits: fork bomb"),
-    ("A-72", "limits: memory of one process"),
-    ("A-73", "limits: memory of a child"),
-    ("A-74", "limits: memory by other means"),
-    ("A-75", "disk: hard quota"),
-    ("A-76", "disk: soft quota"),
-    ("A-77", "disk: inodes"),
-    ("A-79", "the page and name caches of a host are shared; said in docs/isolation.md"),
-    ("A-82", "spares: many launches; recovery: half-made containers"),
-];
-
 /// Runs one attack, inside the container.
 pub fn run(index: &str) {
     let mut probe = Probe::default();
@@ -211,7 +182,7 @@ pub async fn profile_host_keeps_the_programs_of_the_runtime(launcher: &Launcher)
 /// Every number of the list is in the table, or is said to be elsewhere.
 pub async fn every_attack_of_the_list_has_its_line(_launcher: &Launcher) -> Verdict {
     let mut named: Vec<&str> = TABLE.iter().flat_map(|attack| attack.id.split(", ")).collect();
-    named.extend(ELSEWHERE.iter().map(|(id, _)| *id));
+    named.extend(elsewhere::ELSEWHERE.iter().map(|elsewhere| elsewhere.id));
     let ranges = [1..=24, 30..=48, 50..=57, 60..=68, 70..=82];
     for number in ranges.into_iter().flatten() {
         let id = format!("A-{number}");
@@ -222,6 +193,7 @@ pub async fn every_attack_of_the_list_has_its_line(_launcher: &Launcher) -> Verd
         let line = format!("| {id} | {what} | {default} | {hardened} |");
         assert!(docs.contains(&line), "docs/isolation.md says otherwise than: {line}");
     }
+    elsewhere::each_is_tried_where_it_says_or_says_why_not(docs);
     Ok(())
 }
 

@@ -124,7 +124,7 @@ fn surround(run: &Run, mut task: Task) -> anyhow::Result<Task> {
         task = task.profile(profile);
     }
     task = task.network(run.separation.network.into());
-    Ok(task)
+    Ok(task.privileges(run.privileges.asked(run.separation.profile)?))
 }
 
 /// What is run.
