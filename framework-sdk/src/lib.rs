@@ -45,13 +45,15 @@ mod options;
 mod connection;
 mod driver;
 
+pub mod executor;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use driver::{Driver, DriverError, Handle};
 pub use lonja_sdk_core::{
-    InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler, Step, Task, placement,
-    task::Need,
+    ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler, Step, Task,
+    placement, task::Need,
 };
 pub use options::FrameworkOptions;
 
@@ -64,7 +66,10 @@ pub mod model {
 pub mod prelude {
     pub use crate::model::scheduler::MasterInfo;
     pub use crate::model::{
-        AgentId, FrameworkId, Offer, OfferId, Resources, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp,
+        AgentId, ExecutorId, FrameworkId, Offer, OfferId, Resources, TaskId, TaskInfo, TaskState, TaskStatus,
+        Timestamp,
     };
-    pub use crate::{Driver, FrameworkOptions, Handle, Need, Outcome, Plan, Problem, Scheduler, Step, Task};
+    pub use crate::{
+        Driver, ExecutorTask, FrameworkOptions, Handle, Need, Outcome, Plan, Problem, Scheduler, Step, Task,
+    };
 }

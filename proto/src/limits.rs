@@ -131,3 +131,12 @@ pub const URIS: usize = 256;
 
 /// A URI, or the name that its file is saved as, in bytes.
 pub const URI_BYTES: usize = 4_096;
+
+/// Tasks that an executor says it was given and has confirmed nothing of.
+pub const TASKS_PER_EXECUTOR: usize = 10_000;
+
+/// Updates that an executor says are not confirmed.
+pub const UPDATES_PER_EXECUTOR: usize = 65_536;
+
+/// One message between an executor and its agent, in bytes.
+pub const EXECUTOR_MESSAGE_BYTES: usize = 64 << 20;

@@ -7,6 +7,7 @@ use lonja_model::{AgentId, OfferId, OperationId, TaskId, TaskInfo, TaskState, Ti
 use std::collections::BTreeSet;
 
 use crate::check::{InUse, check_steps};
+use crate::executor::MAX_DATA_BYTES;
 use crate::framework::Known;
 use crate::plan::{Action, Plan, PlanError, Step, Stop};
 use crate::{Effects, Framework, Outcome, Problem, Scheduler};
@@ -85,6 +86,15 @@ impl<S: Scheduler> Framework<S> {
                 if self.is_subscribed() {
                     self.call(effects, Call::Kill { task, agent, grace });
                 }
+            }
+            Action::Message { agent, executor, data } => {
+                if data.len() > MAX_DATA_BYTES {
+                    return Err(PlanError::MessageTooLarge(data.len()));
+                }
+                if !self.is_subscribed() {
+                    return Err(PlanError::MessageLost(executor));
+                }
+                self.call(effects, Call::Message { agent, executor, data });
             }
             Action::Remember { tasks } => self.remember(now, effects, tasks),
             Action::Reconcile => {

@@ -29,11 +29,14 @@ mod check;
 
 mod acknowledgements;
 mod calls;
+mod draws;
 mod offers;
 mod reconciliation;
 mod subscription;
 
 pub mod invariants;
+
+pub mod executor;
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +52,7 @@ pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
 pub use offers::MAX_HOLD;
 pub use placement::Gpus;
 pub use plan::{Plan, PlanError, Step};
-pub use task::{InvalidTask, Task};
+pub use task::{ExecutorTask, InvalidTask, Task};
 
 /// Your placement logic. Every method is called by one owner, in order, and must not block: it decides and
 /// returns. `now` is the only clock.
@@ -110,6 +113,19 @@ pub trait Scheduler: Send {
     /// An agent is lost. Its tasks are told of by updates of their own.
     fn agent_lost(&mut self, now: Timestamp, agent: &AgentId) -> Plan {
         let _ = (now, agent);
+        Plan::new()
+    }
+
+    /// An executor of this framework has ended, with this wait status if it is known. Its tasks are told of by updates
+    /// of their own.
+    fn executor_lost(
+        &mut self,
+        now: Timestamp,
+        agent: &AgentId,
+        executor: &ExecutorId,
+        status: Option<i32>,
+    ) -> Plan {
+        let _ = (now, agent, executor, status);
         Plan::new()
     }
 

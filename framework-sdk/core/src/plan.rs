@@ -24,6 +24,7 @@ pub(crate) enum Action {
     Kill { task: TaskId, grace: Option<Duration> },
     Hold { offer: OfferId, time: Duration },
     AnswerInverse { offer: OfferId, accept: bool, filters: Filters },
+    Message { agent: AgentId, executor: ExecutorId, data: Vec<u8> },
     Reconcile,
     Revive,
     Remember { tasks: Vec<(TaskId, AgentId)> },
@@ -176,6 +177,14 @@ impl Plan {
         self
     }
 
+    /// Send bytes to an executor of this framework, at most 1 MiB. They come at most once, and not at all if the executor
+    /// or its agent is away, or the connection to the master is lost.
+    #[must_use]
+    pub fn message(mut self, agent: AgentId, executor: ExecutorId, data: impl Into<Vec<u8>>) -> Self {
+        self.actions.push(Action::Message { agent, executor, data: data.into() });
+        self
+    }
+
     /// Ask where all tasks stand.
     #[must_use]
     pub fn reconcile(mut self) -> Self {
@@ -300,6 +309,14 @@ pub enum PlanError {
     /// A task of this id is alive, or stands twice in the plan.
     #[error("task id {0} is in use")]
     TaskIdInUse(TaskId),
+    /// More bytes than one message takes.
+    #[error("{0} bytes, at most {max} go in one message", max = crate::executor::MAX_DATA_BYTES)]
+    MessageTooLarge(usize),
+    /// A message while there is no subscription: those are not kept.
+    #[error(
+        "the message to executor {0} was not sent: there is no connection to a master, and messages are not kept"
+    )]
+    MessageLost(ExecutorId),
     /// Nothing is known of this task.
     #[error("task {0} is not known")]
     UnknownTask(TaskId),

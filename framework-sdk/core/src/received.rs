@@ -40,11 +40,12 @@ impl<S: Scheduler> Framework<S> {
                 let plan = self.scheduler.message(now, &agent, &executor, &data);
                 self.carry_out(now, effects, plan);
             }
-            MasterEvent::Failure { agent, executor, .. } => {
-                if executor.is_none() {
-                    let plan = self.scheduler.agent_lost(now, &agent);
-                    self.carry_out(now, effects, plan);
-                }
+            MasterEvent::Failure { agent, executor, status } => {
+                let plan = match executor {
+                    Some(executor) => self.scheduler.executor_lost(now, &agent, &executor, status),
+                    None => self.scheduler.agent_lost(now, &agent),
+                };
+                self.carry_out(now, effects, plan);
             }
         }
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
+use crate::draws::Draws;
+
 /// The first wait before another try to connect, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -36,12 +38,12 @@ pub(crate) enum Link {
 pub(crate) struct Subscription {
     pub(crate) link: Link,
     failures: u32,
-    draws: u64,
+    draws: Draws,
 }
 
 impl Subscription {
     pub(crate) fn new(now: Timestamp, seed: u64) -> Self {
-        Self { link: Link::Waiting(now), failures: 0, draws: seed }
+        Self { link: Link::Waiting(now), failures: 0, draws: Draws::new(seed) }
     }
 
     pub(crate) fn is_subscribed(&self) -> bool {
@@ -76,17 +78,8 @@ impl Subscription {
     pub(crate) fn lost(&mut self, now: Timestamp) {
         let wait = (BACKOFF.0 * 2_u32.saturating_pow(self.failures.min(10))).min(BACKOFF.1);
         self.failures = self.failures.saturating_add(1);
-        let jitter = wait / 256 * u32::from(self.draw());
+        let jitter = wait / 256 * u32::from(self.draws.byte());
         self.link = Link::Waiting(now + wait / 2 + jitter / 2);
-    }
-
-    fn draw(&mut self) -> u8 {
-        // SplitMix64, the first byte.
-        self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.draws;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)).to_le_bytes()[0]
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {

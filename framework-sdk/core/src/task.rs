@@ -1,5 +1,6 @@
 //! Describing a task.
 
+mod executor;
 mod files;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,12 @@ use lonja_model::privileges::Privileges;
 use lonja_model::profile::{Network, Profile};
 use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::task::Limit;
-use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
+use lonja_model::{AgentId, ExecutorId, Offer, Resources, TaskId, TaskInfo};
 
 use crate::placement::{Gpus, fit};
 use crate::watching::Watch;
+
+pub use executor::ExecutorTask;
 
 /// What a task needs. Amounts in thousandths; mem and disk of MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +78,17 @@ pub enum InvalidTask {
     /// No command at all.
     #[error("a task needs a command")]
     NoCommand,
+    /// An executor without a program is the agent's own, whose tasks have commands.
+    #[error(
+        "executor {0} has no program; give it one, or launch tasks with commands in it by Plan::launch_group"
+    )]
+    NoProgram(ExecutorId),
+    /// Something that tasks have and executors have not.
+    #[error("an executor cannot have {0}; leave it out, or give it to its tasks")]
+    NotForExecutors(&'static str),
+    /// More data than a task carries.
+    #[error("{0} bytes of data, at most {max} go with a task; have it fetch a file", max = crate::executor::MAX_DATA_BYTES)]
+    TooMuchData(usize),
     /// A path of a volume that is not absolute.
     #[error("the host path of volume {0:?} is not absolute")]
     Volume(String),

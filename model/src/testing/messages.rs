@@ -24,7 +24,7 @@ use crate::link::{AgentTask, FromAgent, ToAgent};
 use crate::role::Role;
 use crate::scheduler::{Call, CallResult, Event, MasterInfo, Refusal, RefusalCode};
 
-fn any_data() -> BoxedStrategy<Vec<u8>> {
+pub(super) fn any_data() -> BoxedStrategy<Vec<u8>> {
     vec(any::<u8>(), 0..32).boxed()
 }
 

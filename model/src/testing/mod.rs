@@ -7,6 +7,7 @@
 
 mod checks;
 mod cluster;
+mod execution;
 mod executors;
 mod files;
 mod messages;
@@ -19,6 +20,7 @@ mod wishes;
 
 pub use checks::{any_check, any_check_status, any_health_check, any_watched};
 pub use cluster::{any_agent_info, any_attributes, any_domain, any_filters, any_framework_info, any_offer};
+pub use execution::{any_execution_call, any_execution_event};
 pub use executors::{any_agent_executor, any_executor_info, any_executor_record, any_launch_group};
 pub use messages::{
     any_agent_task, any_call, any_call_result, any_event, any_from_agent, any_master_info, any_refusal,

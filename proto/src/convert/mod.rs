@@ -41,6 +41,7 @@ pub mod task;
 
 pub mod call;
 pub mod event;
+pub mod execution;
 pub mod link;
 
 pub mod checkpoint;

@@ -5,6 +5,7 @@ mod messages;
 
 mod checks;
 mod conversions;
+mod executions;
 mod files;
 mod golden;
 mod golden_operations;

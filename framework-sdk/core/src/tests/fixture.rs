@@ -11,8 +11,8 @@ use lonja_model::resources::Quantities;
 use lonja_model::scheduler::{Call, Event as MasterEvent, MasterInfo, Refusal, RefusalCode};
 use lonja_model::task::Source;
 use lonja_model::{
-    AgentId, FrameworkId, FrameworkInfo, Offer, OfferId, Role, TaskId, TaskInfo, TaskState, TaskStatus,
-    Timestamp, UpdateId,
+    AgentId, ExecutorId, FrameworkId, FrameworkInfo, Offer, OfferId, Role, TaskId, TaskInfo, TaskState,
+    TaskStatus, Timestamp, UpdateId,
 };
 
 use crate::{Effects, Event, Framework, Options, Outcome, Plan, Problem, Scheduler, Task};
@@ -37,6 +37,7 @@ pub(crate) struct Obedient {
     pub(crate) needs: Vec<Quantities>,
     pub(crate) operations: Vec<OperationStatus>,
     pub(crate) asked_to_leave: u32,
+    pub(crate) lost_executors: Vec<(AgentId, ExecutorId, Option<i32>)>,
 }
 
 impl Obedient {
@@ -73,6 +74,16 @@ impl Scheduler for Obedient {
     }
     fn disconnected(&mut self, _now: Timestamp) {
         self.losses += 1;
+    }
+    fn executor_lost(
+        &mut self,
+        _now: Timestamp,
+        agent: &AgentId,
+        executor: &ExecutorId,
+        status: Option<i32>,
+    ) -> Plan {
+        self.lost_executors.push((agent.clone(), executor.clone(), status));
+        self.next()
     }
     fn rescinded(&mut self, _now: Timestamp, offer: &OfferId) {
         self.rescinded.push(offer.clone());

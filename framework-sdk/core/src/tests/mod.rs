@@ -3,6 +3,7 @@
 pub(crate) mod fixture;
 
 mod launches;
+mod messages;
 mod offers;
 mod operations;
 mod properties;

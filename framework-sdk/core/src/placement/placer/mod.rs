@@ -362,6 +362,8 @@ impl Placer {
             | PlanError::NothingToConvert { .. }
             | PlanError::OperationIdInUse(_)
             | PlanError::TooManyTasks(_)
+            | PlanError::MessageTooLarge(_)
+            | PlanError::MessageLost(_)
             | PlanError::UnknownTask(_) => (None, None),
         };
         let is_it = |(first, tasks): &(OfferId, Vec<TaskId>)| {
