@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lonja_model::container::Command;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::link::{AgentExecutor, ToAgent};
 use lonja_model::scheduler::Event;
@@ -114,11 +115,13 @@ impl Need {
 /// taken.
 pub(crate) fn set_aside(state: &State, pool: &mut Pool, info: &ExecutorInfo) -> Result<Need, String> {
     let id = &info.id;
-    if info.is_custom() {
+    if !info.container.parent_volumes.is_empty() {
         return Err(format!(
-            "executor {id} is a program of the framework's own, which is not served yet; launch the tasks without it, \
-             or as a group in a built-in executor"
+            "executor {id} has no executor's sandbox to mount from; leave volumes of type PARENT out"
         ));
+    }
+    if info.command().is_some_and(Command::is_none) {
+        return Err(format!("executor {id} is a program of the framework's own and names none; set command"));
     }
     if info.framework.as_ref().is_some_and(|whose| *whose != pool.framework) {
         return Err(format!("executor {id} names another framework; leave framework_id out"));
@@ -172,6 +175,10 @@ pub(crate) fn check_alone(task: &TaskInfo) -> Result<(), String> {
     match &task.executor {
         Some(executor) if !executor.is_custom() => Err(format!(
             "task {} names the built-in executor {}, which takes groups; launch it with LAUNCH_GROUP",
+            task.id, executor.id
+        )),
+        Some(executor) if !task.command.is_none() => Err(format!(
+            "task {} has both a command and executor {}; leave one of them out",
             task.id, executor.id
         )),
         Some(_) | None => Ok(()),
