@@ -14,12 +14,12 @@ fn cluster(settings: &[(&str, &str)]) -> Cluster {
     cluster
 }
 
-fn work_dir(cluster: &Cluster) -> PathBuf {
+pub(crate) fn work_dir(cluster: &Cluster) -> PathBuf {
     Path::new(&cluster.path("agent")).canonicalize().unwrap()
 }
 
 /// How much is mounted below the agent's work dir, and how many loop devices show files of it.
-fn mounts_and_loops(cluster: &Cluster) -> (usize, usize) {
+pub(crate) fn mounts_and_loops(cluster: &Cluster) -> (usize, usize) {
     let below = work_dir(cluster).display().to_string();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap().matches(&below).count();
     let devices = std::fs::read_dir("/sys/block").unwrap().flatten();
@@ -28,7 +28,7 @@ fn mounts_and_loops(cluster: &Cluster) -> (usize, usize) {
     (mounts, files.filter(|file| file.starts_with(&below)).count())
 }
 
-fn sandboxes(cluster: &Cluster) -> usize {
+pub(crate) fn sandboxes(cluster: &Cluster) -> usize {
     let folders = |path: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     };
@@ -38,7 +38,7 @@ fn sandboxes(cluster: &Cluster) -> usize {
 }
 
 /// The host has what loop images need.
-fn has_loops() -> bool {
+pub(crate) fn has_loops() -> bool {
     let has = Path::new("/dev/loop-control").exists() && Path::new("/usr/sbin/mkfs.ext4").exists();
     if !has {
         eprintln!("skipped: needs loop devices and e2fsprogs");
@@ -100,7 +100,7 @@ fn without_enforcement_a_limit_is_only_measured() {
 }
 
 /// Takes off what a failed test leaves mounted below a folder.
-struct TakenOff(PathBuf);
+pub(crate) struct TakenOff(pub(crate) PathBuf);
 
 impl Drop for TakenOff {
     fn drop(&mut self) {
@@ -155,6 +155,124 @@ fn a_sandbox_on_an_image_is_full_survives_its_agent_and_leaves_nothing_mounted()
         "its files are still there"
     );
     eventually("nothing stays mounted", || (mounts_and_loops(&cluster) == (0, 0)).then_some(()));
+}
+
+/// A disk of its own, taken off with its handle.
+struct SmallDisk {
+    folder: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// 48 MiB of this kind.
+    fn mount(kind: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("lonja-test-disk-").tempdir().unwrap();
+        let disk = Self { folder };
+        std::fs::create_dir(disk.path()).unwrap();
+        let script = match kind {
+            "tmpfs" => "mount -t tmpfs -o size=48m,mode=755 tmpfs \"$1\"",
+            _ => {
+                "truncate -s 48M \"$1.img\" && mkfs.ext4 -q -m 0 \"$1.img\" && mount -o loop \"$1.img\" \"$1\""
+            }
+        };
+        let status =
+            std::process::Command::new("sh").args(["-c", script, "sh"]).arg(disk.path()).status().unwrap();
+        assert!(status.success(), "{kind} cannot be mounted");
+        disk
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("disk")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _not_mounted = nix::mount::umount2(&self.path(), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+/// Fills a disk to the last byte; the file that does.
+fn fill(dir: &Path) -> PathBuf {
+    use std::io::Write;
+    let path = dir.join("filler");
+    let mut file = std::fs::File::create(&path).unwrap();
+    for size in [1 << 20, 4096, 512, 1] {
+        let piece = vec![1; size];
+        // What the disk takes late, it takes now.
+        while file.write_all(&piece).and_then(|()| file.sync_all()).is_ok() {}
+    }
+    path
+}
+
+#[test]
+fn on_a_full_disk_the_agent_keeps_its_tasks_tells_their_ends_takes_no_others_and_resumes() {
+    if needs_root() {
+        return;
+    }
+    survives_a_full_disk("tmpfs");
+    if has_loops() {
+        survives_a_full_disk("ext4");
+    }
+}
+
+fn survives_a_full_disk(kind: &str) {
+    let settings = [("LONJA_AGENT_DISK_FLOOR", "4MiB"), ("LONJA_AGENT_DISK_LIMIT", "none")];
+    // Taken off when nothing of the cluster is left.
+    let disk = SmallDisk::mount(kind);
+    let mut cluster = Cluster::without_agent(&[]);
+    std::os::unix::fs::symlink(disk.path(), cluster.path("agent")).unwrap();
+    cluster.start_agent_in(RESOURCES, &settings);
+    let neighbour = cluster.spawn_run(&["--name", "neighbour", "--", "sleep", "1000"]);
+    let (pid, started) = cluster.running_process();
+    let gate = cluster.gate();
+    let script = format!("{}; head -c 100000 /dev/zero; exit 7", lonja_tests::Gate::WAIT);
+    let ending: Vec<_> = (0..6)
+        .map(|_| cluster.spawn_run(&["-v", &gate.volume(), "--cpus", "0.1", "--", "sh", "-c", &script]))
+        .collect();
+    eventually("all run", || {
+        let tasks = cluster.list("tasks");
+        (tasks.iter().filter(|task| task["state"] == "TASK_RUNNING").count() == 7).then_some(())
+    });
+
+    let filler = fill(&disk.path());
+    gate.open();
+    for run in ending {
+        let output = run.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(7), "{kind}: {}", stderr(&output));
+        // Whatever their ends made free.
+        fill_up(&filler);
+    }
+
+    // So much is written down of them that the checkpoints outgrow their file.
+    let large = format!("LARGE={}", "x".repeat(60_000));
+    let flags = ["--name", "refused", "--cpus", "0.1", "--mem", "32", "--instances", "20", "-e", &large];
+    let mut refused = cluster.spawn_run(&[&flags[..], &["--", "true"]].concat());
+    eventually("the launches are refused", || {
+        let tasks = cluster.done(&["tasks", "--all"]);
+        let dropped = tasks.iter().filter(|task| task["state"] == "TASK_DROPPED");
+        (dropped.count() >= 20).then_some(())
+    });
+    let _ended = refused.kill();
+    refused.wait().unwrap();
+
+    fill_up(&filler);
+    cluster.agent.take().unwrap().kill9();
+    cluster.start_agent_in(RESOURCES, &settings);
+    assert_eq!(lonja_tests::start_time(pid), Some(started.clone()), "{kind}: the task runs on");
+    assert_eq!(cluster.task_in("TASK_RUNNING")["name"], "neighbour");
+
+    std::fs::remove_file(&filler).unwrap();
+    let output = cluster.spawn_run(&["--", "true"]).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{kind}: with room it goes on: {}", stderr(&output));
+    assert_eq!(lonja_tests::start_time(pid), Some(started), "{kind}: the task runs on");
+    drop_run(neighbour);
+}
+
+/// Fills what has become free since.
+fn fill_up(filler: &Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::options().append(true).open(filler).unwrap();
+    while file.write_all(&[1; 4096]).and_then(|()| file.sync_all()).is_ok() {}
 }
 
 #[test]

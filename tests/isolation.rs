@@ -132,6 +132,41 @@ fn a_task_may_not_ask_for_less_than_its_agent_demands() {
 }
 
 #[test]
+fn a_task_has_the_capabilities_and_limits_that_it_asks_for_and_its_agent_allows() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let run = |flags: &[&str], line: &str| {
+        let arguments = [flags, &["--", "sh", "-c", line]].concat();
+        cluster.spawn_run(&arguments).wait_with_output().unwrap()
+    };
+    let line = "grep CapBnd /proc/self/status; ulimit -Sn; ulimit -Hn; chown 1:1 . 2> /dev/null || echo mine";
+    let flags = ["--user", "root", "--cap-drop", "ALL", "--cap-add", "KILL", "--ulimit", "nofile=100:200"];
+    let output = run(&flags, line);
+    assert_eq!(stdout(&output), "CapBnd:\t0000000000000020\n100\n200\nmine\n", "{}", stderr(&output));
+    let output = run(&["--cap-add", "NET_RAW"], "true");
+    let said = stderr(&output);
+    assert!(said.contains("NET_RAW") && said.contains("--allow-capability"), "{said}");
+    let output = run(&["--cap-add", "ROOT"], "true");
+    assert!(stderr(&output).contains("--cap-add: 'ROOT' is no capability"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_sandbox_belongs_to_its_user_whether_named_or_numbered() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    for user in ["1", "daemon"] {
+        let line = "id -u; stat -c %u . stdout; touch own && stat -c %u own";
+        let flags = ["--user", user, "--", "sh", "-c", line];
+        let output = cluster.spawn_run(&flags).wait_with_output().unwrap();
+        assert_eq!(stdout(&output), "1\n1\n1\n1\n", "{user}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn an_agent_refuses_parts_of_isolation_that_do_not_exist() {
     let dir = tempfile::tempdir().unwrap();
     let work_dir = dir.path().to_str().unwrap();

@@ -21,6 +21,8 @@ use lonja_model::resources::{
 use lonja_model::role::Role;
 use serde::Deserialize;
 
+use crate::gpu_names;
+
 /// The longest file or JSON text that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
@@ -60,13 +62,22 @@ pub enum ConfiguredError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// GPUs by number that are no number of GPUs.
+    #[error("{0}")]
+    Gpus(String),
     /// They cannot be together.
     #[error(transparent)]
     Sum(#[from] AddError),
 }
 
-/// The resources that `--resources` says: the text form, JSON, or `file:///path` with either.
+/// The resources that `--resources` says: the text form, JSON, or `file:///path` with either. GPUs that are told by number
+/// are the first ones.
 pub fn resources(said: &str) -> Result<Resources, ConfiguredError> {
+    let told = told(said)?;
+    gpu_names::by_name(&told).map_err(ConfiguredError::Gpus)
+}
+
+fn told(said: &str) -> Result<Resources, ConfiguredError> {
     let Some(path) = said.trim().strip_prefix("file://") else { return parse(said, "the text") };
     let path = PathBuf::from(path);
     let mut text = String::new();
@@ -86,6 +97,9 @@ pub fn oversubscribed(configured: &Resources, said: &str) -> Result<Resources, C
         if resource.reserved_for().is_some() {
             let reason = "what may be taken back at any time cannot be reserved; leave the role out";
             return Err(refuse(reason.to_owned()));
+        }
+        if resource.name() == "gpus" && matches!(resource.value(), Value::Scalar(_)) {
+            return Err(refuse("say which GPUs may be taken back, such as gpus:{1:500}".to_owned()));
         }
         let metadata = Metadata { revocable: true, ..Metadata::default() };
         let spare = Resource::with_metadata(resource.name(), resource.value().clone(), metadata);

@@ -258,6 +258,7 @@ impl Containers {
             profile,
             isolation: self.separation.isolation.clone(),
             joins: shared.joins,
+            stdin: task.container.stdin && task.container.tty.is_none(),
         })
     }
 
@@ -317,11 +318,25 @@ impl Containers {
         }
     }
 
+    /// The host was short of memory: containers that the kernel took a process of are ended whole.
+    pub(crate) fn look_for_breaches(&self) {
+        for container in self.disk_watch.containers() {
+            let looked = named(&container).map(|id| self.containerizer.look_for_breach(&id));
+            if let Ok(Err(error)) = looked {
+                tracing::debug!(%container, error = chain(&error), "cannot look for a breach of memory");
+            }
+        }
+    }
+
     /// A container that runs on after a restart of the agent is looked at again.
     pub(crate) fn watch_disk_of(&self, container: &ContainerId, limit: Option<u64>) {
         let path = self.paths().get(container).cloned();
         if let Some(path) = path {
             self.disk_watch.add(container.clone(), path, limit);
+        }
+        // Perhaps the host was short of memory while nobody looked.
+        if let Ok(id) = named(container) {
+            let _ended = self.containerizer.look_for_breach(&id);
         }
     }
 
@@ -531,6 +546,7 @@ fn exit_of(exit: containerizer::ContainerExit) -> core::ContainerExit {
                 memory_breach: record.memory_breach.map(|breach| core::MemoryBreach {
                     limit_bytes: breach.limit_bytes,
                     peak_bytes: breach.peak_bytes,
+                    host_was_short: breach.host_was_short,
                 }),
                 message: record.failure.map(|failure| failure.message).or(refused),
                 disk_breach: None,

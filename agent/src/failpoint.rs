@@ -6,10 +6,13 @@
 //! Source: docs/invariants.md, INV-25 to INV-29.
 
 /// Every step, in the order of a container's life.
-pub const ALL: [&str; 31] = [
+pub const ALL: [&str; 37] = [
     "agent: before the commit",
     "agent: committed",
     "agent: launch taken on",
+    "agent: image formatted",
+    "agent: image mounted",
+    "agent: image attached",
     "agent: sandbox made",
     "agent: run directory made",
     "agent: order written",
@@ -33,11 +36,14 @@ pub const ALL: [&str; 31] = [
     "supervisor: end seen",
     "supervisor: group removed",
     "supervisor: end noted",
+    "agent: image taken off",
     "agent: end known",
     "agent: before the clean-up",
     "agent: group is gone",
     "agent: run directory removed",
     "agent: cleaned up",
+    "agent: sandbox removed",
+    "agent: image removed",
 ];
 
 #[cfg(debug_assertions)]

@@ -69,7 +69,7 @@ pub(crate) fn share(order: &LaunchContainer, sandboxes: &Sandboxes, reach: Reach
 /// Makes a folder for `user` below `sandbox`, step by step from its descriptor.
 fn make_below(sandbox: &Path, path: &str, user: Option<&str>) -> Result<(), Errno> {
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let owner = user.and_then(|name| nix::unistd::User::from_name(name).ok().flatten());
+    let owner = user.and_then(|wanted| crate::supervisor::find_user(wanted).ok().flatten());
     let mut here: OwnedFd = openat(CWD, sandbox, folder, Mode::empty())?;
     for name in path.split('/') {
         match mkdirat(&here, name, Mode::from_raw_mode(0o750)) {

@@ -94,7 +94,11 @@ impl Cluster {
         for number in 0..size.agents {
             let link = LinkId(number_of(number));
             let info = Box::new(agent_info(number));
-            let message = FromAgent::Register { info, version: "0.1.0".into() };
+            let message = FromAgent::Register {
+                info,
+                version: "0.1.0".into(),
+                capabilities: lonja_model::agent::AgentCapability::all(),
+            };
             let _registered = master.handle(now, Event::Agent { link, message });
             // An agent's first word says that its id is durable with it; only then is it offered.
             let _confirmed =

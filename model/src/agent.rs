@@ -1,5 +1,6 @@
 //! What an agent is: where it runs, what it has, what it can do.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -22,6 +23,40 @@ pub struct AgentInfo {
     pub domain: Option<Domain>,
     /// Its id, once the master has given one.
     pub id: Option<AgentId>,
+}
+
+/// One optional thing that an agent can do. Source: Mesos v1 `AgentInfo.Capability`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AgentCapability {
+    /// Its resources may be allocated to several roles.
+    MultiRole,
+    /// Roles may lie below others.
+    HierarchicalRole,
+    /// Reservations may be made below other reservations.
+    ReservationRefinement,
+    /// Volumes may grow and shrink.
+    ResizeVolume,
+    /// It tells how operations went.
+    AgentOperationFeedback,
+    /// It can be drained.
+    AgentDraining,
+    /// It holds tasks to limits apart from what they ask for.
+    TaskResourceLimits,
+}
+
+impl AgentCapability {
+    /// All there are: what agents of this release can do.
+    pub fn all() -> BTreeSet<Self> {
+        BTreeSet::from([
+            Self::MultiRole,
+            Self::HierarchicalRole,
+            Self::ReservationRefinement,
+            Self::ResizeVolume,
+            Self::AgentOperationFeedback,
+            Self::AgentDraining,
+            Self::TaskResourceLimits,
+        ])
+    }
 }
 
 /// A place whose machines tend to fail together.

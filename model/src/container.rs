@@ -78,6 +78,9 @@ pub struct ContainerInfo {
     pub tty: Option<WindowSize>,
     /// Folders of the executor's sandbox shown inside: the tasks of one executor meet there.
     pub parent_volumes: Vec<ParentVolume>,
+    /// With a standard input that somebody writes to: the first who attaches to it. Without, it is empty. A terminal
+    /// goes before this.
+    pub stdin: bool,
 }
 
 /// How large a terminal's window is, in characters.

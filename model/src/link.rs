@@ -1,8 +1,9 @@
 //! What an agent and the master say to each other, over one stream that the agent opens.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::agent::AgentInfo;
+use crate::agent::{AgentCapability, AgentInfo};
 use crate::check::CheckStatus;
 use crate::executor::ExecutorInfo;
 use crate::framework::FrameworkInfo;
@@ -21,6 +22,8 @@ pub enum FromAgent {
         info: Box<AgentInfo>,
         /// Its version.
         version: String,
+        /// What it can do beyond what every agent can.
+        capabilities: BTreeSet<AgentCapability>,
     },
     /// An agent is back, with everything it knows.
     Reregister {
@@ -40,6 +43,8 @@ pub enum FromAgent {
         operations: Vec<OperationRecord>,
         /// Every executor that has resources of its own or tasks.
         executors: Vec<AgentExecutor>,
+        /// What it can do beyond what every agent can.
+        capabilities: BTreeSet<AgentCapability>,
     },
     /// An operation is done, or could not be; sent again until acknowledged.
     OperationUpdate {

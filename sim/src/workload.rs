@@ -107,7 +107,7 @@ impl Script {
             Self::Exit { status, .. } => Some(exit(WaitStatus::Exited(*status))),
             Self::Struck { signal, .. } => Some(exit(WaitStatus::Signaled(*signal))),
             Self::Breach { program_survives, .. } => {
-                let breach = MemoryBreach { limit_bytes: limit, peak_bytes: limit };
+                let breach = MemoryBreach { limit_bytes: limit, peak_bytes: limit, host_was_short: false };
                 let status =
                     if *program_survives { WaitStatus::Exited(0) } else { WaitStatus::Signaled(SIGKILL) };
                 Some(ContainerExit { memory_breach: Some(breach), ..exit(status) })

@@ -24,7 +24,8 @@
 //! |---|---|---|
 //! | `SIGKILL` of the process at any moment | nothing | every acknowledged batch |
 //! | power loss, kernel crash | nothing | every acknowledged batch, if the disk keeps what it synced |
-//! | a full disk, a failed write or sync | - | every acknowledged batch, after a restart |
+//! | a full disk | - | everything: there is room set aside, and beyond it a commit waits |
+//! | a failed write or sync | - | every acknowledged batch, after a restart |
 //! | bits that rot in the file | - | refused at open or failed at read, with the path |
 //! | loss of the disk | nothing | nothing: that takes a replicated backend |
 //!

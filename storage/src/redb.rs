@@ -12,6 +12,7 @@
 //! - A revision is acknowledged after redb has synced it, and after `acknowledged` says so. Opening
 //!   refuses a database that stands before it: whatever made redb fall back to an older commit (bits
 //!   that rotted, a copy put back, a disk that lied about a sync), it is not passed over in silence.
+//! - A full disk fails no commit: there is room set aside for it, and beyond that it waits (`room`).
 //! - Each entry carries a checksum over key, revision and value, and the whole tree is verified when
 //!   it is opened.
 //!
@@ -25,6 +26,7 @@ mod acknowledged;
 mod data_dir;
 mod database;
 mod identity;
+mod room;
 mod writer;
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::data_dir::DataDir;
 use self::database::Database;
+use self::room::RoomyDisk;
 use self::writer::Request;
 use crate::entry::{Batch, Key, Revision, Snapshot, Versioned};
 use crate::error::{CommitError, ReadError, StoreFailure};
@@ -96,7 +99,13 @@ impl RedbStore {
             data_dir.refuse_if_acknowledged()?;
             data_dir.create_database(|path| database::create(path, identity))?;
         }
-        let database = Database::open(data_dir.open_database()?, data_dir.database_path(), identity, disk)?;
+        let patience = data_dir.patience();
+        let database =
+            Database::open(data_dir.open_database()?, data_dir.database_path(), identity, |file| {
+                let own = file.try_clone().map_err(::redb::StorageError::from)?;
+                let roomy = RoomyDisk::new(disk(file)?, own, patience);
+                Ok(roomy.map_err(::redb::StorageError::from)?)
+            })?;
         let revision = database.revision().map_err(|failure| OpenError::from_failure(failure, dir))?;
         data_dir.check_acknowledged(revision)?;
         let shared = Arc::new(Shared {
@@ -210,6 +219,7 @@ impl Drop for RedbStore {
         // No future of `commit` can outlive the store it borrows, so this is the last sender and the
         // writing thread ends once the queue is empty.
         drop(self.requests.take());
+        self.shared.data_dir.patience().close();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {

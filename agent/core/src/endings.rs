@@ -128,7 +128,7 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         let mut status = status(TaskState::Failed, Source::Agent)
             .because(Reason::ContainerLimitationMemory)
             .saying(describe_breach(breach));
-        status.limitation = limitation("mem", breach.limit_bytes);
+        status.limitation = limitation("mem", breach.limit_bytes).filter(|_| breach.limit_bytes > 0);
         return status;
     }
     match exit.status {
@@ -196,7 +196,12 @@ pub(crate) fn describe(exit: &ContainerExit) -> String {
 
 fn describe_breach(breach: MemoryBreach) -> String {
     let (limit, peak) = (mebibytes(breach.limit_bytes), mebibytes(breach.peak_bytes));
-    format!("memory limit {limit} MiB exceeded (peak {peak} MiB)")
+    if !breach.host_was_short {
+        return format!("memory limit {limit} MiB exceeded (peak {peak} MiB)");
+    }
+    let standing =
+        if limit == 0 { "without a limit".to_owned() } else { format!("within its limit of {limit} MiB") };
+    format!("the host was short of memory, and the kernel chose this task: {standing} (peak {peak} MiB)")
 }
 
 /// Bytes in MiB, rounded to the nearest.
@@ -299,7 +304,21 @@ mod tests {
     }
 
     fn breach() -> Option<MemoryBreach> {
-        Some(MemoryBreach { limit_bytes: 32 * MIB, peak_bytes: 32 * MIB - 4096 })
+        Some(MemoryBreach { limit_bytes: 32 * MIB, peak_bytes: 32 * MIB - 4096, host_was_short: false })
+    }
+
+    #[test]
+    fn an_end_for_want_of_the_hosts_memory_is_told_as_such() {
+        let of = |limit_bytes| {
+            let breach = MemoryBreach { limit_bytes, peak_bytes: 8 * MIB, host_was_short: true };
+            ending(false, ContainerExit { memory_breach: Some(breach), ..signaled(9) })
+        };
+        let status = of(32 * MIB);
+        assert_eq!(status.reason, Some(Reason::ContainerLimitationMemory));
+        let said = status.message.unwrap();
+        assert!(said.contains("host was short") && said.contains("limit of 32 MiB (peak 8 MiB)"), "{said}");
+        let status = of(0);
+        assert_eq!((status.reason, status.limitation), (Some(Reason::ContainerLimitationMemory), None));
     }
 
     #[test]

@@ -160,13 +160,15 @@ pub enum WaitStatus {
     },
 }
 
-/// A memory limit that was reached.
+/// The end of memory: a limit that was reached, or the host's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBreach {
     /// The limit, in bytes.
     pub limit_bytes: u64,
     /// The most that was in use, in bytes.
     pub peak_bytes: u64,
+    /// It was within its limit, and the host had no more to give. `limit_bytes` is 0 then if it has none.
+    pub host_was_short: bool,
 }
 
 /// A disk limit that was passed.

@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use lonja_model::agent::AgentInfo;
+use lonja_model::agent::{AgentCapability, AgentInfo};
 use lonja_model::checkpoint::{CheckpointOp, Identity};
 use lonja_model::link::{AgentTask, FromAgent, ToAgent};
 use lonja_model::{AgentId, TaskState, Timestamp};
@@ -111,6 +111,7 @@ pub(crate) fn register_again(turn: &mut Turn<'_>) {
         None => FromAgent::Register {
             info: Box::new(AgentInfo { id: None, ..turn.config.info.clone() }),
             version: turn.config.version.clone(),
+            capabilities: AgentCapability::all(),
         },
         Some(identity) => reregistration(turn, identity.agent.clone()),
     };
@@ -147,7 +148,18 @@ fn reregistration(turn: &Turn<'_>, agent: AgentId) -> FromAgent {
     let operations = turn.operations.records().cloned().collect();
     let version = turn.config.version.clone();
     let executors = executors::report(turn);
-    FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors }
+    let capabilities = AgentCapability::all();
+    FromAgent::Reregister {
+        agent,
+        info,
+        version,
+        tasks,
+        frameworks,
+        total,
+        operations,
+        executors,
+        capabilities,
+    }
 }
 
 /// May a task in `state` have, or have had, a container?

@@ -13,7 +13,7 @@ use tonic::{Status, Streaming};
 use super::logs::{self, From};
 use super::sessions::{self, Answers, Caller, Place, Sessions};
 use crate::Handle;
-use crate::containerizer::Terminal;
+use crate::containerizer::{NestedInput, Terminal};
 use crate::containers::chain;
 use crate::handle::TaskFiles;
 use crate::sandbox::Sandboxes;
@@ -38,16 +38,30 @@ pub(super) async fn attach(
     if let (Some(terminal), Some(size)) = (&terminal, window) {
         terminal.resize(size);
     }
+    let input = if start.stdin && terminal.is_none() {
+        let taken = sessions.containerizer.take_input(&container).await;
+        taken.map_err(|error| Status::unavailable(chain(&error)))?
+    } else {
+        None
+    };
+    let typed = Typed { terminal, input };
     let (caller, answers) = Caller::new();
     let from = From::LastLines(start.tail_lines.unwrap_or(0));
-    let session = Session { caller, terminal, sandboxes, files, from, _place: place };
+    let session = Session { caller, typed, sandboxes, files, from, _place: place };
     tokio::spawn(run(session, calls, stop));
     Ok(answers)
 }
 
+/// Where what the caller types goes.
+struct Typed {
+    terminal: Option<Terminal>,
+    /// Dropped, it ends.
+    input: Option<NestedInput>,
+}
+
 struct Session {
     caller: Caller<AttachOutput>,
-    terminal: Option<Terminal>,
+    typed: Typed,
     sandboxes: Sandboxes,
     files: TaskFiles,
     from: From,
@@ -55,10 +69,11 @@ struct Session {
 }
 
 async fn run(session: Session, calls: Streaming<AttachInput>, mut stop: watch::Receiver<bool>) {
-    let Session { caller, terminal, sandboxes, files, from, _place } = session;
+    let Session { caller, typed, sandboxes, files, from, _place } = session;
+    let attached = Attached { tty: typed.terminal.is_some(), stdin: typed.input.is_some() };
     let served = tokio::select! {
-        () = show(&caller, terminal.is_some(), sandboxes, files, from) => Ok(()),
-        refused = take(calls, terminal.as_ref()) => Err(refused),
+        () = show(&caller, attached, sandboxes, files, from) => Ok(()),
+        refused = take(calls, typed) => Err(refused),
         _ = stop.wait_for(|stop| *stop) => Err(Status::unavailable("the agent stops; the task runs on")),
         () = caller.gone() => Ok(()),
     };
@@ -68,9 +83,15 @@ async fn run(session: Session, calls: Streaming<AttachInput>, mut stop: watch::R
 }
 
 /// Hands the task's output on until it ends or the caller is cut.
-async fn show(caller: &Caller<AttachOutput>, tty: bool, sandboxes: Sandboxes, files: TaskFiles, from: From) {
+async fn show(
+    caller: &Caller<AttachOutput>,
+    attached: Attached,
+    sandboxes: Sandboxes,
+    files: TaskFiles,
+    from: From,
+) {
     let answer = |output| Ok(AttachOutput { output: Some(output) });
-    if caller.say(answer(Output::Attached(Attached { tty }))).await.is_err() {
+    if caller.say(answer(Output::Attached(attached))).await.is_err() {
         return;
     }
     let errors = TaskFiles { sandbox: files.sandbox.clone(), container: None, ended: files.ended.clone() };
@@ -92,25 +113,38 @@ async fn show(caller: &Caller<AttachOutput>, tty: bool, sandboxes: Sandboxes, fi
 }
 
 /// Hands what the caller types on. Resolves when the caller says something wrong.
-async fn take(mut calls: Streaming<AttachInput>, terminal: Option<&Terminal>) -> Status {
+async fn take(mut calls: Streaming<AttachInput>, mut typed: Typed) -> Status {
+    let had_input = typed.input.is_some();
     loop {
         let call = match calls.message().await {
             Ok(Some(call)) => call,
             // Nothing more will be typed; the caller looks on.
-            Ok(None) => return std::future::pending().await,
+            Ok(None) => {
+                typed.input = None;
+                return std::future::pending().await;
+            }
             Err(status) => return status,
         };
-        match (call.input, terminal) {
-            (Some(Input::Stdin(data)), Some(terminal)) => {
+        match (call.input, &typed.terminal) {
+            (Some(Input::Stdin(data)), terminal) => {
                 if let Err(status) = sessions::check_input(&data) {
                     return status;
                 }
-                // A terminal that is gone: the task ends.
-                let _gone = terminal.write_all(&data).await;
+                if let Some(terminal) = terminal {
+                    // A terminal that is gone: the task ends.
+                    let _gone = terminal.write_all(&data).await;
+                } else if let Some(input) = &mut typed.input {
+                    if input.write_all(&data).await.is_err() {
+                        // The task has closed its input: what comes is thrown away.
+                        typed.input = None;
+                    }
+                } else if !had_input {
+                    let why =
+                        "stdin: the task has no terminal to type into, and no input that you have taken";
+                    return Status::failed_precondition(why);
+                }
             }
-            (Some(Input::Stdin(_)), None) => {
-                return Status::failed_precondition("stdin: the task has no terminal to type into");
-            }
+            (Some(Input::CloseStdin(_)), _) => typed.input = None,
             (Some(Input::Window(size)), Some(terminal)) => match sessions::window(size) {
                 Ok(size) => terminal.resize(size),
                 Err(status) => return status,

@@ -101,6 +101,7 @@ async fn try_one(
         profile,
         isolation: subject.separation.isolation.clone(),
         joins: None,
+        stdin: false,
     };
     match containerizer.launch(spec).await {
         LaunchOutcome::Started { .. } => {}

@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 
-use super::nested::{self, NestedProcess, Terminal};
+use super::nested::{self, NestedInput, NestedProcess, Terminal};
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
 use crate::failpoint;
@@ -272,6 +272,18 @@ impl LinuxContainerizer {
         prepared.started().await
     }
 
+    /// Asks the supervisor for an end of its task's terminal or input.
+    async fn take(
+        &self,
+        container: &ContainerId,
+        what: tty_door::What,
+    ) -> Result<Option<OwnedFd>, ContainerizerError> {
+        let run_dir = self.run_dir(container.as_str());
+        let asked = tokio::task::spawn_blocking(move || tty_door::take_from(&run_dir, what)).await;
+        let refuse = |error| cannot_reach(container, error);
+        asked.map_err(|error| refuse(io::Error::other(error)))?.map_err(refuse)
+    }
+
     /// The supervisor closed its pipe without a word.
     async fn explain_silence(&self, container: &ContainerId) -> Failure {
         match self.give_up(container).await {
@@ -315,6 +327,7 @@ impl LinuxContainerizer {
             Ok(record) => Ok(ContainerExit::Ended(record)),
             Err(error @ (ExitRecordError::Missing(_) | ExitRecordError::Damaged(_))) => {
                 self.destroy_group(container.as_str()).await?;
+                self.sweep_groups();
                 Ok(match running::find(&run_dir, container.as_str()) {
                     Ok(Found::Abandoned) => ContainerExit::NeverStarted,
                     Ok(Found::OtherBoot) => {
@@ -363,6 +376,14 @@ impl LinuxContainerizer {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+fn cannot_reach(container: &ContainerId, source: io::Error) -> ContainerizerError {
+    ContainerizerError::RunDirectory {
+        what: "reach the terminal or the input",
+        container: container.to_string(),
+        source: source.into(),
     }
 }
 
@@ -426,15 +447,19 @@ impl Containerizer for LinuxContainerizer {
         container: &'a ContainerId,
     ) -> BoxFuture<'a, Result<Option<Terminal>, ContainerizerError>> {
         async move {
-            let run_dir = self.run_dir(container.as_str());
-            let refuse = |error: io::Error| ContainerizerError::RunDirectory {
-                what: "reach the terminal",
-                container: container.to_string(),
-                source: error.into(),
-            };
-            let asked = tokio::task::spawn_blocking(move || tty_door::terminal_of(&run_dir)).await;
-            let master = asked.map_err(|error| refuse(io::Error::other(error)))?.map_err(refuse)?;
-            master.map(Terminal::new).transpose().map_err(refuse)
+            let master = self.take(container, tty_door::What::Terminal).await?;
+            master.map(Terminal::new).transpose().map_err(|error| cannot_reach(container, error))
+        }
+        .boxed()
+    }
+
+    fn take_input<'a>(
+        &'a self,
+        container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<Option<NestedInput>, ContainerizerError>> {
+        async move {
+            let input = self.take(container, tty_door::What::Input).await?;
+            input.map(NestedInput::new).transpose().map_err(|error| cannot_reach(container, error))
         }
         .boxed()
     }
@@ -488,5 +513,16 @@ impl Containerizer for LinuxContainerizer {
 
     fn usage(&self, container: &ContainerId) -> Result<crate::isolation::Usage, IsolationError> {
         Self::usage(self, container)
+    }
+
+    fn look_for_breach(&self, container: &ContainerId) -> Result<(), ContainerizerError> {
+        let Some(supervisor) = self.supervisor(container)? else {
+            return Ok(());
+        };
+        supervisor.look_for_breach().map_err(|error| ContainerizerError::RunDirectory {
+            what: "signal the supervisor",
+            container: container.to_string(),
+            source: error.into(),
+        })
     }
 }

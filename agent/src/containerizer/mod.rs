@@ -144,6 +144,17 @@ pub trait Containerizer: Send + Sync {
         container: &'a ContainerId,
     ) -> BoxFuture<'a, Result<Option<Terminal>, ContainerizerError>>;
 
+    /// The writing end of the container's standard input, for the first who asks; `Ok(None)`: it has none, or it was
+    /// taken. Dropping it ends the input.
+    ///
+    /// Errors: the container does not run, or does not answer.
+    fn take_input<'a>(
+        &'a self,
+        _container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<Option<NestedInput>, ContainerizerError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Resolves when nothing of the container is alive, with how it ended.
     fn wait<'a>(
         &'a self,
@@ -175,5 +186,11 @@ pub trait Containerizer: Send + Sync {
     /// files of the kernel's.
     fn usage(&self, _container: &ContainerId) -> Result<Usage, IsolationError> {
         Ok(Usage::default())
+    }
+
+    /// The host was short of memory: has the container ended if the kernel killed a process of it. Does not wait for that. One
+    /// that has ended is not an error.
+    fn look_for_breach(&self, _container: &ContainerId) -> Result<(), ContainerizerError> {
+        Ok(())
     }
 }

@@ -157,6 +157,10 @@ impl NestedControl {
 pub struct NestedInput(Arc<AsyncFd<OwnedFd>>);
 
 impl NestedInput {
+    pub(super) fn new(pipe: OwnedFd) -> io::Result<Self> {
+        Ok(Self(Arc::new(watched(pipe, Interest::WRITABLE)?)))
+    }
+
     /// Writes all of it, as fast as the process takes it. Errors: it takes no more.
     pub async fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
         write_all(&self.0, data).await

@@ -15,7 +15,7 @@ use super::linux::LinuxContainerizer;
 use super::running::{Found, Supervisor};
 use super::{ContainerExit, ContainerId, ContainerizerError, Recovered, Recovery};
 use crate::isolation::GroupName;
-use crate::supervisor::{StartedRecord, since_boot_ms};
+use crate::supervisor::{StartedRecord, sharing, since_boot_ms};
 
 impl LinuxContainerizer {
     pub(super) async fn find_again(&self, expected: &[ContainerId]) -> Result<Recovery, ContainerizerError> {
@@ -32,6 +32,7 @@ impl LinuxContainerizer {
             recovery.destroyed.push(stray);
         }
         self.destroy_leftover_spares(expected).await?;
+        self.sweep_groups();
         Ok(recovery)
     }
 
@@ -110,6 +111,13 @@ impl LinuxContainerizer {
             }
         }
         Ok(())
+    }
+
+    /// Removes what killed supervisors have left of their groups.
+    pub(super) fn sweep_groups(&self) {
+        if let Some(work_dir) = self.run_root.parent() {
+            sharing::sweep(work_dir);
+        }
     }
 
     async fn destroy_stray(&self, stray: &str) -> Result<(), ContainerizerError> {

@@ -61,6 +61,16 @@ impl Supervisor {
         sent.map(|_alive| ())
     }
 
+    /// Has it look whether the kernel has killed in its container for want of memory.
+    pub(super) fn look_for_breach(&self) -> io::Result<()> {
+        let process = self.process.get_ref().as_fd();
+        let sent = rustix::process::pidfd_send_signal(process, rustix::process::Signal::USR1);
+        match sent {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Resolves when the process has ended.
     pub(super) async fn ended(&self) -> io::Result<()> {
         self.process.readable().await.map(|_guard| ())

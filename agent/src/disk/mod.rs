@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use lonja_model::TaskInfo;
 use rustix::fs::{Gid, Mode, Uid};
 
+use crate::failpoint;
 use crate::isolation::{Enforcement, LimitKind};
 pub use settings::{DiskMeans, DiskSettings};
 
@@ -162,12 +163,17 @@ impl Disks {
 
     fn make_image(&self, maker: &Path, sandbox: &Path, limit: u64) -> io::Result<()> {
         let image = self.image_of(sandbox).ok_or(io::ErrorKind::InvalidInput)?;
-        let made = image::make(maker, &image, limit, (0, 0))
-            .and_then(|()| image::mount(&image, false))
-            .and_then(|mounted| {
-                image::tidy(&mounted, 0o750)?;
-                image::attach(&mounted, sandbox)
-            });
+        let make = || {
+            image::make(maker, &image, limit, (0, 0))?;
+            failpoint::reach("agent: image formatted");
+            let mounted = image::mount(&image, false)?;
+            failpoint::reach("agent: image mounted");
+            image::tidy(&mounted, 0o750)?;
+            image::attach(&mounted, sandbox)?;
+            failpoint::reach("agent: image attached");
+            Ok(())
+        };
+        let made = make();
         if made.is_err() {
             let _not_made = fs::remove_file(&image);
         }
@@ -184,6 +190,7 @@ impl Disks {
     pub(crate) fn release(&self, sandbox: &Path) -> io::Result<()> {
         // Whatever the means is now: it may have been another when the sandbox was made.
         image::detach(sandbox)?;
+        failpoint::reach("agent: image taken off");
         // Its age counts from now, by a time that no task can set (the inode's change).
         match nix::sys::stat::utimes(sandbox, &now(), &now()) {
             Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(()),
@@ -224,10 +231,13 @@ impl Disks {
             Means::Projects(projects) => projects.remove(sandbox)?,
             Means::None | Means::Measured | Means::Images { .. } => removal::remove(sandbox)?,
         }
+        failpoint::reach("agent: sandbox removed");
         match self.image_of(sandbox).map(fs::remove_file) {
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        failpoint::reach("agent: image removed");
+        Ok(())
     }
 
     /// At the start: takes off what is mounted below the sandboxes but for these, and removes images without a

@@ -76,6 +76,11 @@ impl DiskWatch {
         self.watched().remove(container);
     }
 
+    /// Those that run.
+    pub(crate) fn containers(&self) -> Vec<ContainerId> {
+        self.watched().keys().cloned().collect()
+    }
+
     /// What the sandbox may hold, and what it was last found to hold.
     pub(crate) fn last(&self, container: &ContainerId) -> (Option<u64>, Option<Look>) {
         let watched = self.watched();

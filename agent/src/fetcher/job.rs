@@ -8,6 +8,7 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::addresses::Addresses;
+use super::authorities::Authorities;
 use crate::supervisor::{Identity, TaskUser};
 
 /// The first argument that makes this program a fetching process. Not for people.
@@ -32,6 +33,9 @@ pub(super) struct Job {
     pub(super) most_bytes: u64,
     /// How long it may take.
     pub(super) seconds: u64,
+    /// Whom to believe when servers say who they are; `None`: those that come with this program.
+    #[serde(default)]
+    pub(super) authorities: Option<Authorities>,
 }
 
 impl Job {
@@ -104,30 +108,32 @@ pub(super) enum Kind {
     /// It is unpacked.
     Tar,
     TarGzip,
+    TarBzip2,
+    TarXz,
+    TarZstd,
     Zip,
     /// It is unpacked into one file without the ending.
     Gzip,
 }
 
 impl Kind {
-    /// By what is asked for and by the file's name, as Mesos does it. Errors: an archive that cannot be unpacked here.
-    pub(super) fn of(uri: &Uri) -> Result<Self, String> {
+    /// By what is asked for and by the file's name, as Mesos does it.
+    pub(super) fn of(uri: &Uri) -> Self {
         if uri.executable {
-            return Ok(Self::Executable);
+            return Self::Executable;
         }
         let name = uri.file_name();
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
         if !uri.extract {
-            return Ok(Self::Plain);
-        }
-        if ends(&[".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst"]) {
-            return Err(format!(
-                "{}: archives of this kind cannot be unpacked; use .tar.gz, .tar or .zip, or set extract to false",
-                uri.shown()
-            ));
-        }
-        Ok(if ends(&[".tar.gz", ".tgz"]) {
+            Self::Plain
+        } else if ends(&[".tar.gz", ".tgz"]) {
             Self::TarGzip
+        } else if ends(&[".tar.bz2", ".tbz2", ".tbz"]) {
+            Self::TarBzip2
+        } else if ends(&[".tar.xz", ".txz"]) {
+            Self::TarXz
+        } else if ends(&[".tar.zst", ".tzst"]) {
+            Self::TarZstd
         } else if ends(&[".tar"]) {
             Self::Tar
         } else if ends(&[".zip"]) {
@@ -136,7 +142,7 @@ impl Kind {
             Self::Gzip
         } else {
             Self::Plain
-        })
+        }
     }
 }
 
@@ -201,15 +207,20 @@ mod tests {
             ("a.txt.gz", Kind::Gzip),
             (".gz", Kind::Plain),
             ("a", Kind::Plain),
+            ("a.tar.bz2", Kind::TarBzip2),
+            ("a.tbz2", Kind::TarBzip2),
+            ("a.tar.xz", Kind::TarXz),
+            ("a.txz", Kind::TarXz),
+            ("a.tar.zst", Kind::TarZstd),
+            ("a.xz", Kind::Plain),
             ("a.tar.gz?b=c.zip", Kind::TarGzip),
         ] {
-            assert_eq!(kind(name), Ok(expected), "{name}");
+            assert_eq!(kind(name), expected, "{name}");
         }
-        assert!(kind("a.tar.xz").unwrap_err().contains("set extract to false"));
         let mut uri = Uri::new("http://h/a.tar.xz").unwrap();
         uri.extract = false;
-        assert_eq!(Kind::of(&uri), Ok(Kind::Plain));
+        assert_eq!(Kind::of(&uri), Kind::Plain);
         uri.executable = true;
-        assert_eq!(Kind::of(&uri), Ok(Kind::Executable));
+        assert_eq!(Kind::of(&uri), Kind::Executable);
     }
 }

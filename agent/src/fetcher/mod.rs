@@ -15,6 +15,7 @@
 //! Source: Mesos, fetcher and its cache; docs/isolation.md, "Files".
 
 mod addresses;
+mod authorities;
 mod cache;
 mod child;
 mod job;
@@ -33,6 +34,7 @@ use cache::{Cache, CachedFile, Key};
 use job::{Destination, Item, Job, Kind, Origin, Report};
 
 pub use addresses::{AddressRange, Addresses, InvalidRange};
+pub use authorities::Authorities;
 pub use child::run_child;
 pub use job::CHILD_ARGUMENT;
 
@@ -50,6 +52,8 @@ pub struct Fetching {
     pub most_bytes: u64,
     /// How long the files of one task may take.
     pub timeout: Duration,
+    /// Whom to believe when servers say who they are; `None`: those that come with this program.
+    pub authorities: Option<Arc<Authorities>>,
 }
 
 impl Default for Fetching {
@@ -59,6 +63,7 @@ impl Default for Fetching {
             cache_size: 2 << 30,
             most_bytes: 16 << 30,
             timeout: Duration::from_secs(600),
+            authorities: None,
         }
     }
 }
@@ -91,7 +96,7 @@ impl Fetcher {
     }
 
     async fn fetch_as(&self, uris: &[Uri], sandbox: &Path, user: Option<&TaskUser>) -> Result<(), String> {
-        let kinds = uris.iter().map(Kind::of).collect::<Result<Vec<_>, _>>()?;
+        let kinds = uris.iter().map(Kind::of).collect::<Vec<_>>();
         let mut retried = false;
         loop {
             // Held until the child has ended: what nobody holds may go from the disk.
@@ -159,6 +164,7 @@ impl Fetcher {
             addresses: self.settings.addresses.clone(),
             most_bytes: self.settings.most_bytes,
             seconds: self.settings.timeout.as_secs().max(1),
+            authorities: self.settings.authorities.as_deref().cloned(),
         }
     }
 

@@ -166,7 +166,12 @@ impl Layout {
 
     /// The control group of one container of one agent instance. Nothing is made yet.
     pub fn container(&self, instance: &InstanceId, group: &GroupName) -> Box<dyn Cgroup> {
-        self.group(&Path::new(TOP).join(instance.as_str()).join(group.as_str()))
+        self.group(&Self::below(instance, group))
+    }
+
+    /// Where a container's group lies below each hierarchy's root.
+    pub(super) fn below(instance: &InstanceId, group: &GroupName) -> PathBuf {
+        Path::new(TOP).join(instance.as_str()).join(group.as_str())
     }
 
     fn group(&self, below: &Path) -> Box<dyn Cgroup> {
@@ -194,13 +199,13 @@ impl Layout {
 
     /// Whether the group exists in any hierarchy.
     pub fn has_group(&self, instance: &InstanceId, group: &GroupName) -> bool {
-        let below = Path::new(TOP).join(instance.as_str()).join(group.as_str());
+        let below = Self::below(instance, group);
         self.roots().into_iter().any(|root| root.join(&below).exists())
     }
 
     /// Kills what runs in the control group and removes it. Missing is fine.
     pub fn destroy(&self, instance: &InstanceId, group: &GroupName) -> Result<(), IsolationError> {
-        let group = self.group(&Path::new(TOP).join(instance.as_str()).join(group.as_str()));
+        let group = self.group(&Self::below(instance, group));
         let mut attempts = 0;
         loop {
             super::empty(group.as_ref(), DEATH_PATIENCE)?;

@@ -39,3 +39,11 @@ pub(super) fn kill_listed(group: &Path) -> Result<(), IsolationError> {
     }
     Ok(())
 }
+
+/// As [`kill_listed`], in this group and all below it.
+pub(super) fn kill_listed_below(group: &Path) -> Result<(), IsolationError> {
+    for child in files::children(group)? {
+        kill_listed_below(&group.join(child))?;
+    }
+    kill_listed(group)
+}

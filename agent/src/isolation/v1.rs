@@ -221,7 +221,9 @@ impl V1Cgroup {
             peak_bytes: number("memory.max_usage_in_bytes"),
             limit_bytes: figures::v1_limit(&group.join("memory.limit_in_bytes")),
             soft_limit_bytes: figures::v1_limit(&group.join("memory.soft_limit_in_bytes")),
-            limit_hits: number("memory.failcnt"),
+            // Where swap is limited as well it is tried first, and the hits are counted there.
+            limit_hits: number("memory.failcnt")
+                .map(|hits| hits.saturating_add(number("memory.memsw.failcnt").unwrap_or(0))),
             oom_kills: Keyed::read(&group.join("memory.oom_control")).get("oom_kill"),
         }
     }

@@ -302,7 +302,7 @@ impl Cgroup for V2Cgroup {
         match files::write(&self.file("cgroup.kill"), "1") {
             // Before Linux 5.14 there is no cgroup.kill; a missing group has nothing to kill.
             Err(IsolationError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                processes::kill_listed(&self.group)
+                processes::kill_listed_below(&self.group)
             }
             other => other,
         }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use lonja_model::{ContainerId, FrameworkId, TaskId};
 
 use crate::disk::Disks;
+use crate::supervisor::find_user;
 use collection::Collection;
 
 /// Who comes to a sandbox by its path on the host.
@@ -83,7 +84,7 @@ impl Sandboxes {
             fs::set_permissions(parent, fs::Permissions::from_mode(mode))?;
         }
         // A user that does not exist is the supervisor's to report.
-        let owner = user.and_then(|name| nix::unistd::User::from_name(name).ok().flatten());
+        let owner = user.and_then(|wanted| find_user(wanted).ok().flatten());
         let owner = owner.filter(|_| nix::unistd::geteuid().is_root());
         self.disks.create(path, limit, owner.map(|owner| (owner.uid.as_raw(), owner.gid.as_raw())))
     }

@@ -5,15 +5,19 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Failure;
+use super::report::{Failure, StartedRecord};
 
 const BEFORE_SUM: &str = "{\"crc32\":\"";
 const BEFORE_RECORD: &str = "\",\"record\":";
 const AFTER_RECORD: &str = "}\n";
+
+/// What the block of a small file holds on nearly every file system, in bytes.
+const ONE_BLOCK: usize = 4_096;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct MemoryBreach {
     pub limit_bytes: u64,
     /// The most it used, in bytes; about the limit, since the kernel stops it there.
     pub peak_bytes: u64,
+    /// It never reached its limit (0: it has none): the host had no more to give.
+    #[serde(default)]
+    pub host_was_short: bool,
 }
 
 /// The container had as many processes as it may, and its forks failed.
@@ -94,6 +101,9 @@ impl ExitRecord {
     pub const FILE: &'static str = "exit.json";
 
     /// Writes the record; once this returns it survives a crash of the host.
+    ///
+    /// On a full disk it takes the place of the record of the start, which nobody needs any more. Errors: also when there is
+    /// no such place, and then the disk is full ([`ExitRecordError::is_full`]).
     pub fn store(&self, run_dir: &Path) -> Result<(), ExitRecordError> {
         let path = run_dir.join(Self::FILE);
         let temporary = run_dir.join("exit.json.new");
@@ -101,9 +111,16 @@ impl ExitRecord {
         let record = serde_json::to_string(self).map_err(|error| refused(error.into()))?;
         let sum = crc32(record.as_bytes());
         let text = format!("{BEFORE_SUM}{sum:08x}{BEFORE_RECORD}{record}{AFTER_RECORD}");
-        let mut file = File::create(&temporary).map_err(refused)?;
-        file.write_all(text.as_bytes()).map_err(refused)?;
-        file.sync_all().map_err(refused)?;
+        let written = write_new(&temporary, &text).or_else(|error| {
+            // Empty, or torn.
+            let _gone = fs::remove_file(&temporary);
+            let started = run_dir.join(StartedRecord::FILE);
+            if !is_full(&error) || text.len() > ONE_BLOCK {
+                return Err(error);
+            }
+            write_over(&started, &text).and_then(|()| fs::rename(&started, &temporary)).map_err(|_| error)
+        });
+        written.map_err(refused)?;
         fs::rename(&temporary, &path).map_err(refused)?;
         File::open(run_dir).and_then(|dir| dir.sync_all()).map_err(refused)
     }
@@ -120,6 +137,31 @@ impl ExitRecord {
         };
         decode(&text).ok_or(ExitRecordError::Damaged(path))
     }
+}
+
+impl ExitRecordError {
+    /// Whether it is for want of room only.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Writes into the one block that a small file has.
+fn write_over(path: &Path, text: &str) -> io::Result<()> {
+    let file = fs::OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()
 }
 
 fn decode(text: &[u8]) -> Option<ExitRecord> {
@@ -152,7 +194,11 @@ mod tests {
         ExitRecord {
             status: Some(TaskEnd::Signaled(9)),
             kill_requested: true,
-            memory_breach: Some(MemoryBreach { limit_bytes: 32 << 20, peak_bytes: 31 << 20 }),
+            memory_breach: Some(MemoryBreach {
+                limit_bytes: 32 << 20,
+                peak_bytes: 31 << 20,
+                host_was_short: false,
+            }),
             failure: None,
             finished_at_unix_ms: 1_790_000_000_000,
             refused_forks: Some(RefusedForks { limit: 64, count: 7 }),

@@ -21,6 +21,7 @@ use super::profile::root::{self, Furniture, Root};
 use super::profile::users::{self, Users};
 use super::profile::{Mould, NOBODY, network, trees};
 use super::report::{Failure, FailureReason};
+use super::sharing;
 use super::sys::{self, Forked};
 use super::task::{self, plain};
 use super::terminal;
@@ -81,12 +82,16 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
         sys::exit_now(1)
     };
     let root = be_born(&mould, &power).unwrap_or_else(|failure| or_end(failure));
-    let Some((errand, logs, trees)) = line.await_errand() else {
+    let Some((errand, logs, mut trees)) = line.await_errand() else {
         // Nobody needs this container, or the supervisor died.
         sys::exit_now(1);
     };
     let errand = read_errand(errand).unwrap_or_else(|failure| or_end(failure));
     failpoint::reach("init: errand read");
+    let shared = trees.split_off(trees.len().saturating_sub(errand.shared_namespaces));
+    let has_input = errand.container.stdin && errand.container.tty.is_none();
+    let input = if has_input { trees.pop() } else { None };
+    sharing::enter(&shared).unwrap_or_else(|failure| or_end(failure));
     set_up(&errand, &mould, &power, root, trees).unwrap_or_else(|failure| or_end(failure));
     failpoint::reach("init: set up");
     let terminal = make_terminal(&errand, &line).unwrap_or_else(|failure| or_end(failure));
@@ -103,15 +108,19 @@ pub(super) fn run(inheritance: Inheritance) -> ! {
         Ok(Forked::Child) => {
             // Its own files in /proc are its own again, for there is nobody else in the container yet.
             sys::set_dumpable(true);
-            let failure =
-                task::become_task(&errand.container, errand.user.as_ref(), &logs, terminal.as_ref(), &line);
+            let input = match (terminal.as_ref(), input.as_ref()) {
+                (Some(slave), _) => task::Input::Terminal(slave),
+                (None, Some(pipe)) => task::Input::Pipe(pipe),
+                (None, None) => task::Input::Nothing,
+            };
+            let failure = task::become_task(&errand.container, errand.user.as_ref(), &logs, input, &line);
             line.say_failed(&failure);
             sys::exit_now(127)
         }
         Ok(Forked::Parent(child)) => {
             failpoint::reach("init: forked");
             confine_self(&errand).unwrap_or_else(|failure| or_end(failure));
-            drop((exec_mark, logs, errand, terminal));
+            drop((exec_mark, logs, errand, terminal, input, shared));
             sys::trim_heap();
             // The ids stay this container's to its end.
             let _lock = lock;
@@ -180,7 +189,12 @@ fn set_up(
         return spec.volumes.iter().try_for_each(mount);
     }
     let (root, trees) = match root {
-        Some(root) => (root, trees),
+        Some(root) => {
+            if errand.shared_namespaces > 0 {
+                root.renew_queues(mould)?;
+            }
+            (root, trees)
+        }
         None => {
             // Mounts come from a namespace that we have power over, and so only now.
             root::detach_mounts()?;

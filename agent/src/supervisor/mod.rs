@@ -19,12 +19,14 @@ mod control;
 mod exit_record;
 mod identity;
 mod init;
+mod last_word;
 mod logs;
 mod mounts;
 pub(crate) mod nested;
 pub(crate) mod passing;
 pub(crate) mod profile;
 mod report;
+pub(crate) mod sharing;
 mod sources;
 mod spec;
 pub(crate) mod sys;
@@ -49,7 +51,7 @@ pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
 pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
-pub(crate) use user::{TaskUser, resolve as resolve_user};
+pub(crate) use user::{TaskUser, find as find_user, resolve as resolve_user};
 
 pub use sources::{Hidden, Identity, VolumeSource};
 pub use spec::{Command, ContainerSpec, LARGEST_ORDER, Network, Order, SpecError, Volume};
@@ -118,7 +120,7 @@ pub(crate) fn run(run_dir: &Path, report: OwnedFd, spare: Option<Spare>) -> i32 
     let outcome = supervise(run_dir, &identity, spare, &mut report);
     let record = outcome.record;
     failpoint::reach("supervisor: group removed");
-    if let Err(error) = record.store(run_dir) {
+    if let Err(error) = last_word::keep(&record, run_dir) {
         let what = "cannot store how the container ended";
         let failure = Failure::from_error(FailureReason::Sandbox, what, &error);
         report.send(&Report::Failed(failure));
@@ -173,12 +175,24 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
         }
     };
     failpoint::reach("supervisor: order read");
+    let place = match share(run_dir, &order.container) {
+        Ok(place) => place,
+        Err(failure) => {
+            if let Some(spare) = spare {
+                spare.dismiss();
+            }
+            return Outcome::never_ran(failure);
+        }
+    };
     let (cgroup, waiting) = match spare {
         Some(spare) => (spare.cgroup, Some(spare.waiting)),
         None => (order.layout.container(&order.instance, &own.group), None),
     };
-    let outcome = match start(&order.container, cgroup.as_ref(), waiting) {
-        Ok(mut watch) => {
+    let outcome = match start(&order.container, cgroup.as_ref(), waiting, place.as_ref()) {
+        Ok((mut watch, input)) => {
+            if let Some(input) = input {
+                watch.open_input(run_dir, input);
+            }
             if order.container.tty.is_some() {
                 watch.open_door(run_dir);
             }
@@ -195,7 +209,19 @@ fn supervise(run_dir: &Path, own: &Supervisor, spare: Option<Spare>, report: &mu
     };
     // What cannot be removed now is removed by the agent, which compares groups with records.
     let _ = cgroup.remove();
+    drop(place);
     outcome
+}
+
+/// The container's place in its group, if it has one.
+fn share(run_dir: &Path, spec: &ContainerSpec) -> Result<Option<sharing::Place>, Failure> {
+    match &spec.joins {
+        // An ordinary user has no power over namespaces of another user namespace.
+        Some(group) if rustix::process::geteuid().is_root() => {
+            sharing::Place::take(run_dir, group, &Mould::of(spec))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn note_started(run_dir: &Path, pid: i32, init: i32) {
@@ -208,8 +234,14 @@ fn note_started(run_dir: &Path, pid: i32, init: i32) {
     }
 }
 
-/// Makes all that the container needs and starts it, in the init that waits in the group if there is one.
-fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) -> Result<Watch, Failure> {
+/// Makes all that the container needs and starts it, in the init that waits in the group if there is one. With the
+/// writing end of the task's input, if it has one.
+fn start(
+    spec: &ContainerSpec,
+    cgroup: &dyn Cgroup,
+    waiting: Option<Waiting>,
+    place: Option<&sharing::Place>,
+) -> Result<(Watch, Option<OwnedFd>), Failure> {
     let mould = Mould::of(spec);
     let mut user = user::resolve(spec.user.as_deref())?;
     let powerful = rustix::process::geteuid().is_root();
@@ -246,8 +278,20 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     }
     let names = if mould.own_network() { Names::default() } else { Names::of_host() };
     // The errand first: init mounts while the control groups are prepared here.
-    waiting.send(&Errand { container: spec.clone(), user, names }, &logs, &trees)?;
-    drop(logs);
+    let shared = match place {
+        Some(place) => place.descriptors().map_err(|error| {
+            let message = format!("cannot open the namespaces of the container's group: {}", plain(&error));
+            Failure::new(FailureReason::Namespace, message)
+        })?,
+        None => Vec::new(),
+    };
+    let shared_namespaces = shared.len();
+    let first = waiting.users().map_or(0, |users| users.ids.first);
+    let (input, its_input) = logs::input(spec, first, user.as_ref())?.unzip();
+    trees.extend(its_input);
+    trees.extend(shared);
+    waiting.send(&Errand { container: spec.clone(), user, names, shared_namespaces }, &logs, &trees)?;
+    drop((logs, trees));
     failpoint::reach("supervisor: errand sent");
     confine::apply_from_outside(&spec.confinement, waiting.init_pid())?;
     waiting.limit(cgroup, &spec.limits).map_err(isolation)?;
@@ -258,7 +302,7 @@ fn start(spec: &ContainerSpec, cgroup: &dyn Cgroup, waiting: Option<Waiting>) ->
     let mut watch = waiting.go();
     watch.keep_logs(pump);
     failpoint::reach("supervisor: told to go");
-    Ok(watch)
+    Ok((watch, input))
 }
 
 /// Gives the sandbox to the user if it is root's: who asked for a user that a hardened container lacks has nobody

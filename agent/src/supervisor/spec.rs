@@ -103,6 +103,9 @@ pub struct ContainerSpec {
     /// The container that it stands beside: what namespaces that one has are shared.
     #[serde(default)]
     pub joins: Option<ContainerId>,
+    /// With a standard input that can be written from outside, once; without, it is empty. A terminal goes before this.
+    #[serde(default)]
+    pub stdin: bool,
 }
 
 /// Why a container's description cannot be run anywhere.
@@ -238,6 +241,7 @@ pub(crate) mod tests {
             profile: Profile::default(),
             isolation: Isolation::default(),
             joins: None,
+            stdin: false,
         }
     }
 

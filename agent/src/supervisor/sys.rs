@@ -11,6 +11,12 @@ pub fn kill_signal() -> i32 {
     libc::SIGRTMIN() + 1
 }
 
+/// The signal by which an agent has a supervisor look whether the kernel has killed for want of memory: when it is the
+/// host's memory, nothing else tells a supervisor on control groups v1. It asks for nothing, and need not queue.
+pub(crate) fn look_signal() -> i32 {
+    libc::SIGUSR1
+}
+
 /// The child's side of a fork, or the parent's with the child.
 pub(crate) enum Forked {
     Child,
@@ -87,8 +93,8 @@ pub(crate) fn fork_as_sibling() -> io::Result<i32> {
     i32::try_from(pid).map_err(io::Error::other)
 }
 
-/// Enters these namespaces (`CLONE_NEW*`, at least one) of the process behind `process`; its pid
-/// namespace is that of later children only.
+/// Enters these namespaces (`CLONE_NEW*`, at least one) of the process behind `process`, or the one that it is a
+/// descriptor of; a pid namespace is that of later children only.
 pub(crate) fn enter_namespaces(process: BorrowedFd<'_>, namespaces: i32) -> io::Result<()> {
     // SAFETY: plain integers; the process has one thread.
     check(unsafe { libc::setns(process.as_raw_fd(), namespaces) })
@@ -98,6 +104,12 @@ pub(crate) fn enter_namespaces(process: BorrowedFd<'_>, namespaces: i32) -> io::
 pub(crate) fn new_mount_namespace() -> io::Result<()> {
     // SAFETY: plain integers; the process has one thread.
     check(unsafe { libc::unshare(libc::CLONE_NEWNS) })
+}
+
+/// Leaves namespaces shared with the parent for new ones (`CLONE_NEW*`).
+pub(crate) fn new_namespaces(namespaces: i32) -> io::Result<()> {
+    // SAFETY: plain integers; the process has one thread.
+    check(unsafe { libc::unshare(namespaces) })
 }
 
 /// Ends this process at once: no destructors, no exit handlers.

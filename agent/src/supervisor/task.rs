@@ -22,17 +22,30 @@ pub(super) struct Logs {
     pub(super) stderr: OwnedFd,
 }
 
+/// What the task reads.
+pub(super) enum Input<'a> {
+    /// Nothing.
+    Nothing,
+    /// What comes through this pipe.
+    Pipe(&'a OwnedFd),
+    /// This terminal, which is also what it writes to.
+    Terminal(&'a OwnedFd),
+}
+
 /// Becomes the task. Returns only when that failed.
 pub(super) fn become_task(
     spec: &ContainerSpec,
     user: Option<&TaskUser>,
     logs: &Logs,
-    terminal: Option<&OwnedFd>,
+    input: Input<'_>,
     line: &Inside,
 ) -> Failure {
-    let prepared = prepare(spec, user, logs).and_then(|()| match terminal {
-        Some(slave) => take_terminal(slave),
-        None => Ok(()),
+    let prepared = prepare(spec, user, logs).and_then(|()| match input {
+        Input::Terminal(slave) => take_terminal(slave),
+        Input::Pipe(pipe) => sys::redirect(pipe.as_fd(), 0).map_err(|error| {
+            Failure::new(FailureReason::Internal, format!("cannot use the input: {}", plain(&error)))
+        }),
+        Input::Nothing => Ok(()),
     });
     match prepared {
         Ok(()) => execute_command(spec, line),

@@ -46,7 +46,8 @@ pub(crate) fn resolve(wanted: Option<&str>) -> Result<Option<TaskUser>, Failure>
     }))
 }
 
-fn find(wanted: &str) -> nix::Result<Option<User>> {
+/// The user of this name or number; a number goes before a name of digits.
+pub(crate) fn find(wanted: &str) -> nix::Result<Option<User>> {
     match wanted.parse::<u32>() {
         Ok(uid) => User::from_uid(Uid::from_raw(uid)),
         Err(_) => User::from_name(wanted),

@@ -40,6 +40,9 @@ pub(super) struct Errand {
     pub(super) user: Option<TaskUser>,
     /// What its host and others are called.
     pub(super) names: Names,
+    /// How many namespaces of its group's it enters: the last descriptors that come along.
+    #[serde(default)]
+    pub(super) shared_namespaces: usize,
 }
 
 impl Errand {

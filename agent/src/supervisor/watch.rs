@@ -14,13 +14,18 @@ use super::logs::pump::Pump;
 use super::report::{Failure, FailureReason};
 use super::spec::Order;
 use super::sys::{self, Child};
-use super::tty_door::TtyDoor;
+use super::tty_door::{TtyDoor, What};
 
 /// How long killed processes may take to be gone; longer means stuck in the kernel.
 const DEATH_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Longest pause between two looks at the out-of-memory counter after an event.
 const LONGEST_OOM_PAUSE: Duration = Duration::from_millis(128);
+
+/// What asks a supervisor to end its container.
+fn end_signals() -> [i32; 3] {
+    [libc::SIGTERM, libc::SIGINT, sys::kill_signal()]
+}
 
 /// How a container ended, and whether its command ever ran.
 pub(super) struct Outcome {
@@ -103,7 +108,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(init: Child, line: Outside, exec_mark: OwnedFd) -> io::Result<Self> {
         let init = Init { child: init, reaped: false };
-        let signals = sys::signal_descriptor(&[libc::SIGTERM, libc::SIGINT, sys::kill_signal()])?;
+        let signals = sys::signal_descriptor(&end_signals())?;
         Ok(Self {
             init,
             line,
@@ -132,7 +137,14 @@ impl Watch {
 
     /// Lets agents find the task's terminal by this run directory. Without it, nobody can attach to the task.
     pub(super) fn open_door(&mut self, run_dir: &Path) {
-        self.door = TtyDoor::open(run_dir).ok();
+        self.door = TtyDoor::open(run_dir, What::Terminal).ok();
+    }
+
+    /// Lets an agent find the writing end of the task's input by this run directory.
+    pub(super) fn open_input(&mut self, run_dir: &Path, input: OwnedFd) {
+        self.door = TtyDoor::open(run_dir, What::Input).ok();
+        // Without a door nobody could ever end it.
+        self.terminal = self.door.is_some().then_some(input);
     }
 
     fn take_terminal(&mut self, master: OwnedFd) {
@@ -182,6 +194,11 @@ impl Watch {
         let grace = order.container.kill_grace;
         // What set-up needed is free again; a supervisor's life is long and should be small.
         sys::trim_heap();
+        // Not before: during the start every signal means the end.
+        let [term, int, kill] = end_signals();
+        if let Ok(signals) = sys::signal_descriptor(&[term, int, kill, sys::look_signal()]) {
+            self.signals = signals;
+        }
         loop {
             let ready = self.wait();
             if ready.signal {
@@ -229,7 +246,7 @@ impl Watch {
             std::thread::sleep(Duration::from_millis(10));
         }
         if let (Some(door), true) = (&self.door, entries[door].revents != 0) {
-            door.serve(self.terminal.as_ref());
+            door.serve(&mut self.terminal);
         }
         if let Some(pump) = &mut self.pump {
             pump.serve(&entries[own..]);
@@ -258,6 +275,10 @@ impl Watch {
 
     fn take_signals(&mut self, default_grace: Duration) {
         while let Some(received) = sys::next_signal(&self.signals) {
+            if received.signal == sys::look_signal() {
+                self.oom_look = Some((Instant::now(), Duration::from_millis(1)));
+                continue;
+            }
             let grace = match (received.signal, received.value) {
                 // The launcher of a throw-away cluster is gone: at once.
                 (libc::SIGINT, _) => Duration::ZERO,
@@ -322,10 +343,7 @@ impl Watch {
         if let Some(pump) = self.pump.take() {
             pump.finish();
         }
-        let memory_breach = order.container.limits.memory_bytes.and_then(|limit_bytes| {
-            let breached = cgroup.oom_kills().is_ok_and(|kills| kills > 0);
-            breached.then(|| MemoryBreach { limit_bytes, peak_bytes: cgroup.memory_peak().unwrap_or(0) })
-        });
+        let memory_breach = memory_breach(cgroup, order.container.limits.memory_bytes);
         let refused_forks = order.container.limits.pids_max.and_then(|limit| {
             let count = cgroup.forks_refused().unwrap_or(0);
             (count > 0).then_some(RefusedForks { limit, count })
@@ -354,6 +372,18 @@ impl Watch {
             started: self.started,
         }
     }
+}
+
+/// Whether the kernel has killed here for want of memory, and whose memory it was.
+fn memory_breach(cgroup: &dyn Cgroup, limit_bytes: Option<u64>) -> Option<MemoryBreach> {
+    if !cgroup.oom_kills().is_ok_and(|kills| kills > 0) {
+        return None;
+    }
+    let peak_bytes = cgroup.memory_peak().unwrap_or(0);
+    // Some kernels of control groups v1 count no hits, so that the peak has a say, too.
+    let hits = cgroup.usage().ok().and_then(|usage| usage.memory.limit_hits).unwrap_or(0);
+    let host_was_short = limit_bytes.is_none_or(|limit| hits == 0 && peak_bytes < limit - limit / 8);
+    Some(MemoryBreach { limit_bytes: limit_bytes.unwrap_or(0), peak_bytes, host_was_short })
 }
 
 /// What a wait found ready.

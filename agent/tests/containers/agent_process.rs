@@ -67,6 +67,14 @@ pub fn run_as(mode: &str, arguments: &[String]) -> Option<ExitCode> {
             crate::attacks::run(index);
             Some(ExitCode::SUCCESS)
         }
+        ("answer", []) => {
+            crate::together::answer();
+            Some(ExitCode::SUCCESS)
+        }
+        ("ask", []) => {
+            crate::together::ask();
+            Some(ExitCode::SUCCESS)
+        }
         ("figures", _) => {
             crate::figures::print();
             Some(ExitCode::SUCCESS)

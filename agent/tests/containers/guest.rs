@@ -13,7 +13,8 @@ use lonja_agent::launcher::Launcher;
 use tokio::process::Command;
 
 /// What is checked in the guest: all that rests on control groups.
-const CHECKS: &str = "limits:: ends:: spares::a_launch spares::limits spares::a_container running::output";
+const CHECKS: &str = "limits:: ends:: spares::a_launch spares::limits spares::a_container running::output \
+                      leftovers::what leftovers::the_tasks together::siblings_share together::many";
 
 /// The fewest checks that must have passed there.
 const LEAST: usize = 20;

@@ -65,6 +65,19 @@ impl Host {
         }
     }
 
+    /// Another containerizer for this work directory, on this host's `layout` as it was set.
+    pub fn containerizer_of_its_own(&self, launcher: &Launcher) -> LinuxContainerizer {
+        let settings = Settings { layout: self.layout.clone(), ..settings(self.dir.path(), &self.instance) };
+        LinuxContainerizer::new(settings, launcher).unwrap()
+    }
+
+    pub async fn start_with(&self, containerizer: &LinuxContainerizer, spec: ContainerSpec) -> i32 {
+        match containerizer.launch(spec).await {
+            LaunchOutcome::Started { pid } => pid,
+            LaunchOutcome::Failed(failure) => panic!("not started: {failure:?}"),
+        }
+    }
+
     pub async fn start_shell(&self, id: &str, line: &str) -> i32 {
         self.start(self.spec(id, line)).await
     }
@@ -161,13 +174,16 @@ impl Drop for Host {
 }
 
 pub fn containerizer(work: &Path, instance: &InstanceId, launcher: &Launcher) -> LinuxContainerizer {
-    let settings = Settings {
+    LinuxContainerizer::new(settings(work, instance), launcher).unwrap()
+}
+
+fn settings(work: &Path, instance: &InstanceId) -> Settings {
+    Settings {
         work_dir: work.join("work"),
         instance: instance.clone(),
         layout: Layout::detect(),
         mould: Mould::new(Profile::Default, Isolation::default()),
-    };
-    LinuxContainerizer::new(settings, launcher).unwrap()
+    }
 }
 
 pub fn sandbox(work: &Path, id: &str) -> PathBuf {
@@ -196,6 +212,7 @@ pub fn spec(work: &Path, id: &str, line: &str) -> ContainerSpec {
         profile: Profile::Default,
         isolation: Isolation::default(),
         joins: None,
+        stdin: false,
     }
 }
 

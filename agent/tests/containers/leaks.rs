@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
-use lonja_agent::containerizer::Containerizer;
+use lonja_agent::containerizer::{Command, Containerizer, Nested, Network};
 use lonja_agent::launcher::Launcher;
 
 use crate::host::{Host, eventually, name, need_root};
@@ -13,6 +14,9 @@ type Verdict = Result<(), String>;
 
 /// How many; `LONJA_LEAK_LAUNCHES` for more.
 const LAUNCHES: usize = 200;
+
+/// How many groups of three.
+const GROUPS: usize = 30;
 
 /// What containers could leave behind on the host.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +29,7 @@ struct Base {
     zombies: usize,
     temporary_files: usize,
     run_dirs: usize,
+    task_groups: usize,
     supervisors: usize,
     groups: usize,
 }
@@ -48,6 +53,7 @@ impl Base {
             zombies: tree.iter().filter(|(_, state)| *state == 'Z').count(),
             temporary_files: count(host.dir.path().to_str().unwrap()),
             run_dirs: count(host.dir.path().join("work/run").to_str().unwrap()),
+            task_groups: count(host.dir.path().join("work/groups").to_str().unwrap()),
             supervisors: tree.len(),
             groups: host.layout.groups(&host.instance).unwrap().len(),
         }
@@ -107,10 +113,55 @@ pub async fn many_launches_leave_the_host_as_it_was(launcher: &Launcher) -> Verd
         run_to_its_end(&host, &format!("c{number}")).await;
     }
 
-    ready_spares(&host).await;
+    back_to(&host, launcher, &base).await;
+    Ok(())
+}
+
+async fn back_to(host: &Host, launcher: &Launcher, base: &Base) {
+    ready_spares(host).await;
+    let what = format!("all is as it was: {base:?}, and not {:?}", Base::of(host, launcher));
+    eventually(&what, || Base::of(host, launcher) == *base).await;
+}
+
+/// Also of what tasks of groups share, and of what commands beside them leave behind.
+pub async fn many_groups_leave_the_host_as_it_was(launcher: &Launcher) -> Verdict {
+    need_root()?;
+    let host = Host::new(launcher);
+    for warm in 0..4 {
+        run_group(&host, &format!("warm{warm}")).await;
+    }
+    eventually("the spares of both kinds are there", || host.spares().len() == 2 * SPARES).await;
+    eventually("only our spares are left", || processes_below(launcher.pid()).len() == 4 * SPARES).await;
+    let base = Base::of(&host, launcher);
+
+    for number in 0..GROUPS {
+        run_group(&host, &format!("g{number}")).await;
+    }
+
+    eventually("the spares of both kinds are there", || host.spares().len() == 2 * SPARES).await;
     let what = format!("all is as it was: {base:?}, and not {:?}", Base::of(&host, launcher));
     eventually(&what, || Base::of(&host, launcher) == base).await;
     Ok(())
+}
+
+async fn run_group(host: &Host, group: &str) {
+    let ids = [0, 1, 2].map(|number| format!("{group}.{number}"));
+    let starts = ids.iter().map(|id| {
+        let mut spec = host.spec(id, "exec sleep 300");
+        spec.joins = Some(name(group));
+        spec.network = Network::None;
+        host.start(spec)
+    });
+    futures::future::join_all(starts).await;
+    let leaves = Nested::new(Command::Shell("setsid sleep 300 & exit 0".to_owned()));
+    let ran = host.containerizer.run_inside(&name(&ids[0]), leaves).await.unwrap();
+    ran.collect(100).await.unwrap();
+    for id in &ids {
+        host.kill(id, Duration::ZERO).await;
+        host.exit_of(id).await;
+        host.containerizer.cleanup(&name(id)).await.unwrap();
+        fs::remove_dir_all(host.sandbox(id)).unwrap();
+    }
 }
 
 async fn run_to_its_end(host: &Host, id: &str) {

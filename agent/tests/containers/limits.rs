@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lonja_agent::containerizer::{Confinement, ContainerSpec, Limits, TaskEnd};
+use lonja_agent::containerizer::{Confinement, ContainerSpec, Containerizer, Limits, TaskEnd};
 use lonja_agent::isolation::{DeviceAccess, DeviceRule, IoThrottle, Layout, Swap, V1Roots, disk_of};
 use lonja_agent::launcher::Launcher;
 use lonja_model::profile::Profile;
@@ -59,6 +59,48 @@ pub async fn a_memory_breach_ends_every_process(launcher: &Launcher) -> Verdict 
     Ok(())
 }
 
+/// As when the host is out of memory: no limit of the container's own is reached, and the kernel takes one process.
+pub async fn a_process_that_the_host_had_no_memory_for_takes_its_container_along(
+    launcher: &Launcher,
+) -> Verdict {
+    need_root()?;
+    let host = Host::new(launcher);
+    let group = |id: &str| group_of(&host, id, |roots| &roots.memory).ok_or("needs v1 memory".to_owned());
+    let alone = host.start_shell("alone", "sleep 1000").await;
+    let mut spec = host.spec("c1", "mkfifo go; (cat go; exec tail /dev/zero) & sleep 1000 & wait; wait");
+    spec.limits.memory_bytes = None;
+    host.start(spec).await;
+    let above = group("c1")?.parent().unwrap().to_owned();
+    if !above.join("memory.limit_in_bytes").exists() {
+        return Err("needs control groups v1".to_owned());
+    }
+    std::fs::write(above.join("memory.limit_in_bytes"), (48 * MIB).to_string()).unwrap();
+    let count = group("c1")?.join("memory.oom_control");
+    let killed = || {
+        let text = std::fs::read_to_string(&count).unwrap_or_default();
+        text.lines().any(|line| line.starts_with("oom_kill ") && line != "oom_kill 0")
+    };
+    let go = host.sandbox("c1").join("go");
+    eventually("it waits", || go.exists()).await;
+    std::fs::write(&go, "").unwrap();
+    eventually("the kernel kills", killed).await;
+
+    host.containerizer.look_for_breach(&name("c1")).unwrap();
+
+    let record = host.end_of("c1").await;
+    let breach = record.memory_breach.unwrap();
+    assert!(breach.host_was_short && !record.kill_requested, "{record:?}");
+    assert_eq!(record.status, Some(TaskEnd::Signaled(libc::SIGKILL)));
+    // To look is to harm nobody.
+    host.containerizer.look_for_breach(&name("alone")).unwrap();
+    host.containerizer.look_for_breach(&name("c1")).unwrap();
+    assert!(std::path::Path::new(&format!("/proc/{alone}")).exists());
+    host.kill("alone", Duration::ZERO).await;
+    host.end_of("alone").await;
+    host.assert_no_traces();
+    Ok(())
+}
+
 pub async fn a_memory_breach_of_the_task_itself_is_told(launcher: &Launcher) -> Verdict {
     need_root()?;
     let host = Host::new(launcher);
@@ -68,7 +110,8 @@ pub async fn a_memory_breach_of_the_task_itself_is_told(launcher: &Launcher) -> 
 
     let record = host.end_of("c1").await;
 
-    assert_eq!(record.memory_breach.unwrap().limit_bytes, 16 * MIB);
+    let breach = record.memory_breach.unwrap();
+    assert!(breach.limit_bytes == 16 * MIB && !breach.host_was_short, "{breach:?}");
     assert_eq!(record.status, Some(TaskEnd::Signaled(libc::SIGKILL)));
     Ok(())
 }

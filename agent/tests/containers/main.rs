@@ -17,6 +17,7 @@ mod figures;
 mod guest;
 mod host;
 mod leaks;
+mod leftovers;
 mod limits;
 mod logs;
 mod nested;
@@ -24,6 +25,7 @@ mod profile;
 mod recovery;
 mod running;
 mod spares;
+mod together;
 mod unprivileged;
 mod volumes;
 
@@ -67,6 +69,12 @@ fn all_checks() -> Vec<Check> {
         nested::a_signal_reaches_it,
         nested::a_terminal_is_its_own_and_has_a_size,
         nested::a_child_that_keeps_the_streams_does_not_keep_the_end,
+        nested::in_a_hardened_container_it_is_nobody_and_in_its_network,
+        leftovers::what_it_leaves_behind_ends_with_it,
+        leftovers::on_v1_alone_nothing_is_left_either,
+        leftovers::what_it_uses_counts_for_the_task,
+        leftovers::the_tasks_limits_hold_for_it,
+        leftovers::a_killed_agent_leaves_the_task_and_nothing_beside_it,
         logs::a_terminal_of_its_own_is_logged_and_can_be_typed_into,
         logs::a_task_without_a_terminal_has_none_to_attach_to,
         logs::output_is_complete_across_files,
@@ -95,6 +103,7 @@ fn all_checks() -> Vec<Check> {
         running::the_launcher_holds_nothing_of_the_agents,
         attacks::every_attack_of_the_list_has_its_line,
         attacks::a_task_that_is_not_confined_is_noticed,
+        attacks::profile_host_keeps_the_programs_of_the_runtime,
         attacks::the_default_profile_holds,
         attacks::the_hardened_profile_holds,
         confine::a_root_task_holds_the_few_capabilities_of_its_profile,
@@ -114,6 +123,7 @@ fn all_checks() -> Vec<Check> {
         limits::a_fork_bomb_stays_inside_and_dies_whole,
         limits::a_memory_breach_ends_every_process,
         limits::a_memory_breach_of_the_task_itself_is_told,
+        limits::a_process_that_the_host_had_no_memory_for_takes_its_container_along,
         limits::limits_reach_the_kernel,
         limits::a_hard_cpu_limit_holds_many_threads_back,
         limits::a_request_weighs_and_sets_aside,
@@ -166,7 +176,14 @@ fn all_checks() -> Vec<Check> {
         volumes::a_link_planted_by_a_task_leads_nobody_out,
         volumes::a_container_path_that_leaves_the_sandbox_is_refused,
         volumes::killed_at_any_step_no_volume_is_lost_and_no_other_folder_stays,
+        together::siblings_meet_on_their_loopback_and_nobody_else_does,
+        together::siblings_share_network_and_queues_and_nothing_else,
+        together::who_uses_the_hosts_network_shows_no_sibling_the_way_there,
+        together::many_that_come_at_once_share_and_the_last_takes_it_along,
+        together::a_killed_supervisor_is_nobodys_way_in_and_is_swept_away,
+        together::what_is_shared_outlives_the_agent,
         leaks::many_launches_leave_the_host_as_it_was,
+        leaks::many_groups_leave_the_host_as_it_was,
         unprivileged::without_root_containers_run_and_limits_are_said_to_be_off,
         guest::everything_holds_on_control_groups_v2_alone,
     ]

@@ -4,9 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use lonja_agent::containerizer::{
-    Collected, Command, Containerizer, FailureReason, Nested, NestedEnd, NestedEvent, TaskEnd, WindowSize,
+    Collected, Command, Confinement, Containerizer, FailureReason, Nested, NestedEnd, NestedEvent, TaskEnd,
+    WindowSize,
 };
 use lonja_agent::launcher::Launcher;
+use lonja_model::profile::Profile;
 
 use crate::host::{Host, eventually, name, need_root};
 
@@ -47,7 +49,7 @@ pub async fn output_and_status_are_its_own_and_the_task_lives_on(launcher: &Laun
 pub async fn it_is_where_the_task_is(launcher: &Launcher) -> Verdict {
     let host = Host::new(launcher);
     let look = "for n in pid mnt ipc uts user cgroup net; do readlink /proc/self/ns/$n; done; \
-                cat /proc/self/cgroup; grep -E '^(Uid|Gid|Cap|Sec|NoNew)' /proc/self/status; ulimit -a";
+                sed 's|/exec-[0-9]*$|/|' /proc/self/cgroup; grep -E '^(Uid|Gid|Cap|Sec|NoNew)' /proc/self/status; ulimit -a";
     let task = host.start_shell("c1", &format!("({look}) > seen; touch ready; {WAITS}")).await;
     let sandbox = host.sandbox("c1");
     eventually("the task has looked", || sandbox.join("ready").exists()).await;
@@ -224,5 +226,22 @@ pub async fn a_child_that_keeps_the_streams_does_not_keep_the_end(launcher: &Lau
     host.kill("c1", Duration::ZERO).await;
     host.end_of("c1").await;
     host.assert_no_traces();
+    Ok(())
+}
+
+pub async fn in_a_hardened_container_it_is_nobody_and_in_its_network(launcher: &Launcher) -> Verdict {
+    let host = Host::new(launcher);
+    let mut spec = host.spec("c1", WAITS);
+    spec.profile = Profile::Hardened;
+    spec.confinement = Confinement::hardened();
+    host.start(spec).await;
+
+    let look = "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'; \
+                tail -n +3 /proc/net/dev | wc -l; touch /x 2> /dev/null || echo read-only";
+    let ran = run(&host, shell(look)).await;
+
+    let none = "0".repeat(16);
+    let expected = format!("65534\nCapEff:{none}\nCapBnd:{none}\nNoNewPrivs:1\nSeccomp:2\n1\nread-only\n");
+    assert_eq!(text(&ran.stdout), expected, "{}", text(&ran.stderr));
     Ok(())
 }

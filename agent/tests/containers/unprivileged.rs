@@ -74,6 +74,19 @@ async fn check(launcher: &Launcher) {
     hardened.confinement = Confinement::hardened();
     assert_eq!(host.output(hardened).await, "65534\n1\nno\n");
 
+    // Commands enter it as they do elsewhere, and a group's tasks run, each with what it would share for itself.
+    crate::nested::output_and_status_are_its_own_and_the_task_lives_on(launcher).await.unwrap();
+    crate::nested::it_is_where_the_task_is(launcher).await.unwrap();
+    crate::nested::it_brings_nothing_of_the_host_along(launcher).await.unwrap();
+    crate::nested::it_dies_with_its_container(launcher).await.unwrap();
+    crate::nested::nobody_wants_it_so_it_ends(launcher).await.unwrap();
+    crate::nested::a_time_limit_ends_it(launcher).await.unwrap();
+    crate::nested::a_terminal_is_its_own_and_has_a_size(launcher).await.unwrap();
+    crate::nested::in_a_hardened_container_it_is_nobody_and_in_its_network(launcher).await.unwrap();
+    let mut member = host.spec("member", "readlink /proc/self/ns/net; exit 0");
+    (member.joins, member.network) = (Some(crate::host::name("pod")), Network::None);
+    assert!(host.output(member).await.starts_with("net:["));
+
     crate::volumes::a_volume_outlives_its_tasks(launcher).await.unwrap();
     crate::volumes::a_read_only_volume_cannot_be_written(launcher).await.unwrap();
 

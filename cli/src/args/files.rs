@@ -11,8 +11,8 @@ use super::{bytes, duration};
 /// What comes with a task.
 #[derive(Debug, Args)]
 pub(crate) struct TaskFiles {
-    /// A file to bring into its sandbox before it starts, from http://, https:// or file:///; archives (.tar, .tar.gz,
-    /// .zip) are unpacked. A name after the last = saves it as that. May be given more than once.
+    /// A file to bring into its sandbox before it starts, from http://, https:// or file:///; archives (.tar, also
+    /// with .gz, .bz2, .xz or .zst, and .zip) are unpacked. A name after the last = saves it as that. May be given more than once.
     #[arg(long, value_name = "URI[=NAME]")]
     pub(crate) fetch: Vec<String>,
     /// The same, and keep it on the agent for the next task of the same user.
@@ -50,6 +50,9 @@ pub(crate) struct AgentFiles {
     /// How long the files of one task may take.
     #[arg(long, default_value = "10m", value_parser = duration, env = "LONJA_AGENT_FETCH_TIMEOUT")]
     pub(crate) fetch_timeout: Duration,
+    /// Certificates (PEM) of those who say who servers are, in place of the usual ones, for files from https://.
+    #[arg(long, value_name = "FILE", env = "LONJA_AGENT_FETCH_CA")]
+    pub(crate) fetch_ca: Option<PathBuf>,
     /// A folder, its owner's alone, with a file for each secret that tasks may name: NAME or NAME/KEY.
     #[arg(long, value_name = "DIR", env = "LONJA_AGENT_SECRETS_DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,

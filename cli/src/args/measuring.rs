@@ -88,6 +88,12 @@ pub(crate) enum BenchCommand {
     },
     /// What it takes to start a container, beside runc, crun and bubblewrap where they are installed.
     Start(crate::commands::bench::start::StartOptions),
+    /// An agent with many containers at rest: its memory and processor time, and how fast it is back after `kill -9`.
+    Recover {
+        /// How many sleep.
+        #[arg(long, default_value_t = 1000)]
+        containers: u32,
+    },
     /// The other side of `start`: runs a peer's containers as it is asked through a pipe.
     #[command(hide = true)]
     StartPeer {

@@ -9,6 +9,7 @@ mod limits;
 mod listings;
 mod looking;
 mod measuring;
+pub(crate) mod privileges;
 mod resources;
 mod run;
 mod separation;

@@ -48,14 +48,16 @@ pub(crate) struct Run {
     /// The user it runs as on the agent; without this, yours.
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Type into its terminal; only together with -t.
-    #[arg(short, long, requires = "tty")]
+    /// Give it this pipe's, or this terminal's, input; with -t, type into its terminal.
+    #[arg(short, long, conflicts_with = "instances")]
     pub(crate) interactive: bool,
     /// Give it a terminal of its own; with -i, Ctrl-C is a key of its.
     #[arg(short, long, conflicts_with = "instances")]
     pub(crate) tty: bool,
     #[command(flatten)]
     pub(crate) separation: super::RunSeparation,
+    #[command(flatten)]
+    pub(crate) privileges: super::privileges::RunPrivileges,
     /// How many of it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) instances: u32,
@@ -66,6 +68,11 @@ pub(crate) struct Run {
     pub(crate) watching: Watching,
     #[command(flatten)]
     pub(crate) files: TaskFiles,
+    /// Run another command beside it, on the same agent: NAME=COMMAND, a line for sh. May be given more than once. They
+    /// start together and fall together, share a network with --network none, see one folder, ./shared, and end when
+    /// the command itself has ended. Each has the resources, volumes, variables and separation of the command.
+    #[arg(long, value_name = "NAME=COMMAND", conflicts_with = "instances")]
+    pub(crate) with: Vec<String>,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,

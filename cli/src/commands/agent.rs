@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use lonja_agent::check::{self, Subject};
-use lonja_agent::fetcher::{Addresses, Fetching};
+use lonja_agent::fetcher::{Addresses, Authorities, Fetching};
 use lonja_agent::secrets::{SecretResolver, SecretsDir};
 use lonja_agent::{Config, Grants, HostPaths, Policy, configured, detect};
 use lonja_model::AgentInfo;
@@ -78,6 +78,7 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
             cache_size: agent.files.fetch_cache_size,
             most_bytes: agent.files.fetch_limit,
             timeout: agent.files.fetch_timeout,
+            authorities: authorities(agent.files.fetch_ca.as_deref())?,
         },
         logs: crate::args::log_limits(agent.log_max_size, agent.log_files),
         limits: agent.limits.settings()?,
@@ -86,6 +87,11 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         grants: Grants { capabilities: agent.allow_capability.into_iter().collect(), rlimits: agent.rlimit },
         executors: agent.executors.into(),
     })
+}
+
+fn authorities(file: Option<&Path>) -> anyhow::Result<Option<Arc<Authorities>>> {
+    let read = file.map(|file| Authorities::read(file).map_err(anyhow::Error::msg).context("--fetch-ca"));
+    Ok(read.transpose()?.map(Arc::new))
 }
 
 fn secrets(folder: Option<&Path>) -> anyhow::Result<Option<Arc<dyn SecretResolver>>> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow};
 use lonja_proto::lonja::agent_api_client::AgentApiClient;
-use lonja_proto::lonja::attach_input::Input;
+use lonja_proto::lonja::attach_input::{Input, StdinClosed};
 use lonja_proto::lonja::attach_output::Output;
 use lonja_proto::lonja::{AttachInput, AttachOutput, AttachStart};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,8 +39,10 @@ pub(crate) enum Detached {
 pub(crate) struct Manner {
     /// What is typed goes to the task's terminal, if it has one.
     pub(crate) typing: bool,
-    /// Some keys leave the task alone again.
+    /// Some keys leave the task alone again, and so does Ctrl-C.
     pub(crate) detachable: bool,
+    /// What is typed goes to the task's standard input, if it has one that nobody else writes.
+    pub(crate) stdin: bool,
 }
 
 /// Keeps the terminal's former mode where whoever started the attachment can restore it, even if that is given up.
@@ -77,9 +79,10 @@ pub(crate) async fn run(attach: &Attach) -> anyhow::Result<ExitCode> {
         task_id: Some(task.task_id),
         window: None,
         tail_lines: attach.tail,
+        stdin: false,
     };
     let raw = RawSlot::default();
-    let manner = Manner { typing: !attach.no_stdin, detachable: true };
+    let manner = Manner { typing: !attach.no_stdin, detachable: true, stdin: false };
     let detached = follow(agent, start, manner, raw.clone()).await;
     raw.restore();
     match detached? {
@@ -94,13 +97,13 @@ pub(crate) async fn run(attach: &Attach) -> anyhow::Result<ExitCode> {
 pub(crate) async fn follow(
     mut agent: AgentApiClient<Channel>,
     start: AttachStart,
-    Manner { typing, detachable }: Manner,
+    Manner { typing, detachable, stdin }: Manner,
     raw: RawSlot,
 ) -> anyhow::Result<Detached> {
     let mut signals = Signals::new()?;
     let mut resized = signal(SignalKind::window_change())?;
     let (calls, receiver) = mpsc::channel(4);
-    let start = AttachStart { window: terminal::window().filter(|_| typing), ..start };
+    let start = AttachStart { window: terminal::window().filter(|_| typing), stdin, ..start };
     calls.send(AttachInput { input: Some(Input::Start(start)) }).await?;
     let started = agent.attach(tokio_stream::wrappers::ReceiverStream::new(receiver)).await;
     let mut answers = started.map_err(|status| anyhow!("{}", status.message()))?.into_inner();
@@ -116,6 +119,7 @@ pub(crate) async fn follow(
                     raw.enter().context("the terminal")?;
                     input = Some(terminal::input());
                 }
+                Output::Attached(attached) if attached.stdin => input = Some(terminal::input()),
                 Output::Attached(_) => {}
                 Output::Stdout(data) => write(&mut std::io::stdout(), &data),
                 Output::Stderr(data) => write(&mut std::io::stderr(), &data),
@@ -131,14 +135,19 @@ pub(crate) async fn follow(
                         return Ok(Detached::ByKeys);
                     }
                 }
-                None => input = None,
+                None => {
+                    input = None;
+                    if stdin {
+                        say(Input::CloseStdin(StdinClosed {})).await;
+                    }
+                }
             },
             _ = resized.recv(), if typing => {
                 if let Some(size) = terminal::window() {
                     say(Input::Window(size)).await;
                 }
             }
-            () = signals.asked() => return Ok(Detached::Asked),
+            () = signals.asked(), if detachable => return Ok(Detached::Asked),
         }
     }
 }

@@ -6,10 +6,11 @@ mod files;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_model::container::{Command, ContainerInfo, Program, Volume, WindowSize};
+use lonja_model::container::{Command, ContainerInfo, ParentVolume, Program, Volume, WindowSize};
 use lonja_model::files::VolumeSource;
 use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
+use lonja_model::privileges::Privileges;
 use lonja_model::profile::{Network, Profile};
 use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::task::Limit;
@@ -215,6 +216,14 @@ impl Task {
         self
     }
 
+    /// With these capabilities and limits of each process, and not those of its profile. Agents refuse capabilities that
+    /// their operator has not allowed.
+    #[must_use]
+    pub fn privileges(mut self, privileges: Privileges) -> Self {
+        self.container.privileges = privileges;
+        self
+    }
+
     /// With this network.
     #[must_use]
     pub fn network(mut self, network: Network) -> Self {
@@ -241,10 +250,34 @@ impl Task {
         Ok(self)
     }
 
+    /// Mounts a folder that all tasks of its group have together: `path` below their executor's sandbox, made if it is
+    /// not there, at `inside`; a relative one is below the task's sandbox. For tasks of groups only.
+    #[must_use]
+    pub fn group_volume(
+        mut self,
+        path: impl Into<String>,
+        inside: impl Into<String>,
+        read_only: bool,
+    ) -> Self {
+        self.container.parent_volumes.push(ParentVolume {
+            path: path.into(),
+            container_path: inside.into(),
+            read_only,
+        });
+        self
+    }
+
     /// Gives it a terminal of this size for its three streams.
     #[must_use]
     pub fn terminal(mut self, size: WindowSize) -> Self {
         self.container.tty = Some(size);
+        self
+    }
+
+    /// Gives it a standard input, which the first who attaches to it writes. Without, it reads nothing.
+    #[must_use]
+    pub fn stdin(mut self) -> Self {
+        self.container.stdin = true;
         self
     }
 

@@ -5,10 +5,11 @@
 //! - An agent with a link is known to the allocator, and active there once it is confirmed; without a link it
 //!   is not offered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lonja_model::agent::AgentCapability;
 use lonja_model::{AgentId, AgentInfo, Resources, Timestamp};
 
 use crate::effects::LinkId;
@@ -22,6 +23,8 @@ pub struct Agent {
     pub total: Resources,
     /// The version it runs; empty until it has come back after a restart of the master.
     pub version: String,
+    /// What it can do beyond what every agent can; nothing until it has come back after a restart of the master.
+    pub capabilities: BTreeSet<AgentCapability>,
     /// Where it is.
     pub presence: Presence,
     /// It has spoken since it was registered, so it knows its id for good and may be offered.

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use lonja_model::agent::AgentCapability;
 use lonja_model::operation::LaunchTask;
 use lonja_model::resources::{Devices, Resource, Scalar, Value};
 use lonja_model::task::Reason;
@@ -107,6 +108,16 @@ pub(crate) fn check(state: &State, pool: &Pool, info: TaskInfo) -> Result<TaskIn
         return Err(format!("task id {} is in use by a task that has not ended; choose another", info.id));
     }
     validate::task(&info, &pool.agent)?;
+    let agent = state.agents.get(&pool.agent);
+    if !info.limits.is_empty()
+        && !agent.is_some_and(|agent| agent.capabilities.contains(&AgentCapability::TaskResourceLimits))
+    {
+        return Err(format!(
+            "task {} has limits apart from what it asks for, and agent {} cannot hold it to them (capability \
+             TASK_RESOURCE_LIMITS); leave them out, or bring the agent up to date",
+            info.id, pool.agent
+        ));
+    }
     let mixed = info.resources.iter().find(|one| {
         let other = |other: &&Resource| other.name() == one.name() && !other.metadata().revocable;
         one.metadata().revocable && info.resources.iter().any(|resource| other(&resource))

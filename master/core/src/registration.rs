@@ -7,8 +7,10 @@
 //!
 //! Source: Mesos master, registration and re-registration of agents; `docs/invariants.md` INV-9, 10, 22.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lonja_model::agent::AgentCapability;
 use lonja_model::link::{AgentExecutor, AgentTask, FromAgent, ToAgent};
 use lonja_model::maintenance::Duty;
 use lonja_model::operation::OperationRecord;
@@ -44,12 +46,33 @@ pub(crate) fn message(
             // Asked again because our answer was slow. What it says now may be older than what we sent since.
             welcome(state, effects, link, &id);
         }
-        (FromAgent::Register { info, version }, None) => register(state, effects, now, link, *info, version),
+        (FromAgent::Register { info, version, capabilities }, None) => {
+            register(state, effects, now, link, *info, (version, capabilities));
+        }
         (
-            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors },
+            FromAgent::Reregister {
+                agent,
+                info,
+                version,
+                tasks,
+                frameworks,
+                total,
+                operations,
+                executors,
+                capabilities,
+            },
             None,
         ) => {
-            let back = Returning { info: *info, version, total, tasks, frameworks, operations, executors };
+            let back = Returning {
+                info: *info,
+                version,
+                total,
+                tasks,
+                frameworks,
+                operations,
+                executors,
+                capabilities,
+            };
             hold(state, effects, now, link, agent, back);
         }
         (FromAgent::Update { framework, status, latest }, Some(id)) => {
@@ -147,7 +170,7 @@ fn register(
     now: Timestamp,
     link: LinkId,
     info: AgentInfo,
-    version: String,
+    (version, capabilities): (String, BTreeSet<AgentCapability>),
 ) {
     if let Err(reason) = validate::agent(&info) {
         return refuse(effects, link, reason, true);
@@ -168,6 +191,7 @@ fn register(
         total: info.resources.clone(),
         info: Arc::new(info),
         version,
+        capabilities,
         presence: Presence::Connected(link),
         confirmed: false,
         last_heard: now,
@@ -191,6 +215,7 @@ pub(crate) struct Returning {
     frameworks: Vec<(FrameworkId, FrameworkInfo)>,
     operations: Vec<OperationRecord>,
     executors: Vec<AgentExecutor>,
+    capabilities: BTreeSet<AgentCapability>,
 }
 
 impl Returning {
@@ -220,7 +245,7 @@ fn reregister(
     if let Err(reason) = back.check(&id) {
         return refuse(effects, link, reason, true);
     }
-    let Returning { info, version, total, tasks, frameworks, operations, executors } = back;
+    let Returning { info, version, total, tasks, frameworks, operations, executors, capabilities } = back;
     let info = AgentInfo { id: Some(id.clone()), ..info };
     if let Some(reason) = unheard_of(state, &id).or_else(|| kept_out(state, &id, &info, &tasks)) {
         return refuse(effects, link, reason, false);
@@ -250,7 +275,7 @@ fn reregister(
     registry::put_agent(state, effects, &id, &info, AgentStanding::Admitted);
     // Known or not: what it holds stays charged, what it says of itself is new.
     state.allocator.add_agent(id.clone(), total.clone(), facts_of(&info));
-    take_back(state, now, link, &id, info, total, version);
+    take_back(state, now, link, &id, info, total, (version, capabilities));
     if let Some((Presence::Connected(old), _)) = &before {
         offers::rescind_on(state, effects, now, &id);
         effects.send.push(Outbound::CloseLink(*old));
@@ -322,7 +347,7 @@ fn take_back(
     id: &AgentId,
     info: AgentInfo,
     total: Resources,
-    version: String,
+    (version, capabilities): (String, BTreeSet<AgentCapability>),
 ) {
     let registered = state.agents.get(id).and_then(|agent| agent.registered);
     let pings = state.agents.get(id).map_or(0, |agent| agent.pings);
@@ -331,6 +356,7 @@ fn take_back(
         info: Arc::new(info),
         total,
         version,
+        capabilities,
         presence: Presence::Connected(link),
         // It came with its id.
         confirmed: true,

@@ -81,6 +81,7 @@ pub(crate) fn recover(state: &mut State, now: Timestamp) {
             total: record.info.resources.clone(),
             info: Arc::new(record.info),
             version: String::new(),
+            capabilities: std::collections::BTreeSet::new(),
             presence,
             confirmed: false,
             last_heard: now,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lonja_allocator::CompiledConstraints;
+use lonja_model::agent::AgentCapability;
 use lonja_model::maintenance::{Duty, Machine, MachineId, MachineMode, Machines};
 use lonja_model::offer::InverseOffer;
 use lonja_model::operation::OperationState;
@@ -86,6 +87,8 @@ pub struct AgentView {
     pub info: Arc<AgentInfo>,
     /// The version it runs; empty if that is not known.
     pub version: String,
+    /// What it can do beyond what every agent can.
+    pub capabilities: BTreeSet<AgentCapability>,
     /// Whether it is there.
     pub presence: Presence,
     /// When it was first registered with this master.
@@ -241,6 +244,7 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         id: id.clone(),
         info: agent.info.clone(),
         version: agent.version.clone(),
+        capabilities: agent.capabilities.clone(),
         presence: agent.presence,
         registered: agent.registered,
         reregistered: agent.reregistered,

@@ -185,7 +185,7 @@ pub fn any_agent_task() -> BoxedStrategy<AgentTask> {
 pub fn any_from_agent() -> BoxedStrategy<FromAgent> {
     let register = (any_agent_info(), any_text()).prop_map(|(mut info, version)| {
         info.id = None;
-        FromAgent::Register { info: Box::new(info), version }
+        FromAgent::Register { info: Box::new(info), version, capabilities: BTreeSet::new() }
     });
     let frameworks = vec((any_framework_id(), any_framework_info()), 0..3);
     let identity = (any_agent_id(), any_agent_info(), any_text());
@@ -196,7 +196,18 @@ pub fn any_from_agent() -> BoxedStrategy<FromAgent> {
         info.id = Some(agent.clone());
         let (total, operations, executors) = holdings;
         let info = Box::new(info);
-        FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors }
+        let capabilities = crate::agent::AgentCapability::all();
+        FromAgent::Reregister {
+            agent,
+            info,
+            version,
+            tasks,
+            frameworks,
+            total,
+            operations,
+            executors,
+            capabilities,
+        }
     });
     let operation_update = (any_operation_record(), any_resources());
     let update = (any_framework_id(), any_task_status(), any_task_state());

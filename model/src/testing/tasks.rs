@@ -68,10 +68,10 @@ pub fn any_container_info() -> BoxedStrategy<ContainerInfo> {
     let profile = option::of(select(Profile::ALL.to_vec()));
     let tty = option::of((any::<u16>(), any::<u16>()));
     let tty = tty.prop_map(|size| size.map(|(rows, columns)| WindowSize { rows, columns }));
-    let extras = (any_io_limits(), vec(shared, 0..2), tty);
+    let extras = (any_io_limits(), vec(shared, 0..2), tty, any::<bool>());
     (vec(volume, 0..3), option::of(any_text()), any_privileges(), profile, network, extras)
-        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes, tty))| {
-            ContainerInfo { volumes, hostname, privileges, profile, network, io, tty, parent_volumes }
+        .prop_map(|(volumes, hostname, privileges, profile, network, (io, parent_volumes, tty, stdin))| {
+            ContainerInfo { volumes, hostname, privileges, profile, network, io, tty, parent_volumes, stdin }
         })
         .boxed()
 }

@@ -1,6 +1,8 @@
 //! What an agent says of itself.
 
-use lonja_model::agent::{AgentInfo, Domain};
+use std::collections::BTreeSet;
+
+use lonja_model::agent::{AgentCapability, AgentInfo, Domain};
 use lonja_model::attributes::{AttributeValue, Attributes};
 
 use super::ids::{agent_id_from_wire, agent_id_to_wire, optional};
@@ -10,6 +12,7 @@ use super::resources::{
     scalar_to_wire,
 };
 use crate::limits;
+use crate::mesos::agent_info::capability::Type;
 use crate::mesos::domain_info::{FaultDomain, fault_domain};
 use crate::mesos::{self, value};
 
@@ -40,6 +43,38 @@ pub fn agent_info_to_wire(agent: &AgentInfo) -> mesos::AgentInfo {
         domain: agent.domain.as_ref().map(domain_to_wire),
         id: agent.id.as_ref().map(agent_id_to_wire),
     }
+}
+
+/// What an agent can do; what this release does not know of is passed over.
+pub fn agent_capabilities_from_wire(wire: &[mesos::agent_info::Capability]) -> BTreeSet<AgentCapability> {
+    let known = |wire: &mesos::agent_info::Capability| match wire.r#type() {
+        Type::Unknown | Type::ResourceProvider => None,
+        Type::MultiRole => Some(AgentCapability::MultiRole),
+        Type::HierarchicalRole => Some(AgentCapability::HierarchicalRole),
+        Type::ReservationRefinement => Some(AgentCapability::ReservationRefinement),
+        Type::ResizeVolume => Some(AgentCapability::ResizeVolume),
+        Type::AgentOperationFeedback => Some(AgentCapability::AgentOperationFeedback),
+        Type::AgentDraining => Some(AgentCapability::AgentDraining),
+        Type::TaskResourceLimits => Some(AgentCapability::TaskResourceLimits),
+    };
+    wire.iter().filter_map(known).collect()
+}
+
+/// What an agent can do, as the wire has it.
+pub fn agent_capabilities_to_wire(
+    capabilities: &BTreeSet<AgentCapability>,
+) -> Vec<mesos::agent_info::Capability> {
+    let kind = |capability: &AgentCapability| match capability {
+        AgentCapability::MultiRole => Type::MultiRole,
+        AgentCapability::HierarchicalRole => Type::HierarchicalRole,
+        AgentCapability::ReservationRefinement => Type::ReservationRefinement,
+        AgentCapability::ResizeVolume => Type::ResizeVolume,
+        AgentCapability::AgentOperationFeedback => Type::AgentOperationFeedback,
+        AgentCapability::AgentDraining => Type::AgentDraining,
+        AgentCapability::TaskResourceLimits => Type::TaskResourceLimits,
+    };
+    let to_wire = |capability| mesos::agent_info::Capability { r#type: Some(kind(capability).into()) };
+    capabilities.iter().map(to_wire).collect()
 }
 
 pub(super) fn not_a_port(port: impl std::fmt::Display) -> Fault {

@@ -155,7 +155,8 @@ pub fn container_from_wire(wire: Option<mesos::ContainerInfo>) -> Result<Contain
     let privileges = privileges_from_wire(wire.linux_info, wire.rlimit_info)?;
     let hostname = optional_text(wire.hostname, "hostname")?;
     let io = io_limits_from_wire(wire.io_limits).at("io_limits")?;
-    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes, tty })
+    let stdin = wire.stdin.unwrap_or_default();
+    Ok(ContainerInfo { volumes, hostname, privileges, profile, network, io, parent_volumes, tty, stdin })
 }
 
 /// The surroundings' form on the wire; the default ones are left out.
@@ -178,6 +179,7 @@ pub fn container_to_wire(container: &ContainerInfo) -> Option<mesos::ContainerIn
         linux_info: linux_to_wire(&container.privileges),
         rlimit_info: rlimits_to_wire(&container.privileges),
         tty_info: container.tty.map(tty_to_wire),
+        stdin: container.stdin.then_some(true),
         ..Default::default()
     })
 }

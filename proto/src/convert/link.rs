@@ -10,7 +10,9 @@ use lonja_model::resources::Resources;
 use lonja_model::role::Role;
 use lonja_model::task::TaskInfo;
 
-use super::agent::{agent_info_from_wire, agent_info_to_wire};
+use super::agent::{
+    agent_capabilities_from_wire, agent_capabilities_to_wire, agent_info_from_wire, agent_info_to_wire,
+};
 use super::check::{check_status_from_wire, check_status_to_wire};
 use super::conversion::{conversion_from_wire, conversion_to_wire};
 use super::executor::{
@@ -53,24 +55,31 @@ pub fn agent_message_from_wire(wire: lonja::AgentMessage) -> Result<FromAgent, R
 pub fn agent_message_to_wire(message: &FromAgent) -> lonja::AgentMessage {
     use agent_message::Message;
     let message = match message {
-        FromAgent::Register { info, version } => Message::Register(lonja::Register {
+        FromAgent::Register { info, version, capabilities } => Message::Register(lonja::Register {
             info: Some(mesos::AgentInfo { id: None, ..agent_info_to_wire(info) }),
             version: version.clone(),
+            capabilities: agent_capabilities_to_wire(capabilities),
         }),
-        FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors } => {
-            Message::Reregister(lonja::Reregister {
-                info: Some(mesos::AgentInfo {
-                    id: Some(agent_id_to_wire(agent)),
-                    ..agent_info_to_wire(info)
-                }),
-                version: version.clone(),
-                tasks: tasks.iter().map(agent_task_to_wire).collect(),
-                frameworks: frameworks.iter().map(|(id, info)| framework_to_wire(Some(id), info)).collect(),
-                total: Some(total_to_wire(total)),
-                operations: operations.iter().map(operation_record_to_wire).collect(),
-                executors: executors.iter().map(agent_executor_to_wire).collect(),
-            })
-        }
+        FromAgent::Reregister {
+            agent,
+            info,
+            version,
+            tasks,
+            frameworks,
+            total,
+            operations,
+            executors,
+            capabilities,
+        } => Message::Reregister(lonja::Reregister {
+            info: Some(mesos::AgentInfo { id: Some(agent_id_to_wire(agent)), ..agent_info_to_wire(info) }),
+            version: version.clone(),
+            tasks: tasks.iter().map(agent_task_to_wire).collect(),
+            frameworks: frameworks.iter().map(|(id, info)| framework_to_wire(Some(id), info)).collect(),
+            total: Some(total_to_wire(total)),
+            operations: operations.iter().map(operation_record_to_wire).collect(),
+            executors: executors.iter().map(agent_executor_to_wire).collect(),
+            capabilities: agent_capabilities_to_wire(capabilities),
+        }),
         FromAgent::OperationUpdate { record, total } => Message::OperationUpdate(lonja::OperationUpdate {
             operation: Some(Box::new(operation_record_to_wire(record))),
             total: Some(total_to_wire(total)),
@@ -190,6 +199,7 @@ fn register(wire: lonja::Register) -> Result<FromAgent, Refusal> {
     Ok(FromAgent::Register {
         info: Box::new(info),
         version: text(wire.version, limits::TEXT_BYTES).at("version")?,
+        capabilities: agent_capabilities_from_wire(&wire.capabilities),
     })
 }
 
@@ -206,6 +216,7 @@ fn reregister(wire: lonja::Reregister) -> Result<FromAgent, Refusal> {
     // An agent that says nothing of it is of a version that converts nothing.
     let total = wire.total.map(total_from_wire).transpose().at("total")?;
     Ok(FromAgent::Reregister {
+        capabilities: agent_capabilities_from_wire(&wire.capabilities),
         agent: required(info.id.clone()).at("info.id")?,
         total: total.unwrap_or_else(|| info.resources.clone()),
         operations: wire.operations.into_iter().enumerate().map(operation).collect::<Result<_, _>>()?,

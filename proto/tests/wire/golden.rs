@@ -119,6 +119,7 @@ fn accept_with_launch() {
             secrets: BTreeMap::new(),
         },
         container: ContainerInfo {
+            stdin: false,
             volumes: vec![Volume {
                 source: VolumeSource::Host("/data".to_owned()),
                 container_path: "in".to_owned(),

@@ -7,9 +7,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::acknowledged::Acknowledged;
 use super::identity::StoreIdentity;
+use super::room::{Patience, is_full};
 use crate::entry::Revision;
 use crate::error::StoreFailure;
 
@@ -160,6 +162,7 @@ pub(super) struct DataDir {
     acknowledged: Acknowledged,
     /// Whether there was such a file; a new one says nothing yet.
     witnessed: Option<Revision>,
+    patience: Arc<Patience>,
     _lock: Lock,
 }
 
@@ -187,7 +190,14 @@ impl DataDir {
         let file = open_file(&witness, true)?;
         let acknowledged = Acknowledged::new(file);
         let witnessed = acknowledged.read().map_err(|source| OpenError::io(&witness, "read", source))?;
-        Ok(DataDir { dir: dir.to_owned(), identity, acknowledged, witnessed, _lock: lock })
+        Ok(DataDir {
+            dir: dir.to_owned(),
+            identity,
+            acknowledged,
+            witnessed,
+            patience: Patience::new(dir),
+            _lock: lock,
+        })
     }
 
     pub(super) fn database_path(&self) -> PathBuf {
@@ -241,7 +251,12 @@ impl DataDir {
 
     /// Notes that everything through `revision` is about to be acknowledged.
     pub(super) fn acknowledge(&self, revision: Revision) -> io::Result<()> {
-        self.acknowledged.write(revision)
+        self.patience.wait_for(|| self.acknowledged.write(revision))
+    }
+
+    /// Waits for room on a full disk.
+    pub(super) fn patience(&self) -> Arc<Patience> {
+        Arc::clone(&self.patience)
     }
 
     /// Makes the database under another name and renames it, so that a crash leaves it whole or not
@@ -321,8 +336,12 @@ fn take_lock(dir: &Path) -> Result<Lock, OpenError> {
         Err(TryLockError::Error(source)) => return Err(OpenError::io(&path, "lock", source)),
     };
     let noted = lock.0.set_len(0).and_then(|()| writeln!(lock.0, "{}", std::process::id()));
-    noted.map_err(|source| OpenError::io(&path, "write", source))?;
-    Ok(lock)
+    match noted {
+        // The pid is a courtesy, and a full disk no reason to stay away.
+        Err(error) if is_full(&error) => Ok(lock),
+        Err(source) => Err(OpenError::io(&path, "write", source)),
+        Ok(()) => Ok(lock),
+    }
 }
 
 fn refuse_other_kinds(dir: &Path, identity: StoreIdentity) -> Result<(), OpenError> {

@@ -358,7 +358,7 @@ fn an_executor_that_ends_fails_its_tasks_and_the_master_is_told_how() {
 #[test]
 fn an_executor_that_breaks_its_memory_limit_tells_so_of_its_tasks() {
     let mut stage = serving(&["a"]);
-    let breach = crate::MemoryBreach { limit_bytes: 1 << 25, peak_bytes: 1 << 25 };
+    let breach = crate::MemoryBreach { limit_bytes: 1 << 25, peak_bytes: 1 << 25, host_was_short: false };
     let exit = crate::ContainerExit { memory_breach: Some(breach), ..signaled(9) };
     let effects = exits(&mut stage, exit);
     let failed = only_update(&effects);

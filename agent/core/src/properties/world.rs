@@ -106,7 +106,11 @@ fn any_exit(how: u8, kill_asked: bool) -> ContainerExit {
         1 => exit(7),
         2 => signaled(9),
         _ => ContainerExit {
-            memory_breach: Some(crate::MemoryBreach { limit_bytes: 1 << 25, peak_bytes: 1 << 25 }),
+            memory_breach: Some(crate::MemoryBreach {
+                limit_bytes: 1 << 25,
+                peak_bytes: 1 << 25,
+                host_was_short: false,
+            }),
             ..signaled(9)
         },
     };

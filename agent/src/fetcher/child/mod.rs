@@ -7,6 +7,7 @@
 //! Source: docs/isolation.md, "Files".
 
 mod budget;
+mod codecs;
 mod confine;
 mod folder;
 mod unpack;
@@ -87,7 +88,7 @@ fn work(job: &Job) -> Result<Report, String> {
     confine::enter(job, sandbox.as_ref()).map_err(|error| format!("cannot confine the fetch: {error}"))?;
     let mut log = sandbox.as_ref().and_then(Folder::open_log);
     let mut budget = Budget::new(job.most_bytes);
-    let web = web::Client::new(job.addresses.clone());
+    let web = web::Client::new(job.addresses.clone(), job.authorities.as_ref());
     let mut fetched = Vec::with_capacity(items.len());
     for (index, ready) in items.into_iter().enumerate() {
         let shown = &ready.item.shown;
@@ -200,7 +201,7 @@ fn place(
             rustix::fs::fchmod(&file, Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
             ", executable".to_owned()
         }
-        Kind::Tar | Kind::TarGzip | Kind::Zip | Kind::Gzip => {
+        Kind::Tar | Kind::TarGzip | Kind::TarBzip2 | Kind::TarXz | Kind::TarZstd | Kind::Zip | Kind::Gzip => {
             drop(file);
             let archive = sandbox.read(&path)?;
             unpack::unpack(kind, archive, copied.bytes, name, sandbox, budget)?

@@ -15,6 +15,7 @@ use tar::EntryType;
 
 use super::super::job::Kind;
 use super::budget::{Bounded, Budget};
+use super::codecs;
 use super::folder::{Folder, Path};
 
 /// The longest target of a link, in bytes.
@@ -36,6 +37,9 @@ pub(super) fn unpack(
             let plain = MultiGzDecoder::new(BufReader::new(archive));
             unpack_tar(Bounded::new(plain, packed), folder, budget)?
         }
+        Kind::TarBzip2 => whole_tar(codecs::bzip2(BufReader::new(archive)), packed, folder, budget)?,
+        Kind::TarXz => whole_tar(codecs::xz(BufReader::new(archive)), packed, folder, budget)?,
+        Kind::TarZstd => whole_tar(codecs::zstd(BufReader::new(archive)), packed, folder, budget)?,
         Kind::Zip => unpack_zip(archive, packed, folder, budget)?,
         Kind::Gzip => {
             let plain = name.strip_suffix(".gz").unwrap_or(name);
@@ -46,6 +50,14 @@ pub(super) fn unpack(
         }
     };
     Ok(format!(", unpacked {entries} entries"))
+}
+
+/// The tar archive, and what comes after it, so that all checksums are seen.
+fn whole_tar(plain: impl Read, packed: u64, folder: &Folder, budget: &mut Budget) -> io::Result<u64> {
+    let mut plain = Bounded::new(plain, packed);
+    let entries = unpack_tar(&mut plain, folder, budget)?;
+    io::copy(&mut plain, &mut io::sink())?;
+    Ok(entries)
 }
 
 /// What may be done with a file: all that an archive can say about it.

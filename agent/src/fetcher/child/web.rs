@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::http::Uri;
+use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::super::addresses::Addresses;
+use super::super::authorities::Authorities;
 use super::budget::{Budget, Copied};
 
 /// Redirects that are followed.
@@ -52,8 +54,10 @@ pub(super) enum WebError {
 pub(super) struct Client(ureq::Agent);
 
 impl Client {
-    pub(super) fn new(addresses: Addresses) -> Self {
+    pub(super) fn new(addresses: Addresses, authorities: Option<&Authorities>) -> Self {
+        let tls = TlsConfig::builder().root_certs(Authorities::roots(authorities)).build();
         let config = Config::builder()
+            .tls_config(tls)
             .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)

@@ -23,6 +23,7 @@ use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::report::{Failure, FailureReason};
+use super::spec::ContainerSpec;
 use super::task::{Logs, plain};
 use super::user::TaskUser;
 use file::LogFile;
@@ -123,6 +124,30 @@ pub(super) fn give_pipes(logs: &Logs, first: u32, user: Option<&TaskUser>) -> Re
         })?;
     }
     Ok(())
+}
+
+/// The task's input, if it wants one: our end, and its own, which is given to it like its output.
+pub(super) fn input(
+    spec: &ContainerSpec,
+    first: u32,
+    user: Option<&TaskUser>,
+) -> Result<Option<(OwnedFd, OwnedFd)>, Failure> {
+    if !spec.stdin || spec.tty.is_some() {
+        return Ok(None);
+    }
+    let refuse = |error: io::Error| {
+        let message = format!("cannot make the task's input: {}", plain(&error));
+        Failure::new(FailureReason::Internal, message)
+    };
+    let (its_end, ours) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| refuse(error.into()))?;
+    // Whoever gets it must not be held by a task that does not read.
+    rustix::io::ioctl_fionbio(&ours, true).map_err(|error| refuse(error.into()))?;
+    if first != 0 || user.is_some() {
+        let (uid, gid) = user.map_or((0, 0), |user| (user.uid, user.gid));
+        change_owner(&its_end, first.saturating_add(uid), first.saturating_add(gid)).map_err(refuse)?;
+    }
+    Ok(Some((ours, its_end)))
 }
 
 fn change_owner(file: &OwnedFd, uid: u32, gid: u32) -> io::Result<()> {

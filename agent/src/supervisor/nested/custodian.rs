@@ -20,7 +20,7 @@ use super::super::task::{Logs, plain};
 use super::super::{read_order, user};
 use super::enter::{self, Door, Process};
 use super::{LARGEST_WORD, Nested, NestedEnd, Said, Word};
-use crate::isolation::Cgroup;
+use crate::isolation::NestedGroup;
 
 /// How long the order may take to come after the request; both are sent at once.
 const ORDER_PATIENCE: Duration = Duration::from_secs(10);
@@ -112,7 +112,7 @@ fn start<'a>(run_dir: &Path, line: &'a AgentLine) -> Result<Custodian<'a>, Failu
         user = users::inside(&mould, user)?;
     }
     let root = (powerful && mould.own_users()).then(|| users::of_init(&mould));
-    let (door, cgroup) = find(run_dir, &order)?;
+    let (door, group) = find(run_dir, &order)?;
     let deadline = nested.time_limit.map(|limit| Instant::now() + limit);
     let signals = sys::signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, sys::kill_signal()])
         .map_err(|error| internal("cannot watch signals", &error))?;
@@ -129,7 +129,7 @@ fn start<'a>(run_dir: &Path, line: &'a AgentLine) -> Result<Custodian<'a>, Failu
     };
     // Ours would keep the streams open for ever.
     drop((process, inside, exec_mark, door));
-    if let Err(error) = cgroup.attach(entering.pid) {
+    if let Err(error) = group.attach(entering.pid) {
         // Never told to go, it ends.
         let what = "cannot put the process into the container's control group";
         return Err(Failure::from_error(FailureReason::Isolation, what, &error));
@@ -150,11 +150,12 @@ fn start<'a>(run_dir: &Path, line: &'a AgentLine) -> Result<Custodian<'a>, Failu
         kill_at: None,
         timed_out: false,
         hung_up: false,
+        group,
     })
 }
 
-/// The container's init and control group, if it runs.
-fn find(run_dir: &Path, order: &super::super::Order) -> Result<(Door, Box<dyn Cgroup>), Failure> {
+/// The container's init, and a control group below the container's, if it runs.
+fn find(run_dir: &Path, order: &super::super::Order) -> Result<(Door, NestedGroup), Failure> {
     let Ok(Some(Owner::Supervisor(supervisor))) = Owner::read(run_dir) else {
         return Err(not_running());
     };
@@ -179,7 +180,8 @@ fn find(run_dir: &Path, order: &super::super::Order) -> Result<(Door, Box<dyn Cg
         return Err(not_running());
     }
     let door = Door::new(init, pid.as_raw_nonzero().get()).map_err(|_| not_running())?;
-    Ok((door, order.layout.container(&order.instance, &supervisor.group)))
+    let group = NestedGroup::make(&order.layout, &order.instance, &supervisor.group);
+    Ok((door, group.map_err(|_| not_running())?))
 }
 
 /// One nested process under watch.
@@ -202,6 +204,8 @@ struct Custodian<'a> {
     kill_at: Option<Instant>,
     timed_out: bool,
     hung_up: bool,
+    /// Dropped, it takes along whatever the process has left behind.
+    group: NestedGroup,
 }
 
 impl Custodian<'_> {
@@ -235,6 +239,8 @@ impl Custodian<'_> {
             }
             self.keep_time();
             if let Some(said) = self.reap() {
+                // Before the end is told: whoever hears of it finds nothing left.
+                drop(self.group);
                 return said;
             }
         }

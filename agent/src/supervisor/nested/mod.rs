@@ -14,9 +14,8 @@
 //! - It does not outlive who asked for it: when the line to the agent is hung up, it is killed. So an
 //!   agent's restart ends it, unlike a task.
 //! - It does not outlive its time limit.
-//!
-//! What a nested process leaves behind in a session of its own lives on until its container ends, as
-//! with other container runtimes.
+//! - What it leaves behind, in a session of its own or not, ends with it: all of it stands in a control group of its
+//!   own below the container's. Without control groups, such leftovers live on until their container ends.
 //!
 //! Source: setns(2), pid_namespaces(7); CVE-2016-9962, CVE-2019-5736 and CVE-2024-21626 of runc.
 

@@ -46,12 +46,15 @@ pub(super) fn build(builder: &Builder<'_>) -> Result<(), Failure> {
     folder(root, "dev/shm", 0o1777)?;
     folder(root, "dev/mqueue", 0o1777)?;
     if builder.own_queues() {
-        let attributes = quiet();
-        file_system("mqueue", &[], attributes)
-            .and_then(|queues| attach(&queues, std::os::fd::AsFd::as_fd(root), "dev/mqueue"))
-            .map_err(|error| refuse("message queues at '/dev/mqueue'", &error))?;
+        queues(root).map_err(|error| refuse("message queues at '/dev/mqueue'", &error))?;
     }
     Ok(())
+}
+
+/// Those of this process's namespace.
+pub(super) fn queues(root: &OwnedFd) -> Result<(), Errno> {
+    let queues = file_system("mqueue", &[], quiet())?;
+    attach(&queues, std::os::fd::AsFd::as_fd(root), "dev/mqueue")
 }
 
 fn quiet() -> MountAttrFlags {

@@ -224,6 +224,16 @@ impl Root {
         Ok(())
     }
 
+    /// Shows the message queues of the namespace that this process has entered since.
+    pub(in super::super) fn renew_queues(&self, mould: &Mould) -> Result<(), Failure> {
+        if !mould.has(Part::Ipc) {
+            return Ok(());
+        }
+        unmount("/dev/mqueue", UnmountFlags::DETACH)
+            .and_then(|()| dev::queues(&self.0))
+            .map_err(|error| refuse("message queues at '/dev/mqueue'", &error))
+    }
+
     /// What is written to the root counts as the container's memory, and there is no more of it than of that.
     fn resize(&self, bytes: u64) -> Result<(), rustix::io::Errno> {
         let context = fspick(&self.0, "", FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH)?;

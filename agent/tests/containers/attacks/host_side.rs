@@ -98,10 +98,11 @@ struct Picture {
     mounts: usize,
     program: (u64, u64, i64),
     filter: Option<String>,
+    file: String,
 }
 
 impl Picture {
-    fn take() -> Self {
+    fn take(file: &Path) -> Self {
         let settings = ["core_pattern", "modprobe", "hostname", "domainname", "randomize_va_space"];
         let program = fs::metadata(std::env::current_exe().unwrap()).unwrap();
         Self {
@@ -110,6 +111,7 @@ impl Picture {
             mounts: fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count(),
             program: (program.ino(), program.size(), program.mtime()),
             filter: fs::read_to_string("/proc/sys/net/ipv4/ip_forward").ok(),
+            file: fs::read_to_string(file).unwrap_or_default(),
         }
     }
 }
@@ -117,17 +119,18 @@ impl Picture {
 /// The host and the neighbour as they were.
 pub struct Untouched {
     neighbour: i32,
+    file: PathBuf,
     before: Picture,
 }
 
 impl Untouched {
-    pub fn look(neighbour: i32) -> Self {
-        Self { neighbour, before: Picture::take() }
+    pub fn look(neighbour: i32, side: &HostSide) -> Self {
+        Self { neighbour, file: side.file.clone(), before: Picture::take(&side.file) }
     }
 
     /// Errors: what was harmed.
     pub fn compare(&self) -> Result<(), String> {
-        let now = Picture::take();
+        let now = Picture::take(&self.file);
         if now != self.before {
             return Err(format!("the host was {:?} and is {now:?}", self.before));
         }

@@ -8,6 +8,8 @@
 //! Source: docs/isolation.md, "Attacks".
 
 mod around;
+mod beside;
+mod elsewhere;
 mod host_side;
 mod kernel;
 mod probe;
@@ -18,6 +20,7 @@ use lonja_agent::launcher::Launcher;
 use lonja_model::profile::Profile;
 
 use crate::host::{Host, need_root};
+use beside::By;
 use host_side::{HostSide, Untouched};
 use probe::Probe;
 
@@ -35,6 +38,8 @@ pub struct Attack {
     default: &'static str,
     /// What they may come to in the hardened profile.
     hardened: &'static str,
+    /// Who tries it.
+    by: By,
 }
 
 const fn row(
@@ -44,12 +49,19 @@ const fn row(
     default: &'static str,
     hardened: &'static str,
 ) -> Attack {
-    Attack { id, what, code, default, hardened }
+    Attack { id, what, code, default, hardened, by: By::Task }
+}
+
+/// The same attack, made by somebody else.
+const fn made(by: By, attack: Attack) -> Attack {
+    Attack { by, ..attack }
 }
 
 /// Refused by a permission, a read-only mount, or because it is not there.
 const SHUT: &str = "EPERM EACCES EROFS ENOENT";
 const EPERM: &str = "EPERM";
+/// Shut, a program that runs, or gone by then; and others were there to be tried.
+const RUNNING: &str = "EACCES EROFS ETXTBSY EPERM ENOENT ESRCH contained";
 
 /// The attacks that this kernel can express and that need nothing but a container.
 #[rustfmt::skip]
@@ -90,50 +102,23 @@ pub const TABLE: &[Attack] = &[
     row("A-36", "go before others", processes::go_first, "EPERM EACCES EINVAL", "EPERM EACCES EINVAL"),
     row("A-37", "raise limits of processes, be spared by the kernel", processes::raise_process_limits, "EPERM ENOMEM EACCES", "EPERM ENOMEM EACCES"),
     row("A-38", "type into a terminal", processes::type_into_a_terminal, EPERM, EPERM),
+    made(By::CommandOnTerminal, row("A-38", "type into the terminal of a command that an operator runs", beside::type_into_the_operators_terminal, "EPERM contained", "EPERM contained")),
     row("A-40", "find descriptors and environment of the agent", around::look_for_what_was_left, "contained", "contained"),
     row("A-41", "overwrite programs of the runtime", around::overwrite_the_runtime, "EACCES EROFS ETXTBSY EPERM ENOENT", "EACCES EROFS ETXTBSY EPERM ENOENT"),
+    made(By::TaskThatIsEntered, row("A-41", "overwrite the program of those who enter", beside::overwrite_those_who_enter, RUNNING, RUNNING)),
+    made(By::Command, row("A-43", "find descriptors and environment of the agent, having entered", around::look_for_what_was_left, "contained", "contained")),
+    made(By::TaskThatIsEntered, row("A-43", "look at those who enter", beside::look_at_those_who_enter, "contained", "contained")),
     row("A-50", "send raw frames", around::send_raw_frames, EPERM, EPERM),
     row("A-51", "bind a port below 1024", around::bind_a_low_port, "EACCES EPERM", "EACCES EPERM"),
     row("A-52, A-57", "reach services of the host", around::reach_a_host_service, "done", "ECONNREFUSED"),
     row("A-54", "change addresses, routes, packet filters", around::change_the_network, EPERM, EPERM),
     row("A-60", "read the host's files", around::read_host_files, SHUT, SHUT),
     row("A-60", "look at neighbours and the agent's files", around::look_at_neighbours, SHUT, SHUT),
+    row("A-66", "replace its logs by a link, a pipe, a folder", beside::replace_its_logs, "contained", "contained"),
     row("A-71", "read masked files", around::read_masked_files, "empty EACCES ENOENT EPERM", "empty EACCES ENOENT EPERM"),
     row("A-78", "use up kernel objects", processes::use_up_kernel_objects, "contained", "contained"),
-];
-
-/// Attacks of the list that are tried elsewhere, or cannot be expressed, with the reason.
-pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("A-39", "limits: CPU quota"),
-    ("A-42", "a task names no working directory of its own"),
-    ("A-43", "exec: the entering process"),
-    ("A-44", "there are no images; links in volume paths: volumes and profile"),
-    ("A-45", "profile: swapped paths of shared volumes"),
-    ("A-46", "supervisor/spec.rs and tests/attacks.rs: odd bytes in names and values"),
-    ("A-47", "profile: mount propagation"),
-    ("A-48", "ends: daemons die with their task"),
-    ("A-53", "executors: tokens"),
-    ("A-55", "A-78 for sockets; traffic of the host's network is not shaped"),
-    ("A-56", "tests/attacks.rs: control bytes in names"),
-    ("A-61", "files: browsing"),
-    ("A-62", "volumes, fetch: paths with links"),
-    ("A-63", "fetch: names of outputs"),
-    ("A-64", "fetch: archives"),
-    ("A-65", "fetch: the cache"),
-    ("A-66", "exec: logs replaced by links or pipes"),
-    ("A-67", "fetch: addresses"),
-    ("A-68", "disk: garbage collection"),
-    ("A-70", "limits: fork bomb"),
-    ("A-72", "limits: memory of one process"),
-    ("A-73", "limits: memory of a child"),
-    ("A-74", "limits: memory by other means"),
-    ("A-75", "disk: hard quota"),
-    ("A-76", "disk: soft quota"),
-    ("A-77", "disk: inodes"),
-    ("A-79", "the page and name caches of a host are shared; said in docs/isolation.md"),
-    ("A-80", "exec: log flood"),
-    ("A-81", "checks: commands that hang"),
-    ("A-82", "spares: many launches; recovery: half-made containers"),
+    row("A-80", "flood its logs", beside::flood_its_output, "contained", "contained"),
+    made(By::CommandInTime, row("A-81", "hang and flood as a check", beside::hang_and_flood, "contained", "contained")),
 ];
 
 /// Runs one attack, inside the container.
@@ -169,10 +154,35 @@ pub async fn a_task_that_is_not_confined_is_noticed(launcher: &Launcher) -> Verd
     Ok(())
 }
 
+/// Profile `host` hides no program from a task that is root: that of the runtime cannot be overwritten for all that,
+/// as long as anything of it runs, which is as long as there are tasks.
+pub async fn profile_host_keeps_the_programs_of_the_runtime(launcher: &Launcher) -> Verdict {
+    need_root()?;
+    let host = Host::new(launcher);
+    let side = HostSide::prepare(&host);
+    let neighbour = host.start_shell("neighbour", "exec sleep 1000").await;
+    let untouched = Untouched::look(neighbour, &side);
+    let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    for (index, attack) in TABLE.iter().enumerate().filter(|(_, attack)| attack.id == "A-41") {
+        let mut spec = spec(&host, &format!("attack{index}"), index);
+        spec.profile = Profile::Host;
+        spec.confinement = Confinement::host();
+        side.tell(&mut spec);
+        let said = beside::carry_out(&host, spec, attack.by).await;
+        // The name of a program can be read there, and no more.
+        let said: Vec<&str> = said.lines().filter(|line| *line != "init's program by name=done").collect();
+        assert_eq!(judge(&said.join("\n"), RUNNING), Vec::<String>::new());
+        untouched.compare().unwrap();
+    }
+    let now = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    assert!(program == now, "the program was overwritten");
+    Ok(())
+}
+
 /// Every number of the list is in the table, or is said to be elsewhere.
 pub async fn every_attack_of_the_list_has_its_line(_launcher: &Launcher) -> Verdict {
     let mut named: Vec<&str> = TABLE.iter().flat_map(|attack| attack.id.split(", ")).collect();
-    named.extend(ELSEWHERE.iter().map(|(id, _)| *id));
+    named.extend(elsewhere::ELSEWHERE.iter().map(|elsewhere| elsewhere.id));
     let ranges = [1..=24, 30..=48, 50..=57, 60..=68, 70..=82];
     for number in ranges.into_iter().flatten() {
         let id = format!("A-{number}");
@@ -183,6 +193,7 @@ pub async fn every_attack_of_the_list_has_its_line(_launcher: &Launcher) -> Verd
         let line = format!("| {id} | {what} | {default} | {hardened} |");
         assert!(docs.contains(&line), "docs/isolation.md says otherwise than: {line}");
     }
+    elsewhere::each_is_tried_where_it_says_or_says_why_not(docs);
     Ok(())
 }
 
@@ -196,7 +207,7 @@ async fn try_all(
     let host = Host::new(launcher);
     let side = HostSide::prepare(&host);
     let neighbour = host.start_shell("neighbour", "echo secret; exec sleep 1000").await;
-    let untouched = Untouched::look(neighbour);
+    let untouched = Untouched::look(neighbour, &side);
     // `LONJA_ATTACK=A-5`, or `all`: what the attempts came to.
     let only = std::env::var("LONJA_ATTACK").ok();
     let mut wrong = Vec::new();
@@ -211,7 +222,7 @@ async fn try_all(
         spec.user = (profile == Profile::Hardened).then(|| "nobody".to_owned());
         side.tell(&mut spec);
         side.plant(&host.sandbox(&id));
-        let said = host.output(spec).await;
+        let said = beside::carry_out(&host, spec, attack.by).await;
         if only.is_some() {
             println!("{} {} ({profile})\n{said}", attack.id, attack.what);
         }
@@ -244,6 +255,7 @@ fn judge(said: &str, expected: &str) -> Vec<String> {
 /// A container that runs the attack: this very program, mounted read-only.
 fn spec(host: &Host, id: &str, index: usize) -> ContainerSpec {
     let mut spec = host.spec(id, "");
+    spec.logs = Some(beside::KEPT);
     let arguments = vec!["attack".to_owned(), index.to_string()];
     spec.command = Command::Argv { program: "./probe".into(), args: arguments };
     spec.volumes.push(Volume {

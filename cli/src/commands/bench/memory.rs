@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use lonja_agent::supervisor::Owner;
 
 /// A daemon that ends with its handle.
-struct Daemon {
+pub(super) struct Daemon {
     process: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Drop for Daemon {
@@ -23,7 +23,7 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+    pub(super) fn start(arguments: &[&str]) -> anyhow::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(arguments)
             .args(["--log", "error"])
@@ -38,7 +38,13 @@ impl Daemon {
         Ok(Self { process, url })
     }
 
-    fn pid(&self) -> nix::unistd::Pid {
+    /// Ends it as a crash does.
+    pub(super) fn kill9(mut self) {
+        let _gone = self.process.kill();
+        let _waited = self.process.wait();
+    }
+
+    pub(super) fn pid(&self) -> nix::unistd::Pid {
         nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap_or_default())
     }
 }
@@ -97,7 +103,7 @@ fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     field_kib(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
-fn field_kib(path: &str, field: &str) -> anyhow::Result<u64> {
+pub(super) fn field_kib(path: &str, field: &str) -> anyhow::Result<u64> {
     let text = std::fs::read_to_string(path).with_context(|| path.to_owned())?;
     let line = text.lines().find_map(|line| line.strip_prefix(field));
     let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok());

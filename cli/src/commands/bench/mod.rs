@@ -4,6 +4,7 @@
 
 mod latency;
 mod memory;
+mod recover;
 pub(crate) mod start;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -22,6 +23,12 @@ pub(crate) async fn run(bench: &Bench, prepared: &Prepared) -> anyhow::Result<Ex
         BenchCommand::Start(options) => {
             output::print_lines(&[machine()]);
             return start::run(*options, prepared).await;
+        }
+        BenchCommand::Recover { containers } => {
+            output::print_lines(&[machine()]);
+            let work_dir = prepared.temporary.as_deref().context("a bench needs a folder")?;
+            recover::run(*containers, work_dir).await?;
+            return Ok(ExitCode::SUCCESS);
         }
         BenchCommand::StartPeer { peer, folder } => {
             let (peer, folder) = (*peer, folder.clone());
@@ -60,6 +67,16 @@ fn machine() -> String {
     let load = load.split(' ').next().unwrap_or_default().to_owned();
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     format!("machine: {cpus} x {model}, Linux {}, load {load}, {build} build", kernel.trim())
+}
+
+/// The sum of these fields of a process, a pid or `self`, as proc(5) numbers them: processor time in hundredths of a
+/// second, as all of Linux's programs see it.
+fn processor_ticks(process: &str, fields: std::ops::Range<usize>) -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name may hold anything, brackets too; what follows it is numbered from 3.
+    let rest = stat.rsplit(')').next().unwrap_or_default();
+    let numbers = rest.split_whitespace().skip(fields.start - 3).take(fields.len());
+    Ok(numbers.filter_map(|number| number.parse::<u64>().ok()).sum())
 }
 
 /// Times whole processes, one after another.

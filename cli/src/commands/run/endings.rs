@@ -56,6 +56,16 @@ impl Ending {
         Self { code: 130, message: None }
     }
 
+    /// The same, of a command beside the first, which its message then names.
+    pub(crate) fn of_one_called(mut self, beside: Option<&str>) -> Self {
+        if let Some(name) = beside.filter(|_| self.code != 0) {
+            let code = self.code;
+            let why = self.message.take().unwrap_or_else(|| format!("exited with {code}"));
+            self.message = Some(format!("{name}: {why}"));
+        }
+        self
+    }
+
     /// The first failure of two.
     pub(crate) fn or_worse(self, other: Self) -> Self {
         if self.code == 0 { other } else { self }

@@ -5,8 +5,10 @@
 
 mod endings;
 mod files;
+mod group;
 mod scheduler;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +20,7 @@ use lonja_proto::lonja::AttachStart;
 use lonja_proto::lonja::logs_request::Stream;
 use lonja_proto::mesos;
 use lonja_sdk::model::container::WindowSize;
-use lonja_sdk::{Driver, FrameworkOptions, Handle, Outcome, Task};
+use lonja_sdk::{Driver, FrameworkOptions, Handle, Need, Outcome, Task};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -29,6 +31,7 @@ use crate::client::{Client, connect_agent};
 use crate::dev::{Cluster, Prepared, Shape};
 use crate::{output, terminal};
 use endings::Ending;
+use group::{Beside, Named};
 use scheduler::{News, RunScheduler};
 
 /// How long a lost framework's tasks go on: long enough for a restart of the master, short enough that a
@@ -44,9 +47,11 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Runs the command; returns what it exited with.
 pub(crate) async fn run(run: Run, prepared: &Prepared) -> anyhow::Result<ExitCode> {
     let task = task_of(&run)?;
+    let beside = group::beside(&run, |task| surround(&run, task))?;
+    let tasks = Tasks { task, beside };
     if !run.dev {
         let url = run.master.master.clone();
-        return on_cluster(&run, &url, task).await;
+        return on_cluster(&run, &url, tasks).await;
     }
     let launcher = prepared.launcher.as_ref().context("a cluster of one's own needs a launcher")?;
     let work_dir = prepared.temporary.as_deref().context("a cluster of one's own needs a folder")?;
@@ -57,7 +62,7 @@ pub(crate) async fn run(run: Run, prepared: &Prepared) -> anyhow::Result<ExitCod
     let mut cluster = Cluster::start(shape, launcher).await?;
     let url = cluster.url().to_owned();
     let result = tokio::select! {
-        result = on_cluster(&run, &url, task) => result,
+        result = on_cluster(&run, &url, tasks) => result,
         error = cluster.failed() => Err(error),
     };
     let stopped = cluster.stop().await;
@@ -77,17 +82,11 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
         .context("--disk")?
         .ports(run.ports);
     task = run.limits.apply(task)?;
-    for volume in &run.volumes {
-        let parts: Vec<&str> = volume.split(':').collect();
-        let (host, inside, read_only) = match parts[..] {
-            [host, inside] | [host, inside, "rw"] => (host, inside, false),
-            [host, inside, "ro"] => (host, inside, true),
-            _ => bail!("-v {volume}: write HOST:PATH, or HOST:PATH:ro"),
-        };
-        task = task.volume(host, inside, read_only).with_context(|| format!("-v {volume}"))?;
+    if run.interactive && run.tty && !terminal::is_terminal() {
+        bail!("-t: input comes from no terminal; leave out -t, or -i");
     }
-    if run.interactive && !terminal::is_terminal() {
-        bail!("-i: input comes from no terminal; leave out -i");
+    if run.interactive && !run.tty {
+        task = task.stdin();
     }
     if run.tty {
         let size = terminal::window().unwrap_or_default();
@@ -97,22 +96,48 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
             task = task.env("TERM", kind);
         }
     }
+    task = run.watching.on(task)?;
+    task = files::bring(&run.files, task)?;
+    task = surround(run, task)?;
+    if !run.with.is_empty() {
+        task = group::share(task);
+    }
+    Ok(task.name(run.name.as_ref().unwrap_or(&run.command[0])))
+}
+
+/// What the command and those beside it have alike: volumes, variables, how they are kept apart.
+fn surround(run: &Run, mut task: Task) -> anyhow::Result<Task> {
+    for volume in &run.volumes {
+        let parts: Vec<&str> = volume.split(':').collect();
+        let (host, inside, read_only) = match parts[..] {
+            [host, inside] | [host, inside, "rw"] => (host, inside, false),
+            [host, inside, "ro"] => (host, inside, true),
+            _ => bail!("-v {volume}: write HOST:PATH, or HOST:PATH:ro"),
+        };
+        task = task.volume(host, inside, read_only).with_context(|| format!("-v {volume}"))?;
+    }
     for variable in &run.env {
         let (name, value) = variable.split_once('=').with_context(|| format!("-e {variable}: write K=V"))?;
         task = task.env(name, value);
     }
-    task = run.watching.on(task)?;
-    task = files::bring(&run.files, task)?;
     if let Some(profile) = run.separation.profile {
         task = task.profile(profile);
     }
     task = task.network(run.separation.network.into());
-    Ok(task.name(run.name.as_ref().unwrap_or(&run.command[0])))
+    Ok(task.privileges(run.privileges.asked(run.separation.profile)?))
 }
 
-async fn on_cluster(run: &Run, url: &str, task: Task) -> anyhow::Result<ExitCode> {
+/// What is run.
+struct Tasks {
+    task: Task,
+    /// Beside it, if anything.
+    beside: Vec<Beside>,
+}
+
+async fn on_cluster(run: &Run, url: &str, tasks: Tasks) -> anyhow::Result<ExitCode> {
     let mut client = Client::connect_within(url, run.wait).await?;
-    too_large_for_all(&mut client, &task).await?;
+    let Tasks { task, beside } = tasks;
+    too_large_for_all(&mut client, &group::need(&task, &beside)).await?;
     let user = match &run.user {
         Some(user) => user.clone(),
         None => current_user(),
@@ -127,7 +152,7 @@ async fn on_cluster(run: &Run, url: &str, task: Task) -> anyhow::Result<ExitCode
     let handle = driver.handle();
     let (news, inbox) = mpsc::unbounded_channel();
     let cancelled = Arc::new(AtomicBool::new(false));
-    let scheduler = RunScheduler::new(task, run.instances, cancelled.clone(), news);
+    let scheduler = RunScheduler::new(task, beside, run.instances, cancelled.clone(), news);
     let mut signals = Signals::new()?;
     let driven = tokio::spawn(driver.run(scheduler));
     let ending = follow(run, handle, &cancelled, &mut signals, inbox).await?;
@@ -161,6 +186,8 @@ async fn follow(
     let mut worst: Option<Ending> = None;
     let (mut running, mut ended) = (0, 0);
     let mut interrupted = false;
+    // No more than instances, which are bounded, or commands beside, which are.
+    let all = run.instances + u32::try_from(run.with.len()).unwrap_or(u32::MAX);
     let waiting = Waiting::new();
     loop {
         tokio::select! {
@@ -168,23 +195,33 @@ async fn follow(
                 // Not all have ended, and no more will be heard of them.
                 None => return Ok(None),
                 Some(News::Waiting { why }) => waiting.say(&why),
-                Some(News::Running { framework, task, host, port }) => {
+                Some(News::Running { framework, task, host, port, beside }) => {
                     waiting.clear();
                     running += 1;
-                    if run.tty {
-                        attach_output(&mut outputs, (framework, task), (host, port), run.interactive, raw.clone());
+                    if (run.tty || run.interactive) && beside.is_none() {
+                        let manner = attach::Manner {
+                            typing: run.tty && run.interactive,
+                            detachable: false,
+                            stdin: run.interactive && !run.tty,
+                        };
+                        attach_output(&mut outputs, (framework, task), (host, port), manner, raw.clone());
                     } else {
-                        stream_output(&mut outputs, framework, task, host, port);
+                        stream_output(&mut outputs, (framework, task), (host, port), beside);
                     }
                 }
-                Some(News::Ended { status, framework, streamed, host, port }) => {
+                Some(News::Ended { status, framework, streamed, host, port, beside, counts }) => {
                     waiting.clear();
                     running += u32::from(!streamed);
                     if !streamed && let Some((host, port)) = host.zip(port) {
-                        stream_output(&mut outputs, framework, status.task.to_string(), host, port);
+                        let task = status.task.to_string();
+                        stream_output(&mut outputs, (framework, task), (host, port), beside.clone());
                     }
-                    let ending = Ending::of(&status, interrupted);
-                    worst = Some(worst.map_or(ending.clone(), |before| before.or_worse(ending)));
+                    let ending = Ending::of(&status, interrupted).of_one_called(beside.as_deref());
+                    worst = match worst {
+                        before if !counts => before,
+                        None => Some(ending),
+                        Some(before) => Some(before.or_worse(ending)),
+                    };
                     ended += 1;
                 }
                 Some(News::Refused { why }) => output::warn(&why),
@@ -203,7 +240,7 @@ async fn follow(
                 }
             }
         }
-        if ended == run.instances || (interrupted && running == ended) {
+        if ended == all || (interrupted && running == ended) {
             // What was written before the end is shown before it is told.
             let drained = async { while outputs.join_next().await.is_some() {} };
             let _in_time = tokio::time::timeout(OUTPUT_TIMEOUT, drained).await;
@@ -214,18 +251,27 @@ async fn follow(
     }
 }
 
-/// Copies both streams of a task to ours until it has ended.
-fn stream_output(outputs: &mut JoinSet<()>, framework: String, task: String, host: String, port: u16) {
+/// Copies both streams of a task to ours until it has ended, with a name before each line of one beside the command.
+fn stream_output(
+    outputs: &mut JoinSet<()>,
+    (framework, task): (String, String),
+    (host, port): (String, u16),
+    beside: Option<String>,
+) {
     for stream in [Stream::Stdout, Stream::Stderr] {
-        let (framework, task, host) = (framework.clone(), task.clone(), host.clone());
+        let (framework, task, host, beside) = (framework.clone(), task.clone(), host.clone(), beside.clone());
         outputs.spawn(async move {
+            let mut to: Box<dyn Write + Send> = if stream == Stream::Stdout {
+                Box::new(std::io::stdout())
+            } else {
+                Box::new(std::io::stderr())
+            };
+            if let Some(name) = beside {
+                to = Box::new(Named::new(to, &name));
+            }
             let copied = async {
                 let agent = connect_agent(&host, i32::from(port)).await?;
-                if stream == Stream::Stdout {
-                    logs::follow(agent, &framework, &task, stream, &mut std::io::stdout()).await
-                } else {
-                    logs::follow(agent, &framework, &task, stream, &mut std::io::stderr()).await
-                }
+                logs::follow(agent, &framework, &task, stream, &mut to).await
             };
             if let Err(error) = copied.await {
                 output::warn(&format!("output of {task} is not shown to its end: {error:#}"));
@@ -234,12 +280,12 @@ fn stream_output(outputs: &mut JoinSet<()>, framework: String, task: String, hos
     }
 }
 
-/// Puts a task's terminal through to ours until it has ended.
+/// Puts a task's terminal, or its input and output, through to ours until it has ended.
 fn attach_output(
     outputs: &mut JoinSet<()>,
     (framework, task): (String, String),
     (host, port): (String, u16),
-    typing: bool,
+    manner: attach::Manner,
     raw: RawSlot,
 ) {
     outputs.spawn(async move {
@@ -249,10 +295,11 @@ fn attach_output(
             window: None,
             // All of it: it has only just begun.
             tail_lines: Some(u64::MAX),
+            stdin: false,
         };
         let attached = async {
             let agent = connect_agent(&host, i32::from(port)).await?;
-            attach::follow(agent, start, attach::Manner { typing, detachable: false }, raw).await
+            attach::follow(agent, start, manner, raw).await
         };
         if attached.await.is_err() {
             // It may have ended already; its log tells the rest.
@@ -269,13 +316,13 @@ fn attach_output(
 
 /// A task that no agent could ever hold is refused at once, with the nearest miss. Without agents nobody can
 /// tell.
-async fn too_large_for_all(client: &mut Client, task: &Task) -> anyhow::Result<()> {
+async fn too_large_for_all(client: &mut Client, need: &Need) -> anyhow::Result<()> {
     let agents = client.agents().await?;
     let mut nearest: Option<(usize, String)> = None;
     for agent in &agents.agents {
         let resources = agent.total_resources.clone();
         let total = lonja_proto::convert::resources::resources_from_wire(resources)?;
-        let missing = scheduler::missing(&total, task.need());
+        let missing = scheduler::missing(&total, need);
         if missing.is_empty() {
             return Ok(());
         }

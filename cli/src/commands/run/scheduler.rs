@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+use super::group::{self, Beside};
+
 /// How long an offer that does not fit stays away; what changes on its agent comes through anyway.
 const REFUSE: Duration = Duration::from_secs(2);
 
@@ -18,15 +20,17 @@ const REFUSE: Duration = Duration::from_secs(2);
 pub(crate) enum News {
     /// Nothing that would fit is free.
     Waiting { why: String },
-    /// A task runs; its output can be read there.
-    Running { framework: String, task: String, host: String, port: u16 },
-    /// A task has ended. `streamed`: its output is being read already.
+    /// A task runs; its output can be read there. `beside`: what it is called, if it is not the command itself.
+    Running { framework: String, task: String, host: String, port: u16, beside: Option<String> },
+    /// A task has ended. `streamed`: its output is being read already. `counts`: its end is not just that of another.
     Ended {
         status: Box<TaskStatus>,
         framework: String,
         streamed: bool,
         host: Option<String>,
         port: Option<u16>,
+        beside: Option<String>,
+        counts: bool,
     },
     /// Something was not done.
     Refused { why: String },
@@ -46,6 +50,8 @@ fn prefix() -> &'static str {
 /// Places instances of one task until all have run.
 pub(crate) struct RunScheduler {
     task: Task,
+    /// In one group with the only instance, if there are any.
+    beside: Vec<Beside>,
     /// Numbers of instances that wait for a place.
     pending: BTreeSet<u32>,
     news: mpsc::UnboundedSender<News>,
@@ -64,12 +70,14 @@ pub(crate) struct RunScheduler {
 impl RunScheduler {
     pub(crate) fn new(
         task: Task,
+        beside: Vec<Beside>,
         instances: u32,
         cancelled: Arc<AtomicBool>,
         news: mpsc::UnboundedSender<News>,
     ) -> Self {
         Self {
             task,
+            beside,
             pending: (0..instances).collect(),
             news,
             framework: String::new(),
@@ -80,6 +88,39 @@ impl RunScheduler {
             said_waiting: false,
             wait_until: None,
         }
+    }
+
+    /// The whole group on one offer. `None`: it does not fit.
+    fn group_on(&mut self, offer: &Offer) -> Option<Plan> {
+        let id = task_id(0).ok()?;
+        let mut left = offer.resources.clone();
+        let mut tasks = Vec::with_capacity(1 + self.beside.len());
+        let ids = self.beside.iter().map(|Beside { name, .. }| group::task_id(prefix(), name).ok());
+        let wanted = std::iter::once((Some(id.clone()), &self.task))
+            .chain(ids.zip(self.beside.iter().map(|beside| &beside.task)));
+        for (id, task) in wanted {
+            let taken = fit(&left, task.need())?;
+            left = left.checked_sub(&taken)?;
+            tasks.push(task.with_resources(&offer.agent, id?, taken));
+        }
+        let executor = group::executor(prefix())?;
+        self.pending.clear();
+        for task in &tasks {
+            self.places.insert(task.id.clone(), (offer.hostname.clone(), offer.port));
+        }
+        Some(Plan::new().refuse_rest(REFUSE).launch_group(offer, executor, tasks))
+    }
+
+    /// What the task of this id is called, if it is not the command itself.
+    fn called(&self, task: &TaskId) -> Option<String> {
+        let its = |beside: &&Beside| group::task_id(prefix(), &beside.name).is_ok_and(|id| id == *task);
+        self.beside.iter().find(its).map(|beside| beside.name.clone())
+    }
+
+    /// The command itself has ended, so those beside it have nothing to do.
+    fn end_those_beside(&self) -> Plan {
+        let ids = self.beside.iter().filter_map(|beside| group::task_id(prefix(), &beside.name).ok());
+        ids.filter(|id| !self.ended.contains(id)).fold(Plan::new(), |plan, id| plan.kill(id, None))
     }
 
     fn tell(&self, news: News) {
@@ -101,6 +142,9 @@ impl Scheduler for RunScheduler {
         let mut plan = Plan::new().refuse_rest(REFUSE);
         if !self.wants_offers() {
             return plan;
+        }
+        if !self.beside.is_empty() {
+            return offers.iter().find_map(|offer| self.group_on(offer)).unwrap_or(plan);
         }
         for offer in offers {
             let mut left = offer.resources.clone();
@@ -128,7 +172,8 @@ impl Scheduler for RunScheduler {
         if status.state == TaskState::Running && self.running.insert(status.task.clone()) {
             if let Some((host, port)) = place {
                 let (framework, task) = (self.framework.clone(), status.task.to_string());
-                self.tell(News::Running { framework, task, host, port });
+                let beside = self.called(&status.task);
+                self.tell(News::Running { framework, task, host, port, beside });
             }
         } else if status.state.is_terminal() && self.ended.insert(status.task.clone()) {
             let streamed = self.running.contains(&status.task);
@@ -137,7 +182,14 @@ impl Scheduler for RunScheduler {
             // What never started has no output.
             let started = status.container.is_some() || streamed;
             let (host, port) = if started { (host, port) } else { (None, None) };
-            self.tell(News::Ended { status, framework, streamed, host, port });
+            let beside = self.called(&status.task);
+            let first_is_over = task_id(0).is_ok_and(|first| self.ended.contains(&first));
+            let counts = beside.is_none() || !first_is_over;
+            let is_first = beside.is_none();
+            self.tell(News::Ended { status, framework, streamed, host, port, beside, counts });
+            if is_first {
+                return self.end_those_beside();
+            }
         }
         Plan::new()
     }
@@ -147,7 +199,11 @@ impl Scheduler for RunScheduler {
     }
 
     fn needs(&self) -> Vec<Quantities> {
-        if self.wants_offers() { vec![self.task.need().quantities()] } else { Vec::new() }
+        if self.wants_offers() {
+            vec![group::need(&self.task, &self.beside).quantities()]
+        } else {
+            Vec::new()
+        }
     }
 
     fn refused(&mut self, _now: Timestamp, problem: &Problem) -> Plan {
@@ -163,7 +219,7 @@ impl Scheduler for RunScheduler {
         self.wait_until = None;
         if !self.said_waiting && self.wants_offers() {
             self.said_waiting = true;
-            let need = self.task.need();
+            let need = group::need(&self.task, &self.beside);
             let why = format!(
                 "waiting for {} cpus and {} MiB of memory to be free on one agent ...",
                 need.cpus, need.mem

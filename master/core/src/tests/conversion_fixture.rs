@@ -178,7 +178,17 @@ impl Cluster {
         let executors = vec![];
         self.come_back(
             link,
-            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors },
+            FromAgent::Reregister {
+                agent,
+                info,
+                version,
+                tasks,
+                frameworks,
+                total,
+                operations,
+                executors,
+                capabilities: lonja_model::agent::AgentCapability::all(),
+            },
         );
         link
     }

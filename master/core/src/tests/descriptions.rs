@@ -49,7 +49,14 @@ impl Cluster {
         let link = LinkId(1_000 + u64::try_from(self.to_agents.len()).unwrap());
         let mut info = agent_info("cpus:4;mem:4096");
         change(&mut info);
-        self.say(link, FromAgent::Register { info: Box::new(info), version: "0.1.0".into() });
+        self.say(
+            link,
+            FromAgent::Register {
+                info: Box::new(info),
+                version: "0.1.0".into(),
+                capabilities: lonja_model::agent::AgentCapability::all(),
+            },
+        );
         let id = self.registered(link);
         if id.is_some() {
             self.say(link, FromAgent::Pong { sequence: 0 });
@@ -301,8 +308,17 @@ fn an_agent_does_not_move_and_keeps_its_tasks_while_it_is_told_so() {
         let info = Box::new(AgentInfo { domain: domain(place), ..agent_info("cpus:4;mem:4096") });
         let (agent, version, total) = (id.clone().unwrap(), "0.1.0".into(), info.resources.clone());
         let (tasks, frameworks, operations, executors) = (vec![], vec![], vec![], vec![]);
-        let again =
-            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors };
+        let again = FromAgent::Reregister {
+            agent,
+            info,
+            version,
+            tasks,
+            frameworks,
+            total,
+            operations,
+            executors,
+            capabilities: lonja_model::agent::AgentCapability::all(),
+        };
         cluster.come_back(LinkId(number), again);
         refused(cluster, LinkId(number))
     };

@@ -208,7 +208,14 @@ impl Cluster {
     pub(super) fn ask_in(&mut self, hostname: &str, resources: &str) -> LinkId {
         let link = LinkId(self.number());
         let info = Box::new(AgentInfo { hostname: hostname.to_owned(), ..agent_info(resources) });
-        self.say(link, FromAgent::Register { info, version: "0.1.0".into() });
+        self.say(
+            link,
+            FromAgent::Register {
+                info,
+                version: "0.1.0".into(),
+                capabilities: lonja_model::agent::AgentCapability::all(),
+            },
+        );
         link
     }
 
@@ -223,7 +230,14 @@ impl Cluster {
     pub(super) fn unconfirmed_agent(&mut self, resources: &str) -> (LinkId, AgentId) {
         let link = LinkId(self.number());
         let info = Box::new(agent_info(resources));
-        self.say(link, FromAgent::Register { info, version: "0.1.0".into() });
+        self.say(
+            link,
+            FromAgent::Register {
+                info,
+                version: "0.1.0".into(),
+                capabilities: lonja_model::agent::AgentCapability::all(),
+            },
+        );
         let id = self.registered(link).expect("admitted");
         (link, id)
     }
@@ -248,7 +262,17 @@ impl Cluster {
         let (operations, executors) = (vec![], vec![]);
         self.come_back(
             link,
-            FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors },
+            FromAgent::Reregister {
+                agent,
+                info,
+                version,
+                tasks,
+                frameworks,
+                total,
+                operations,
+                executors,
+                capabilities: lonja_model::agent::AgentCapability::all(),
+            },
         );
         link
     }

@@ -160,6 +160,7 @@ fn back_with(
         container: ContainerId::new("c1").unwrap(),
     };
     let message = FromAgent::Reregister {
+        capabilities: lonja_model::agent::AgentCapability::all(),
         agent: agent.clone(),
         total: info.resources.clone(),
         info,

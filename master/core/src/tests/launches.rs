@@ -1,11 +1,14 @@
-use lonja_model::link::ToAgent;
+use std::collections::BTreeSet;
+
+use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::offer::Filters;
 use lonja_model::operation::{LaunchTask, Operation};
 use lonja_model::scheduler::{Call, RefusalCode};
-use lonja_model::task::Reason;
+use lonja_model::task::{Limit, Reason};
 use lonja_model::{TaskId, TaskState};
 
 use super::fixture::*;
+use crate::effects::LinkId;
 
 #[test]
 fn a_launched_task_is_sent_to_its_agent_and_what_is_left_is_offered_again() {
@@ -146,4 +149,30 @@ fn reconciliation_tells_the_state_of_known_tasks_and_of_none() {
 
     let states: Vec<_> = cluster.updates(stream)[before..].iter().map(|status| status.state).collect();
     assert_eq!(states, [TaskState::Running, TaskState::Gone, TaskState::Unknown]);
+}
+
+#[test]
+fn limits_of_their_own_are_for_agents_that_hold_tasks_to_them() {
+    let mut cluster = cluster();
+    let (_, able) = cluster.agent("cpus:4;mem:4096");
+    let link = LinkId(cluster.number());
+    let info = Box::new(agent_info("cpus:2;mem:2048"));
+    let older = FromAgent::Register { info, version: "0.0.1".into(), capabilities: BTreeSet::new() };
+    cluster.say(link, older);
+    cluster.say(link, FromAgent::Pong { sequence: 0 });
+    let unable = cluster.registered(link).unwrap();
+    let (stream, _) = cluster.framework("web");
+    cluster.settle();
+    let offers = cluster.offers(stream);
+    for (agent, id) in [(&unable, "refused"), (&able, "limited")] {
+        let offer = offers.iter().find(|offer| offer.agent == *agent).unwrap();
+        let mut task = task_info(id, agent, "cpus:1;mem:64");
+        task.limits.insert("mem".to_owned(), Limit::Infinite);
+        cluster.launch(stream, offer, vec![task]).unwrap();
+    }
+
+    let errors = cluster.updates(stream);
+    assert_eq!((errors.len(), errors[0].task.as_str(), errors[0].state), (1, "refused", TaskState::Error));
+    let said = errors[0].message.as_ref().unwrap();
+    assert!(said.contains("TASK_RESOURCE_LIMITS") && said.contains(unable.as_str()), "{said}");
 }

@@ -88,8 +88,17 @@ fn who_says_to_be_back_and_answers_no_ping_is_sent_away() {
     let (total, version) = (info.resources.clone(), "0.1.0".into());
     let (tasks, frameworks, operations, executors) = (vec![], vec![], vec![], vec![]);
     let back = crate::LinkId(77);
-    let word =
-        FromAgent::Reregister { agent, info, version, tasks, frameworks, total, operations, executors };
+    let word = FromAgent::Reregister {
+        agent,
+        info,
+        version,
+        tasks,
+        frameworks,
+        total,
+        operations,
+        executors,
+        capabilities: lonja_model::agent::AgentCapability::all(),
+    };
     cluster.say(back, word);
 
     cluster.advance(secs(14));
@@ -156,6 +165,7 @@ fn a_registration_that_comes_late_over_a_link_that_was_given_up_changes_nothing(
     let (link, agent, stream, _) = cluster.running();
     let info = Box::new(agent_info("cpus:4;mem:4096"));
     let late = lonja_model::link::FromAgent::Reregister {
+        capabilities: lonja_model::agent::AgentCapability::all(),
         agent,
         total: info.resources.clone(),
         info,
@@ -181,6 +191,7 @@ fn a_copy_of_a_connected_agents_work_dir_is_refused() {
     let link = crate::LinkId(99);
     let info = lonja_model::AgentInfo { hostname: "elsewhere".into(), ..agent_info("cpus:4;mem:4096") };
     let message = lonja_model::link::FromAgent::Reregister {
+        capabilities: lonja_model::agent::AgentCapability::all(),
         agent: agent.clone(),
         total: info.resources.clone(),
         info: Box::new(info),

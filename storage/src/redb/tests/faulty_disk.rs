@@ -29,6 +29,9 @@ struct State {
     operations: usize,
     /// From this operation on everything that changes the disk fails.
     fails_from: Option<usize>,
+    /// It is full: whatever takes room is refused, and counted.
+    is_full: bool,
+    refused: usize,
     syncs: usize,
 }
 
@@ -63,6 +66,10 @@ impl State {
     }
 
     fn change(&mut self, change: Pending) -> io::Result<()> {
+        if self.is_full {
+            self.refused += 1;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.step()?;
         change.apply(&mut self.current);
         self.pending.push(change);
@@ -189,6 +196,72 @@ async fn a_failed_sync_or_write_stops_the_store_for_good() {
         assert!(matches!(watcher.next().await, Some(Watched::Failed(_))));
     }
     assert!(outcomes.iter().all(|count| *count > 0), "both ends of a commit must be tried: {outcomes:?}");
+}
+
+/// Waits until a full disk has refused something.
+async fn refuses(disk: &Disk) {
+    while disk.state().refused == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_a_full_disk_and_loses_nothing() {
+    let dir = tempdir().unwrap();
+    let disk = Disk::default();
+    let store = Arc::new(disk.open_store(dir.path()));
+    let before = store.commit(batch(1)).await.unwrap();
+    disk.state().is_full = true;
+    let waiting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.commit(batch(2)).await }
+    });
+    refuses(&disk).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(store.scan(&Key::empty()).await.unwrap().revision, before, "reads go on");
+
+    disk.state().is_full = false;
+
+    assert_eq!(waiting.await.unwrap().unwrap(), before.next());
+    store.commit(batch(3)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_closes_a_store_does_not_wait_for_a_full_disk() {
+    let dir = tempdir().unwrap();
+    let disk = Disk::default();
+    let store = disk.open_store(dir.path());
+    let before = store.commit(batch(1)).await.unwrap();
+    disk.state().is_full = true;
+    {
+        let waiting = store.commit(batch(2));
+        tokio::select! {
+            outcome = waiting => panic!("there is no room: {outcome:?}"),
+            () = refuses(&disk) => {}
+        }
+    }
+
+    drop(store);
+
+    let after = Disk::default();
+    fs::write(dir.path().join("test.redb"), &disk.state().current).unwrap();
+    let found = after.open_store(dir.path()).scan(&Key::empty()).await.unwrap();
+    assert_eq!(found.revision, before);
+}
+
+#[tokio::test]
+async fn a_database_has_room_set_aside_beyond_its_end() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    store.commit(batch(1)).await.unwrap();
+    let file = fs::metadata(store.path()).unwrap();
+    let probe = File::create(dir.path().join("probe")).unwrap();
+    let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+    if rustix::fs::fallocate(&probe, flags, 0, 4096).is_err() {
+        return eprintln!("skipped: this file system sets no room aside");
+    }
+    assert!(file.blocks() * 512 >= file.len() + (1 << 20), "{} of {}", file.blocks() * 512, file.len());
 }
 
 /// What a store holds after each of some batches, and the disk on which they were made.

@@ -193,6 +193,95 @@ fn a_bomb_is_stopped_whatever_it_is_packed_in() {
     assert!(refused.unwrap_err().contains("more than 1000 bytes"));
 }
 
+fn bzip2_of(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn xz_of(bytes: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::XzOptions::with_preset(6);
+    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd_of(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// An xz archive whose block says that it looks back 1.5 GiB.
+fn wanting_much() -> Vec<u8> {
+    let mut archive = xz_of(b"x");
+    let header = 12..12 + (usize::from(archive[12]) + 1) * 4;
+    assert_eq!(archive[14], 0x21, "one filter, LZMA2");
+    archive[16] = 37;
+    let mut sum = flate2::Crc::new();
+    sum.update(&archive[header.start..header.end - 4]);
+    archive[header.end - 4..header.end].copy_from_slice(&sum.sum().to_le_bytes());
+    archive
+}
+
+/// A tar archive, packed in each way that there is besides gzip.
+fn packed(archive: &[u8]) -> [(Kind, Vec<u8>); 3] {
+    [(Kind::TarBzip2, bzip2_of(archive)), (Kind::TarXz, xz_of(archive)), (Kind::TarZstd, zstd_of(archive))]
+}
+
+#[test]
+fn an_archive_is_the_same_however_it_is_packed() {
+    let content = "0123456789abcdef".repeat(20_000);
+    let archive = tar_of(&[file("a/first", &content), entry(b'2', "link", "a/first"), file("second", "x")]);
+    let half = archive.len() / 1024 * 512;
+    for (kind, whole) in packed(&archive) {
+        let mut place = Place::new();
+        assert_eq!(place.unpack(kind, &whole).unwrap(), ", unpacked 3 entries", "{kind:?}");
+        assert_eq!(fs::read_to_string(place.path("link")).unwrap(), content, "{kind:?}");
+        let torn = &whole[..whole.len() - 9];
+        assert!(Place::new().unpack(kind, torn).is_err(), "{kind:?}: torn");
+        assert!(Place::new().unpack(kind, b"no archive").is_err(), "{kind:?}");
+    }
+    // As pbzip2, pixz and pzstd write them.
+    let (first, second) = archive.split_at(half);
+    for ((kind, first), (_, second)) in packed(first).into_iter().zip(packed(second)) {
+        let mut place = Place::new();
+        place.unpack(kind, &[first, second].concat()).unwrap();
+        assert_eq!(fs::read_to_string(place.path("link")).unwrap(), content, "{kind:?} in two streams");
+    }
+    let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3][..], &zstd_of(&archive)].concat();
+    Place::new().unpack(Kind::TarZstd, &skippable).unwrap();
+}
+
+#[test]
+fn a_changed_archive_is_noticed() {
+    let content: String =
+        (0..40_000_u32).map(|number| char::from(b'a' + (number * number % 23) as u8)).collect();
+    for (kind, whole) in packed(&tar_of(&[file("a", &content)])) {
+        for place in (20..whole.len()).step_by(whole.len() / 40 + 1) {
+            let mut changed = whole.clone();
+            changed[place] ^= 0x10;
+            let mut unpacked = Place::new();
+            let outcome = unpacked.unpack(kind, &changed);
+            let is_same = || fs::read_to_string(unpacked.path("a")).is_ok_and(|found| found == content);
+            assert!(outcome.is_err() || is_same(), "{kind:?} at {place}");
+        }
+    }
+}
+
+#[test]
+fn a_bomb_in_any_other_packing_is_stopped_in_time_and_memory() {
+    let zeros = vec![0; 8 << 20];
+    for (kind, bomb) in packed(&tar_of(&[Entry { content: zeros.clone(), ..file("zeros", "") }])) {
+        let refused = Place::new().unpack(kind, &bomb).unwrap_err();
+        assert!(refused.contains("200 times its size"), "{kind:?}: {refused}");
+    }
+    let refused = Place::new().unpack(Kind::TarXz, &wanting_much()).unwrap_err();
+    assert!(refused.to_lowercase().contains("memory"), "{refused}");
+    // A frame that wants to look back 2 GiB: its header says so.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x01, 0x00, 0x00];
+    let refused = Place::new().unpack(Kind::TarZstd, &frame).unwrap_err();
+    assert!(refused.to_lowercase().contains("window"), "{refused}");
+}
+
 #[test]
 fn too_many_entries_are_not_made() {
     let mut place = Place::new();

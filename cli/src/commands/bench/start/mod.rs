@@ -220,15 +220,8 @@ async fn sleepers(ours: &Ours, count: usize, launcher: &Launcher) -> anyhow::Res
 /// Processor time of this process, the launcher, and all of the launcher's that have ended, in milliseconds. The
 /// kernel's own workers are not in it.
 fn processor_ms(launcher: &Launcher) -> anyhow::Result<f64> {
-    let ticks = |process: &str, fields: std::ops::Range<usize>| {
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // The name may hold anything, brackets too; what follows it is numbered from 3 in proc(5).
-        let rest = stat.rsplit(')').next().unwrap_or_default();
-        let numbers = rest.split_whitespace().skip(fields.start - 3).take(fields.len());
-        anyhow::Ok(numbers.filter_map(|number| number.parse::<u64>().ok()).sum::<u64>())
-    };
-    let ticks = ticks("self", 14..16)? + ticks(&launcher.pid().to_string(), 14..18)?;
-    // There are a hundred to a second in every Linux that programs see.
+    let launcher = launcher.pid().to_string();
+    let ticks = super::processor_ticks("self", 14..16)? + super::processor_ticks(&launcher, 14..18)?;
     Ok(ticks as f64 * 10.0)
 }
 

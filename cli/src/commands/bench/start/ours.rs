@@ -75,6 +75,7 @@ impl Ours {
             isolation: Isolation::default(),
             tty: None,
             joins: None,
+            stdin: false,
         })
     }
 
