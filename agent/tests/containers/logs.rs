@@ -149,7 +149,8 @@ pub async fn a_writer_that_stands_still_does_not_hold_the_task(launcher: &Launch
 
     assert_eq!(host.end_of("c1").await.status, Some(TaskEnd::Exited(0)));
     let text = String::from_utf8(whole(&host, "c1").0).unwrap();
-    let (kept, rest) = text.split_once("\n[lonja: ").unwrap();
+    let marked = text.split_once("\n[lonja: ");
+    let (kept, rest) = marked.unwrap_or_else(|| panic!("{} bytes: {}", text.len(), text.replace('\0', "")));
     let (dropped, end) = rest.split_once(" bytes of output are missing here").unwrap();
     assert!(end.ends_with("last\n"), "{end:?}");
     let after = end.split_once("]\n").unwrap().1.len() - "last\n".len();
