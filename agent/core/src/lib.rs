@@ -227,6 +227,9 @@ fn receive(turn: &mut Turn<'_>, message: ToAgent) {
         ToAgent::AcknowledgeOperation { operation } => operations::acknowledge(turn, operation),
         ToAgent::ResendUpdates { framework } => status_updates::resend_all_of(turn, &framework),
         ToAgent::Message { framework, executor, data } => custom::message(turn, framework, executor, data),
+        ToAgent::ShutdownExecutor { framework, executor } => {
+            custom::shut_down_one(turn, (framework, executor))
+        }
     }
 }
 
@@ -258,6 +261,7 @@ fn name_of(message: &ToAgent) -> &'static str {
         ToAgent::ResendUpdates { .. } => "ResendUpdates",
         ToAgent::ShutdownFramework { .. } => "ShutdownFramework",
         ToAgent::Message { .. } => "Message",
+        ToAgent::ShutdownExecutor { .. } => "ShutdownExecutor",
         ToAgent::Ping { .. } => "Ping",
         ToAgent::Apply { .. } => "Apply",
         ToAgent::AcknowledgeOperation { .. } => "AcknowledgeOperation",

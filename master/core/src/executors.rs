@@ -16,7 +16,7 @@ use std::sync::Arc;
 use lonja_model::container::Command;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::link::{AgentExecutor, ToAgent};
-use lonja_model::scheduler::Event;
+use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
 use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, Resources, Role, TaskInfo, Timestamp};
 
 use crate::accept::Pool;
@@ -183,6 +183,26 @@ pub(crate) fn check_alone(task: &TaskInfo) -> Result<(), String> {
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// A framework wants one of its executors ended. Nothing is given back before its agent says that it has.
+pub(crate) fn shut_down(
+    state: &State,
+    effects: &mut Effects,
+    framework: &FrameworkId,
+    agent: &AgentId,
+    executor: ExecutorId,
+) -> CallResult {
+    let Some(link) = state.agents.get(agent).and_then(|agent| agent.link()) else {
+        return Err(Refusal::new(RefusalCode::NotFound, format!("agent {agent} is not connected")));
+    };
+    let known = state.executors.get(agent, framework, &executor);
+    if known.is_none_or(|known| !known.info.is_custom()) {
+        let reason = format!("no executor {executor} of this framework's own runs on agent {agent}");
+        return Err(Refusal::new(RefusalCode::NotFound, reason));
+    }
+    effects.agent(link, ToAgent::ShutdownExecutor { framework: framework.clone(), executor });
+    Ok(())
 }
 
 /// An agent says that an executor is no more.

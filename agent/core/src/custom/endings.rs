@@ -92,6 +92,22 @@ pub(super) fn shut_down(turn: &mut Turn<'_>, key: &ExecutorKey) {
     }
 }
 
+/// The framework wants one of its executors ended: what waits for it goes with it.
+pub(crate) fn shut_down_one(turn: &mut Turn<'_>, key: ExecutorKey) {
+    let known = turn.book.company.get(&key).filter(|executor| executor.record.info.is_custom());
+    let Some(place) = known.map(|executor| executor.place) else {
+        turn.note(Note::NoExecutor { framework: key.0, executor: key.1 });
+        return;
+    };
+    shut_down(turn, &key);
+    if place == ExecutorPlace::Waiting {
+        for task in living(turn, &key) {
+            kills::killed_before_launch(turn, &task);
+        }
+    }
+    launches::launch_waiting(turn);
+}
+
 /// The framework is no more, and its executors are to end.
 pub(crate) fn shut_down_all_of(turn: &mut Turn<'_>, framework: &FrameworkId) {
     let keys: Vec<ExecutorKey> = turn.book.company.of_framework(framework).cloned().collect();

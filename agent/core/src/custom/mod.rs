@@ -35,7 +35,8 @@ use crate::effects::{ExecutorOrder, KillContainer, LaunchContainer, Note, Resize
 use crate::turn::Turn;
 
 pub(crate) use endings::{
-    executor_in, exited, found, kill, late, launch_failed, out_of_grace, shut_down_all_of, task_ended,
+    executor_in, exited, found, kill, late, launch_failed, out_of_grace, shut_down_all_of, shut_down_one,
+    task_ended,
 };
 pub(crate) use talk::{MOST_UPDATES, called, left, message};
 

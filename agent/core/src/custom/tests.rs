@@ -358,7 +358,7 @@ fn an_executor_that_ends_fails_its_tasks_and_the_master_is_told_how() {
 #[test]
 fn an_executor_that_breaks_its_memory_limit_tells_so_of_its_tasks() {
     let mut stage = serving(&["a"]);
-    let breach = crate::MemoryBreach { limit_bytes: 1 << 25, peak_bytes: 1 << 25 };
+    let breach = crate::MemoryBreach { limit_bytes: 1 << 25, peak_bytes: 1 << 25, host_was_short: false };
     let exit = crate::ContainerExit { memory_breach: Some(breach), ..signaled(9) };
     let effects = exits(&mut stage, exit);
     let failed = only_update(&effects);
@@ -536,4 +536,19 @@ fn limits_of_tasks_add_up_and_who_has_none_counts_with_its_need() {
     assert_eq!(effects.resize[0].together.limits["mem"], Limit::Infinite);
     let effects = stage.kill("f1", "c", None);
     assert_eq!(effects.resize[0].together.limits["mem"], amount(50));
+}
+
+#[test]
+fn a_framework_may_end_an_executor_and_its_tasks_fail_with_it() {
+    let mut stage = serving(&["a"]);
+    let order =
+        ToAgent::ShutdownExecutor { framework: framework_id("f1"), executor: ExecutorId::new("e1").unwrap() };
+    assert_eq!(told(&stage.receive(order.clone())), ["shutdown"]);
+    assert!(stage.receive(order.clone()).executors.is_empty(), "once");
+    let effects = launch(&mut stage, &[("b", "cpus:1")], false);
+    assert_eq!(ended(&effects), [(TaskState::Dropped, Some(Reason::ExecutorTerminated))]);
+    assert_eq!(stage.after(secs(5)).kill[0].grace, Duration::ZERO);
+    let effects = exits(&mut stage, by_request(signaled(9)));
+    assert_eq!(ended(&effects), [(TaskState::Failed, Some(Reason::ExecutorTerminated))]);
+    assert!(stage.receive(order).executors.is_empty(), "it is no more");
 }

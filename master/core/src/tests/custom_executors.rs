@@ -101,3 +101,20 @@ fn bytes_pass_between_an_executor_and_its_framework() {
     cluster.say(link, FromAgent::Message { framework, executor: executor.clone(), data: data.clone() });
     assert!(cluster.events(stream).contains(&Event::Message { agent, executor, data }));
 }
+
+#[test]
+fn a_framework_may_end_an_executor_of_its_own_and_no_other() {
+    let mut cluster = cluster();
+    let (link, agent) = cluster.agent("cpus:4;mem:4096");
+    let (owner, _) = cluster.framework("web");
+    let offer = cluster.only_offer(owner);
+    let own = task("a", &agent, "cpus:1;mem:64", custom("cpus:0.5;mem:64"));
+    launch(&mut cluster, owner, &offer, vec![own]);
+    let (stranger, _) = cluster.framework("web");
+    let call = Call::ShutdownExecutor { agent, executor: ExecutorId::new("own").unwrap() };
+    assert!(cluster.call(stranger, call.clone()).is_err());
+    cluster.call(owner, call).unwrap();
+    let sent =
+        cluster.sent(link).iter().filter(|message| matches!(message, ToAgent::ShutdownExecutor { .. }));
+    assert_eq!(sent.count(), 1);
+}
