@@ -157,12 +157,21 @@ pub fn overwrite_those_who_enter(probe: &mut Probe) {
     };
     let seen = at_those_who_enter(|process| {
         let program = process.join("exe");
+        // By a handle from the beginning: who enters goes on to another program at any moment.
+        let handle = match handle_on(&program) {
+            Ok(handle) => handle,
+            Err(error) => {
+                outcomes.insert(name_of(error.raw_os_error().unwrap_or_default()));
+                return;
+            }
+        };
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
         // Programs of the host's own folders are not the runtime's.
-        if fs::read_link(&program).is_ok_and(|path| path.starts_with("/usr") || path.starts_with("/bin")) {
+        if fs::read_link(&path).is_ok_and(|path| path.starts_with("/usr") || path.starts_with("/bin")) {
             return;
         }
-        outcomes.insert(outcome_of(&program));
-        handles.extend(handle_on(&program).ok().filter(|_| handles.len() < 200));
+        outcomes.insert(outcome_of(Path::new(&path)));
+        handles.extend(Some(handle).filter(|_| handles.len() < 200));
     });
     say_whether_any_came(probe, seen);
     handles.extend(handle_on(Path::new("/proc/1/exe")));
