@@ -7,6 +7,7 @@ mod checks;
 mod cli;
 mod disk;
 mod exec;
+mod executors;
 mod failover;
 mod fetch;
 mod files;

@@ -14,6 +14,7 @@ use crate::secrets::SecretResolver;
 use crate::supervisor::{Identity, VolumeSource};
 
 use crate::disk::DiskSettings;
+use crate::executors::ExecutorSettings;
 use crate::privileges::Grants;
 use crate::separation::Separation;
 pub use crate::supervisor::LogLimits;
@@ -59,6 +60,8 @@ pub struct Config {
     pub grants: Grants,
     /// How strictly tasks are kept apart from the host.
     pub separation: Separation,
+    /// How custom executors are treated.
+    pub executors: ExecutorSettings,
 }
 
 /// Which paths of the host tasks may mount.

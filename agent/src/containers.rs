@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core as core;
-use lonja_agent_core::{CheckOrder, LaunchContainer, LaunchFailure, Runs, WaitStatus};
+use lonja_agent_core::{CheckOrder, LaunchContainer, LaunchFailure, ResizeContainer, Runs, WaitStatus};
 use lonja_model::container::Program;
 use lonja_model::files::Uri;
 use lonja_model::profile::Profile;
@@ -24,6 +24,7 @@ use crate::containerizer::{
 };
 use crate::disk;
 use crate::disk::watch::{DiskWatch, Look};
+use crate::executors::Executors;
 use crate::failpoint;
 use crate::fetcher::Fetcher;
 use crate::groups::{self, Shared};
@@ -34,7 +35,7 @@ use crate::privileges::Grants;
 use crate::sandbox::{Reach, Sandboxes};
 use crate::secrets::SecretResolver;
 use crate::separation::{self, Separation};
-use crate::task_limits::{LimitSettings, gpu_variables, limits_of};
+use crate::task_limits::{LimitSettings, gpu_variables, limits_of, limits_together};
 use crate::volumes::{Volumes, volumes_of};
 
 /// What a task's `PATH` is unless it sets its own.
@@ -62,6 +63,7 @@ pub(crate) struct Containers {
     checks: Checks,
     disk_watch: DiskWatch,
     disk_breaches: DiskBreaches,
+    executors: Arc<Executors>,
 }
 
 /// What became of a launch, in the core's words.
@@ -78,6 +80,7 @@ impl Containers {
         fetcher: Fetcher,
         config: &Config,
         instance: InstanceId,
+        executors: Arc<Executors>,
     ) -> Self {
         let disk_watch = DiskWatch::new(sandboxes.disks().clone());
         let disk_breaches = DiskBreaches::new(config.work_dir.join("run"));
@@ -100,6 +103,7 @@ impl Containers {
             paths: Mutex::new(BTreeMap::new()),
             disk_watch,
             disk_breaches,
+            executors,
         }
     }
 
@@ -213,7 +217,7 @@ impl Containers {
         let mut environment = environment(&order, &sandbox, agent, endpoint);
         let logs = output_limits::of_task(self.logs, &environment)?;
         let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
-        let LaunchContainer { container, task, user, .. } = order;
+        let LaunchContainer { container, task, user, runs, .. } = order;
         let command = match &task.command.program {
             Program::Shell(line) => Command::Shell(line.clone()),
             Program::Exec { path, arguments } => {
@@ -229,6 +233,11 @@ impl Containers {
         volumes.extend(files::volumes(&task, limits.memory_bytes, &self.host_paths, store)?);
         files::reveal_variables(&task, &mut environment, store)?;
         volumes.extend(shared.volumes);
+        if let Runs::Executor(_) = runs {
+            let grace = task.kill_grace.unwrap_or(self.kill_grace);
+            let surroundings = self.executors.surroundings(&container);
+            surroundings.furnish(profile, grace, &mut environment, &mut volumes);
+        }
         Ok(ContainerSpec {
             container_id: containerizer::ContainerId::new(container.as_str())
                 .map_err(|error| error.to_string())?,
@@ -251,6 +260,22 @@ impl Containers {
             joins: shared.joins,
             stdin: task.container.stdin && task.container.tty.is_none(),
         })
+    }
+
+    /// Custom executors, and what is said to them.
+    pub(crate) fn executors(&self) -> &Executors {
+        &self.executors
+    }
+
+    /// Holds a running executor to what it and its tasks need by now.
+    pub(crate) fn resize(&self, order: &ResizeContainer) {
+        let limits = limits_together(&order.together.resources, &order.together.limits, &self.limits);
+        let Ok(id) = named(&order.container) else { return };
+        self.disk_watch.relimit(&order.container, disk::limit_in(&order.together.resources));
+        if let Err(error) = tokio::task::block_in_place(|| self.containerizer.resize(&id, &limits)) {
+            let error = chain(&error);
+            tracing::warn!(container = %order.container, error, "container is not held to what it needs by now");
+        }
     }
 
     /// Looks at a task, or gives a look up.
@@ -492,6 +517,9 @@ fn environment(
     if let Some(first) = ports.first() {
         environment.insert("PORT".to_owned(), first.clone());
         environment.insert("PORTS".to_owned(), ports.join(","));
+    }
+    if let Runs::Executor(_) = order.runs {
+        environment.remove("MESOS_TASK_ID");
     }
     environment.extend(gpu_variables(&task.resources));
     environment.extend(task.command.environment.clone());

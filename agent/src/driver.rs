@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
 use crate::disk;
+use crate::groups;
 use crate::handle::{Description, Handle, INBOX, Input, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
 use crate::volumes::Volumes;
@@ -117,14 +118,21 @@ impl Driver {
 
     /// Tells the core what it remembers and what is left of its containers.
     async fn recover(&mut self, checkpoint: Checkpoint) -> Result<(), AgentError> {
+        let custom = checkpoint.executors.iter().filter(|(_, record)| record.info.is_custom());
+        let custom = custom.map(|((framework, executor), record)| {
+            (record.container.clone(), framework.clone(), groups::as_task(executor))
+        });
         let expected: Vec<(ContainerId, FrameworkId, TaskId)> = checkpoint
             .tasks
             .iter()
+            .filter(|(_, record)| !record.info.is_in_custom_executor())
             .map(|((framework, task), record)| (record.container.clone(), framework.clone(), task.clone()))
+            .chain(custom)
             .collect();
         let shared: Vec<_> = checkpoint
             .executors
             .iter()
+            .filter(|(_, record)| !record.info.is_custom())
             .map(|((framework, executor), record)| {
                 (record.container.clone(), framework.clone(), executor.clone())
             })
@@ -185,6 +193,18 @@ impl Driver {
                 Some(Event::CheckEnded { container, kind, number, result })
             }
             Input::VolumesMade(number, result) => Some(Event::VolumesMade { number, result }),
+            Input::ExecutorCalled { container, connection, call } => {
+                Some(Event::ExecutorCalled { container, connection, call })
+            }
+            Input::ExecutorLeft { container, connection } => {
+                Some(Event::ExecutorLeft { container, connection })
+            }
+            Input::Executor(container, answer) => {
+                let known = self.agent.executor_in(&container).filter(|known| known.info().is_custom());
+                let whose = known.map(|known| (known.framework().clone(), known.info().id.clone()));
+                let _left = answer.send(whose);
+                None
+            }
             Input::Find(framework, task, answer) => {
                 // Whoever asked may have left.
                 let _left = answer.send(self.find(&framework, &task));
@@ -211,6 +231,8 @@ impl Driver {
             shutdown,
             notes,
             cancel,
+            resize,
+            executors,
         } = effects;
         for note in notes {
             if note.is_warning() {
@@ -255,6 +277,9 @@ impl Driver {
             self.ended.remove(&container);
             tokio::spawn(async move { containers.forget(&container).await });
         }
+        // An executor is to have room for what it is about to be given.
+        resize.iter().for_each(|order| self.containers.resize(order));
+        self.containers.executors().carry_out(executors);
         self.send(send);
         if reconnect {
             self.master = None;
@@ -309,7 +334,9 @@ impl Driver {
     fn find(&self, framework: &FrameworkId, task: &TaskId) -> Option<TaskFiles> {
         let known = self.agent.task(framework, task);
         let container = known.as_ref().map(|task| task.container());
-        let sandbox = self.containers.sandbox(framework, task, container)?;
+        let executor = known.filter(|task| task.info().is_in_custom_executor());
+        let executor = executor.and_then(|task| task.info().executor_id()).map(groups::as_task);
+        let sandbox = self.containers.sandbox(framework, executor.as_ref().unwrap_or(task), container)?;
         let ended = match container.and_then(|container| self.ended.get(container)) {
             Some(ended) => ended.subscribe(),
             None => watch::channel(true).1,
@@ -326,7 +353,12 @@ impl Driver {
             pid: task.pid(),
             name: task.info().name.clone(),
             resources: task.info().resources.clone(),
-            sandbox: self.containers.path(task.framework(), task.id(), task.container()),
+            sandbox: match task.info().executor_id().filter(|_| task.info().is_in_custom_executor()) {
+                Some(executor) => {
+                    self.containers.path(task.framework(), &groups::as_task(executor), task.container())
+                }
+                None => self.containers.path(task.framework(), task.id(), task.container()),
+            },
         });
         Description {
             id: self.agent.id().cloned(),

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use lonja_agent_core::{CheckResult, ContainerExit};
 use lonja_model::check::CheckKind;
+use lonja_model::execution::Call;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::operation::OperationRecord;
-use lonja_model::{AgentId, AgentInfo, ContainerId, FrameworkId, Resources, TaskId, TaskState};
+use lonja_model::{AgentId, AgentInfo, ContainerId, ExecutorId, FrameworkId, Resources, TaskId, TaskState};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::containers::Launched;
@@ -39,6 +40,24 @@ pub(crate) enum Input {
         /// What it saw.
         result: CheckResult,
     },
+    /// A custom executor says something over one of its connections.
+    ExecutorCalled {
+        /// Its container.
+        container: ContainerId,
+        /// The number of the connection.
+        connection: u64,
+        /// What it says.
+        call: Box<Call>,
+    },
+    /// A connection of a custom executor is gone.
+    ExecutorLeft {
+        /// Its container.
+        container: ContainerId,
+        /// The number of the connection.
+        connection: u64,
+    },
+    /// Somebody asks whose executor is in a container.
+    Executor(ContainerId, oneshot::Sender<Option<(FrameworkId, ExecutorId)>>),
     /// Somebody asks for a task's files.
     Find(FrameworkId, TaskId, oneshot::Sender<Option<TaskFiles>>),
     /// Somebody asks for the whole picture.
@@ -119,6 +138,16 @@ impl Handle {
     pub async fn find(&self, framework: FrameworkId, task: TaskId) -> Result<Option<TaskFiles>, Stopped> {
         let (sender, receiver) = oneshot::channel();
         self.put(Input::Find(framework, task, sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// The custom executor in that container; `None`: there is none.
+    pub(crate) async fn executor(
+        &self,
+        container: ContainerId,
+    ) -> Result<Option<(FrameworkId, ExecutorId)>, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Executor(container, sender)).await?;
         receiver.await.map_err(|_| Stopped)
     }
 

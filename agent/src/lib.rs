@@ -6,7 +6,7 @@
 //! Control side: [`config`], [`configured`] and [`detect`] say what the agent is, `driver` owns `lonja-agent-core`,
 //! `checkpoints` keeps what survives a restart, `master_link` speaks to the master, [`api`] serves logs.
 //! Container side, from the outside in: [`containerizer`] is what the driver calls, `containers` speaks to it
-//! in the core's words, [`check`] says what a host enforces, `checks` looks at tasks from inside, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
+//! in the core's words, [`check`] says what a host enforces, `checks` looks at tasks from inside, `executors` lets frameworks' own executors in, `sandbox` keeps each task's files, [`volumes`] what outlives tasks, [`launcher`] forks, [`supervisor`] is the parent of
 //! one container, [`isolation`] sets its limits, [`privileges`] says what tasks may ask of the kernel,
 //! [`separation`] how strictly they are kept apart from the host. At each step of a container's life a [`failpoint`] lets
 //! tests have somebody die.
@@ -23,6 +23,7 @@ mod containers;
 pub mod detect;
 pub mod disk;
 mod driver;
+mod executors;
 pub mod failpoint;
 pub mod fetcher;
 mod gpu_names;
@@ -56,6 +57,7 @@ use tokio::task::JoinHandle;
 
 pub use checkpoints::CheckpointError;
 pub use config::{Config, HostPaths};
+pub use executors::ExecutorSettings;
 pub use handle::Handle;
 pub use lonja_agent_core::Policy;
 pub use privileges::Grants;
@@ -171,6 +173,8 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let sessions = api::Sessions::new(containerizer.clone());
     let fetcher = fetcher::Fetcher::new(config.fetching.clone(), config.host_paths.clone(), &path);
     let fetcher = fetcher.map_err(work_dir)?;
+    let executors = executors::Executors::open(&path, config.executors.clone()).map_err(work_dir)?;
+    let executors = Arc::new(executors);
     let containers = containers::Containers::new(
         containerizer,
         sandboxes,
@@ -178,11 +182,15 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
         fetcher,
         &config,
         instance.clone(),
+        executors.clone(),
     );
     let containers = Arc::new(containers);
     let clock = Clock::start();
     let core = lonja_agent_core::Config {
         kill_grace: config.kill_grace,
+        executor_registration_timeout: config.executors.registration_timeout,
+        executor_reregistration_timeout: config.executors.reregistration_timeout,
+        executor_shutdown_grace: config.executors.shutdown_grace,
         ..lonja_agent_core::Config::new(info, env!("CARGO_PKG_VERSION"), instance.as_str())
     };
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
@@ -193,7 +201,10 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), disk_limit = disks.how(), "agent started");
     tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
-    let server = tokio::spawn(api::serve(listener, handle.clone(), containers, enforced, sessions, stopped));
+    let door = executors::Door::new(executors.clone(), handle.clone(), stopped.clone());
+    let socket = executors::serve(executors, door.clone(), stopped.clone());
+    let api = api::serve(listener, handle.clone(), containers, enforced, (sessions, door), stopped);
+    let server = tokio::spawn(async move { tokio::try_join!(api, socket).map(|_| ()) });
     Ok(Running { address, handle, stop, driver, server })
 }
 

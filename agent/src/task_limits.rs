@@ -47,32 +47,44 @@ pub(crate) fn limits_of(
     pids_max: u64,
     sandbox: &Path,
 ) -> Result<Limits, String> {
-    let request = task.resources.scalar("mem").max(LEAST_MEMORY);
-    let memory = match task.limits.get("mem") {
-        Some(Limit::Amount(mib)) => Some((*mib).max(LEAST_MEMORY)),
-        Some(Limit::Infinite) => None,
-        None => Some(request),
-    };
-    let cpus = task.resources.scalar("cpus").thousandths();
-    let cpu_limit = match task.limits.get("cpus") {
-        Some(Limit::Amount(cpus)) => Some(cpus.thousandths()),
-        None if settings.cap_cpus => Some(cpus),
-        Some(Limit::Infinite) | None => None,
-    };
     let mut devices = DeviceRule::minimal();
     devices.extend(settings.devices.iter().cloned());
     devices.extend(gpu_devices(&task.resources, Path::new("/dev")));
     Ok(Limits {
+        pids_max: Some(pids_max),
+        io: io_limits(&task.container.io, sandbox)?,
+        devices: Some(devices),
+        ..limits_together(&task.resources, &task.limits, settings)
+    })
+}
+
+/// What a container is held to in cpus and memory that needs these resources and has these limits.
+pub(crate) fn limits_together(
+    resources: &Resources,
+    limits: &BTreeMap<String, Limit>,
+    settings: &LimitSettings,
+) -> Limits {
+    let request = resources.scalar("mem").max(LEAST_MEMORY);
+    let memory = match limits.get("mem") {
+        Some(Limit::Amount(mib)) => Some((*mib).max(LEAST_MEMORY)),
+        Some(Limit::Infinite) => None,
+        None => Some(request),
+    };
+    let cpus = resources.scalar("cpus").thousandths();
+    let cpu_limit = match limits.get("cpus") {
+        Some(Limit::Amount(cpus)) => Some(cpus.thousandths()),
+        None if settings.cap_cpus => Some(cpus),
+        Some(Limit::Infinite) | None => None,
+    };
+    Limits {
         cpus_thousandths: Some(cpus).filter(|cpus| *cpus > 0),
         memory_bytes: memory.map(bytes),
-        pids_max: Some(pids_max),
         cpu_limit_thousandths: cpu_limit.filter(|cpus| *cpus > 0),
         memory_request_bytes: Some(bytes(request)),
         swap: settings.swap,
-        io: io_limits(&task.container.io, sandbox)?,
-        devices: Some(devices),
-        huge_pages: Some(huge_pages(&task.resources)),
-    })
+        huge_pages: Some(huge_pages(resources)),
+        ..Limits::default()
+    }
 }
 
 /// What was asked for in MiB.

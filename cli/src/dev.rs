@@ -205,5 +205,6 @@ fn agent_config(shape: &Shape<'_>, index: u16, master: SocketAddr) -> anyhow::Re
         limits: lonja_agent::LimitSettings::default(),
         disk: lonja_agent::disk::DiskSettings::default(),
         grants: Default::default(),
+        executors: Default::default(),
     })
 }

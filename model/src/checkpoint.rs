@@ -7,7 +7,7 @@ use crate::agent::AgentInfo;
 use crate::check::Watched;
 use crate::executor::ExecutorInfo;
 use crate::framework::FrameworkInfo;
-use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, TaskId};
+use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, TaskId, UpdateId};
 use crate::operation::OperationRecord;
 use crate::resources::Resources;
 use crate::role::Role;
@@ -46,7 +46,7 @@ pub struct TaskRecord {
     pub info: TaskInfo,
     /// For which of its framework's roles.
     pub role: Role,
-    /// The container it runs in; a new name for each run.
+    /// The container it runs in; a new name for each run. That of its executor, if the executor is its framework's own.
     pub container: ContainerId,
     /// Where it stands.
     pub state: TaskState,
@@ -54,12 +54,24 @@ pub struct TaskRecord {
     pub killing: Option<Duration>,
     /// Its framework is gone: nobody waits for its updates any more.
     pub orphaned: bool,
-    /// Status updates not yet acknowledged, oldest first. Bounded: one for each state at most, and one more RUNNING.
+    /// Status updates not yet acknowledged, oldest first. Bounded: one for each state at most, and one more RUNNING; of a
+    /// custom executor's task so many as its agent takes on.
     pub updates: Vec<TaskStatus>,
     /// The group it was launched with, if it was.
     pub group: Option<GroupRecord>,
     /// What its checks have seen, and when it started.
     pub watched: Watched,
+    /// What passed between the agent and its executor, if that is its framework's own.
+    pub delivery: Delivery,
+}
+
+/// What passed between an agent and a custom executor about one task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// The executor has it, or is about to: what the task needs is its own from now on.
+    pub handed_over: bool,
+    /// The latest updates of the executor that were taken on, oldest first: one that comes again is known by its id.
+    pub heard: Vec<UpdateId>,
 }
 
 /// A task's place in its group.
@@ -84,6 +96,8 @@ pub struct ExecutorRecord {
     pub shutting_down: Option<Duration>,
     /// Its framework is gone.
     pub orphaned: bool,
+    /// Its container is, or was about to be, made. Of no use for the built-in one.
+    pub launched: bool,
 }
 
 /// One change of the checkpoint: the new value of one entry. Applying a change twice does no harm.

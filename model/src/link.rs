@@ -218,6 +218,14 @@ pub enum ToAgent {
         /// Lonja does not look inside.
         data: Vec<u8>,
     },
+    /// End a custom executor: ask it, and kill what is left of it after its grace period. One that is not there is
+    /// ignored.
+    ShutdownExecutor {
+        /// Whose executor.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+    },
     /// Are you there?
     Ping {
         /// To be repeated in the answer.

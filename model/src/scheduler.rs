@@ -131,8 +131,13 @@ pub enum Call {
         /// Lonja does not look inside.
         data: Vec<u8>,
     },
-    /// A call this master does not serve yet, as the wire names it.
-    Unsupported(String),
+    /// End a custom executor: it is asked, and killed after its grace period.
+    ShutdownExecutor {
+        /// Where the executor runs.
+        agent: AgentId,
+        /// Which executor.
+        executor: ExecutorId,
+    },
 }
 
 /// What the master tells a framework.

@@ -117,6 +117,9 @@ pub const EXECUTORS_PER_OFFER: usize = 4_096;
 /// Updates of one task waiting to be acknowledged in a checkpoint.
 pub const UPDATES_PER_TASK: usize = 64;
 
+/// Updates of a custom executor that a checkpoint remembers for one task.
+pub const HEARD_PER_TASK: usize = 256;
+
 /// A name, a label or any other short text, in bytes.
 pub const TEXT_BYTES: usize = 16 << 10;
 

@@ -268,6 +268,7 @@ impl Ledger {
             | ToAgent::AcknowledgeOperation { .. }
             | ToAgent::ResendUpdates { .. }
             | ToAgent::Message { .. }
+            | ToAgent::ShutdownExecutor { .. }
             | ToAgent::Ping { .. } => {}
         }
     }

@@ -302,7 +302,9 @@ pub(crate) fn master_sent(message: &ToAgent) -> Step {
         ToAgent::AcknowledgeOperation { .. } => Step::MasterSentAcknowledgeOperation,
         ToAgent::ShutdownFramework { .. } => Step::MasterSentShutdownFramework,
         ToAgent::ResendUpdates { .. } => Step::MasterSentResendUpdates,
-        ToAgent::Ping { .. } | ToAgent::Message { .. } => Step::MasterSentPing,
+        ToAgent::Ping { .. } | ToAgent::Message { .. } | ToAgent::ShutdownExecutor { .. } => {
+            Step::MasterSentPing
+        }
     }
 }
 
@@ -333,7 +335,9 @@ pub(crate) fn agent_hears(message: &ToAgent) -> Step {
         ToAgent::ShutdownFramework { .. } => Step::AgentHearsShutdownFramework,
         ToAgent::ResendUpdates { .. } => Step::AgentHearsResendUpdates,
         ToAgent::Ping { .. } => Step::AgentHearsPing,
-        ToAgent::Refused { .. } | ToAgent::Message { .. } => Step::AgentHearsOther,
+        ToAgent::Refused { .. } | ToAgent::Message { .. } | ToAgent::ShutdownExecutor { .. } => {
+            Step::AgentHearsOther
+        }
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn name(payload: &Payload) -> &'static str {
             ToAgent::ResendUpdates { .. } => "agent: resend updates",
             ToAgent::ShutdownFramework { .. } => "agent: shut down framework",
             ToAgent::Message { .. } => "agent: message",
+            ToAgent::ShutdownExecutor { .. } => "agent: shutdown executor",
             ToAgent::Ping { .. } => "agent: ping",
             ToAgent::Apply { .. } => "agent: apply",
             ToAgent::AcknowledgeOperation { .. } => "agent: acknowledge operation",
@@ -112,7 +113,7 @@ pub(crate) fn name(payload: &Payload) -> &'static str {
             Call::Request { .. } => "call: request",
             Call::AcknowledgeOperation { .. } => "call: acknowledge operation",
             Call::ReconcileOperations { .. } => "call: reconcile operations",
-            Call::Unsupported(_) => "call: unsupported",
+            Call::ShutdownExecutor { .. } => "call: shutdown executor",
         },
         Payload::Answer(_, Ok(())) => "answer: done",
         Payload::Answer(_, Err(_)) => "answer: refused",
@@ -182,6 +183,9 @@ fn to_agent(message: &ToAgent) -> String {
         ToAgent::ResendUpdates { framework } => format!("ResendUpdates of {framework}"),
         ToAgent::ShutdownFramework { framework } => format!("ShutdownFramework {framework}"),
         ToAgent::Message { framework, .. } => format!("Message of {framework}"),
+        ToAgent::ShutdownExecutor { framework, executor } => {
+            format!("ShutdownExecutor {executor} of {framework}")
+        }
         ToAgent::Ping { sequence } => format!("Ping {sequence}"),
         ToAgent::Apply { operation } => format!("Apply {} {}", operation.conversion.name(), operation.uuid),
         ToAgent::AcknowledgeOperation { operation } => format!("AcknowledgeOperation {operation}"),
@@ -259,7 +263,7 @@ fn call(call: &Call) -> String {
         Call::Request { .. } => "Request".to_owned(),
         Call::AcknowledgeOperation { operation, .. } => format!("AcknowledgeOperation {operation}"),
         Call::ReconcileOperations { .. } => "ReconcileOperations".to_owned(),
-        Call::Unsupported(name) => name.clone(),
+        Call::ShutdownExecutor { executor, .. } => format!("ShutdownExecutor {executor}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tasks the agent has taken on, and their frameworks.
 //!
 //! Invariants
-//! - A container's name belongs to one task, or to one executor.
+//! - A container's name belongs to one task, or to one executor with all of its tasks if it is a custom one.
 //! - A framework is known as long as it has tasks or executors.
 //! - A task that has ended is promised nothing and holds nothing.
 //! - What differs from the checkpoint is marked as changed, and leaves as a [`CheckpointOp`] at the end of
@@ -13,10 +13,10 @@ use std::time::Duration;
 use lonja_model::checkpoint::{CheckpointOp, TaskRecord};
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::resources::AddError;
-use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Timestamp};
+use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState, Timestamp};
 
 use crate::checks::Looks;
-use crate::company::{Company, Executor, ExecutorKey};
+use crate::company::{Company, Executor, ExecutorKey, ExecutorPlace, Share};
 use crate::effects::Effects;
 use crate::ledger::{Ledger, Sum};
 
@@ -47,8 +47,19 @@ pub(crate) enum Place {
     Launching,
     /// Its program runs.
     Running { pid: u32, since: Timestamp },
+    /// It has none of its own: a custom executor is to run it, or does.
+    InExecutor(Handed),
     /// It is no more, or never was.
     Ended,
+}
+
+/// How far a task is on its way to its custom executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handed {
+    /// It was never sent.
+    NotYet,
+    /// It was sent, over some connection, or was perhaps before the agent's restart.
+    Over,
 }
 
 impl Place {
@@ -56,14 +67,19 @@ impl Place {
     pub(crate) fn pid(&self) -> Option<u32> {
         match self {
             Self::Running { pid, since: _ } => Some(*pid),
-            Self::Waiting(_) | Self::Launching | Self::Ended => None,
+            Self::Waiting(_) | Self::Launching | Self::InExecutor(_) | Self::Ended => None,
         }
+    }
+
+    /// Is it a custom executor's?
+    pub(crate) fn is_in_executor(self) -> bool {
+        matches!(self, Self::InExecutor(_))
     }
 
     /// Does a task in this place hold what it needs?
     fn holds(self) -> bool {
         match self {
-            Self::Launching | Self::Running { .. } => true,
+            Self::Launching | Self::Running { .. } | Self::InExecutor(_) => true,
             Self::Waiting(_) | Self::Ended => false,
         }
     }
@@ -97,6 +113,11 @@ impl Task {
     /// Has it ended?
     pub(crate) fn has_ended(&self) -> bool {
         self.record.state.is_terminal()
+    }
+
+    /// Is it run by a custom executor?
+    pub(crate) fn is_custom(&self) -> bool {
+        self.record.info.is_in_custom_executor()
     }
 
     /// Is it promised what it needs?
@@ -228,10 +249,15 @@ impl Book {
             }
             return Err(error);
         }
+        if task.is_holding() {
+            share(&mut self.company, &key, &task.record.info, Share::add);
+        }
         if let Place::Waiting(arrival) = place {
             self.waiting.insert(arrival, key.clone());
         }
-        self.by_container.insert(task.record.container.clone(), key.clone());
+        if !task.is_custom() {
+            self.by_container.insert(task.record.container.clone(), key.clone());
+        }
         self.company.join(&key, &task.record);
         self.by_framework.entry(key.0.clone()).or_default().insert(key.1.clone());
         self.changed_tasks.insert(key.clone());
@@ -271,6 +297,11 @@ impl Book {
                 (true, true) | (false, false) => {}
             }
         }
+        match (before.1, after.1) {
+            (false, true) => share(&mut self.company, key, &task.record.info, Share::add),
+            (true, false) => share(&mut self.company, key, &task.record.info, Share::take_out),
+            (true, true) | (false, false) => {}
+        }
         if let (Place::Waiting(arrival), true) = (before.2, before.2 != after.2) {
             self.waiting.remove(&arrival);
         }
@@ -290,7 +321,9 @@ impl Book {
         if task.is_promised() {
             self.ledger.give_back(Sum::Promised, &task.record.info.resources);
         }
-        self.by_container.remove(&task.record.container);
+        if !task.is_custom() {
+            self.by_container.remove(&task.record.container);
+        }
         self.company.leave(key, &task.record);
         if let Some(tasks) = self.by_framework.get_mut(&key.0) {
             tasks.remove(&key.1);
@@ -388,7 +421,20 @@ impl Book {
         key: &ExecutorKey,
         change: impl FnOnce(&mut Executor) -> T,
     ) -> Option<T> {
-        let executor = self.company.get_mut(key)?;
+        self.adjust_executor(key, change).inspect(|_| self.company.mark_changed(key))
+    }
+
+    /// Where an executor stands has changed, and nothing that is durable.
+    pub(crate) fn put_executor_in(&mut self, key: &ExecutorKey, place: ExecutorPlace) {
+        self.adjust_executor(key, |executor| executor.place = place);
+    }
+
+    fn adjust_executor<T>(
+        &mut self,
+        key: &ExecutorKey,
+        change: impl FnOnce(&mut Executor) -> T,
+    ) -> Option<T> {
+        let executor = self.company.volatile(key)?;
         let before = (executor.is_promised(), executor.is_holding());
         let result = change(executor);
         let after = (executor.is_promised(), executor.is_holding());
@@ -417,5 +463,13 @@ impl Book {
         }
         self.forget_unused(&key.0);
         Some(executor)
+    }
+}
+
+/// The account of a task's custom executor, if it has one, follows what the task holds.
+fn share(company: &mut Company, key: &Key, task: &TaskInfo, change: fn(&mut Share, &TaskInfo)) {
+    let Some(executor) = task.executor_id().filter(|_| task.is_in_custom_executor()) else { return };
+    if let Some(executor) = company.volatile(&(key.0.clone(), executor.clone())) {
+        change(&mut executor.share, task);
     }
 }

@@ -70,8 +70,11 @@ impl Looks {
     }
 }
 
-/// How and when the task is to be looked at, if it is.
+/// How and when the task is to be looked at, if it is. A custom executor looks at its tasks itself.
 pub(crate) fn wanted(task: &Task, kind: CheckKind) -> Option<(&Probe, Pace)> {
+    if task.is_custom() {
+        return None;
+    }
     let info = &task.record.info;
     match kind {
         CheckKind::Health => info.health_check.as_ref().map(|check| (&check.probe, check.pace)),
@@ -218,7 +221,7 @@ fn judge(turn: &mut Turn<'_>, key: &Key, result: &CheckResult) {
 fn is_in_grace(place: Place, grace: Duration, now: Timestamp) -> bool {
     match place {
         Place::Running { since, .. } => !grace.is_zero() && now.since(since) <= grace,
-        Place::Waiting(_) | Place::Launching | Place::Ended => false,
+        Place::Waiting(_) | Place::Launching | Place::InExecutor(_) | Place::Ended => false,
     }
 }
 

@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::checkpoint::{ExecutorRecord, TaskRecord};
-use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId};
+use lonja_model::task::Reason;
+use lonja_model::{ContainerId, ExecutorId, FrameworkId, Resources, TaskId, TaskInfo};
 
 use crate::book::Key;
 
@@ -22,6 +23,43 @@ pub(crate) struct Executor {
     pub(crate) record: ExecutorRecord,
     /// Where it stands.
     pub(crate) place: ExecutorPlace,
+    /// It has subscribed in this life of the agent.
+    pub(crate) has_subscribed: bool,
+    /// It ran before this life of the agent began.
+    pub(crate) was_recovered: bool,
+    /// Why the agent ends it; its tasks are told.
+    pub(crate) given_up: Option<(Reason, String)>,
+    /// What its tasks hold, kept by the book so that nobody has to add it up.
+    pub(crate) share: Share,
+}
+
+/// What the tasks of a custom executor hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// How many they are.
+    pub(crate) tasks: usize,
+    /// How many of them have limits of their own.
+    pub(crate) limited: usize,
+    /// What they need together.
+    pub(crate) resources: Resources,
+}
+
+impl Share {
+    /// One more task holds what it needs.
+    pub(crate) fn add(&mut self, task: &TaskInfo) {
+        self.tasks += 1;
+        self.limited += usize::from(!task.limits.is_empty());
+        let sum = self.resources.checked_add(&task.resources);
+        self.resources = sum.expect("what is held has one holder, or the ledger had refused it");
+    }
+
+    /// A task holds nothing any more.
+    pub(crate) fn take_out(&mut self, task: &TaskInfo) {
+        self.tasks -= 1;
+        self.limited -= usize::from(!task.limits.is_empty());
+        let rest = self.resources.checked_sub(&task.resources);
+        self.resources = rest.expect("what a task held was added");
+    }
 }
 
 /// Where an executor stands.
@@ -29,13 +67,67 @@ pub(crate) struct Executor {
 pub(crate) enum ExecutorPlace {
     /// What it needs is still held by tasks whose framework is gone.
     Waiting,
-    /// It is there, as long as it has tasks.
+    /// The built-in one: it is there, as long as it has tasks.
     Open,
+    /// A custom one: the shell makes its container. Its program may have subscribed before that is known to run.
+    Launching {
+        /// The connection over which it is subscribed.
+        connection: Option<u64>,
+    },
+    /// A custom one: its program runs.
+    Running {
+        /// The process id.
+        pid: u32,
+        /// The connection over which it is subscribed.
+        connection: Option<u64>,
+    },
+    /// A custom one: its container is no more, and its tasks are being told.
+    Ended,
+}
+
+impl ExecutorPlace {
+    /// The connection over which it is subscribed.
+    pub(crate) fn connection(self) -> Option<u64> {
+        match self {
+            Self::Launching { connection } | Self::Running { connection, pid: _ } => connection,
+            Self::Waiting | Self::Open | Self::Ended => None,
+        }
+    }
+
+    /// The process id of its program, while it is known to run.
+    pub(crate) fn pid(self) -> Option<u32> {
+        match self {
+            Self::Running { pid, connection: _ } => Some(pid),
+            Self::Waiting | Self::Open | Self::Launching { .. } | Self::Ended => None,
+        }
+    }
+
+    /// The same with another connection, or none; for one that is there.
+    pub(crate) fn over(self, connection: Option<u64>) -> Self {
+        match self {
+            Self::Launching { .. } => Self::Launching { connection },
+            Self::Running { pid, .. } => Self::Running { pid, connection },
+            Self::Waiting | Self::Open | Self::Ended => self,
+        }
+    }
 }
 
 impl Executor {
     pub(crate) fn new(record: ExecutorRecord, place: ExecutorPlace) -> Self {
-        Self { record, place }
+        Self {
+            record,
+            place,
+            has_subscribed: false,
+            was_recovered: false,
+            given_up: None,
+            share: Share::default(),
+        }
+    }
+
+    /// Does it take tasks?
+    pub(crate) fn is_open(&self) -> bool {
+        let ends = self.record.shutting_down.is_some() || self.given_up.is_some();
+        !ends && self.place != ExecutorPlace::Ended
     }
 
     /// Is it promised what it needs?
@@ -65,11 +157,14 @@ impl Company {
         self.executors.get(key)
     }
 
-    /// The same, to be changed; the checkpoint will follow.
-    pub(crate) fn get_mut(&mut self, key: &ExecutorKey) -> Option<&mut Executor> {
-        let executor = self.executors.get_mut(key)?;
+    /// What of the executor's record differs from the checkpoint will be written.
+    pub(crate) fn mark_changed(&mut self, key: &ExecutorKey) {
         self.changed.insert(key.clone());
-        Some(executor)
+    }
+
+    /// The same, to change what is not durable and does not bear on resources.
+    pub(crate) fn volatile(&mut self, key: &ExecutorKey) -> Option<&mut Executor> {
+        self.executors.get_mut(key)
     }
 
     /// Every executor, ordered by name.

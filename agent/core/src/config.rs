@@ -32,6 +32,13 @@ pub struct Config {
     /// The most outcomes of operations held at once, all waiting for an acknowledgement. Further operations are
     /// answered by OPERATION_DROPPED and leave no record. 10,000.
     pub max_operations: usize,
+    /// How long a custom executor may take from the start of its program until it subscribes. 1 min.
+    pub executor_registration_timeout: Duration,
+    /// How long a custom executor that was found running may take after a restart of the agent until it subscribes
+    /// anew. 2 s, at most 15 s.
+    pub executor_reregistration_timeout: Duration,
+    /// How long a custom executor may take to end when it is asked to, unless it says otherwise. 5 s.
+    pub executor_shutdown_grace: Duration,
 }
 
 impl Config {
@@ -49,6 +56,9 @@ impl Config {
             update_retry_max: Duration::from_secs(600),
             max_tasks: 10_000,
             max_operations: 10_000,
+            executor_registration_timeout: Duration::from_secs(60),
+            executor_reregistration_timeout: Duration::from_secs(2),
+            executor_shutdown_grace: Duration::from_secs(5),
         }
     }
 }

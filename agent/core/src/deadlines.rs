@@ -9,6 +9,7 @@ use lonja_model::check::CheckKind;
 use lonja_model::{OperationUuid, Timestamp};
 
 use crate::book::Key;
+use crate::company::ExecutorKey;
 
 /// A thing that waits for a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,10 @@ pub(crate) enum Deadline {
     Completion(Key),
     /// A task is to be looked at.
     Check(Key, CheckKind),
+    /// A custom executor is to have subscribed.
+    Subscription(ExecutorKey),
+    /// A custom executor is to have ended.
+    Shutdown(ExecutorKey),
 }
 
 /// All deadlines, by time and by thing. Each operation is O(log n).

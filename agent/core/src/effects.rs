@@ -1,13 +1,16 @@
 //! What the shell must do about an event.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use lonja_model::check::{CheckKind, Probe};
 use lonja_model::checkpoint::CheckpointOp;
+use lonja_model::execution;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::link::FromAgent;
 use lonja_model::role::Role;
+use lonja_model::task::Limit;
 use lonja_model::{ContainerId, ExecutorId, FrameworkId, OperationUuid, Resources, TaskId, TaskInfo};
 
 /// What the shell must do, in field order: nothing is launched, killed, forgotten or sent before what it
@@ -44,6 +47,10 @@ pub struct Effects {
     /// files, may be given up, before or after any of the above but a launch of the same batch. They are answered like
     /// any launch; one that starts all the same is killed then.
     pub cancel: Vec<ContainerId>,
+    /// Running containers of custom executors that are to hold more or less from now on; before what is said to them.
+    pub resize: Vec<ResizeContainer>,
+    /// For custom executors, in this order.
+    pub executors: Vec<ExecutorOrder>,
 }
 
 impl Effects {
@@ -62,6 +69,8 @@ impl Effects {
             shutdown,
             notes,
             cancel,
+            resize,
+            executors,
         } = later;
         if new_link || reconnect {
             self.send.clear();
@@ -78,6 +87,10 @@ impl Effects {
         self.shutdown = self.shutdown.take().or(shutdown);
         self.notes.extend(notes);
         self.cancel.extend(cancel);
+        // Only the last word on a container counts.
+        self.resize.retain(|before| resize.iter().all(|after| after.container != before.container));
+        self.resize.extend(resize);
+        self.executors.extend(executors);
     }
 }
 
@@ -105,6 +118,60 @@ pub enum VolumeOrder {
     },
 }
 
+/// A running container that is to hold more or less from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResizeContainer {
+    /// Which; its program runs.
+    pub container: ContainerId,
+    /// What the executor and its tasks need together, and their limits.
+    pub together: Together,
+}
+
+/// What an executor and the tasks it has need together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Together {
+    /// What they need.
+    pub resources: Resources,
+    /// Hard limits above that, as of a task.
+    pub limits: BTreeMap<String, Limit>,
+}
+
+/// Something to be done about a custom executor's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecutorOrder {
+    /// Tell it something. Where it does not keep up its connection is ended, and `ExecutorLeft` reported.
+    Say {
+        /// The executor's container.
+        container: ContainerId,
+        /// The number of its connection.
+        connection: u64,
+        /// What.
+        event: Box<execution::Event>,
+    },
+    /// End a connection after all that was said before. `ExecutorLeft` need not be reported.
+    HangUp {
+        /// The executor's container.
+        container: ContainerId,
+        /// The connection's number.
+        connection: u64,
+        /// Why.
+        why: HangUp,
+    },
+}
+
+/// Why a connection of a custom executor is ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HangUp {
+    /// The executor is no more, or is not known here.
+    Over,
+    /// It has a newer connection.
+    Replaced,
+    /// What it said makes no sense, and why.
+    Invalid(String),
+    /// It says more than its framework takes in: to be said again over a new connection, later.
+    Busy(String),
+}
+
 /// What runs in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runs {
@@ -117,6 +184,9 @@ pub enum Runs {
         /// The executor.
         executor: Box<ExecutorInfo>,
     },
+    /// A custom executor. The order's `task` describes it as if it were one, under the executor's id and with what it
+    /// and its first tasks need together.
+    Executor(Box<ExecutorInfo>),
 }
 
 impl Runs {
@@ -124,7 +194,7 @@ impl Runs {
     pub fn parent(&self) -> Option<&ContainerId> {
         match self {
             Self::InGroup { parent, .. } => Some(parent),
-            Self::Task => None,
+            Self::Task | Self::Executor(_) => None,
         }
     }
 }
@@ -235,6 +305,27 @@ pub enum Note {
         /// Which.
         executor: ExecutorId,
     },
+    /// A custom executor said something of a task that is not its own, or that makes no sense any more: confirmed to
+    /// it, and forgotten.
+    StrangeUpdate {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which executor.
+        executor: ExecutorId,
+        /// Of which task.
+        task: TaskId,
+        /// What is strange.
+        why: String,
+    },
+    /// A custom executor is ended by the agent.
+    ExecutorGivenUp {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// Why.
+        why: String,
+    },
     /// The master refused the agent for now.
     Refused {
         /// Why.
@@ -289,6 +380,8 @@ impl Note {
             | Self::UnexpectedNews { .. }
             | Self::OperationFailed { .. }
             | Self::OrdersDropped { .. }
+            | Self::StrangeUpdate { .. }
+            | Self::ExecutorGivenUp { .. }
             | Self::Overcommitted { .. } => true,
             Self::Unexpected { .. }
             | Self::DuplicateTask { .. }
@@ -317,6 +410,12 @@ impl fmt::Display for Note {
             }
             Self::NoExecutor { framework, executor } => {
                 write!(f, "message for executor {executor} of {framework} dropped: it is not known here")
+            }
+            Self::StrangeUpdate { framework, executor, task, why } => {
+                write!(f, "update of task {task} by executor {executor} of {framework} ignored: {why}")
+            }
+            Self::ExecutorGivenUp { framework, executor, why } => {
+                write!(f, "executor {executor} of {framework} is ended: {why}")
             }
             Self::Refused { reason } => write!(f, "the master refused this agent for now: {reason}"),
             Self::Silence => f.write_str("no ping from the master for too long: connecting anew"),

@@ -21,6 +21,7 @@ use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, TaskState, TaskStatus, Timestamp};
 
 use crate::book::{Key, Place, Task};
+use crate::custom;
 use crate::effects::Note;
 use crate::event::{ContainerExit, DiskBreach, LaunchFailure, MemoryBreach, WaitStatus};
 use crate::launches;
@@ -39,6 +40,10 @@ pub(crate) fn launch_failed(
     reason: LaunchFailure,
     message: &str,
 ) {
+    if let Some(key) = custom::executor_in(turn, container) {
+        custom::launch_failed(turn, &key, reason, message);
+        return;
+    }
     let Some((key, task)) = turn.book.in_container(container) else {
         turn.effects.forget.push(container.clone());
         return;
@@ -60,6 +65,10 @@ pub(crate) fn launch_failed(
 
 /// A container's program has ended.
 pub(crate) fn exited(turn: &mut Turn<'_>, container: &ContainerId, exit: &ContainerExit) {
+    if let Some(key) = custom::executor_in(turn, container) {
+        custom::exited(turn, &key, exit);
+        return;
+    }
     let Some((key, task)) = turn.book.in_container(container) else {
         turn.effects.forget.push(container.clone());
         return;
@@ -69,7 +78,7 @@ pub(crate) fn exited(turn: &mut Turn<'_>, container: &ContainerId, exit: &Contai
             let status = verdict(&key, task, exit, turn.now);
             end(turn, &key, status);
         }
-        Place::Waiting(_) | Place::Ended => {
+        Place::Waiting(_) | Place::InExecutor(_) | Place::Ended => {
             turn.note(Note::UnexpectedNews { container: container.clone(), news: "exited" });
         }
     }
@@ -170,7 +179,7 @@ fn exit_labels(exit: &ContainerExit) -> Labels {
     Labels(vec![(key.to_owned(), Some(number.to_string()))])
 }
 
-fn describe(exit: &ContainerExit) -> String {
+pub(crate) fn describe(exit: &ContainerExit) -> String {
     let what = match &exit.status {
         WaitStatus::Exited(status) => format!("exited with status {status}"),
         WaitStatus::Signaled(signal) => match signal_name(*signal) {
@@ -200,6 +209,30 @@ fn mebibytes(bytes: u64) -> u64 {
     bytes / MIB + u64::from(bytes % MIB >= MIB / 2)
 }
 
+/// A limit that a container broke.
+pub(crate) struct Breach {
+    pub(crate) reason: Reason,
+    /// For people.
+    pub(crate) said: String,
+    /// For programs.
+    pub(crate) limitation: Option<Resources>,
+}
+
+/// The limit for which a container was ended, if it was.
+pub(crate) fn breach(exit: &ContainerExit) -> Option<Breach> {
+    if let Some(disk) = exit.disk_breach {
+        let limitation = limitation("disk", disk.limit_bytes);
+        return Some(Breach {
+            reason: Reason::ContainerLimitationDisk,
+            said: describe_disk(disk),
+            limitation,
+        });
+    }
+    let memory = exit.memory_breach?;
+    let limitation = limitation("mem", memory.limit_bytes);
+    Some(Breach { reason: Reason::ContainerLimitationMemory, said: describe_breach(memory), limitation })
+}
+
 fn describe_disk(breach: DiskBreach) -> String {
     let (limit, used) = (mebibytes(breach.limit_bytes), mebibytes(breach.used_bytes));
     format!("disk limit {limit} MiB exceeded (at least {used} MiB used)")
@@ -211,7 +244,7 @@ fn limitation(name: &str, limit_bytes: u64) -> Option<Resources> {
     Resources::of([Resource::new(name, Value::Scalar(amount)).ok()?]).ok()
 }
 
-fn cut(message: &str) -> String {
+pub(crate) fn cut(message: &str) -> String {
     message.chars().take(MAX_MESSAGE).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use lonja_model::check::CheckKind;
 use lonja_model::checkpoint::Checkpoint;
+use lonja_model::execution::Call;
 use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Timestamp};
 
@@ -66,6 +67,23 @@ pub enum Event {
         number: u64,
         /// What it saw.
         result: CheckResult,
+    },
+    /// A custom executor says something over one of its connections. [`Call::Subscribe`] comes first and makes that
+    /// connection the executor's only one; what comes over another one is dropped.
+    ExecutorCalled {
+        /// The executor's container.
+        container: ContainerId,
+        /// The connection's number; every connection to this agent since its start has another.
+        connection: u64,
+        /// What it says.
+        call: Box<Call>,
+    },
+    /// A connection of a custom executor is gone. What was sent over it may or may not have arrived.
+    ExecutorLeft {
+        /// The executor's container.
+        container: ContainerId,
+        /// The connection's number.
+        connection: u64,
     },
     /// A deadline may have come; see [`crate::Agent::next_deadline`].
     Tick,

@@ -1,21 +1,26 @@
 //! Executors: from their first task to their end.
 //!
-//! The built-in one is there as long as a task of it has not ended. Whenever an executor ends the master is told, so
+//! The built-in one is there as long as a task of it has not ended; [`crate::custom`] has the life of the others. Whenever an executor ends the master is told, so
 //! that it may give away what the executor needed; what happens without a registration is told after the next, for
 //! the list that began it may have named the executor.
 
 use std::collections::BTreeMap;
 
-use lonja_model::checkpoint::TaskRecord;
+use lonja_model::checkpoint::{ExecutorRecord, TaskRecord};
 use lonja_model::link::{AgentExecutor, FromAgent};
 use lonja_model::{FrameworkId, TaskState};
 
 use crate::book::Key;
 use crate::company::{ExecutorKey, ExecutorPlace};
+use crate::custom;
 use crate::turn::Turn;
 
 /// A task of it has ended: the built-in executor ends with its last.
 pub(crate) fn task_ended(turn: &mut Turn<'_>, key: &ExecutorKey) {
+    if turn.book.company.get(key).is_some_and(|executor| executor.record.info.is_custom()) {
+        custom::task_ended(turn, key);
+        return;
+    }
     if turn.book.company.get(key).is_some() && !has_tasks(turn, key) {
         end(turn, key, None);
     }
@@ -23,7 +28,7 @@ pub(crate) fn task_ended(turn: &mut Turn<'_>, key: &ExecutorKey) {
 
 /// Is it there, and does it take tasks?
 pub(crate) fn is_open(turn: &Turn<'_>, key: &ExecutorKey) -> bool {
-    turn.book.company.get(key).is_some_and(|executor| executor.record.shutting_down.is_none())
+    turn.book.company.get(key).is_some_and(|executor| executor.is_open())
 }
 
 /// Has a task of it not ended?
@@ -90,7 +95,15 @@ pub(crate) fn orphan(turn: &mut Turn<'_>, framework: &FrameworkId) {
 }
 
 /// Where a remembered executor stands: with none of its tasks begun, it waits as they do.
-pub(crate) fn recovered_place(key: &ExecutorKey, tasks: &BTreeMap<Key, TaskRecord>) -> ExecutorPlace {
+pub(crate) fn recovered_place(
+    key: &ExecutorKey,
+    record: &ExecutorRecord,
+    tasks: &BTreeMap<Key, TaskRecord>,
+) -> ExecutorPlace {
+    if record.info.is_custom() {
+        let launching = ExecutorPlace::Launching { connection: None };
+        return if record.launched { launching } else { ExecutorPlace::Waiting };
+    }
     let own =
         |(task, record): &(&Key, &TaskRecord)| task.0 == key.0 && record.info.executor_id() == Some(&key.1);
     let begun =

@@ -11,13 +11,14 @@
 use lonja_model::framework::Capability;
 use lonja_model::task::TaskState;
 
-use crate::book::Key;
+use crate::book::{Key, Task};
 use crate::kills;
 use crate::turn::Turn;
 
 /// A task has come to its end: takes the others of its group along, unless it has finished.
 pub(crate) fn fell(turn: &mut Turn<'_>, key: &Key, end: TaskState) {
-    if end == TaskState::Finished {
+    // A custom executor has rules of its own for its groups.
+    if end == TaskState::Finished || turn.book.get(key).is_some_and(Task::is_custom) {
         return;
     }
     for other in companions(turn, key) {

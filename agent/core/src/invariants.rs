@@ -4,6 +4,7 @@
 //! call them after each event; the tests below see that each notices when its promise is broken.
 
 mod company;
+mod custom;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use lonja_model::operation::OperationState;
 use lonja_model::{FrameworkId, Resources, TaskState};
 
 pub use company::company_holds_together;
+pub use custom::custom_executors_are_served;
 
 use crate::book::{Place, Task};
 use crate::checks;
@@ -43,6 +45,9 @@ pub enum Violation {
     /// See [`company_holds_together`].
     #[error("tasks and executors do not hold together: {0}")]
     Company(String),
+    /// See [`custom_executors_are_served`].
+    #[error("a custom executor is not served as it should be: {0}")]
+    Custom(String),
     /// See [`tasks_are_looked_at`].
     #[error("a task is not looked at as it should be: {0}")]
     Checks(String),
@@ -68,6 +73,7 @@ pub fn check(agent: &Agent) -> Result<(), Violation> {
     names_are_unique(agent)?;
     deadlines_are_meant(agent)?;
     company_holds_together(agent)?;
+    custom_executors_are_served(agent)?;
     tasks_are_looked_at(agent)?;
     total_has_its_ground(agent)?;
     operations_are_told(agent)
@@ -165,10 +171,11 @@ pub fn states_fit_containers(agent: &Agent) -> Result<(), Violation> {
             Place::Waiting(_) => record.state == TaskState::Staging,
             Place::Launching => matches!(record.state, TaskState::Starting | TaskState::Killing),
             Place::Running { .. } => matches!(record.state, TaskState::Running | TaskState::Killing),
+            Place::InExecutor(_) => custom::fits(task),
             Place::Ended => record.state.is_terminal() && !record.orphaned && !record.updates.is_empty(),
         };
         let killed = !record.orphaned || (record.killing.is_some() && record.updates.is_empty());
-        let killing = record.state != TaskState::Killing || record.killing.is_some();
+        let killing = record.state != TaskState::Killing || record.killing.is_some() || task.is_custom();
         if !(fits && killed && killing) {
             let (state, place) = (record.state, task.place);
             return Err(Violation::States(format!("task {} of {} is {state} and {place:?}", key.1, key.0)));
@@ -188,7 +195,8 @@ pub fn updates_go_one_at_a_time(agent: &Agent) -> Result<(), Violation> {
         if ids.len() != updates.len() {
             return wrong("an update has no id of its own");
         }
-        if updates.windows(2).any(|pair| !pair[0].state.may_become(pair[1].state)) || updates.len() > 4 {
+        let most = if task.is_custom() { crate::custom::MOST_UPDATES + 1 } else { 4 };
+        if updates.windows(2).any(|pair| !pair[0].state.may_become(pair[1].state)) || updates.len() > most {
             return wrong("the queue holds what cannot follow");
         }
         if updates.last().is_some_and(|status| status.state != task.record.state) {
@@ -202,18 +210,21 @@ pub fn updates_go_one_at_a_time(agent: &Agent) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A container's name belongs to one task, and is found by it; frameworks are known as long as they have
+/// A container's name belongs to one task or executor, and is found by it; frameworks are known as long as they have
 /// tasks.
 pub fn names_are_unique(agent: &Agent) -> Result<(), Violation> {
     let mut containers = BTreeSet::new();
     let mut frameworks: BTreeSet<&FrameworkId> = BTreeSet::new();
     for (key, task) in agent.book.iter() {
+        frameworks.insert(&key.0);
+        if task.is_custom() {
+            continue;
+        }
         let container = &task.record.container;
         let found = agent.book.in_container(container).map(|(found, _)| found);
         if !containers.insert(container) || found.as_ref() != Some(key) {
             return Err(Violation::Names(format!("container {container} of task {} of {}", key.1, key.0)));
         }
-        frameworks.insert(&key.0);
     }
     let tasks = containers.len();
     for (key, executor) in agent.book.company.iter() {
@@ -249,6 +260,11 @@ pub fn deadlines_are_meant(agent: &Agent) -> Result<(), Violation> {
                 .book
                 .get(key)
                 .is_some_and(|task| checks::is_watched(task) && checks::wanted(task, *kind).is_some()),
+            Deadline::Subscription(key) => agent.book.company.get(key).is_some_and(custom::is_awaited),
+            Deadline::Shutdown(key) => {
+                let executor = agent.book.company.get(key);
+                executor.is_some_and(|executor| executor.record.shutting_down.is_some())
+            }
         };
         if !is_meant {
             return wrong(format!("{thing:?}"));

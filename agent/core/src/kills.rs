@@ -16,8 +16,9 @@ use lonja_model::framework::Capability;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{FrameworkId, TaskState, TaskStatus};
 
-use crate::book::{Key, Place};
+use crate::book::{Key, Place, Task};
 use crate::checks;
+use crate::custom;
 use crate::effects::{KillContainer, Note};
 use crate::endings;
 use crate::executors;
@@ -47,7 +48,9 @@ pub(crate) fn kill(turn: &mut Turn<'_>, key: Key, grace: Option<Duration>) {
 /// Somebody has decided that a task is to end.
 pub(crate) fn end(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
     ask(turn, key, grace);
-    if turn.book.can(&key.0, Capability::TaskKillingState) {
+    // A custom executor says so itself.
+    let is_custom = turn.book.get(key).is_some_and(Task::is_custom);
+    if turn.book.can(&key.0, Capability::TaskKillingState) && !is_custom {
         tell_killing(turn, key);
     }
 }
@@ -67,6 +70,7 @@ pub(crate) fn ask(turn: &mut Turn<'_>, key: &Key, grace: Duration) {
             let container = turn.book.get(key).map(|task| task.record.container.clone());
             turn.effects.cancel.extend(container);
         }
+        Place::InExecutor(_) => custom::kill(turn, key),
         Place::Running { .. } | Place::Ended => kill_if_asked(turn, key),
     }
 }
@@ -116,6 +120,7 @@ pub(crate) fn shutdown_framework(turn: &mut Turn<'_>, framework: &FrameworkId) {
     for key in &keys {
         status_updates::orphan(turn, key);
     }
+    custom::shut_down_all_of(turn, framework);
     for key in keys {
         let Some(task) = turn.book.get(&key) else { continue };
         let grace = task.record.info.kill_grace.unwrap_or(turn.config.kill_grace);

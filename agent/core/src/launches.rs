@@ -10,7 +10,7 @@
 //! What fits but for tasks of frameworks that were shut down waits until those have ended.
 
 use lonja_model::check::Watched;
-use lonja_model::checkpoint::{ExecutorRecord, GroupRecord, TaskRecord};
+use lonja_model::checkpoint::{Delivery, ExecutorRecord, GroupRecord, TaskRecord};
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::link::FromAgent;
@@ -19,9 +19,10 @@ use lonja_model::role::Role;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, FrameworkId, TaskInfo, TaskState, TaskStatus, Timestamp};
 
-use crate::book::{Key, Place};
+use crate::book::{Handed, Key, Place, Task};
 use crate::checks;
 use crate::company::{Executor, ExecutorKey, ExecutorPlace};
+use crate::custom;
 use crate::deadlines::Deadline;
 use crate::effects::{KillContainer, LaunchContainer, Note, Runs};
 use crate::executors;
@@ -45,13 +46,13 @@ pub(crate) fn run(turn: &mut Turn<'_>, run: Run) {
     }
     let starts_executor = starts.is_some();
     let lost = match &executor {
-        Some(key) if manner != Manner::Alone => !starts_executor && !executors::is_open(turn, key),
+        Some(key) if manner != Manner::Alone => {
+            let may_start = starts_executor && turn.book.company.get(key).is_none();
+            !may_start && !executors::is_open(turn, key)
+        }
         Some(_) | None => false,
     };
-    let is_custom = new.iter().any(TaskInfo::is_in_custom_executor);
-    let refuse = if is_custom {
-        Some((Reason::TaskInvalid, "this agent runs no executors of frameworks' own yet".to_owned()))
-    } else if is_torn {
+    let refuse = if is_torn {
         Some((Reason::TaskGroupInvalid, "a task of its group is known here already".to_owned()))
     } else {
         let executor = executor.as_ref().map(|(_, executor)| executor.to_string()).unwrap_or_default();
@@ -116,7 +117,11 @@ fn take_on(
     if shortage.is_none()
         && let Some(executor) = executor
     {
-        let place = if fits_now { ExecutorPlace::Open } else { ExecutorPlace::Waiting };
+        let place = match (fits_now, executor.is_custom()) {
+            (false, _) => ExecutorPlace::Waiting,
+            (true, false) => ExecutorPlace::Open,
+            (true, true) => ExecutorPlace::Launching { connection: None },
+        };
         let container = fresh_container(turn);
         let record = ExecutorRecord {
             info: *executor,
@@ -124,12 +129,18 @@ fn take_on(
             container,
             shutting_down: None,
             orphaned: false,
+            launched: matches!(place, ExecutorPlace::Launching { .. }),
         };
         let key = (framework.clone(), record.info.id.clone());
         let admitted = turn.book.insert_executor(key.clone(), Executor::new(record, place));
         admitted.expect("what fits has no other holder");
         turn.book.put_framework(framework, info.clone());
     }
+    // The tasks of a custom executor have its container.
+    let custom = unit.first().filter(|task| task.is_in_custom_executor()).and_then(TaskInfo::executor_id);
+    let custom = custom.map(|executor| (framework.clone(), executor.clone()));
+    let of_executor = custom.as_ref().and_then(|key| turn.book.company.get(key));
+    let of_executor = of_executor.map(|executor| executor.record.container.clone());
     let group = is_group.then(|| fresh_container(turn));
     let mut keys = Vec::with_capacity(unit.len());
     for task in unit {
@@ -137,6 +148,7 @@ fn take_on(
         let place = match (shortage.is_none(), fits_now) {
             (false, _) => Place::Ended,
             (true, false) => Place::Waiting(turn.book.next_arrival()),
+            (true, true) if custom.is_some() => Place::InExecutor(Handed::NotYet),
             (true, true) => Place::Launching,
         };
         // A refused task is born ended: it is promised nothing.
@@ -144,25 +156,34 @@ fn take_on(
         let record = TaskRecord {
             info: task,
             role: role.clone(),
-            container: fresh_container(turn),
+            container: of_executor.clone().unwrap_or_else(|| fresh_container(turn)),
             state,
             killing: None,
             orphaned: false,
             updates: Vec::new(),
             group: group.clone().map(|name| GroupRecord { name, fell_with: None }),
             watched: Watched::default(),
+            delivery: Delivery { handed_over: place.is_in_executor(), heard: Vec::new() },
         };
         let admitted = turn.book.insert(key.clone(), record, place);
         admitted.expect("what fits has no other holder, and what was refused holds nothing");
         turn.book.put_framework(&key.0, info.clone());
         keys.push(key);
     }
-    for key in keys {
-        match &shortage {
-            Some(reason) => drop_at_the_door(turn, &key, reason.clone()),
-            None if fits_now => launch(turn, &key),
-            None => {}
-        }
+    match (&shortage, custom) {
+        (Some(reason), _) => keys.iter().for_each(|key| drop_at_the_door(turn, key, reason.clone())),
+        (None, Some(executor)) if fits_now => hand_over(turn, &executor, &keys, place.is_none()),
+        (None, None) if fits_now => keys.iter().for_each(|key| launch(turn, key)),
+        (None, _) => {}
+    }
+}
+
+/// Tasks are a custom executor's from now on; `starts`: it is launched with them.
+fn hand_over(turn: &mut Turn<'_>, executor: &ExecutorKey, tasks: &[Key], starts: bool) {
+    if starts {
+        custom::launch(turn, executor);
+    } else {
+        custom::hand_over(turn, executor, tasks);
     }
 }
 
@@ -266,25 +287,52 @@ pub(crate) fn launch_waiting(turn: &mut Turn<'_>) {
         let waiting = |key: &ExecutorKey| {
             turn.book.company.get(key).filter(|executor| executor.place == ExecutorPlace::Waiting)
         };
-        let starts = executor.filter(|key| waiting(key).is_some());
+        let starts = executor.clone().filter(|key| waiting(key).is_some());
         let own = starts.as_ref().and_then(waiting).map(|executor| &executor.record.info);
         let infos: Vec<TaskInfo> =
             unit.iter().filter_map(|key| turn.book.get(key)).map(|task| task.record.info.clone()).collect();
         if !sum(own, &infos).is_ok_and(|needed| turn.book.ledger().fits(Sum::Held, &needed)) {
             return;
         }
-        if let Some(key) = starts {
-            turn.book.change_executor(&key, |executor| executor.place = ExecutorPlace::Open);
+        let is_custom = task_is_custom(turn, &first);
+        if let Some(key) = &starts {
+            turn.book.change_executor(key, |executor| {
+                executor.record.launched = is_custom;
+                executor.place = if is_custom {
+                    ExecutorPlace::Launching { connection: None }
+                } else {
+                    ExecutorPlace::Open
+                };
+            });
         }
-        for key in &unit {
-            turn.book.put_in(key, Place::Launching);
+        match executor.filter(|_| is_custom) {
+            Some(executor) => {
+                for key in &unit {
+                    turn.book.change(key, |task| {
+                        task.record.delivery.handed_over = true;
+                        task.place = Place::InExecutor(Handed::NotYet);
+                    });
+                }
+                hand_over(turn, &executor, &unit, starts.is_some());
+            }
+            None => {
+                unit.iter().for_each(|key| turn.book.put_in(key, Place::Launching));
+                unit.iter().for_each(|key| launch(turn, key));
+            }
         }
-        unit.iter().for_each(|key| launch(turn, key));
     }
+}
+
+fn task_is_custom(turn: &Turn<'_>, key: &Key) -> bool {
+    turn.book.get(key).is_some_and(Task::is_custom)
 }
 
 /// A container's program runs.
 pub(crate) fn started(turn: &mut Turn<'_>, container: &ContainerId, pid: u32) {
+    if let Some(key) = custom::executor_in(turn, container) {
+        custom::started(turn, &key, pid);
+        return;
+    }
     let Some((key, task)) = turn.book.in_container(container) else {
         destroy_stranger(turn, container);
         return;

@@ -10,6 +10,7 @@
 //! - Of each task one update is under way at a time, the oldest; the next follows its acknowledgement (INV-19).
 //! - A kill that was accepted stays accepted over restarts (INV-23).
 //! - Reservations and volumes are made whole or not at all, durably before they are told (INV-8, INV-10).
+//! - A custom executor that runs is subscribed, or will be given up in time, or was left by its connection.
 //! - A task that is to be looked at is, one look at a time, until it is being ended.
 //! - After recovery each record has a container or a terminal state, and each container a record (INV-26).
 //!
@@ -29,6 +30,7 @@ mod total;
 mod turn;
 
 mod checks;
+mod custom;
 mod endings;
 mod executors;
 mod groups;
@@ -57,11 +59,14 @@ use lonja_model::{AgentId, Timestamp};
 pub use checks::{LONGEST_TIMEOUT, SHORTEST_INTERVAL};
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy};
-pub use effects::{CheckOrder, Effects, KillContainer, LaunchContainer, Note, RunCheck, Runs, VolumeOrder};
+pub use effects::{
+    CheckOrder, Effects, ExecutorOrder, HangUp, KillContainer, LaunchContainer, Note, ResizeContainer,
+    RunCheck, Runs, Together, VolumeOrder,
+};
 pub use event::{
     CheckResult, ContainerExit, DiskBreach, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus,
 };
-pub use view::TaskView;
+pub use view::{ExecutorView, TaskView};
 
 use book::Book;
 use deadlines::{Deadline, Deadlines};
@@ -155,6 +160,10 @@ impl Agent {
             Event::CheckEnded { container, kind, number, result } => {
                 checks::ended(&mut turn, &container, kind, number, &result);
             }
+            Event::ExecutorCalled { container, connection, call } => {
+                custom::called(&mut turn, container, connection, *call);
+            }
+            Event::ExecutorLeft { container, connection } => custom::left(&mut turn, &container, connection),
             Event::Tick => {}
         }
         fire_due(&mut turn);
@@ -217,9 +226,9 @@ fn receive(turn: &mut Turn<'_>, message: ToAgent) {
         ToAgent::Apply { operation } => orders::apply(turn, operation),
         ToAgent::AcknowledgeOperation { operation } => operations::acknowledge(turn, operation),
         ToAgent::ResendUpdates { framework } => status_updates::resend_all_of(turn, &framework),
-        // Lonja's tasks have no executors of their own yet: there is nobody to hand the bytes to.
-        ToAgent::Message { framework, executor, data: _ } => {
-            turn.effects.notes.push(Note::NoExecutor { framework, executor });
+        ToAgent::Message { framework, executor, data } => custom::message(turn, framework, executor, data),
+        ToAgent::ShutdownExecutor { framework, executor } => {
+            custom::shut_down_one(turn, (framework, executor))
         }
     }
 }
@@ -234,6 +243,8 @@ fn fire_due(turn: &mut Turn<'_>) {
             Deadline::ResendOperation(uuid) => operations::tell_again(turn, uuid),
             Deadline::Completion(key) => kills::out_of_time(turn, &key),
             Deadline::Check(key, kind) => checks::due(turn, &key, kind),
+            Deadline::Subscription(key) => custom::late(turn, &key),
+            Deadline::Shutdown(key) => custom::out_of_grace(turn, &key),
         }
     }
 }
@@ -250,6 +261,7 @@ fn name_of(message: &ToAgent) -> &'static str {
         ToAgent::ResendUpdates { .. } => "ResendUpdates",
         ToAgent::ShutdownFramework { .. } => "ShutdownFramework",
         ToAgent::Message { .. } => "Message",
+        ToAgent::ShutdownExecutor { .. } => "ShutdownExecutor",
         ToAgent::Ping { .. } => "Ping",
         ToAgent::Apply { .. } => "Apply",
         ToAgent::AcknowledgeOperation { .. } => "AcknowledgeOperation",

@@ -9,6 +9,7 @@
 //!   (the master shapes it for frameworks that know only LOST), or TASK_KILLED if that was asked for. It is
 //!   not launched again (INV-15).
 //! - A task that waited for what orphans hold waits on: its launch was never begun.
+//! - A custom executor that runs may subscribe anew; one that has ended ends its tasks.
 //! - A container without a record is destroyed, by kill or by forget.
 //! - Reservations and volumes are as they were, on what the agent has now; folders of volumes that are no more, or
 //!   never came to be, go (INV-8).
@@ -19,9 +20,10 @@ use lonja_model::checkpoint::Checkpoint;
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, Resources, TaskState, TaskStatus};
 
-use crate::book::{Key, Place};
-use crate::company::Executor;
+use crate::book::{Handed, Key, Place};
+use crate::company::{Executor, ExecutorPlace};
 use crate::compatibility::{Policy, keeps_ground};
+use crate::custom;
 use crate::effects::{Note, VolumeOrder};
 use crate::endings;
 use crate::event::{ContainerExit, Recovery, WaitStatus};
@@ -45,8 +47,13 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
     *turn.operations = Operations::recovered(operations);
     let mut found: BTreeMap<ContainerId, Recovery> = containers.into_iter().collect();
     let mut fates = Vec::with_capacity(tasks.len());
+    let mut customs = Vec::new();
     for (key, record) in executors {
-        let place = executors::recovered_place(&key, &tasks);
+        let place = executors::recovered_place(&key, &record, &tasks);
+        if let ExecutorPlace::Launching { .. } = place {
+            let fate = found.remove(&record.container).unwrap_or(Recovery::NeverStarted);
+            customs.push((key.clone(), fate));
+        }
         if let Err(error) = turn.book.insert_executor(key.clone(), Executor::new(record, place)) {
             turn.effects.shutdown = Some(format!(
                 "the checkpoint is damaged: executor {} of {} and another hold the same: {error}",
@@ -56,7 +63,11 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
         }
     }
     for (key, record) in tasks {
-        let place = if record.state == TaskState::Staging {
+        let place = if record.info.is_in_custom_executor() && record.state.is_terminal() {
+            Place::Ended
+        } else if record.delivery.handed_over {
+            Place::InExecutor(Handed::Over)
+        } else if record.state == TaskState::Staging {
             Place::Waiting(turn.book.next_arrival())
         } else {
             let fate = found.remove(&record.container).unwrap_or(Recovery::NeverStarted);
@@ -76,6 +87,9 @@ pub(crate) fn recover(turn: &mut Turn<'_>, checkpoint: Checkpoint, containers: V
         turn.book.recover_framework(framework, info);
     }
     note_overcommitment(turn);
+    for (key, fate) in customs {
+        custom::found(turn, &key, fate);
+    }
     for (key, fate) in fates {
         settle_task(turn, &key, fate);
     }

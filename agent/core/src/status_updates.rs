@@ -7,7 +7,7 @@
 //! - One update of a task is outstanding at a time (INV-19).
 //! - A queue holds at most four updates: the outstanding one, RUNNING, KILLING and the end. News of a task that runs
 //!   already takes the place of earlier such news that was never sent, so a task whose health changes all the time fills
-//!   nothing.
+//!   nothing. What a custom executor says is never overtaken, and bounded where it is taken on.
 //! - A task whose end is acknowledged is forgotten.
 //!
 //! Source: Mesos agent, task status update manager: retry after 10 s, doubling to 10 min.
@@ -60,19 +60,21 @@ pub(crate) fn say(turn: &mut Turn<'_>, key: &Key, status: TaskStatus) {
 
 /// Queues the word on a state that the task has already, and sends it if nothing is before it.
 pub(crate) fn queue(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
-    status.update = Some(turn.draws.update());
+    // What an executor of its framework's own says has an id already.
+    status.update = status.update.or_else(|| Some(turn.draws.update()));
     status.agent = turn.agent().cloned();
     let is_first = turn.book.change(key, |task| {
         status.container = has_container(status.state).then(|| task.record.container.clone());
         status.executor = task.record.info.executor_id().cloned();
-        if matches!(status.state, TaskState::Running | TaskState::Killing) {
+        let is_custom = task.is_custom();
+        if matches!(status.state, TaskState::Running | TaskState::Killing) && !is_custom {
             status.healthy = task.record.watched.healthy;
             status.check = task.record.watched.check;
             status.pid = task.place.pid();
         }
         let is_news_of =
             |last: &TaskStatus| (last.state, status.state) == (TaskState::Running, TaskState::Running);
-        if task.record.updates.len() > 1 && task.record.updates.last().is_some_and(is_news_of) {
+        if !is_custom && task.record.updates.len() > 1 && task.record.updates.last().is_some_and(is_news_of) {
             task.record.updates.pop();
         }
         task.record.updates.push(status);
@@ -134,7 +136,7 @@ pub(crate) fn acknowledge(turn: &mut Turn<'_>, key: Key, update: UpdateId) {
 pub(crate) fn forget(turn: &mut Turn<'_>, key: &Key) {
     turn.deadlines.clear(&Deadline::Resend(key.clone()));
     turn.deadlines.clear(&Deadline::Completion(key.clone()));
-    if let Some(task) = turn.book.remove(key) {
+    if let Some(task) = turn.book.remove(key).filter(|task| !task.is_custom()) {
         turn.effects.forget.push(task.record.container);
     }
 }

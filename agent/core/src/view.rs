@@ -1,11 +1,13 @@
 //! What others may see of an agent's tasks.
 
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::operation::{AgentOperation, OperationRecord};
 use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState};
 
 use crate::Agent;
 use crate::book::{Key, Task};
+use crate::company::{Executor, ExecutorKey};
 use crate::ledger::Sum;
 use crate::total;
 
@@ -63,7 +65,52 @@ impl<'a> TaskView<'a> {
     }
 }
 
+/// One executor, as its agent sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecutorView<'a> {
+    key: &'a ExecutorKey,
+    executor: &'a Executor,
+}
+
+impl<'a> ExecutorView<'a> {
+    /// Whose it is.
+    pub fn framework(&self) -> &'a FrameworkId {
+        &self.key.0
+    }
+
+    /// What was asked for.
+    pub fn info(&self) -> &'a ExecutorInfo {
+        &self.executor.record.info
+    }
+
+    /// Its container; for the built-in one that of the sandbox its tasks share.
+    pub fn container(&self) -> &'a ContainerId {
+        &self.executor.record.container
+    }
+
+    /// The process id of its program, if it is a custom one that runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.executor.place.pid()
+    }
+
+    /// Is it a custom one with a subscription?
+    pub fn is_subscribed(&self) -> bool {
+        self.executor.place.connection().is_some()
+    }
+}
+
 impl Agent {
+    /// Every executor that is there; by framework, then executor.
+    pub fn executors(&self) -> impl Iterator<Item = ExecutorView<'_>> {
+        self.book.company.iter().map(|(key, executor)| ExecutorView { key, executor })
+    }
+
+    /// The executor in that container. O(log executors).
+    pub fn executor_in(&self, container: &ContainerId) -> Option<ExecutorView<'_>> {
+        let key = self.book.company.in_container(container)?;
+        self.book.company.get(key).map(|executor| ExecutorView { key, executor })
+    }
+
     /// Every task it knows, ended ones that wait for an acknowledgement included; by framework, then task.
     pub fn tasks(&self) -> impl Iterator<Item = TaskView<'_>> {
         self.book.iter().map(|(key, task)| TaskView { key, task })

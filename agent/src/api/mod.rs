@@ -1,4 +1,4 @@
-//! The agent's own doors: logs, files, statistics, sessions in containers and a description over gRPC; `/health`, `/version`,
+//! The agent's own doors: logs, files, statistics, sessions in containers, executors and a description over gRPC; `/health`, `/version`,
 //! `/metrics`, `/state`, `/files/...`, `/monitor/statistics` and `/containers` over HTTP, on one port.
 
 mod attach;
@@ -26,6 +26,7 @@ use tonic::transport::server::TcpIncoming;
 pub(crate) use sessions::Sessions;
 
 use crate::containers::Containers;
+use crate::executors::{Door, server};
 use crate::isolation::Enforcement;
 use crate::{AgentError, Handle};
 use doors::Doors;
@@ -42,12 +43,16 @@ pub(crate) async fn serve(
     handle: Handle,
     containers: Arc<Containers>,
     enforced: Vec<Enforcement>,
-    sessions: Sessions,
+    (sessions, executors): (Sessions, Door),
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let doors = Doors::new(handle, containers);
     let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, sessions, stop.clone()));
-    let router = Routes::new(api).prepare().into_axum_router().merge(http::router(doors.clone()));
+    let router = Routes::new(api)
+        .add_service(server(executors))
+        .prepare()
+        .into_axum_router()
+        .merge(http::router(doors.clone()));
     let router = router.merge(browse::router(doors.clone())).merge(monitor::router(doors));
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;

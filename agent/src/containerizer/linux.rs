@@ -20,7 +20,9 @@ use super::nested::{self, NestedInput, NestedProcess, Terminal};
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
 use crate::failpoint;
-use crate::isolation::{Enforcement, GroupName, InstanceId, IsolationError, Layout, network_of};
+use crate::isolation::{
+    Cgroup, Enforcement, GroupName, InstanceId, IsolationError, Layout, Limits, network_of,
+};
 use crate::launcher::{self, Launcher};
 use crate::supervisor::{
     ContainerSpec, ExitRecord, ExitRecordError, Failure, FailureReason, LARGEST_ORDER, LARGEST_REPORT, Mould,
@@ -89,16 +91,20 @@ impl LinuxContainerizer {
 
     /// What the container uses now. Errors: it is gone, or the host cannot tell.
     pub fn usage(&self, container: &ContainerId) -> Result<crate::isolation::Usage, IsolationError> {
+        let cgroup = self.cgroup_of(container);
+        let mut usage = cgroup.usage()?;
+        // All of a container's processes share its network, so any of them tells.
+        usage.network = cgroup.members()?.first().and_then(|pid| network_of(*pid));
+        Ok(usage)
+    }
+
+    fn cgroup_of(&self, container: &ContainerId) -> Box<dyn Cgroup> {
         let known = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
         let group = known.get(container).map(|supervisor| supervisor.group().clone());
         drop(known);
         let group = group.or_else(|| self.group_of(container.as_str()));
         let group = group.unwrap_or_else(|| container.clone().into());
-        let cgroup = self.layout.container(&self.instance, &group);
-        let mut usage = cgroup.usage()?;
-        // All of a container's processes share its network, so any of them tells.
-        usage.network = cgroup.members()?.first().and_then(|pid| network_of(*pid));
-        Ok(usage)
+        self.layout.container(&self.instance, &group)
     }
 
     /// Removes every control group of this instance, killing what runs in them. For the end of a
@@ -499,6 +505,10 @@ impl Containerizer for LinuxContainerizer {
             Ok(())
         }
         .boxed()
+    }
+
+    fn resize(&self, container: &ContainerId, limits: &Limits) -> Result<(), IsolationError> {
+        self.cgroup_of(container).resize(limits)
     }
 
     fn usage(&self, container: &ContainerId) -> Result<crate::isolation::Usage, IsolationError> {

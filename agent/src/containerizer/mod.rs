@@ -176,6 +176,12 @@ pub trait Containerizer: Send + Sync {
     /// Forgets a container that has ended: removes its run directory, not its sandbox. Twice is fine.
     fn cleanup<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<(), ContainerizerError>>;
 
+    /// Holds a running container to other limits in cpus, memory and huge pages; nothing else of them is looked at. Memory that it
+    /// may use is never taken away again. Nothing is done by default. Errors: it is gone, or the kernel refuses.
+    fn resize(&self, _container: &ContainerId, _limits: &Limits) -> Result<(), IsolationError> {
+        Ok(())
+    }
+
     /// What the container uses now; nothing is known by default. Errors: it is gone, or the host cannot tell. Reads a few small
     /// files of the kernel's.
     fn usage(&self, _container: &ContainerId) -> Result<Usage, IsolationError> {

@@ -59,6 +59,13 @@ impl DiskWatch {
         self.changed.notify_one();
     }
 
+    /// The container's sandbox may hold so many bytes from now on.
+    pub(crate) fn relimit(&self, container: &ContainerId, limit: Option<u64>) {
+        if let Some(one) = self.watched().get_mut(container) {
+            one.limit = limit;
+        }
+    }
+
     /// Soon, so that statistics have a figure; not at once, for a short task is over before it matters.
     fn first_look(&self) -> Duration {
         self.disks.settings().watch_interval.min(Duration::from_secs(1))

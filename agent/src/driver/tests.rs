@@ -69,6 +69,7 @@ impl Host {
             limits: crate::LimitSettings::default(),
             disk: crate::disk::DiskSettings { floor_bytes: 0, ..Default::default() },
             grants: Default::default(),
+            executors: Default::default(),
         }
     }
 
@@ -87,6 +88,7 @@ impl Host {
             fetcher,
             &config,
             instance,
+            Arc::new(crate::executors::Executors::open(&self.work(""), config.executors.clone()).unwrap()),
         );
         let checkpoints = Checkpoints::new(self.store.clone());
         let checkpoint = checkpoints.load().await.unwrap();

@@ -32,6 +32,11 @@ impl Cgroup for HybridCgroup {
         }
     }
 
+    fn resize(&self, limits: &Limits) -> Result<(), IsolationError> {
+        self.limits.resize(limits)?;
+        if self.limits.has_huge_pages() { Ok(()) } else { self.core.limit_huge_pages(limits) }
+    }
+
     fn attach(&self, pid: i32) -> Result<(), IsolationError> {
         self.core.attach(pid)?;
         self.limits.attach(pid)

@@ -69,6 +69,9 @@ pub trait Cgroup {
     fn create(&self) -> Result<(), IsolationError>;
     /// Holds what runs in the group, now and later, to these limits. No process is moved: this is quick.
     fn limit(&self, limits: &Limits) -> Result<(), IsolationError>;
+    /// Holds what runs in the group to other limits in cpus, memory and huge pages; nothing else of them is looked at. Memory
+    /// that may be used is never taken away again: what is in use could not be given back.
+    fn resize(&self, limits: &Limits) -> Result<(), IsolationError>;
     /// Moves the process in; children it forks later are born in the group.
     fn attach(&self, pid: i32) -> Result<(), IsolationError>;
     /// The directory to be born in (`CLONE_INTO_CGROUP`); `None` where a process can only be moved in afterwards.

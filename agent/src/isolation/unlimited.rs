@@ -20,6 +20,10 @@ impl Cgroup for Unlimited {
         if limits.io.is_empty() { Ok(()) } else { Err(no_io("no control group can be written")) }
     }
 
+    fn resize(&self, _: &Limits) -> Result<(), IsolationError> {
+        Ok(())
+    }
+
     fn attach(&self, _: i32) -> Result<(), IsolationError> {
         Ok(())
     }

@@ -108,6 +108,34 @@ impl V1Cgroup {
         Ok(())
     }
 
+    /// Memory may only grow; with swap counted, both together first, for neither limit may be below the other.
+    fn resize_memory(group: &Path, limits: &Limits) -> Result<(), IsolationError> {
+        let held = figures::v1_limit(&group.join("memory.limit_in_bytes"));
+        let with_swap = group.join("memory.memsw.limit_in_bytes");
+        let grown = match (held, limits.memory_bytes) {
+            (Some(held), Some(wanted)) if wanted > held => Some(wanted),
+            (Some(_), None) => {
+                if with_swap.exists() {
+                    files::write(&with_swap, "-1")?;
+                }
+                files::write(&group.join("memory.limit_in_bytes"), "-1")?;
+                None
+            }
+            (Some(_) | None, _) => None,
+        };
+        if let (Some(bytes), true) = (grown, with_swap.exists()) {
+            let together = match limits.swap {
+                Swap::None => Some(bytes),
+                Swap::Bytes(swap) => Some(bytes.saturating_add(swap)),
+                Swap::Unlimited => None,
+            };
+            if let Some(together) = together {
+                files::write(&with_swap, &together.to_string())?;
+            }
+        }
+        Self::limit_memory(group, &Limits { memory_bytes: grown, ..limits.clone() })
+    }
+
     fn limit_io(&self, limits: &IoLimits) -> Result<(), IsolationError> {
         if limits.is_empty() {
             return Ok(());
@@ -241,6 +269,23 @@ impl Cgroup for V1Cgroup {
                 .map_err(limit_error("process count", group))?;
         }
         Ok(())
+    }
+
+    fn resize(&self, limits: &Limits) -> Result<(), IsolationError> {
+        if let Some(group) = &self.cpu {
+            Self::limit_cpu(group, limits)?;
+            let quota = group.join("cpu.cfs_quota_us");
+            if limits.cpu_quota_us().is_none() && quota.exists() {
+                files::write(&quota, "-1")?;
+            }
+        }
+        if let Some(group) = &self.memory {
+            Self::resize_memory(group, limits)?;
+        }
+        match &self.hugetlb {
+            Some(group) => Self::limit_huge_pages(group, limits),
+            None => Ok(()),
+        }
     }
 
     fn attach(&self, pid: i32) -> Result<(), IsolationError> {

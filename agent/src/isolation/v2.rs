@@ -134,6 +134,18 @@ impl V2Cgroup {
 }
 
 impl V2Cgroup {
+    fn limit_cpu(&self, limits: &Limits) -> Result<(), IsolationError> {
+        let cpu = CpuController::new(self.group.clone(), PathBuf::new(), true);
+        if let Some(shares) = limits.cpu_shares().filter(|_| self.has("cpu.weight")) {
+            cpu.set_shares(weight_of(shares)).map_err(limit_error("CPU", &self.group))?;
+        }
+        if let Some(quota) = limits.cpu_quota_us().filter(|_| self.has("cpu.max")) {
+            cpu.set_cfs_quota_and_period(Some(quota), Some(CPU_PERIOD_US))
+                .map_err(limit_error("CPU", &self.group))?;
+        }
+        Ok(())
+    }
+
     fn limit_memory(&self, limits: &Limits) -> Result<(), IsolationError> {
         if !self.has("memory.max") {
             return Ok(());
@@ -243,14 +255,7 @@ impl Cgroup for V2Cgroup {
 
     fn limit(&self, limits: &Limits) -> Result<(), IsolationError> {
         let group = &self.group;
-        let cpu = CpuController::new(group.clone(), PathBuf::new(), true);
-        if let Some(shares) = limits.cpu_shares().filter(|_| self.has("cpu.weight")) {
-            cpu.set_shares(weight_of(shares)).map_err(limit_error("CPU", group))?;
-        }
-        if let Some(quota) = limits.cpu_quota_us().filter(|_| self.has("cpu.max")) {
-            cpu.set_cfs_quota_and_period(Some(quota), Some(CPU_PERIOD_US))
-                .map_err(limit_error("CPU", group))?;
-        }
+        self.limit_cpu(limits)?;
         self.limit_memory(limits)?;
         self.limit_io(&limits.io)?;
         self.limit_huge_pages(limits)?;
@@ -264,6 +269,21 @@ impl Cgroup for V2Cgroup {
                 .map_err(limit_error("process count", group))?;
         }
         Ok(())
+    }
+
+    fn resize(&self, limits: &Limits) -> Result<(), IsolationError> {
+        self.limit_cpu(limits)?;
+        if limits.cpu_quota_us().is_none() && self.has("cpu.max") {
+            files::write(&self.file("cpu.max"), &format!("max {CPU_PERIOD_US}"))?;
+        }
+        // Nothing but a number is a limit that could grow.
+        let held = figures::number(&self.file("memory.max"));
+        let grown = limits.memory_bytes.filter(|wanted| held.is_some_and(|held| *wanted > held));
+        if held.is_some() && limits.memory_bytes.is_none() {
+            files::write(&self.file("memory.max"), "max")?;
+        }
+        self.limit_memory(&Limits { memory_bytes: grown, ..limits.clone() })?;
+        self.limit_huge_pages(limits)
     }
 
     fn attach(&self, pid: i32) -> Result<(), IsolationError> {

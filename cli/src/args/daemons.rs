@@ -192,6 +192,8 @@ pub(crate) struct Agent {
     pub(crate) limits: super::limits::AgentLimits,
     #[command(flatten)]
     pub(crate) disk: DiskFlags,
+    #[command(flatten)]
+    pub(crate) executors: super::executors::ExecutorFlags,
     /// Read settings from a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 mod daemons;
 mod disk;
+mod executors;
 mod files;
 mod laboratory;
 mod limits;

@@ -85,6 +85,7 @@ fn config(agent: Agent) -> anyhow::Result<Config> {
         disk: agent.disk.settings(),
         separation: agent.separation.into(),
         grants: Grants { capabilities: agent.allow_capability.into_iter().collect(), rlimits: agent.rlimit },
+        executors: agent.executors.into(),
     })
 }
 

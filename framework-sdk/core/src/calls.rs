@@ -49,7 +49,7 @@ impl Sent {
             | Call::Acknowledge { .. }
             | Call::Reconcile { .. }
             | Call::Message { .. }
-            | Call::Unsupported(_) => Self::Other(call.clone()),
+            | Call::ShutdownExecutor { .. } => Self::Other(call.clone()),
         }
     }
 
@@ -72,7 +72,7 @@ impl Sent {
             Self::Other(Call::Request { .. }) => "REQUEST",
             Self::Other(Call::AcknowledgeOperation { .. }) => "ACKNOWLEDGE_OPERATION_STATUS",
             Self::Other(Call::ReconcileOperations { .. }) => "RECONCILE_OPERATIONS",
-            Self::Other(Call::Unsupported(_)) => "UNKNOWN",
+            Self::Other(Call::ShutdownExecutor { .. }) => "SHUTDOWN",
         }
     }
 }

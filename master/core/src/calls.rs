@@ -10,7 +10,8 @@ use crate::descriptions::Claims;
 use crate::effects::{Effects, Outbound, StreamId};
 use crate::inverse_offers::Willingness;
 use crate::{
-    State, accept, descriptions, feedback, inverse_offers, offers, reconcile, requests, subscription, updates,
+    State, accept, descriptions, executors, feedback, inverse_offers, offers, reconcile, requests,
+    subscription, updates,
 };
 
 /// Takes one call and answers it.
@@ -123,6 +124,9 @@ fn subscribed(
             effects.agent(link, ToAgent::Message { framework: framework.clone(), executor, data });
             Ok(())
         }
+        Call::ShutdownExecutor { agent, executor } => {
+            executors::shut_down(state, effects, framework, &agent, executor)
+        }
         Call::UpdateFramework { info, suppressed, constraints } => {
             let claims = Claims { info: *info, suppressed, constraints };
             descriptions::update(state, effects, now, framework, claims)
@@ -143,12 +147,7 @@ fn subscribed(
             reconcile::operations(state, effects, framework, operations);
             Ok(())
         }
-        Call::Unsupported(name) => unsupported(&name),
     }
-}
-
-fn unsupported(name: &str) -> CallResult {
-    Err(Refusal::new(RefusalCode::Unsupported, format!("this master does not serve {name} yet")))
 }
 
 fn own_roles(state: &State, framework: &FrameworkId, roles: &BTreeSet<Role>) -> CallResult {

@@ -13,9 +13,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lonja_model::container::Command;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::link::{AgentExecutor, ToAgent};
-use lonja_model::scheduler::Event;
+use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
 use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, Resources, Role, TaskInfo, Timestamp};
 
 use crate::accept::Pool;
@@ -114,11 +115,13 @@ impl Need {
 /// taken.
 pub(crate) fn set_aside(state: &State, pool: &mut Pool, info: &ExecutorInfo) -> Result<Need, String> {
     let id = &info.id;
-    if info.is_custom() {
+    if !info.container.parent_volumes.is_empty() {
         return Err(format!(
-            "executor {id} is a program of the framework's own, which is not served yet; launch the tasks without it, \
-             or as a group in a built-in executor"
+            "executor {id} has no executor's sandbox to mount from; leave volumes of type PARENT out"
         ));
+    }
+    if info.command().is_some_and(Command::is_none) {
+        return Err(format!("executor {id} is a program of the framework's own and names none; set command"));
     }
     if info.framework.as_ref().is_some_and(|whose| *whose != pool.framework) {
         return Err(format!("executor {id} names another framework; leave framework_id out"));
@@ -174,8 +177,32 @@ pub(crate) fn check_alone(task: &TaskInfo) -> Result<(), String> {
             "task {} names the built-in executor {}, which takes groups; launch it with LAUNCH_GROUP",
             task.id, executor.id
         )),
+        Some(executor) if !task.command.is_none() => Err(format!(
+            "task {} has both a command and executor {}; leave one of them out",
+            task.id, executor.id
+        )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// A framework wants one of its executors ended. Nothing is given back before its agent says that it has.
+pub(crate) fn shut_down(
+    state: &State,
+    effects: &mut Effects,
+    framework: &FrameworkId,
+    agent: &AgentId,
+    executor: ExecutorId,
+) -> CallResult {
+    let Some(link) = state.agents.get(agent).and_then(|agent| agent.link()) else {
+        return Err(Refusal::new(RefusalCode::NotFound, format!("agent {agent} is not connected")));
+    };
+    let known = state.executors.get(agent, framework, &executor);
+    if known.is_none_or(|known| !known.info.is_custom()) {
+        let reason = format!("no executor {executor} of this framework's own runs on agent {agent}");
+        return Err(Refusal::new(RefusalCode::NotFound, reason));
+    }
+    effects.agent(link, ToAgent::ShutdownExecutor { framework: framework.clone(), executor });
+    Ok(())
 }
 
 /// An agent says that an executor is no more.

@@ -58,9 +58,6 @@ pub(crate) fn launch(
 fn plan(state: &State, pool: &mut Pool, group: LaunchGroup) -> Result<(Need, Vec<Taken>), Spoiled> {
     let of_all = |reason: String| Spoiled { task: None, reason };
     let executor = group.executor.map_err(of_all)?;
-    if !executor.container.parent_volumes.is_empty() {
-        return Err(of_all(format!("executor {} has no executor's sandbox to mount from", executor.id)));
-    }
     let need = executors::set_aside(state, pool, &executor).map_err(of_all)?;
     let mut seen = BTreeSet::new();
     let mut taken = Vec::with_capacity(group.tasks.len());

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use super::names::{
     any_container_id, any_duration, any_executor_id, any_framework_id, any_labels, any_role, any_task_id,
-    any_text,
+    any_text, any_update_id,
 };
 use super::tasks::{any_command, any_container_info, any_task_info};
 use super::values::any_resources;
-use crate::checkpoint::{ExecutorRecord, GroupRecord};
+use crate::checkpoint::{Delivery, ExecutorRecord, GroupRecord};
 use crate::executor::{ExecutorInfo, ExecutorProgram};
 use crate::link::{AgentExecutor, ToAgent};
 use crate::operation::{LaunchGroup, LaunchTask};
@@ -66,15 +66,23 @@ pub(super) fn any_run_in_executor() -> BoxedStrategy<ToAgent> {
 
 /// What may be remembered of an executor.
 pub fn any_executor_record() -> BoxedStrategy<ExecutorRecord> {
-    let ending = (option::of(any_duration()), any::<bool>());
-    (any_executor_info(), any_role(), any_container_id(), ending)
-        .prop_map(|(info, role, container, (shutting_down, orphaned))| ExecutorRecord {
+    let life = (option::of(any_duration()), any::<bool>(), any::<bool>());
+    (any_executor_info(), any_role(), any_container_id(), life)
+        .prop_map(|(info, role, container, (shutting_down, orphaned, launched))| ExecutorRecord {
             info,
             role,
             container,
             shutting_down,
             orphaned,
+            launched,
         })
+        .boxed()
+}
+
+/// Anything that may have passed between an agent and a custom executor.
+pub(super) fn any_delivery() -> BoxedStrategy<Delivery> {
+    (any::<bool>(), vec(any_update_id(), 0..3))
+        .prop_map(|(handed_over, heard)| Delivery { handed_over, heard })
         .boxed()
 }
 

@@ -55,7 +55,8 @@ pub fn any_call() -> BoxedStrategy<Call> {
             data
         }),
         any_new_call(),
-        Just(Call::Unsupported("SHUTDOWN".to_owned())),
+        (any_agent_id(), any_executor_id())
+            .prop_map(|(agent, executor)| Call::ShutdownExecutor { agent, executor }),
     ]
     .boxed()
 }
@@ -253,6 +254,8 @@ pub fn any_to_agent() -> BoxedStrategy<ToAgent> {
         any_framework_id().prop_map(|framework| ToAgent::ShutdownFramework { framework }),
         (any_framework_id(), any_executor_id(), any_data())
             .prop_map(|(framework, executor, data)| ToAgent::Message { framework, executor, data }),
+        (any_framework_id(), any_executor_id())
+            .prop_map(|(framework, executor)| ToAgent::ShutdownExecutor { framework, executor }),
         any::<u64>().prop_map(|sequence| ToAgent::Ping { sequence }),
     ]
     .boxed()

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::checks::any_watched;
 use super::cluster::{any_agent_info, any_framework_info};
-use super::executors::{any_executor_record, any_group_record};
+use super::executors::{any_delivery, any_executor_record, any_group_record};
 use super::names::{
     any_agent_id, any_container_id, any_duration, any_executor_id, any_framework_id, any_operation_uuid,
     any_role, any_task_id, any_timestamp,
@@ -72,10 +72,11 @@ pub fn any_identity() -> BoxedStrategy<Identity> {
 pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
     let place = (any_role(), any_container_id(), any_task_state());
     let ending = (option::of(any_duration()), any::<bool>(), any_watched());
-    let group = option::of(any_group_record());
-    (any_task_info(), place, ending, vec(any_task_status(), 0..4), group)
-        .prop_map(|(info, (role, container, state), (killing, orphaned, watched), updates, group)| {
-            TaskRecord { info, role, container, state, killing, orphaned, updates, group, watched }
+    let company = (option::of(any_group_record()), any_delivery());
+    (any_task_info(), place, ending, vec(any_task_status(), 0..4), company)
+        .prop_map(|(info, (role, container, state), ending, updates, (group, delivery))| {
+            let (killing, orphaned, watched) = ending;
+            TaskRecord { info, role, container, state, killing, orphaned, updates, group, watched, delivery }
         })
         .boxed()
 }

@@ -73,7 +73,7 @@ pub fn call_from_wire(wire: scheduler::Call) -> Result<(Option<FrameworkId>, Cal
         Type::ReconcileOperations => {
             required(wire.reconcile_operations).and_then(reconcile_operations).at("reconcile_operations")?
         }
-        Type::Shutdown => Call::Unsupported(kind.as_str_name().to_owned()),
+        Type::Shutdown => required(wire.shutdown).and_then(shutdown).at("shutdown")?,
     };
     Ok((framework, call))
 }
@@ -174,10 +174,11 @@ pub fn call_to_wire(framework: Option<&FrameworkId>, call: &Call) -> scheduler::
             wire.reconcile_operations = Some(call::ReconcileOperations { operations });
             Type::ReconcileOperations
         }
-        Call::Kill { .. } | Call::Acknowledge { .. } | Call::Reconcile { .. } | Call::Message { .. } => {
-            put_task_call(&mut wire, call)
-        }
-        Call::Unsupported(name) => Type::from_str_name(name).unwrap_or(Type::Unknown),
+        Call::Kill { .. }
+        | Call::Acknowledge { .. }
+        | Call::Reconcile { .. }
+        | Call::Message { .. }
+        | Call::ShutdownExecutor { .. } => put_task_call(&mut wire, call),
     };
     wire.set_type(kind);
     wire
@@ -218,6 +219,13 @@ fn put_task_call(wire: &mut scheduler::Call, call: &Call) -> Type {
             });
             Type::Message
         }
+        Call::ShutdownExecutor { agent, executor } => {
+            wire.shutdown = Some(call::Shutdown {
+                agent_id: agent_id_to_wire(agent),
+                executor_id: executor_id_to_wire(executor),
+            });
+            Type::Shutdown
+        }
         Call::Subscribe { .. }
         | Call::UpdateFramework { .. }
         | Call::Request { .. }
@@ -229,8 +237,7 @@ fn put_task_call(wire: &mut scheduler::Call, call: &Call) -> Type {
         | Call::Accept { .. }
         | Call::Decline { .. }
         | Call::Revive { .. }
-        | Call::Suppress { .. }
-        | Call::Unsupported(_) => Type::Unknown,
+        | Call::Suppress { .. } => Type::Unknown,
     }
 }
 
@@ -358,6 +365,13 @@ fn reconcile(wire: call::Reconcile) -> Result<Call, Refusal> {
     };
     let tasks = wire.tasks.into_iter().enumerate().map(task).collect::<Result<_, Refusal>>()?;
     Ok(Call::Reconcile { tasks })
+}
+
+fn shutdown(wire: call::Shutdown) -> Result<Call, Refusal> {
+    Ok(Call::ShutdownExecutor {
+        agent: agent_id_from_wire(wire.agent_id).at("agent_id")?,
+        executor: executor_id_from_wire(wire.executor_id).at("executor_id")?,
+    })
 }
 
 fn message(wire: call::Message) -> Result<Call, Refusal> {

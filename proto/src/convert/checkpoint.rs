@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 use lonja_model::check::Watched;
-use lonja_model::checkpoint::{CheckpointOp, Identity, TaskRecord};
+use lonja_model::checkpoint::{CheckpointOp, Delivery, Identity, TaskRecord};
 use lonja_model::ids::{FrameworkId, TaskId};
 use prost::Message;
 
@@ -15,7 +15,7 @@ use super::executor::{executor_from_stored, executor_to_stored, group_from_store
 use super::framework::framework_to_wire;
 use super::ids::{
     agent_id_from_wire, agent_id_to_wire, container_id_from_wire, container_id_to_wire,
-    framework_id_from_wire, framework_id_to_wire, role_from_wire,
+    framework_id_from_wire, framework_id_to_wire, role_from_wire, update_id_from_wire,
 };
 use super::link::named_framework;
 use super::operation_status::{operation_record_from_wire, operation_record_to_wire};
@@ -120,6 +120,8 @@ fn task_to_wire(framework: &FrameworkId, record: &TaskRecord) -> wire::Task {
         orphaned: record.orphaned,
         updates: record.updates.iter().map(status_to_wire).collect(),
         watched: (record.watched != Watched::default()).then(|| watched_to_wire(&record.watched)),
+        handed_over: record.delivery.handed_over,
+        heard: record.delivery.heard.iter().map(|update| update.0.to_vec()).collect(),
         ..Default::default()
     };
     group_to_stored(record.group.as_ref(), &mut wire);
@@ -128,7 +130,10 @@ fn task_to_wire(framework: &FrameworkId, record: &TaskRecord) -> wire::Task {
 
 fn task_from_wire(wire: wire::Task) -> Result<(FrameworkId, TaskId, TaskRecord), Refusal> {
     at_most(wire.updates.len(), limits::UPDATES_PER_TASK, "updates")?;
+    at_most(wire.heard.len(), limits::HEARD_PER_TASK, "heard")?;
     let group = group_from_stored(&wire)?;
+    let heard = |(index, id): (usize, &Vec<u8>)| update_id_from_wire(id).at_index("heard", index);
+    let heard = wire.heard.iter().enumerate().map(heard).collect::<Result<_, _>>()?;
     let update = |(index, wire)| status_from_wire(wire).at_index("updates", index);
     let info = required(wire.info).and_then(task_info_from_wire).at("info")?;
     let framework = framework_id_from_wire(wire.framework_id).at("framework_id")?;
@@ -140,6 +145,7 @@ fn task_from_wire(wire: wire::Task) -> Result<(FrameworkId, TaskId, TaskRecord),
         orphaned: wire.orphaned,
         updates: wire.updates.into_iter().enumerate().map(update).collect::<Result<_, _>>()?,
         watched: wire.watched.map(watched_from_wire).transpose().at("watched")?.unwrap_or_default(),
+        delivery: Delivery { handed_over: wire.handed_over, heard },
         info,
         group,
     };

@@ -136,6 +136,7 @@ pub(super) fn executor_from_stored(wire: stored::Executor) -> Result<(FrameworkI
         container: container_id_from_wire(wire.container_id).at("container_id")?,
         shutting_down: wire.shutting_down_ns.map(Duration::from_nanos),
         orphaned: wire.orphaned,
+        launched: wire.launched,
     };
     Ok((framework, record))
 }
@@ -149,5 +150,6 @@ pub(super) fn executor_to_stored(framework: &FrameworkId, record: &ExecutorRecor
         container_id: Some(container_id_to_wire(&record.container)),
         shutting_down_ns: record.shutting_down.map(nanoseconds),
         orphaned: record.orphaned,
+        launched: record.launched,
     }
 }

@@ -127,6 +127,7 @@ pub fn master_message_from_wire(wire: lonja::MasterMessage) -> Result<ToAgent, R
             let (framework, executor, data) = executor_message(wire).at("executor_message")?;
             Ok(ToAgent::Message { framework, executor, data })
         }
+        Message::ShutdownExecutor(wire) => shutdown_executor(wire).at("shutdown_executor"),
         Message::Ping(wire) => Ok(ToAgent::Ping { sequence: wire.sequence }),
     }
 }
@@ -177,6 +178,12 @@ pub fn master_message_to_wire(message: &ToAgent) -> lonja::MasterMessage {
         }),
         ToAgent::Message { framework, executor, data } => {
             Message::ExecutorMessage(executor_message_to_wire(framework, executor, data))
+        }
+        ToAgent::ShutdownExecutor { framework, executor } => {
+            Message::ShutdownExecutor(lonja::ShutdownExecutor {
+                framework_id: Some(framework_id_to_wire(framework)),
+                executor_id: Some(executor_id_to_wire(executor)),
+            })
         }
         ToAgent::Ping { sequence } => Message::Ping(lonja::Ping { sequence: *sequence }),
     };
@@ -302,6 +309,13 @@ fn executor_message(wire: lonja::ExecutorMessage) -> Result<(FrameworkId, Execut
     let framework = framework_id_from_wire(wire.framework_id).at("framework_id")?;
     let executor = executor_id_from_wire(wire.executor_id).at("executor_id")?;
     Ok((framework, executor, data(wire.data).at("data")?))
+}
+
+fn shutdown_executor(wire: lonja::ShutdownExecutor) -> Result<ToAgent, Refusal> {
+    Ok(ToAgent::ShutdownExecutor {
+        framework: framework_id_from_wire(wire.framework_id).at("framework_id")?,
+        executor: executor_id_from_wire(wire.executor_id).at("executor_id")?,
+    })
 }
 
 fn executor_message_to_wire(

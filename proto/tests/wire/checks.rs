@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lonja_model::check::{Check, CheckStatus, Family, HealthCheck, HttpProbe, Pace, Probe, Scheme, Watched};
-use lonja_model::checkpoint::{CheckpointOp, TaskRecord};
+use lonja_model::checkpoint::{CheckpointOp, Delivery, TaskRecord};
 use lonja_model::container::{Command, ContainerInfo, Program};
 use lonja_model::labels::Labels;
 use lonja_model::operation::{LaunchTask, Operation};
@@ -187,6 +187,7 @@ fn what_looking_at_a_task_has_shown_keeps_its_bytes_in_the_checkpoint() {
         updates: Vec::new(),
         group: None,
         watched,
+        delivery: Delivery::default(),
         info,
     };
     let change = CheckpointOp::Task(framework(), record.info.id.clone(), Some(Box::new(record)));

@@ -232,6 +232,7 @@ fn repeats(payload: &Payload) -> Repeats {
             | ToAgent::ResendUpdates { .. }
             | ToAgent::ShutdownFramework { .. }
             | ToAgent::Message { .. }
+            | ToAgent::ShutdownExecutor { .. }
             | ToAgent::Ping { .. }
             | ToAgent::AcknowledgeOperation { .. } => Repeats::Later,
         },

@@ -7,7 +7,7 @@ use crate::Agent;
 use crate::book::{Place, Task};
 
 /// A task that has not ended has its executor, and the built-in one has a task. A group is begun as a whole, and once one
-/// of it has ended otherwise than finished, no other is left running in peace.
+/// of a built-in one's has ended otherwise than finished, no other is left running in peace.
 pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
     let wrong = |what: String| Err(Violation::Company(what));
     let company = &agent.book.company;
@@ -20,7 +20,7 @@ pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
             return wrong(format!("task {} of {} began before executor {id}", key.1, key.0));
         }
     }
-    for (key, executor) in company.iter() {
+    for (key, executor) in company.iter().filter(|(_, executor)| !executor.record.info.is_custom()) {
         let tasks = company.tasks_of(key);
         if !tasks.iter().any(|task| agent.book.get(task).is_some_and(|task| !task.has_ended())) {
             let place = executor.place;
@@ -29,6 +29,7 @@ pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
     }
     for (name, keys) in company.groups() {
         let tasks: Vec<&Task> = keys.iter().filter_map(|key| agent.book.get(key)).collect();
+        let is_custom = tasks.iter().any(|task| task.is_custom());
         let waits = |task: &&Task| matches!(task.place, Place::Waiting(_));
         if tasks.iter().any(waits) && tasks.iter().any(|task| task.is_holding()) {
             return wrong(format!("group {name} has begun, and part of it waits"));
@@ -36,7 +37,8 @@ pub fn company_holds_together(agent: &Agent) -> Result<(), Violation> {
         let has_fallen =
             |task: &Task| task.has_ended() && task.state() != TaskState::Finished && !task.record.orphaned;
         let in_peace = |task: &Task| !task.has_ended() && task.record.killing.is_none();
-        if tasks.iter().any(|task| has_fallen(task)) && tasks.iter().any(|task| in_peace(task)) {
+        if !is_custom && tasks.iter().any(|task| has_fallen(task)) && tasks.iter().any(|task| in_peace(task))
+        {
             return wrong(format!("group {name} has lost one, and another runs in peace"));
         }
     }

@@ -39,6 +39,11 @@ impl Charged {
         }
     }
 
+    /// Sets something aside for an executor; whether that is new.
+    pub(super) fn charge(&mut self, key: ExecutorKey) -> bool {
+        self.0.insert(key)
+    }
+
     pub(super) fn shut_down(&mut self, framework: &FrameworkId) {
         self.0.retain(|(whose, _)| whose != framework);
     }

@@ -2,9 +2,10 @@
 //! has come to an end that its framework knows, and every volume that was made and not destroyed has its data.
 //!
 //! The world around the agent is a master that repeats itself, frameworks that acknowledge late, twice or
-//! not at all, containers that end when they like, checks that see whatever they see, a disk that is slow or full, and a machine that kills the agent
+//! not at all, containers that end when they like, custom executors that hear and say things twice, late or never, checks that see whatever they see, a disk that is slow or full, and a machine that kills the agent
 //! before or after its changes are durable.
 
+mod custom;
 mod folders;
 mod groups;
 mod looks;
@@ -40,6 +41,11 @@ enum Step {
     WorkOnFolders { fails: bool },
     AcknowledgeOperation(u8),
     Look { which: u8, saw: u8 },
+    RunCustom { framework: u8, executor: u8, first: u8, size: u8, needs: u8, as_group: bool },
+    Subscribe(u8),
+    Disconnect(u8),
+    GoDeaf(u8),
+    Report { which: u8, task: u8, what: u8 },
 }
 
 /// Does the agent die on it?
@@ -65,7 +71,22 @@ fn any_step() -> impl Strategy<Value = (Step, Mishap)> {
                 needs
             }
         ),
-        3 => (0..4u8, 0..15u8, any::<Option<u8>>())
+        6 => (0..4u8, 0..2u8, 0..4u8, 1..4u8, any::<u8>(), any::<bool>()).prop_map(
+            |(framework, executor, first, size, needs, as_group)| Step::RunCustom {
+                framework,
+                executor,
+                first,
+                size,
+                needs,
+                as_group
+            }
+        ),
+        8 => any::<u8>().prop_map(Step::Subscribe),
+        1 => any::<u8>().prop_map(Step::Disconnect),
+        1 => any::<u8>().prop_map(Step::GoDeaf),
+        12 => (any::<u8>(), any::<u8>(), any::<u8>())
+            .prop_map(|(which, task, what)| Step::Report { which, task, what }),
+        3 => (0..4u8, 0..24u8, any::<Option<u8>>())
             .prop_map(|(framework, task, grace)| Step::Kill { framework, task, grace }),
         2 => (0..4u8).prop_map(Step::ShutdownFramework),
         8 => any::<u8>().prop_map(Step::Acknowledge),

@@ -9,6 +9,7 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::role::Role;
 use lonja_model::{AgentId, ContainerId, Resources, TaskInfo, TaskState, TaskStatus, Timestamp, UpdateId};
 
+use super::custom::Customs;
 use super::folders::{Asked, Folders, needs};
 use super::groups::Charged;
 use super::looks::{self, Looks};
@@ -16,16 +17,25 @@ use super::{Mishap, Step};
 use crate::book::Key;
 use crate::fixture::*;
 use crate::ledger::once;
-use crate::{Agent, Config, ContainerExit, Effects, Entropy, Event, LaunchFailure, Recovery, invariants};
+use crate::{
+    Agent, Config, ContainerExit, Effects, Entropy, Event, LaunchFailure, Recovery, Runs, invariants,
+};
 
 const TOTAL: &str = "cpus:4;mem:1000;disk:100;ports:[31000-31003]";
 
 /// A container as the host has it, from its launch until it is forgotten.
 #[derive(Clone, Debug)]
-struct Container {
-    needs: Resources,
+pub(super) struct Container {
+    pub(super) needs: Resources,
     life: Life,
     kill_asked: bool,
+}
+
+impl Container {
+    /// Does its program run, known to the agent or not?
+    pub(super) fn is_alive(&self) -> bool {
+        !matches!(self.life, Life::Ended(_))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -61,12 +71,12 @@ impl Told {
 
 pub(super) struct World {
     config: Config,
-    agent: Agent,
-    now: Timestamp,
+    pub(super) agent: Agent,
+    pub(super) now: Timestamp,
     checkpoint: Checkpoint,
     linked: bool,
     starts: u64,
-    containers: BTreeMap<ContainerId, Container>,
+    pub(super) containers: BTreeMap<ContainerId, Container>,
     launches: BTreeMap<Key, u32>,
     told: BTreeMap<Key, Told>,
     inbox: Vec<(Key, UpdateId)>,
@@ -75,6 +85,7 @@ pub(super) struct World {
     asked: Asked,
     pub(super) charged: Charged,
     looks: Looks,
+    pub(super) customs: Customs,
 }
 
 pub(super) fn framework_name(framework: u8) -> String {
@@ -125,13 +136,14 @@ impl World {
             asked: Asked::default(),
             charged: Charged::default(),
             looks: Looks::default(),
+            customs: Customs::default(),
         };
         world.restart(0);
         world
     }
 
     /// The agent takes in `event`, unless it dies on it; whether it lived.
-    fn happen(&mut self, event: Event, mishap: Mishap) -> bool {
+    pub(super) fn happen(&mut self, event: Event, mishap: Mishap) -> bool {
         let effects = self.agent.handle(self.now, event);
         match mishap {
             Mishap::None => {
@@ -182,7 +194,14 @@ impl World {
         for launch in effects.launch {
             let container =
                 Container { needs: launch.task.resources, life: Life::Launching, kill_asked: false };
+            let of_executor = matches!(launch.runs, Runs::Executor(_));
+            if of_executor {
+                self.customs.launched(launch.container.clone(), launch.framework.clone());
+            }
             assert!(self.containers.insert(launch.container, container).is_none(), "a name is used twice");
+            if of_executor {
+                continue;
+            }
             let count = self.launches.entry((launch.framework, launch.task.id)).or_default();
             *count += 1;
             assert_eq!(*count, 1, "a task is launched twice");
@@ -199,6 +218,12 @@ impl World {
             };
             self.looks.order(order, runs);
         }
+        for resize in effects.resize {
+            let container = self.containers.get_mut(&resize.container).expect("what is resized exists");
+            assert!(matches!(container.life, Life::Running), "resized while it does not run");
+            container.needs = resize.together.resources;
+        }
+        self.customs.hear(effects.executors);
         for forgotten in effects.forget {
             if let Some(container) = self.containers.remove(&forgotten) {
                 assert!(matches!(container.life, Life::Ended(_)), "forgotten before its end");
@@ -247,14 +272,17 @@ impl World {
         invariants::check(&self.agent).unwrap();
         invariants::checkpoint_is_complete(&self.agent, &self.checkpoint).unwrap();
         let mut held = Resources::new();
-        for container in self.containers.values() {
-            if !matches!(container.life, Life::Ended(_)) {
+        for (name, container) in &self.containers {
+            // An executor that starts is given its true measure once it runs: until then nothing of it is used.
+            let is_unmeasured = matches!(container.life, Life::Launching) && self.customs.has(name);
+            if !matches!(container.life, Life::Ended(_)) && !is_unmeasured {
                 held = held.checked_add(&container.needs).expect("nothing has two holders");
             }
         }
         assert!(self.agent.total().contains(&once(&held)), "containers hold {held}");
         self.folders.check();
         self.charged.check(&self.agent);
+        self.customs.check(&self.agent);
         for task in self.agent.tasks().filter(|task| task.is_being_killed() && task.pid().is_some()) {
             assert!(self.containers[task.container()].kill_asked, "a kill is lost");
         }
@@ -286,6 +314,7 @@ impl World {
             }
         }
         self.looks.die();
+        self.customs.agent_died();
         self.folders.die(usize::from(fate % 4));
         self.starts += 1;
         self.linked = false;
@@ -365,6 +394,13 @@ impl World {
                     self.happen(event, mishap);
                 }
             }
+            Step::RunCustom { framework, executor, first, size, needs, as_group } => {
+                self.run_custom((framework, executor), first..first + size, needs, as_group, mishap);
+            }
+            Step::Subscribe(which) => self.subscribe(which, mishap),
+            Step::Disconnect(which) => self.disconnect(which, mishap),
+            Step::GoDeaf(which) => self.go_deaf(which),
+            Step::Report { which, task, what } => self.report(which, task, what, mishap),
         }
     }
 

@@ -309,7 +309,7 @@ impl Onlooker {
             | Call::AcknowledgeOperation { .. }
             | Call::ReconcileOperations { .. }
             | Call::Message { .. }
-            | Call::Unsupported(_) => {}
+            | Call::ShutdownExecutor { .. } => {}
         }
         Ok(())
     }

@@ -299,6 +299,7 @@ impl World {
             | ToAgent::Acknowledge { .. }
             | ToAgent::ResendUpdates { .. }
             | ToAgent::Message { .. }
+            | ToAgent::ShutdownExecutor { .. }
             | ToAgent::Ping { .. } => {}
         }
     }

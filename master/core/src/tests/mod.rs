@@ -4,6 +4,7 @@ mod checks;
 mod conversion_fixture;
 mod conversion_properties;
 mod conversions;
+mod custom_executors;
 mod departures;
 mod descriptions;
 mod draining;

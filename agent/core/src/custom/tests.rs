@@ -1,0 +1,554 @@
+use std::time::Duration;
+
+use lonja_model::execution::{Call, Event as Said};
+use lonja_model::framework::Capability;
+use lonja_model::link::{FromAgent, ToAgent};
+use lonja_model::task::{Reason, Source};
+use lonja_model::{ContainerId, ExecutorId, TaskInfo, TaskState, TaskStatus, UpdateId};
+
+use crate::effects::{Effects, ExecutorOrder, HangUp, Runs};
+use crate::fixture::*;
+use crate::{Event, LaunchFailure, Recovery};
+
+/// The only executor's container.
+fn home(stage: &Stage) -> ContainerId {
+    let all: Vec<_> = stage.agent.executors().collect();
+    assert_eq!(all.len(), 1);
+    all[0].container().clone()
+}
+
+fn custom(id: &str, needs: &str) -> lonja_model::executor::ExecutorInfo {
+    let command = task_info("x", "").command;
+    lonja_model::executor::ExecutorInfo::custom(ExecutorId::new(id).unwrap(), command, resources(needs))
+}
+
+/// Launches tasks in custom executor `e1`, which needs one cpu.
+fn launch(stage: &mut Stage, tasks: &[(&str, &str)], starts: bool) -> Effects {
+    stage.run_in("f1", custom("e1", "cpus:1"), tasks, (starts, false))
+}
+
+fn call(stage: &mut Stage, connection: u64, call: Call) -> Effects {
+    let container = home(stage);
+    stage.handle(Event::ExecutorCalled { container, connection, call: Box::new(call) })
+}
+
+fn subscribe(stage: &mut Stage, connection: u64, tasks: &[&str], updates: Vec<TaskStatus>) -> Effects {
+    let unacknowledged_tasks: Vec<TaskInfo> = tasks.iter().map(|task| task_info(task, "")).collect();
+    call(stage, connection, Call::Subscribe { unacknowledged_tasks, unacknowledged_updates: updates })
+}
+
+fn status(task: &str, state: TaskState, id: u8) -> TaskStatus {
+    let said = TaskStatus::new(task_id(task), state, Source::Executor, lonja_model::Timestamp::from_nanos(1));
+    TaskStatus { update: Some(UpdateId([id; 16])), ..said }
+}
+
+fn update(stage: &mut Stage, connection: u64, task: &str, state: TaskState, id: u8) -> Effects {
+    call(stage, connection, Call::Update(Box::new(status(task, state, id))))
+}
+
+fn starts(stage: &mut Stage) -> Effects {
+    let container = home(stage);
+    stage.handle(Event::ContainerStarted { container, pid: 77 })
+}
+
+fn exits(stage: &mut Stage, exit: crate::ContainerExit) -> Effects {
+    let container = home(stage);
+    stage.handle(Event::ContainerExited { container, exit })
+}
+
+/// An executor with these tasks of one cpu each, which are sent to it over connection 1.
+fn serving(tasks: &[&str]) -> Stage {
+    let mut stage = agent("cpus:8");
+    let tasks: Vec<_> = tasks.iter().map(|task| (*task, "cpus:1")).collect();
+    let _ = launch(&mut stage, &tasks, true);
+    let _ = starts(&mut stage);
+    let _ = subscribe(&mut stage, 1, &[], Vec::new());
+    stage
+}
+
+/// What the executor is told, in short.
+fn told(effects: &Effects) -> Vec<String> {
+    let orders = effects.executors.iter().map(|order| match order {
+        ExecutorOrder::HangUp { connection, why, .. } => match why {
+            HangUp::Over => format!("{connection}: over"),
+            HangUp::Replaced => format!("{connection}: replaced"),
+            HangUp::Invalid(_) => format!("{connection}: invalid"),
+            HangUp::Busy(_) => format!("{connection}: busy"),
+        },
+        ExecutorOrder::Say { event, .. } => match &**event {
+            Said::Subscribed(_) => "subscribed".to_owned(),
+            Said::Launch(task) => format!("launch {}", task.id),
+            Said::LaunchGroup(tasks) => {
+                let ids: Vec<_> = tasks.iter().map(|task| task.id.as_str()).collect();
+                format!("group {}", ids.join(" "))
+            }
+            Said::Kill { task, grace } => format!("kill {task} {:?}", grace.unwrap_or_default()),
+            Said::Acknowledged { task, update } => format!("confirm {task} {}", update.0[0]),
+            Said::Message(data) => format!("message {}", String::from_utf8_lossy(data)),
+            Said::Error(why) => format!("error {why}"),
+            Said::Shutdown => "shutdown".to_owned(),
+            Said::Heartbeat => "heartbeat".to_owned(),
+        },
+    });
+    orders.collect()
+}
+
+fn ended(effects: &Effects) -> Vec<(TaskState, Option<Reason>)> {
+    updates(effects).into_iter().map(|status| (status.state, status.reason)).collect()
+}
+
+#[test]
+fn an_executor_is_launched_once_with_room_for_its_first_tasks() {
+    let mut stage = agent("cpus:8");
+    let effects = launch(&mut stage, &[("a", "cpus:1"), ("b", "cpus:2")], true);
+    let [order] = &effects.launch[..] else { panic!("{effects:?}") };
+    assert!(matches!(&order.runs, Runs::Executor(info) if info.id.as_str() == "e1"));
+    assert_eq!(order.task.resources, resources("cpus:2"), "each task comes for itself");
+    assert!(effects.send.is_empty(), "nobody has begun anything");
+    assert_eq!(stage.agent.free(), resources("cpus:4"));
+    let effects = starts(&mut stage);
+    assert_eq!(effects.resize[0].together.resources, resources("cpus:4"));
+    assert!(launch(&mut stage, &[("c", "cpus:1")], false).launch.is_empty());
+}
+
+#[test]
+fn tasks_wait_until_the_executor_has_subscribed_and_are_sent_once() {
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    assert!(starts(&mut stage).executors.is_empty());
+    assert_eq!(told(&subscribe(&mut stage, 1, &[], Vec::new())), ["subscribed", "launch a"]);
+    assert_eq!(told(&launch(&mut stage, &[("b", "cpus:1")], false)), ["launch b"]);
+    let effects = stage.run_in("f1", custom("e1", "cpus:1"), &[("c", ""), ("d", "")], (false, true));
+    assert_eq!(told(&effects), ["group c d"]);
+}
+
+#[test]
+fn an_executor_may_subscribe_before_its_start_is_known() {
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    assert_eq!(told(&subscribe(&mut stage, 1, &[], Vec::new())), ["subscribed", "launch a"]);
+    assert!(starts(&mut stage).executors.is_empty());
+    assert!(stage.after(secs(600)).kill.is_empty());
+}
+
+#[test]
+fn an_update_is_confirmed_once_it_is_durable_and_reaches_the_framework_under_its_own_id() {
+    let mut stage = serving(&["a"]);
+    let effects = update(&mut stage, 1, "a", TaskState::Running, 7);
+    assert!(!effects.persist.is_empty());
+    assert_eq!(told(&effects), ["confirm a 7"]);
+    let running = only_update(&effects);
+    assert_eq!((running.state, running.update), (TaskState::Running, Some(UpdateId([7; 16]))));
+    assert_eq!(running.executor.as_ref().map(ExecutorId::as_str), Some("e1"));
+    assert_eq!((running.container.as_ref(), running.pid), (Some(&home(&stage)), Some(77)));
+    let effects = update(&mut stage, 1, "a", TaskState::Finished, 8);
+    assert_eq!(effects.resize[0].together.resources, resources("cpus:1"), "what the task needed goes");
+    assert_eq!(only_update(&stage.acknowledge("f1", &running)).state, TaskState::Finished);
+    assert_eq!(stage.agent.executors().count(), 1, "the executor stays");
+    assert_eq!(stage.agent.free(), resources("cpus:7"));
+}
+
+#[test]
+fn an_update_that_comes_again_is_confirmed_again_and_told_once() {
+    let mut stage = serving(&["a"]);
+    let running = only_update(&update(&mut stage, 1, "a", TaskState::Running, 7));
+    let _ = stage.acknowledge("f1", &running);
+    let effects = update(&mut stage, 1, "a", TaskState::Running, 7);
+    assert_eq!(told(&effects), ["confirm a 7"]);
+    assert!(effects.send.is_empty() && effects.persist.is_empty());
+    let finished = only_update(&update(&mut stage, 1, "a", TaskState::Finished, 8));
+    let _ = stage.acknowledge("f1", &finished);
+    let effects = update(&mut stage, 1, "a", TaskState::Finished, 8);
+    assert_eq!((told(&effects), effects.send.len()), (vec!["confirm a 8".to_owned()], 0), "forgotten by now");
+}
+
+#[test]
+fn every_update_of_a_running_task_reaches_the_framework_in_order() {
+    let mut stage = serving(&["a"]);
+    let mut all = update(&mut stage, 1, "a", TaskState::Running, 1);
+    for id in 2..10 {
+        assert_eq!(told(&update(&mut stage, 1, "a", TaskState::Running, id)).len(), 1);
+    }
+    let mut ids = Vec::new();
+    while let Some(status) = updates(&all).pop() {
+        ids.push(status.update.unwrap().0[0]);
+        all = stage.acknowledge("f1", &status);
+    }
+    assert_eq!(ids, (1..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_executor_that_says_more_than_its_framework_takes_is_sent_away_to_say_it_again() {
+    let mut stage = serving(&["a"]);
+    for id in 0..32 {
+        assert_eq!(told(&update(&mut stage, 1, "a", TaskState::Running, id)).len(), 1);
+    }
+    let effects = update(&mut stage, 1, "a", TaskState::Running, 32);
+    assert_eq!(told(&effects), ["1: busy"]);
+    assert!(effects.persist.is_empty());
+    let again = vec![status("a", TaskState::Running, 32), status("a", TaskState::Finished, 33)];
+    assert_eq!(told(&subscribe(&mut stage, 2, &[], again.clone())), ["subscribed", "2: busy"]);
+    let first = stage.checkpoint.tasks.values().next().unwrap().updates[0].clone();
+    let _ = stage.acknowledge("f1", &first);
+    assert_eq!(
+        told(&subscribe(&mut stage, 3, &[], again)),
+        ["subscribed", "confirm a 32", "confirm a 33"],
+        "the end is taken on though the queue is full"
+    );
+}
+
+#[test]
+fn what_is_not_an_executors_to_say_ends_its_connection() {
+    let other = |status: TaskStatus| TaskStatus { executor: Some(ExecutorId::new("e2").unwrap()), ..status };
+    for said in [
+        status("a", TaskState::Staging, 1),
+        status("a", TaskState::Unreachable, 1),
+        TaskStatus { update: None, ..status("a", TaskState::Running, 1) },
+        TaskStatus { source: Source::Master, ..status("a", TaskState::Running, 1) },
+        other(status("a", TaskState::Running, 1)),
+    ] {
+        let mut stage = serving(&["a"]);
+        let effects = call(&mut stage, 1, Call::Update(Box::new(said)));
+        assert_eq!(told(&effects), ["1: invalid"]);
+        assert!(effects.send.is_empty() && effects.persist.is_empty());
+        assert_eq!(stage.state("f1", "a"), Some(TaskState::Staging));
+    }
+}
+
+#[test]
+fn nobody_speaks_for_a_task_of_another_executor() {
+    let mut stage = serving(&["a"]);
+    let _ = stage.run_in("f1", custom("e2", ""), &[("b", "cpus:1")], (true, false));
+    let all: Vec<_> = stage.agent.executors().map(|executor| executor.container().clone()).collect();
+    let call = Box::new(Call::Update(Box::new(status("b", TaskState::Finished, 1))));
+    let effects = stage.handle(Event::ExecutorCalled { container: all[0].clone(), connection: 1, call });
+    assert_eq!(told(&effects), ["confirm b 1"]);
+    assert!(effects.send.is_empty() && effects.notes[0].is_warning());
+    assert_eq!(stage.state("f1", "b"), Some(TaskState::Staging));
+}
+
+#[test]
+fn killing_is_passed_on_to_those_who_know_the_word() {
+    let mut stage = serving(&["a"]);
+    let _ = update(&mut stage, 1, "a", TaskState::Running, 1);
+    assert!(update(&mut stage, 1, "a", TaskState::Killing, 2).send.is_empty());
+    assert_eq!(stage.state("f1", "a"), Some(TaskState::Running));
+
+    let mut stage = agent("cpus:8").knowing(Capability::TaskKillingState);
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    let _ = subscribe(&mut stage, 1, &[], Vec::new());
+    let _ = update(&mut stage, 1, "a", TaskState::Running, 1);
+    let _ = update(&mut stage, 1, "a", TaskState::Killing, 2);
+    assert_eq!(stage.state("f1", "a"), Some(TaskState::Killing));
+}
+
+#[test]
+fn a_task_that_was_never_sent_is_killed_at_once_and_an_executor_without_any_ends() {
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    let _ = launch(&mut stage, &[("b", "cpus:1")], false);
+    let effects = stage.kill("f1", "a", None);
+    assert_eq!(ended(&effects), [(TaskState::Killed, Some(Reason::TaskKilledDuringLaunch))]);
+    assert!(effects.cancel.is_empty() && effects.kill.is_empty());
+    let effects = stage.kill("f1", "b", None);
+    assert_eq!(effects.cancel, [home(&stage)]);
+    assert_eq!(starts(&mut stage).kill.len(), 1);
+    let effects = exits(&mut stage, by_request(signaled(15)));
+    assert_eq!(executors_ended(&effects), ["e1"]);
+    assert_eq!(stage.agent.free(), resources("cpus:8"));
+}
+
+#[test]
+fn the_kill_of_a_group_that_was_never_sent_ends_all_of_it() {
+    let mut stage = agent("cpus:8");
+    let _ = stage.run_in("f1", custom("e1", ""), &[("a", "cpus:1"), ("b", "cpus:1")], (true, true));
+    assert_eq!(states(&stage.kill("f1", "a", None)), [TaskState::Killed, TaskState::Killed]);
+}
+
+#[test]
+fn the_kill_of_a_task_is_the_executors_and_told_again_until_it_is_done() {
+    let mut stage = serving(&["a"]);
+    let _ = update(&mut stage, 1, "a", TaskState::Running, 1);
+    let effects = stage.kill("f1", "a", Some(secs(9)));
+    assert_eq!(told(&effects), ["kill a 9s"]);
+    assert!(effects.kill.is_empty() && !effects.persist.is_empty());
+    assert!(stage.after(secs(100)).kill.is_empty(), "nobody forces it");
+    assert_eq!(told(&subscribe(&mut stage, 2, &[], Vec::new())), ["1: replaced", "subscribed", "kill a 9s"]);
+    let _ = update(&mut stage, 2, "a", TaskState::Killed, 2);
+    assert_eq!(told(&subscribe(&mut stage, 3, &[], Vec::new())), ["2: replaced", "subscribed"]);
+}
+
+/// Found by the property test: such a task was given a second time.
+#[test]
+fn a_task_of_which_something_was_confirmed_is_not_sent_again_whatever_was_said() {
+    let mut stage = serving(&["a"]);
+    assert_eq!(told(&update(&mut stage, 1, "a", TaskState::Killing, 1)), ["confirm a 1"]);
+    assert_eq!(told(&subscribe(&mut stage, 2, &[], Vec::new())), ["1: replaced", "subscribed"]);
+    let (container, since) = (home(&stage), Some(stage.now));
+    let _ = stage.restart_with(vec![(container, Recovery::Running { pid: 77, since })]);
+    assert_eq!(told(&subscribe(&mut stage, 1, &[], Vec::new())), ["subscribed"]);
+}
+
+#[test]
+fn a_second_subscription_replaces_the_first_and_what_the_first_says_is_dropped() {
+    let mut stage = serving(&["a"]);
+    let _ = subscribe(&mut stage, 2, &["a"], Vec::new());
+    let effects = update(&mut stage, 1, "a", TaskState::Running, 1);
+    assert!(effects.executors.is_empty() && effects.send.is_empty());
+    let container = home(&stage);
+    let _ = stage.handle(Event::ExecutorLeft { container: container.clone(), connection: 1 });
+    assert_eq!(told(&update(&mut stage, 2, "a", TaskState::Running, 1)), ["confirm a 1"]);
+    let _ = stage.handle(Event::ExecutorLeft { container, connection: 2 });
+    assert!(launch(&mut stage, &[("b", "cpus:1")], false).executors.is_empty(), "it waits");
+    assert_eq!(told(&subscribe(&mut stage, 3, &[], Vec::new())), ["subscribed", "launch b"]);
+}
+
+#[test]
+fn what_an_executor_does_not_list_and_never_spoke_of_is_sent_again() {
+    let mut stage = serving(&["a", "b", "c"]);
+    let _ = update(&mut stage, 1, "c", TaskState::Starting, 1);
+    let effects = subscribe(&mut stage, 2, &["a"], Vec::new());
+    assert_eq!(told(&effects), ["1: replaced", "subscribed", "launch b"]);
+}
+
+#[test]
+fn a_task_that_an_executor_has_and_is_not_to_have_is_killed() {
+    let mut stage = serving(&["a"]);
+    let effects = subscribe(&mut stage, 2, &["a", "ghost"], Vec::new());
+    assert_eq!(told(&effects), ["1: replaced", "subscribed", "kill ghost 0ns"]);
+}
+
+#[test]
+fn an_executor_that_does_not_subscribe_in_time_is_ended_and_its_tasks_have_failed() {
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    let _ = starts(&mut stage);
+    assert!(stage.after(secs(59)).kill.is_empty());
+    let effects = stage.after(secs(1));
+    assert_eq!(effects.kill[0].grace, Duration::ZERO);
+    assert_eq!(told(&subscribe(&mut stage, 1, &[], Vec::new())), ["1: over"], "too late");
+    let effects = launch(&mut stage, &[("b", "cpus:1")], false);
+    assert_eq!(ended(&effects), [(TaskState::Dropped, Some(Reason::ExecutorTerminated))]);
+    let effects = exits(&mut stage, by_request(signaled(9)));
+    assert_eq!(ended(&effects), [(TaskState::Failed, Some(Reason::ExecutorRegistrationTimeout))]);
+    assert_eq!(executors_ended(&effects), ["e1"]);
+}
+
+#[test]
+fn an_executor_that_ends_fails_its_tasks_and_the_master_is_told_how() {
+    let mut stage = serving(&["a", "b"]);
+    let _ = update(&mut stage, 1, "a", TaskState::Running, 1);
+    let _ = stage.kill("f1", "b", None);
+    let container = home(&stage);
+    let effects = exits(&mut stage, exit(3));
+    assert_eq!(told(&effects), ["1: over"]);
+    let sent = effects.send.iter().find_map(|message| {
+        let FromAgent::ExecutorEnded { status, .. } = message else { return None };
+        Some(*status)
+    });
+    assert_eq!(sent, Some(Some(3 << 8)));
+    assert!(effects.forget.contains(&container));
+    let last = stage.last_update("f1", "a");
+    assert_eq!((last.state, last.reason), (TaskState::Failed, Some(Reason::ExecutorTerminated)));
+    assert_eq!(last.message.as_deref(), Some("executor e1 has ended: exited with status 3"));
+    assert_eq!(stage.state("f1", "b"), Some(TaskState::Killed));
+    assert_eq!(stage.agent.free(), resources("cpus:8"));
+}
+
+#[test]
+fn an_executor_that_breaks_its_memory_limit_tells_so_of_its_tasks() {
+    let mut stage = serving(&["a"]);
+    let breach = crate::MemoryBreach { limit_bytes: 1 << 25, peak_bytes: 1 << 25, host_was_short: false };
+    let exit = crate::ContainerExit { memory_breach: Some(breach), ..signaled(9) };
+    let effects = exits(&mut stage, exit);
+    let failed = only_update(&effects);
+    assert_eq!(failed.reason, Some(Reason::ContainerLimitationMemory));
+    assert_eq!(failed.limitation, Some(resources("mem:32")));
+}
+
+#[test]
+fn an_executor_that_cannot_be_launched_fails_its_tasks() {
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    let (container, message) = (home(&stage), "no such program".to_owned());
+    let reason = LaunchFailure::Command;
+    let effects = stage.handle(Event::ContainerFailed { container, reason, message });
+    assert_eq!(ended(&effects), [(TaskState::Failed, Some(Reason::CommandExecutorFailed))]);
+    assert_eq!(executors_ended(&effects), ["e1"]);
+}
+
+#[test]
+fn an_executor_outlives_its_agent_and_says_what_happened_meanwhile() {
+    let mut stage = serving(&["a", "b"]);
+    let _ = update(&mut stage, 1, "a", TaskState::Running, 1);
+    let container = home(&stage);
+    let since = Some(stage.now);
+    let effects = stage.restart_with(vec![(container, Recovery::Running { pid: 77, since })]);
+    assert!(effects.kill.is_empty() && effects.persist.is_empty());
+    assert_eq!(stage.agent.free(), resources("cpus:5"));
+    let while_away = vec![status("a", TaskState::Running, 1), status("a", TaskState::Finished, 2)];
+    let effects = subscribe(&mut stage, 1, &["b"], while_away);
+    assert_eq!(told(&effects), ["subscribed", "confirm a 1", "confirm a 2"]);
+    assert!(stage.after(secs(100)).kill.is_empty());
+    let all = stage.back_online();
+    assert_eq!(stage.acknowledge_all("f1", all), [TaskState::Running, TaskState::Finished]);
+}
+
+#[test]
+fn a_task_that_was_not_sent_before_the_agent_died_is_sent_after_it() {
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    let container = home(&stage);
+    let since = Some(stage.now);
+    let _ = stage.restart_with(vec![(container, Recovery::Running { pid: 77, since })]);
+    assert_eq!(told(&subscribe(&mut stage, 1, &[], Vec::new())), ["subscribed", "launch a"]);
+}
+
+#[test]
+fn a_kill_before_the_agent_died_ends_what_the_executor_never_had() {
+    let mut stage = serving(&["a", "b"]);
+    let container = home(&stage);
+    let _ = stage.kill("f1", "a", Some(secs(9)));
+    let since = Some(stage.now);
+    let _ = stage.restart_with(vec![(container, Recovery::Running { pid: 77, since })]);
+    let _ = stage.back_online();
+    let effects = subscribe(&mut stage, 1, &["b"], Vec::new());
+    assert_eq!(told(&effects), ["subscribed"]);
+    assert_eq!(states(&effects), [TaskState::Killed]);
+}
+
+#[test]
+fn an_executor_that_does_not_come_back_after_a_restart_is_ended() {
+    let mut stage = serving(&["a"]);
+    let container = home(&stage);
+    let since = Some(stage.now);
+    let _ = stage.restart_with(vec![(container, Recovery::Running { pid: 77, since })]);
+    let _ = stage.back_online();
+    assert_eq!(stage.after(secs(2)).kill.len(), 1);
+    let effects = exits(&mut stage, by_request(signaled(9)));
+    assert_eq!(ended(&effects), [(TaskState::Failed, Some(Reason::ExecutorReregistrationTimeout))]);
+}
+
+#[test]
+fn a_launch_that_was_cut_off_drops_the_tasks_and_the_executor() {
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    let _ = stage.restart_with(Vec::new());
+    let all = stage.back_online();
+    assert_eq!(executors_ended(&all), ["e1"]);
+    assert_eq!(ended(&all), [(TaskState::Dropped, Some(Reason::AgentRestarted))]);
+}
+
+#[test]
+fn a_framework_that_is_no_more_takes_its_executors_along() {
+    let mut stage = serving(&["a"]);
+    let effects = stage.shutdown_framework("f1");
+    assert_eq!(told(&effects), ["shutdown"]);
+    assert!(effects.kill.is_empty());
+    assert_eq!(stage.after(secs(5)).kill[0].grace, Duration::ZERO);
+    let effects = exits(&mut stage, by_request(signaled(9)));
+    assert!(effects.send.is_empty());
+    assert_eq!(stage.agent.tasks().count() + stage.agent.executors().count(), 0);
+    assert!(stage.checkpoint.frameworks.is_empty());
+
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    let _ = starts(&mut stage);
+    assert_eq!(stage.shutdown_framework("f1").kill[0].grace, secs(5), "without a connection");
+}
+
+#[test]
+fn messages_go_both_ways_at_most_once() {
+    let mut stage = serving(&["a"]);
+    let effects = call(&mut stage, 1, Call::Message(b"up".to_vec()));
+    assert!(matches!(&effects.send[..], [FromAgent::Message { data, .. }] if data == b"up"));
+    let down = |executor: &str| ToAgent::Message {
+        framework: framework_id("f1"),
+        executor: ExecutorId::new(executor).unwrap(),
+        data: b"down".to_vec(),
+    };
+    assert_eq!(told(&stage.receive(down("e1"))), ["message down"]);
+    assert!(stage.receive(down("e2")).executors.is_empty());
+    let _ = stage.link_down();
+    assert!(call(&mut stage, 1, Call::Message(b"lost".to_vec())).send.is_empty());
+}
+
+#[test]
+fn tasks_of_an_executor_wait_for_what_a_dead_framework_holds() {
+    let mut stage = agent("cpus:4");
+    let _ = stage.running("f2", "old", "cpus:4");
+    let _ = stage.shutdown_framework("f2");
+    assert!(launch(&mut stage, &[("a", "cpus:1")], true).launch.is_empty());
+    let effects = stage.exited("old", by_request(signaled(15)));
+    assert_eq!(effects.launch.len(), 1);
+    assert_eq!(effects.launch[0].task.resources, resources("cpus:2"));
+}
+
+#[test]
+fn nobody_but_the_executor_looks_at_its_tasks_or_ends_them_for_their_time() {
+    let mut stage = agent("cpus:8");
+    let task = TaskInfo {
+        executor: Some(Box::new(custom("e1", "cpus:1"))),
+        max_completion_time: Some(secs(1)),
+        ..task_info("a", "cpus:1")
+    };
+    let message = ToAgent::RunInExecutor {
+        framework: framework_id("f1"),
+        info: Box::new(framework_info(&[])),
+        role: lonja_model::role::Role::default_role(),
+        tasks: vec![task],
+        starts_executor: true,
+        as_group: false,
+    };
+    let _ = stage.receive(message);
+    let _ = subscribe(&mut stage, 1, &[], Vec::new());
+    let _ = update(&mut stage, 1, "a", TaskState::Running, 1);
+    let effects = stage.after(secs(100));
+    assert!(effects.kill.is_empty() && effects.checks.is_empty());
+}
+
+#[test]
+fn limits_of_tasks_add_up_and_who_has_none_counts_with_its_need() {
+    use lonja_model::resources::Scalar;
+    use lonja_model::task::Limit;
+    let amount = |units| Limit::Amount(Scalar::from_units(units).unwrap());
+    let mut stage = agent("cpus:8;mem:100");
+    let task = |id: &str, limit: Option<Limit>| TaskInfo {
+        executor: Some(Box::new(custom("e1", "mem:10"))),
+        limits: limit.map(|limit| ("mem".to_owned(), limit)).into_iter().collect(),
+        ..task_info(id, "mem:10")
+    };
+    let run = |stage: &mut Stage, task: TaskInfo, starts_executor| {
+        stage.receive(ToAgent::RunInExecutor {
+            framework: framework_id("f1"),
+            info: Box::new(framework_info(&[])),
+            role: lonja_model::role::Role::default_role(),
+            tasks: vec![task],
+            starts_executor,
+            as_group: false,
+        })
+    };
+    let _ = run(&mut stage, task("a", None), true);
+    assert!(starts(&mut stage).resize[0].together.limits.is_empty());
+    let effects = run(&mut stage, task("b", Some(amount(30))), false);
+    assert_eq!(effects.resize[0].together.limits["mem"], amount(10 + 10 + 30));
+    let effects = run(&mut stage, task("c", Some(Limit::Infinite)), false);
+    assert_eq!(effects.resize[0].together.limits["mem"], Limit::Infinite);
+    let effects = stage.kill("f1", "c", None);
+    assert_eq!(effects.resize[0].together.limits["mem"], amount(50));
+}
+
+#[test]
+fn a_framework_may_end_an_executor_and_its_tasks_fail_with_it() {
+    let mut stage = serving(&["a"]);
+    let order =
+        ToAgent::ShutdownExecutor { framework: framework_id("f1"), executor: ExecutorId::new("e1").unwrap() };
+    assert_eq!(told(&stage.receive(order.clone())), ["shutdown"]);
+    assert!(stage.receive(order.clone()).executors.is_empty(), "once");
+    let effects = launch(&mut stage, &[("b", "cpus:1")], false);
+    assert_eq!(ended(&effects), [(TaskState::Dropped, Some(Reason::ExecutorTerminated))]);
+    assert_eq!(stage.after(secs(5)).kill[0].grace, Duration::ZERO);
+    let effects = exits(&mut stage, by_request(signaled(9)));
+    assert_eq!(ended(&effects), [(TaskState::Failed, Some(Reason::ExecutorTerminated))]);
+    assert!(stage.receive(order).executors.is_empty(), "it is no more");
+}

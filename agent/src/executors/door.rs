@@ -1,0 +1,200 @@
+//! `lonja.v1.Executors`: one stream each way for each custom executor.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt};
+use lonja_model::execution::Call;
+use lonja_model::{ContainerId, ExecutorId, FrameworkId};
+use lonja_proto::convert::execution::execution_call_from_wire;
+use lonja_proto::limits::EXECUTOR_MESSAGE_BYTES;
+use lonja_proto::lonja::executors_server::{self, ExecutorsServer};
+use lonja_proto::mesos::executor as wire;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::pace::Pace;
+use super::{Executors, Line, Queued};
+use crate::Handle;
+use crate::handle::Input;
+
+/// How long an executor may take to say that it subscribes.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Door {
+    executors: Arc<Executors>,
+    handle: Handle,
+    stop: watch::Receiver<bool>,
+}
+
+/// The service with its bounds.
+pub(crate) fn server(door: Door) -> ExecutorsServer<Door> {
+    ExecutorsServer::new(door)
+        .max_decoding_message_size(EXECUTOR_MESSAGE_BYTES)
+        .max_encoding_message_size(EXECUTOR_MESSAGE_BYTES)
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<wire::Event, Status>> + Send>>;
+
+/// Who speaks.
+struct Speaker {
+    framework: FrameworkId,
+    executor: ExecutorId,
+    container: ContainerId,
+}
+
+impl Speaker {
+    /// What it says. Errors: it makes no sense, or is said in another's name.
+    fn hear(&self, call: wire::Call) -> Result<Call, Status> {
+        let (framework, executor, call) = understand(call)?;
+        if framework != self.framework || executor != self.executor {
+            return Err(not_yours(&framework, &executor));
+        }
+        Ok(call)
+    }
+}
+
+fn understand(call: wire::Call) -> Result<(FrameworkId, ExecutorId, Call), Status> {
+    execution_call_from_wire(call).map_err(|refusal| Status::invalid_argument(refusal.to_string()))
+}
+
+fn not_yours(framework: &FrameworkId, executor: &ExecutorId) -> Status {
+    Status::permission_denied(format!(
+        "the token is not that of executor {executor} of framework {framework}, or that executor has ended"
+    ))
+}
+
+impl Door {
+    pub(crate) fn new(executors: Arc<Executors>, handle: Handle, stop: watch::Receiver<bool>) -> Self {
+        Self { executors, handle, stop }
+    }
+
+    /// The container that the token was made for.
+    fn admit(&self, metadata: &MetadataMap) -> Result<ContainerId, Status> {
+        let refuse = || {
+            Status::unauthenticated(
+                "metadata authorization: must be 'Bearer TOKEN', with the token from the executor's environment",
+            )
+        };
+        let given = metadata.get("authorization").ok_or_else(refuse)?.to_str().map_err(|_| refuse())?;
+        let token = given.strip_prefix("Bearer ").ok_or_else(refuse)?;
+        self.executors.key.container(token).ok_or_else(refuse)
+    }
+
+    async fn first(&self, calls: &mut Streaming<wire::Call>) -> Result<wire::Call, Status> {
+        match tokio::time::timeout(START_PATIENCE, calls.message()).await {
+            Ok(Ok(Some(call))) => Ok(call),
+            Ok(Ok(None)) => Err(Status::invalid_argument("SUBSCRIBE: must come first")),
+            Ok(Err(status)) => Err(status),
+            Err(_) => Err(Status::deadline_exceeded("SUBSCRIBE did not come")),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl executors_server::Executors for Door {
+    type ConnectStream = Events;
+
+    async fn connect(&self, request: Request<Streaming<wire::Call>>) -> Result<Response<Events>, Status> {
+        let container = self.admit(request.metadata())?;
+        let mut calls = request.into_inner();
+        let (framework, executor, call) = understand(self.first(&mut calls).await?)?;
+        let owner = self.handle.executor(container.clone()).await.map_err(|_| stopped())?;
+        if owner.as_ref() != Some(&(framework.clone(), executor.clone())) {
+            return Err(not_yours(&framework, &executor));
+        }
+        if !matches!(call, Call::Subscribe { .. }) {
+            return Err(Status::invalid_argument("type: the first call must be SUBSCRIBE"));
+        }
+        let Line { number, queue, events, waiting, open } = self.executors.connect(container.clone());
+        tracing::info!(%framework, %executor, connection = number, "executor subscribes");
+        let reader = Reader {
+            speaker: Speaker { framework, executor, container },
+            number,
+            door: self.clone(),
+            queue,
+            open,
+        };
+        tokio::spawn(reader.run(call, calls));
+        Ok(Response::new(sent(events, waiting)))
+    }
+}
+
+/// What waits for the executor, on its way.
+fn sent(events: mpsc::Receiver<Queued>, waiting: Arc<AtomicUsize>) -> Events {
+    let events = ReceiverStream::new(events).map(move |queued| {
+        queued.map(|(event, size)| {
+            waiting.fetch_sub(size, Ordering::Relaxed);
+            event
+        })
+    });
+    Box::pin(events)
+}
+
+fn stopped() -> Status {
+    Status::unavailable("the agent has stopped")
+}
+
+/// Takes in what one executor says.
+struct Reader {
+    speaker: Speaker,
+    number: u64,
+    door: Door,
+    queue: mpsc::Sender<Queued>,
+    open: watch::Receiver<()>,
+}
+
+impl Reader {
+    async fn run(mut self, first: Call, calls: Streaming<wire::Call>) {
+        let mut stop = self.door.stop.clone();
+        let mut open = self.open.clone();
+        let queue = self.queue.clone();
+        let status = tokio::select! {
+            status = self.read(first, calls) => status,
+            // Ended from here, and said why.
+            _ = open.changed() => None,
+            () = queue.closed() => None,
+            _ = stop.wait_for(|stop| *stop) => Some(stopped()),
+        };
+        let Self { speaker, number, door, .. } = self;
+        tracing::info!(framework = %speaker.framework, executor = %speaker.executor, connection = number, "executor left");
+        door.executors.end(number, status);
+        let container = speaker.container;
+        // The agent has stopped: it forgets its connections.
+        let _stopped = door.handle.put(Input::ExecutorLeft { container, connection: number }).await;
+    }
+
+    /// Reads until the executor says nothing more: `None`, or what makes no sense.
+    async fn read(&mut self, first: Call, mut calls: Streaming<wire::Call>) -> Option<Status> {
+        let mut pace = Pace::new(Instant::now());
+        let mut call = first;
+        loop {
+            let (container, connection) = (self.speaker.container.clone(), self.number);
+            let input = Input::ExecutorCalled { container, connection, call: Box::new(call) };
+            if self.door.handle.put(input).await.is_err() {
+                return Some(stopped());
+            }
+            tokio::time::sleep(pace.wait(Instant::now())).await;
+            call = match calls.message().await {
+                Ok(Some(next)) => match self.speaker.hear(next) {
+                    Ok(Call::Subscribe { .. }) => {
+                        return Some(Status::invalid_argument(
+                            "SUBSCRIBE: must come once; connect again for another",
+                        ));
+                    }
+                    Ok(call) => call,
+                    Err(status) => return Some(status),
+                },
+                Ok(None) => return None,
+                // It is gone.
+                Err(_) => return None,
+            };
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a custom executor finds in its container: variables, and the folder with its agent's socket.
+//!
+//! Source: Mesos, "Executor HTTP API", environment of an executor.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use lonja_model::execution::environment as names;
+use lonja_model::profile::Profile;
+
+use super::ExecutorSettings;
+use super::socket::NAME;
+use super::token::Token;
+use crate::containerizer::{Volume, VolumeSource};
+
+/// Where the folder of the socket is, in a container with a root of its own.
+const FOLDER: &str = "/run/lonja";
+
+/// How long an executor waits for an agent that is away. Source: Mesos, `--recovery_timeout`.
+const RECOVERY_TIMEOUT: &str = "15mins";
+
+/// The longest path that a socket can have, in bytes.
+const LONGEST_PATH: usize = 107;
+
+/// What one executor finds.
+pub(crate) struct Surroundings<'a> {
+    settings: &'a ExecutorSettings,
+    token: Token,
+    folder: &'a Path,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(super) fn new(settings: &'a ExecutorSettings, token: Token, folder: &'a Path) -> Self {
+        Self { settings, token, folder }
+    }
+
+    /// Puts them into the environment, and the folder among the volumes. `grace`: how long it may take to end.
+    pub(crate) fn furnish(
+        self,
+        profile: Profile,
+        grace: Duration,
+        environment: &mut BTreeMap<String, String>,
+        volumes: &mut Vec<Volume>,
+    ) {
+        // Who has the host's root finds the folder where it is.
+        let socket = match profile {
+            Profile::Host => self.folder.join(NAME),
+            Profile::Default | Profile::Hardened => {
+                volumes.push(Volume {
+                    source: VolumeSource::host(self.folder),
+                    container_path: FOLDER.into(),
+                    read_only: true,
+                });
+                Path::new(FOLDER).join(NAME)
+            }
+        };
+        let mut put = |name: &str, value: String| environment.insert(name.to_owned(), value);
+        let socket = socket.display().to_string();
+        if socket.len() <= LONGEST_PATH {
+            put(names::SOCKET, socket);
+        }
+        put(names::TOKEN, self.token.reveal());
+        put(names::SHUTDOWN_GRACE, in_words(grace));
+        put(names::RECOVERY_TIMEOUT, RECOVERY_TIMEOUT.to_owned());
+        // So that it has two tries after a restart of the agent.
+        put(names::LONGEST_PAUSE, in_words(self.settings.reregistration_timeout / 2));
+        put(names::CHECKPOINT, "1".to_owned());
+    }
+}
+
+/// As Mesos writes durations.
+fn in_words(time: Duration) -> String {
+    match time.subsec_nanos() {
+        0 => format!("{}secs", time.as_secs()),
+        _ => format!("{}ms", time.as_millis()),
+    }
+}

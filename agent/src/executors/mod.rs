@@ -1,0 +1,179 @@
+//! Custom executors as the agent's doors see them: who may come in, and what is waiting to be said to each.
+//!
+//! An executor is let in by the token in its environment, over the agent's port or over a socket that is mounted into
+//! its container. It has one stream; what it says goes to the driver in order, and what the core has for it is put into
+//! a queue that is bounded in messages and bytes. Who does not keep up is cut off, and comes again.
+//!
+//! Invariants
+//! - Nothing of what a stranger sends is looked at beyond the token.
+//! - Each connection has a number of its own since the agent's start.
+//!
+//! Source: `lonja.v1.Executors`; docs/groups.md.
+
+mod door;
+mod environment;
+mod pace;
+mod socket;
+mod token;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lonja_agent_core::{ExecutorOrder, HangUp};
+use lonja_model::ContainerId;
+use lonja_proto::convert::execution::execution_event_to_wire;
+use lonja_proto::mesos::executor as wire;
+use prost::Message;
+use tokio::sync::{mpsc, watch};
+use tonic::Status;
+
+pub(crate) use door::{Door, server};
+pub(crate) use environment::Surroundings;
+pub(crate) use socket::serve;
+pub(crate) use token::TokenKey;
+
+/// Events that may wait for one executor: one for each task that an agent takes at most, and room.
+const MOST_EVENTS: usize = 16_384;
+
+/// Bytes that may wait for one executor, unless a single event is larger.
+const MOST_BYTES: usize = 64 << 20;
+
+/// How custom executors are treated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorSettings {
+    /// How long one may take from its start until it subscribes. 1 min.
+    pub registration_timeout: Duration,
+    /// How long one may take to subscribe anew after a restart of the agent. 2 s, at most 15 s.
+    pub reregistration_timeout: Duration,
+    /// How long one may take to end when it is asked to, unless it says otherwise. 5 s.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ExecutorSettings {
+    fn default() -> Self {
+        Self {
+            registration_timeout: Duration::from_secs(60),
+            reregistration_timeout: Duration::from_secs(2),
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What an executor's stream carries, and how long it is.
+type Queued = Result<(wire::Event, usize), Status>;
+
+/// The agent's end of one stream.
+struct Connection {
+    container: ContainerId,
+    queue: mpsc::Sender<Queued>,
+    waiting: Arc<AtomicUsize>,
+    /// Dropped when the connection is ended from here.
+    _open: watch::Sender<()>,
+}
+
+/// The executor's end of one stream.
+struct Line {
+    number: u64,
+    queue: mpsc::Sender<Queued>,
+    events: mpsc::Receiver<Queued>,
+    waiting: Arc<AtomicUsize>,
+    open: watch::Receiver<()>,
+}
+
+/// All connections of custom executors, and what lets them in.
+pub(crate) struct Executors {
+    key: TokenKey,
+    socket_folder: PathBuf,
+    settings: ExecutorSettings,
+    numbers: AtomicU64,
+    connections: Mutex<BTreeMap<u64, Connection>>,
+}
+
+impl Executors {
+    /// For the agent of this work dir. Errors: its key, or the folder of its socket, cannot be read or made.
+    pub(crate) fn open(work_dir: &Path, settings: ExecutorSettings) -> io::Result<Self> {
+        Ok(Self {
+            key: TokenKey::open(work_dir)?,
+            socket_folder: socket::folder(work_dir)?,
+            settings,
+            numbers: AtomicU64::new(0),
+            connections: Mutex::default(),
+        })
+    }
+
+    /// What an executor in this container finds in its surroundings.
+    pub(crate) fn surroundings(&self, container: &ContainerId) -> Surroundings<'_> {
+        Surroundings::new(&self.settings, self.key.token(container), &self.socket_folder)
+    }
+
+    /// Carries out what the core has for executors.
+    pub(crate) fn carry_out(&self, orders: Vec<ExecutorOrder>) {
+        for order in orders {
+            match order {
+                ExecutorOrder::Say { container, connection, event } => {
+                    self.say(&container, connection, execution_event_to_wire(&event));
+                }
+                ExecutorOrder::HangUp { container, connection, why } => {
+                    tracing::info!(%container, connection, ?why, "executor's connection ended");
+                    self.end(connection, status_of(why));
+                }
+            }
+        }
+    }
+
+    fn say(&self, container: &ContainerId, number: u64, event: wire::Event) {
+        let connections = self.connections();
+        let Some(connection) = connections.get(&number).filter(|known| known.container == *container) else {
+            // It has left; the core is about to hear of it.
+            return;
+        };
+        let size = event.encoded_len();
+        let before = connection.waiting.fetch_add(size, Ordering::Relaxed);
+        let fits = before == 0 || before.saturating_add(size) <= MOST_BYTES;
+        let sent = fits && connection.queue.try_send(Ok((event, size))).is_ok();
+        drop(connections);
+        if !sent {
+            tracing::warn!(%container, connection = number, "executor does not keep up, and is cut off");
+            self.end(number, Status::resource_exhausted("too much waits for this executor; connect again"));
+        }
+    }
+
+    /// Ends a connection after all that waits, and says why if that is given.
+    fn end(&self, number: u64, why: impl Into<Option<Status>>) {
+        let ended = self.connections().remove(&number);
+        if let (Some(connection), Some(status)) = (ended, why.into()) {
+            // Where there is no room for the reason, the end of the stream is said all the same.
+            let _full = connection.queue.try_send(Err(status));
+        }
+    }
+
+    fn connect(&self, container: ContainerId) -> Line {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+        let (queue, events) = mpsc::channel(MOST_EVENTS);
+        let (ended, open) = watch::channel(());
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let connection =
+            Connection { container, queue: queue.clone(), waiting: waiting.clone(), _open: ended };
+        self.connections().insert(number, connection);
+        Line { number, queue, events, waiting, open }
+    }
+
+    fn connections(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn status_of(why: HangUp) -> Status {
+    match why {
+        HangUp::Over => {
+            Status::permission_denied("this executor has ended, as far as its agent is concerned")
+        }
+        HangUp::Replaced => Status::aborted("this executor has a newer connection"),
+        HangUp::Invalid(reason) => Status::invalid_argument(reason),
+        HangUp::Busy(reason) => Status::resource_exhausted(format!("{reason}; say it again later")),
+    }
+}
