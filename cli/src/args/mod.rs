@@ -57,9 +57,9 @@ pub(crate) enum Command {
     /// Run a master.
     Master(Master),
     /// Run an agent.
-    Agent(Agent),
+    Agent(Box<Agent>),
     /// Run a command on the cluster; stream its output; exit with its status.
-    Run(Run),
+    Run(Box<Run>),
     /// List agents; deactivate, reactivate or give up one.
     Agents(Agents),
     /// List frameworks.

@@ -34,8 +34,8 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
     match lonja.command {
         Command::Dev(dev) => dev::run(dev, prepared).await,
         Command::Master(master) => master::run(master).await,
-        Command::Agent(agent) => agent::run(agent, prepared).await,
-        Command::Run(run) => run::run(run, prepared).await,
+        Command::Agent(agent) => agent::run(*agent, prepared).await,
+        Command::Run(run) => run::run(*run, prepared).await,
         Command::Agents(agents) => agents::run(&agents).await,
         Command::Frameworks(list) => list::frameworks(&list).await,
         Command::Roles(list) => list::roles(&list).await,
