@@ -145,6 +145,9 @@ pub async fn a_writer_that_stands_still_does_not_hold_the_task(launcher: &Launch
     let through = host.sandbox("c1").join("through");
     eventually("the task got through", || through.exists()).await;
     stop(nix::sys::signal::Signal::SIGCONT);
+    // What comes while it still stands is thrown away like what came before.
+    let noted = || String::from_utf8(whole(&host, "c1").0).unwrap().contains("output are missing");
+    eventually("the writer has caught up", noted).await;
     tokio::fs::write(&go, "\n").await.unwrap();
 
     assert_eq!(host.end_of("c1").await.status, Some(TaskEnd::Exited(0)));

@@ -118,7 +118,7 @@ impl Pump {
             return;
         }
         for stream in &mut self.streams {
-            stream.serve(now);
+            stream.serve(now, Haste::Now);
         }
     }
 
@@ -177,28 +177,41 @@ impl Pump {
     }
 }
 
+/// Whether a writer that is behind may be waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// The task wants to go on.
+    Now,
+    /// The task has ended.
+    None,
+}
+
 impl Stream {
-    fn serve(&mut self, now: Instant) {
+    fn serve(&mut self, now: Instant, haste: Haste) {
         for _ in 0..TURNS {
-            let Some(source) = &self.source else {
-                return;
-            };
             let Some(sink) = &self.sink else {
                 // Somebody has killed the writer.
                 self.throw_away();
                 return;
             };
+            // Also when nothing follows any more.
             if self.dropped > 0 {
                 match rustix::io::write(sink, note(self.dropped).as_bytes()) {
                     // So short a text is written whole or not at all.
                     Ok(_) => self.dropped = 0,
                     Err(error) => {
                         self.lose_sink_unless_full(error);
-                        self.throw_away();
+                        if haste == Haste::Now || self.sink.is_none() {
+                            self.throw_away();
+                        }
                         return;
                     }
                 }
             }
+            let Some(source) = &self.source else {
+                self.full_since = None;
+                return;
+            };
             match move_some(source, sink, self.is_terminal) {
                 Ok(0) => {
                     self.source = None;
@@ -209,7 +222,7 @@ impl Stream {
                 Ok(_) => self.full_since = None,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
-                    self.note_full(now);
+                    self.note_full(now, haste);
                     return;
                 }
                 Err(error) => self.lose_sink_unless_full(error),
@@ -225,14 +238,14 @@ impl Stream {
     }
 
     /// Nothing could be moved: is there nothing, or no room?
-    fn note_full(&mut self, now: Instant) {
+    fn note_full(&mut self, now: Instant, haste: Haste) {
         let waiting = self.source.as_ref().and_then(|source| rustix::io::ioctl_fionread(source).ok());
         if waiting.unwrap_or(0) == 0 {
             self.full_since = None;
             return;
         }
         let since = *self.full_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= STALL {
+        if haste == Haste::Now && now.saturating_duration_since(since) >= STALL {
             self.throw_away();
         }
     }
@@ -269,7 +282,7 @@ impl Stream {
 
     fn move_rest(&mut self, deadline: Instant) {
         loop {
-            self.serve(Instant::now());
+            self.serve(Instant::now(), Haste::None);
             let now = Instant::now();
             let unsaid = self.dropped > 0 && self.sink.is_some();
             if now >= deadline || (self.full_since.is_none() && !unsaid) {
@@ -305,4 +318,66 @@ fn move_some(source: &OwnedFd, sink: &OwnedFd, is_terminal: bool) -> rustix::io:
         return Ok(0);
     }
     rustix::io::write(sink, piece.get(..length).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    /// A stream whose writer is behind, the writer's end of its pipe, and the task's end of its own.
+    fn behind() -> (Stream, std::fs::File, std::fs::File) {
+        let (source, task) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (writer, sink) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        rustix::io::ioctl_fionbio(&sink, true).unwrap();
+        rustix::io::ioctl_fionbio(&source, true).unwrap();
+        while rustix::io::write(&sink, &[b'-'; 4096]).is_ok() {}
+        let stream = Stream {
+            source: Some(source),
+            is_terminal: false,
+            file: None,
+            sink: Some(sink),
+            full_since: Some(Instant::now()),
+            dropped: 5,
+        };
+        (stream, writer.into(), task.into())
+    }
+
+    #[test]
+    fn what_was_thrown_away_is_said_also_when_nothing_follows() {
+        let (mut stream, mut writer, mut task) = behind();
+        task.write_all(b"six").unwrap();
+        drop(task);
+
+        stream.serve(Instant::now(), Haste::Now);
+        assert_eq!((stream.source.is_none(), stream.dropped), (true, 8));
+        let mut queued = vec![0; 64 << 10];
+        let length = writer.read(&mut queued).unwrap();
+        stream.move_rest(Instant::now() + END_PATIENCE);
+        drop(stream);
+
+        let mut rest = String::new();
+        writer.read_to_string(&mut rest).unwrap();
+        assert!(queued[..length].iter().all(|byte| *byte == b'-'));
+        assert!(rest.ends_with(&note(8)), "{rest}");
+    }
+
+    #[test]
+    fn at_the_end_the_writer_is_waited_for() {
+        let (mut stream, mut writer, mut task) = behind();
+        task.write_all(b"last").unwrap();
+        drop(task);
+
+        stream.serve(Instant::now(), Haste::None);
+        assert_eq!(stream.dropped, 5, "nothing more is thrown away");
+        let mut queued = vec![0; 64 << 10];
+        let _length = writer.read(&mut queued).unwrap();
+        stream.move_rest(Instant::now() + END_PATIENCE);
+        drop(stream);
+
+        let mut rest = String::new();
+        writer.read_to_string(&mut rest).unwrap();
+        assert!(rest.ends_with(&format!("{}last", note(5))), "{rest}");
+    }
 }
