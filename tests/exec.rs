@@ -204,7 +204,7 @@ fn a_terminal_behaves_like_one() {
     typist.sees("resized");
 
     // Ctrl-C is a key of the command's, not of ours.
-    typist.types("echo sle'eping'; sleep 1000\r");
+    typist.types("sh -c \"echo sle'eping'; exec sleep 1000\"\r");
     typist.sees("sleeping");
     typist.types("\x03");
     typist.types("echo still he're'\r");
