@@ -6,7 +6,7 @@
 //!
 //! Source: Mesos v1 executor API.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::agent::AgentInfo;
 use lonja_model::execution::{Call, Event, Subscribed};
@@ -35,6 +35,8 @@ const MOST_HEARD: usize = 64;
 enum Taken {
     /// It may be forgotten by the executor.
     Confirmed,
+    /// It is to be said again, for this reason.
+    Later(String),
     /// The connection was ended.
     HungUp,
 }
@@ -55,7 +57,9 @@ pub(crate) fn called(turn: &mut Turn<'_>, container: ContainerId, connection: u6
         // What comes over a connection that was given up is said again over the next.
         Call::Update(_) | Call::Message(_) | Call::Heartbeat if current != Some(connection) => {}
         Call::Update(status) => {
-            let _taken = update(turn, &key, connection, *status);
+            if let Taken::Later(reason) = update(turn, &key, connection, *status) {
+                disconnect(turn, &key, HangUp::Busy(reason));
+            }
         }
         Call::Message(data) => {
             if turn.registration.is_registered() {
@@ -126,10 +130,24 @@ fn subscribe(
         !std::mem::replace(&mut executor.has_subscribed, true) && !executor.was_recovered
     });
     say_to(turn, key, connection, Event::Subscribed(Box::new(subscribed)));
+    let mut later = BTreeMap::new();
     for status in updates {
-        if matches!(update(turn, key, connection, status), Taken::HungUp) {
-            return;
+        let task = status.task.clone();
+        // One task that says much keeps back what it says itself, for that is in order, and nothing of the others.
+        if later.contains_key(&task) {
+            continue;
         }
+        match update(turn, key, connection, status) {
+            Taken::Confirmed => {}
+            Taken::Later(reason) => {
+                later.insert(task, reason);
+            }
+            Taken::HungUp => return,
+        }
+    }
+    if let Some((_, reason)) = later.pop_first() {
+        disconnect(turn, key, HangUp::Busy(reason));
+        return;
     }
     let shutting_down = turn.book.company.get(key).and_then(|executor| executor.record.shutting_down);
     if let Some(grace) = shutting_down {
@@ -211,9 +229,7 @@ fn update(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, status: TaskS
         Some(task) if task.record.delivery.heard.contains(&id) => None,
         Some(task) => match judge(key, task, status.state, knows_killing) {
             Ok(()) if is_full(task, status.state) => {
-                let reason = format!("{MOST_UPDATES} updates of task {} wait already", status.task);
-                disconnect(turn, key, HangUp::Busy(reason));
-                return Taken::HungUp;
+                return Taken::Later(format!("{MOST_UPDATES} updates of task {} wait already", status.task));
             }
             Ok(()) => {
                 take(turn, key, &task_key, id, status);

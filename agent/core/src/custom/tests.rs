@@ -198,6 +198,24 @@ fn an_executor_that_says_more_than_its_framework_takes_is_sent_away_to_say_it_ag
 }
 
 #[test]
+fn a_task_that_says_much_keeps_back_nothing_of_the_others() {
+    let mut stage = serving(&["a", "b"]);
+    for id in 0..32 {
+        let _ = update(&mut stage, 1, "a", TaskState::Running, id);
+    }
+
+    let updates = vec![
+        status("a", TaskState::Running, 32),
+        status("b", TaskState::Finished, 33),
+        status("a", TaskState::Finished, 34),
+    ];
+
+    let said = told(&subscribe(&mut stage, 2, &[], updates));
+    assert_eq!(said, ["1: replaced", "subscribed", "confirm b 33", "2: busy"]);
+    assert_eq!(stage.state("f1", "a"), Some(TaskState::Running), "its end comes after what it said before");
+}
+
+#[test]
 fn what_is_not_an_executors_to_say_ends_its_connection() {
     let other = |status: TaskStatus| TaskStatus { executor: Some(ExecutorId::new("e2").unwrap()), ..status };
     for said in [
