@@ -2,7 +2,7 @@
 //!
 //! An executor has one connection at a time; a newer one takes the older one's place. Its updates are taken as they come,
 //! and each is confirmed once: what a task may hold of them is bounded, and an executor that says more is sent away to
-//! say it again later.
+//! say it again later, after it was told all that it is to do.
 //!
 //! Source: Mesos v1 executor API.
 
@@ -145,10 +145,15 @@ fn subscribe(
             Taken::HungUp => return,
         }
     }
+    meet(turn, key, connection, &listed, is_first);
+    // Last: what it is to do does not wait for what it has to say.
     if let Some((_, reason)) = later.pop_first() {
         disconnect(turn, key, HangUp::Busy(reason));
-        return;
     }
+}
+
+/// Tells an executor that has subscribed what it is to do.
+fn meet(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, listed: &BTreeSet<TaskId>, is_first: bool) {
     let shutting_down = turn.book.company.get(key).and_then(|executor| executor.record.shutting_down);
     if let Some(grace) = shutting_down {
         say_to(turn, key, connection, Event::Shutdown);
@@ -158,7 +163,7 @@ fn subscribe(
         }
         return;
     }
-    reconcile(turn, key, connection, &listed);
+    reconcile(turn, key, connection, listed);
     if is_first && living(turn, key).is_empty() {
         endings::shut_down(turn, key);
     }

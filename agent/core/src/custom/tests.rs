@@ -216,6 +216,33 @@ fn a_task_that_says_much_keeps_back_nothing_of_the_others() {
 }
 
 #[test]
+fn an_executor_that_is_sent_away_is_told_first_what_it_is_to_do() {
+    let busy = || {
+        let mut stage = serving(&["a", "b"]);
+        for id in 0..32 {
+            let _ = update(&mut stage, 1, "a", TaskState::Running, id);
+        }
+        let _ = update(&mut stage, 1, "b", TaskState::Running, 32);
+        let effects = update(&mut stage, 1, "a", TaskState::Running, 33);
+        assert_eq!(told(&effects), ["1: busy"]);
+        stage
+    };
+    let again = || vec![status("a", TaskState::Running, 33)];
+
+    let mut stage = busy();
+    let _ = stage.kill("f1", "b", Some(secs(9)));
+    let _ = launch(&mut stage, &[("c", "cpus:1")], false);
+    let said = told(&subscribe(&mut stage, 2, &["a", "b"], again()));
+    assert_eq!(said, ["subscribed", "launch c", "kill b 9s", "2: busy"]);
+
+    let mut stage = busy();
+    let executor = ExecutorId::new("e1").unwrap();
+    let _ = stage.receive(ToAgent::ShutdownExecutor { framework: framework_id("f1"), executor });
+    let said = told(&subscribe(&mut stage, 2, &["a", "b"], again()));
+    assert_eq!(said, ["subscribed", "shutdown", "2: busy"]);
+}
+
+#[test]
 fn what_is_not_an_executors_to_say_ends_its_connection() {
     let other = |status: TaskStatus| TaskStatus { executor: Some(ExecutorId::new("e2").unwrap()), ..status };
     for said in [
