@@ -8,8 +8,9 @@
 //!   has subscribed. Whatever a subscription does not list, and no update was ever taken of, is sent again: the
 //!   executor never had it (INV-15).
 //! - An update is confirmed once it is durable (INV-20), and again whenever it comes again.
-//! - A task that was never sent ends at once when it is to be killed, and its group with it. The kill of another is its
-//!   executor's to carry out; it is told again with every subscription (INV-23).
+//! - A task that its executor does not have, for it was never sent or a subscription shows so, ends at once when it is to
+//!   be killed, and with it what the executor does not have of its group. The kill of another is its executor's to carry
+//!   out; it is told again with every subscription (INV-23).
 //! - An executor that was never given a task is ended; any other stays until it ends itself, its framework is no more,
 //!   or it does not subscribe in time.
 //!

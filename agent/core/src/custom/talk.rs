@@ -20,7 +20,6 @@ use crate::book::{Handed, Key, Place, Task};
 use crate::company::{ExecutorKey, ExecutorPlace};
 use crate::deadlines::Deadline;
 use crate::effects::{ExecutorOrder, HangUp, Note};
-use crate::kills;
 use crate::status_updates::say;
 use crate::turn::Turn;
 
@@ -183,9 +182,10 @@ fn subscribed(turn: &Turn<'_>, key: &ExecutorKey) -> Option<Subscribed> {
     })
 }
 
-/// Brings together the tasks that the executor says it has and those it is to have.
+/// Brings together the tasks that the executor says it has and those it is to have. What it has not, and is not to have,
+/// ends here, and the rest of its group that the executor has not either with it.
 fn reconcile(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, listed: &BTreeSet<TaskId>) {
-    let (mut unsent, mut kills) = (Vec::new(), Vec::new());
+    let (mut unsent, mut unwanted, mut kills) = (Vec::new(), Vec::new(), Vec::new());
     let tasks = living(turn, key);
     for task_key in &tasks {
         let Some(task) = turn.book.get(task_key) else { continue };
@@ -199,18 +199,22 @@ fn reconcile(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, listed: &B
                 turn.book.put_in(task_key, Place::InExecutor(Handed::Over));
                 kills.extend(killing.map(|grace| (task_key.1.clone(), grace)));
             }
-            (false, None) => unsent.push(task_key.clone()),
-            (false, Some(_)) => {
+            (false, killing) => {
                 turn.book.put_in(task_key, Place::InExecutor(Handed::NotYet));
-                kills::killed_before_launch(turn, task_key);
+                let list = if killing.is_some() { &mut unwanted } else { &mut unsent };
+                list.push(task_key.clone());
             }
         }
+    }
+    // Only now, for of each task of a group it is known whether the executor has it.
+    for task_key in &unwanted {
+        endings::end_untouched(turn, task_key);
     }
     // What it has and is not to have; with no time to lose, for nobody waits for it.
     let known: BTreeSet<&TaskId> = tasks.iter().map(|known| &known.1).collect();
     let unknown = listed.iter().filter(|task| !known.contains(task));
     kills.extend(unknown.map(|task| (task.clone(), std::time::Duration::ZERO)));
-    // A task of a group may have taken others along.
+    // One of a group may have taken others along.
     unsent.retain(|task| turn.book.get(task).is_some_and(|task| !task.has_ended()));
     send(turn, key, connection, &unsent);
     for (task, grace) in kills {

@@ -463,6 +463,25 @@ fn a_kill_before_the_agent_died_ends_what_the_executor_never_had() {
 }
 
 #[test]
+fn a_group_that_lost_one_before_it_arrived_is_not_sent_without_it() {
+    let mut stage = serving(&["a"]);
+    let effects =
+        stage.run_in("f1", custom("e1", "cpus:1"), &[("x", ""), ("y", ""), ("z", "")], (false, true));
+    assert_eq!(told(&effects), ["group x y z"]);
+    let _ = stage.kill("f1", "y", Some(secs(9)));
+    let effects = subscribe(&mut stage, 2, &["a"], Vec::new());
+    assert_eq!(told(&effects), ["1: replaced", "subscribed"]);
+    assert_eq!(states(&effects), [TaskState::Killed, TaskState::Killed, TaskState::Killed]);
+
+    let mut stage = serving(&["a"]);
+    let _ = stage.run_in("f1", custom("e1", "cpus:1"), &[("x", ""), ("y", "")], (false, true));
+    let _ = stage.kill("f1", "y", Some(secs(9)));
+    let effects = subscribe(&mut stage, 2, &["a", "x"], Vec::new());
+    assert_eq!(states(&effects), [TaskState::Killed], "what the executor has is its own to end");
+    assert_eq!(stage.state("f1", "x"), Some(TaskState::Staging));
+}
+
+#[test]
 fn an_executor_that_does_not_come_back_after_a_restart_is_ended() {
     let mut stage = serving(&["a"]);
     let container = home(&stage);
