@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lonja_agent_core::{Config as CoreConfig, Entropy, Policy};
+use lonja_model::checkpoint::{ExecutorRecord, Identity};
 use lonja_model::container::{Command, ContainerInfo, Program};
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::labels::Labels;
 use lonja_model::link::ToAgent;
 use lonja_model::operation::{AgentOperation, Conversion, OperationRecord, OperationState};
 use lonja_model::resources::{Disk, Metadata, Persistence, Reservation, ReservationKind, Resource};
 use lonja_model::role::Role;
-use lonja_model::{AgentId, AgentInfo, OperationUuid, Resources, TaskInfo, TaskState};
+use lonja_model::{AgentId, AgentInfo, ExecutorId, OperationUuid, Resources, TaskInfo, TaskState};
 use lonja_storage::{MemoryStore, Store};
 use tokio::task::JoinHandle;
 
@@ -73,8 +75,8 @@ impl Host {
         }
     }
 
-    /// Starts an agent on what there is, and registers it.
-    async fn start(&self) -> Life {
+    /// An agent on what there is, that does not run yet.
+    fn driver(&self) -> (Handle, Driver) {
         let config = self.config();
         let instance = InstanceId::new("test").unwrap();
         let volumes = Volumes::new(&self.work(""), instance.clone(), &config.info.resources);
@@ -91,11 +93,15 @@ impl Host {
             Arc::new(crate::executors::Executors::open(&self.work(""), config.executors.clone()).unwrap()),
         );
         let checkpoints = Checkpoints::new(self.store.clone());
-        let checkpoint = checkpoints.load().await.unwrap();
         let seed = uuid::Uuid::new_v4().as_u64_pair();
         let agent = Agent::new(CoreConfig::new(info(), "0.1.0", "test"), Entropy(seed.0, seed.1));
-        let (handle, driver) =
-            Driver::new(Clock::start(), agent, checkpoints, Arc::new(containers), volumes, config.master);
+        Driver::new(Clock::start(), agent, checkpoints, Arc::new(containers), volumes, config.master)
+    }
+
+    /// Starts an agent on what there is, and registers it.
+    async fn start(&self) -> Life {
+        let (handle, driver) = self.driver();
+        let checkpoint = driver.checkpoints.load().await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let driver = tokio::spawn(driver.run(checkpoint, stopped));
         let (sender, said) = mpsc::channel(1_000);
@@ -245,6 +251,36 @@ async fn reserve_create_launch(life: &Life) {
     life.apply(1, Conversion::reserve(disk(20, None), None).unwrap()).await;
     life.apply(2, Conversion::create(disk(20, Some("v1"))).unwrap()).await;
     life.run("t1", needs_volume()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_patience_with_executors_begins_when_recovery_is_done() {
+    let host = Host::new();
+    let (framework, executor) = (FrameworkId::new("f1").unwrap(), ExecutorId::new("e1").unwrap());
+    let container = ContainerId::new("c1").unwrap();
+    let command = Command::new(Program::Shell("true".to_owned()));
+    let record = ExecutorRecord {
+        info: ExecutorInfo::custom(executor.clone(), command, Resources::new()),
+        role: Role::new("eng").unwrap(),
+        container: container.clone(),
+        shutting_down: None,
+        orphaned: false,
+        launched: true,
+    };
+    let checkpoint = Checkpoint {
+        identity: Some(Identity { agent: AgentId::new("a1").unwrap(), info: info() }),
+        frameworks: BTreeMap::from([(framework.clone(), framework_info())]),
+        executors: BTreeMap::from([((framework, executor), record)]),
+        ..Checkpoint::default()
+    };
+    host.containerizer.add_running(crate::containerizer::ContainerId::new("c1").unwrap());
+    let (_handle, mut driver) = host.driver();
+
+    driver.recover(checkpoint).await.unwrap();
+
+    let patience = CoreConfig::new(info(), "0.1.0", "test").executor_reregistration_timeout;
+    let deadline = driver.clock.instant(driver.agent.next_deadline().unwrap());
+    assert!(deadline >= host.containerizer.recovered_at().unwrap() + patience);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
