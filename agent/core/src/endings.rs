@@ -111,12 +111,9 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         let why = with_group(Some(task), "killed on request");
         return status(TaskState::Killed, Source::Executor).saying(format!("{why}: {said}"));
     }
-    if let Some(breach) = exit.disk_breach.filter(|_| by_signal || unseen) {
-        let mut status = status(TaskState::Failed, Source::Agent)
-            .because(Reason::ContainerLimitationDisk)
-            .saying(describe_disk(breach));
-        status.limitation = limitation("disk", breach.limit_bytes);
-        return status;
+    let failed = || status(TaskState::Failed, Source::Agent);
+    if let Some(breach) = over_disk(exit).filter(|_| by_signal || unseen) {
+        return breach.told_in(failed());
     }
     if out_of_time(task, exit) && by_signal {
         let longest = task.record.info.max_completion_time.unwrap_or_default();
@@ -124,12 +121,8 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
             .because(Reason::MaxCompletionTimeReached)
             .saying(format!("not complete after {longest:?}: {said}"));
     }
-    if let Some(breach) = exit.memory_breach {
-        let mut status = status(TaskState::Failed, Source::Agent)
-            .because(Reason::ContainerLimitationMemory)
-            .saying(describe_breach(breach));
-        status.limitation = limitation("mem", breach.limit_bytes).filter(|_| breach.limit_bytes > 0);
-        return status;
+    if let Some(breach) = over_memory(exit) {
+        return breach.told_in(failed());
     }
     match exit.status {
         WaitStatus::Exited(0) => {
@@ -218,18 +211,28 @@ pub(crate) struct Breach {
     pub(crate) limitation: Option<Resources>,
 }
 
+impl Breach {
+    /// A status that says so.
+    pub(crate) fn told_in(self, status: TaskStatus) -> TaskStatus {
+        TaskStatus { limitation: self.limitation, ..status.because(self.reason).saying(self.said) }
+    }
+}
+
 /// The limit for which a container was ended, if it was.
 pub(crate) fn breach(exit: &ContainerExit) -> Option<Breach> {
-    if let Some(disk) = exit.disk_breach {
-        let limitation = limitation("disk", disk.limit_bytes);
-        return Some(Breach {
-            reason: Reason::ContainerLimitationDisk,
-            said: describe_disk(disk),
-            limitation,
-        });
-    }
+    over_disk(exit).or_else(|| over_memory(exit))
+}
+
+fn over_disk(exit: &ContainerExit) -> Option<Breach> {
+    let disk = exit.disk_breach?;
+    let limitation = limitation("disk", disk.limit_bytes);
+    Some(Breach { reason: Reason::ContainerLimitationDisk, said: describe_disk(disk), limitation })
+}
+
+fn over_memory(exit: &ContainerExit) -> Option<Breach> {
     let memory = exit.memory_breach?;
-    let limitation = limitation("mem", memory.limit_bytes);
+    // Without a limit it was the host that was short.
+    let limitation = limitation("mem", memory.limit_bytes).filter(|_| memory.limit_bytes > 0);
     Some(Breach { reason: Reason::ContainerLimitationMemory, said: describe_breach(memory), limitation })
 }
 

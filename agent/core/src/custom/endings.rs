@@ -190,9 +190,8 @@ pub(crate) fn exited(turn: &mut Turn<'_>, key: &ExecutorKey, exit: &ContainerExi
             return failed.because(*reason).saying(why.clone());
         }
         if let Some(breach) = endings::breach(exit) {
-            let mut status = failed.because(breach.reason).saying(format!("executor {id}: {}", breach.said));
-            status.limitation = breach.limitation;
-            return status;
+            let said = format!("executor {id}: {}", breach.said);
+            return endings::Breach { said, ..breach }.told_in(failed);
         }
         failed.because(Reason::ExecutorTerminated).saying(format!("executor {id} has ended: {said}"))
     });

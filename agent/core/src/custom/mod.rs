@@ -33,6 +33,7 @@ use crate::book::{Handed, Key, Place, Task};
 use crate::company::{Executor, ExecutorKey, ExecutorPlace};
 use crate::deadlines::Deadline;
 use crate::effects::{ExecutorOrder, KillContainer, LaunchContainer, Note, ResizeContainer, Runs, Together};
+use crate::event::LaunchFailure;
 use crate::turn::Turn;
 
 pub(crate) use endings::{
@@ -51,7 +52,11 @@ pub(crate) fn launch(turn: &mut Turn<'_>, key: &ExecutorKey) {
     let info = &executor.record.info;
     let framework_user = framework_user.filter(|user| !user.is_empty());
     let own_user = info.command().and_then(|command| command.user.clone());
-    let Some(task) = as_task(turn, key, executor) else { return };
+    let Some(task) = as_task(turn, key, executor) else {
+        let why = "this agent is not registered, or the executor has no command";
+        endings::launch_failed(turn, key, LaunchFailure::Container, why);
+        return;
+    };
     turn.effects.launch.push(LaunchContainer {
         container: executor.record.container.clone(),
         framework: key.0.clone(),

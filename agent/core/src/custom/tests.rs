@@ -412,6 +412,31 @@ fn an_executor_that_breaks_its_memory_limit_tells_so_of_its_tasks() {
 }
 
 #[test]
+fn an_executor_that_broke_no_limit_of_its_own_is_not_told_one() {
+    let mut stage = serving(&["a"]);
+    let breach = crate::MemoryBreach { limit_bytes: 0, peak_bytes: 1 << 25, host_was_short: true };
+    let exit = crate::ContainerExit { memory_breach: Some(breach), ..signaled(9) };
+    let failed = only_update(&exits(&mut stage, exit));
+    assert_eq!((failed.reason, failed.limitation), (Some(Reason::ContainerLimitationMemory), None));
+}
+
+#[test]
+fn an_executor_that_cannot_be_described_is_over_and_not_launching_for_ever() {
+    let mut stage = agent("cpus:4");
+    let _ = stage.running("f2", "old", "cpus:4");
+    let _ = stage.shutdown_framework("f2");
+    assert!(launch(&mut stage, &[("a", "cpus:1")], true).launch.is_empty(), "it waits");
+    // No master has named the agent, and nothing holds what the executor needs any more.
+    stage.checkpoint.identity = None;
+    stage.checkpoint.tasks.retain(|key, _| key.0 == framework_id("f1"));
+    let effects = stage.restart_with(Vec::new());
+    assert!(effects.launch.is_empty());
+    assert_eq!(stage.agent.executors().count(), 0);
+    assert_eq!(stage.state("f1", "a"), Some(TaskState::Failed));
+    assert_eq!(stage.agent.free(), resources("cpus:4"));
+}
+
+#[test]
 fn an_executor_that_cannot_be_launched_fails_its_tasks() {
     let mut stage = agent("cpus:8");
     let _ = launch(&mut stage, &[("a", "cpus:1")], true);
