@@ -180,7 +180,7 @@ impl Reader {
             if self.door.handle.put(input).await.is_err() {
                 return Some(stopped());
             }
-            tokio::time::sleep(pace.wait(Instant::now())).await;
+            pace.pause().await;
             call = match calls.message().await {
                 Ok(Some(next)) => match self.speaker.hear(next) {
                     Ok(Call::Subscribe { .. }) => {
