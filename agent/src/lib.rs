@@ -219,12 +219,16 @@ fn own_name(address: SocketAddr) -> String {
 
 /// Says once what this host does not enforce, or refuses to start.
 fn require_isolation(config: &Config, enforced: &[Enforcement]) -> Result<(), AgentError> {
-    let missing: Vec<String> = enforced
+    let mut missing: Vec<String> = enforced
         .iter()
         // A task that wants its rates limited where that cannot be is refused.
         .filter(|one| one.limit != LimitKind::Io)
         .filter_map(|one| one.not_enforced.as_ref().map(|why| format!("{:?} ({why})", one.limit)))
         .collect();
+    let left_out = config.separation.left_out();
+    if !left_out.is_empty() {
+        missing.push(format!("left out of --isolation: {}", left_out.join(", ")));
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -232,7 +236,7 @@ fn require_isolation(config: &Config, enforced: &[Enforcement]) -> Result<(), Ag
     if config.require_isolation {
         return Err(AgentError::Isolation(missing));
     }
-    tracing::warn!(missing, "this host does not hold tasks to all of their limits");
+    tracing::warn!(missing, "not enforced: tasks on this host are not held to everything");
     Ok(())
 }
 
