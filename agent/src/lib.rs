@@ -20,6 +20,7 @@ pub mod config;
 pub mod configured;
 pub mod containerizer;
 mod containers;
+mod descriptors;
 pub mod detect;
 pub mod disk;
 mod driver;
@@ -136,6 +137,7 @@ pub struct Running {
 /// `launcher` is borrowed: dropping it does not end tasks unless it is ephemeral.
 pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, AgentError> {
     let work_dir = |source| AgentError::WorkDir { path: config.work_dir.clone(), source };
+    descriptors::take_all();
     let layout = Layout::detect();
     let (path, instance) = prepare_work_dir(&config).map_err(work_dir)?;
     let disks = Arc::new(disk::Disks::open(&path, config.disk.clone()).map_err(work_dir)?);
