@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 
 use lonja_agent::containerizer::{Command, Containerizer, FailureReason, LogLimits, TaskEnd, WindowSize};
 use lonja_agent::launcher::Launcher;
