@@ -96,7 +96,7 @@ fn task_of(run: &Run) -> anyhow::Result<Task> {
             task = task.env("TERM", kind);
         }
     }
-    task = run.watching.on(task)?;
+    task = run.watching.on(task, run.ports)?;
     task = files::bring(&run.files, task)?;
     task = surround(run, task)?;
     if !run.with.is_empty() {
