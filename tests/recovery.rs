@@ -1,6 +1,8 @@
 //! `kill -9` of the agent: its tasks run on, and what ended meanwhile is told truly.
 
-use lonja_tests::{Cluster, Gate, eventually, needs_root, run, start_time, stderr, stdout};
+use std::process::{Command, Stdio};
+
+use lonja_tests::{Cluster, Gate, eventually, lonja, needs_root, run, start_time, stderr, stdout};
 
 const RESOURCES: &str = "cpus:4;mem:2048;ports:[31000-31010]";
 
@@ -12,7 +14,7 @@ fn a_task_outlives_its_agent_with_the_same_process_and_its_output_flows_on() {
     let mut cluster = Cluster::start(&[]);
     let gate = cluster.gate();
     let script = format!("echo before; {}; echo after; exec sleep 1000", Gate::WAIT);
-    let mut run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
+    let run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
     let (pid, started) = cluster.running_process();
 
     cluster.agent.take().unwrap().kill9();
@@ -26,7 +28,34 @@ fn a_task_outlives_its_agent_with_the_same_process_and_its_output_flows_on() {
         (stdout(&run(&["logs", &id, "--master", cluster.url()])) == "before\nafter\n").then_some(())
     });
     run(&["kill", &id, "--master", cluster.url()]);
-    run_child.wait().unwrap();
+    let output = run_child.wait_with_output().unwrap();
+    assert_eq!(stdout(&output), "before\nafter\n", "also for who waits for it");
+}
+
+#[test]
+fn who_waits_for_a_task_sees_all_of_its_output_over_a_restart_of_its_agent() {
+    if needs_root() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let gate = cluster.gate();
+    let script = format!("echo before; {}; echo after; exit 3", Gate::WAIT);
+    let run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
+    let id = cluster.task_in("TASK_RUNNING")["id"].as_str().unwrap().to_owned();
+    let logs = ["logs", "-f", &id, "--master", cluster.url()];
+    let logs =
+        Command::new(lonja()).args(logs).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+
+    cluster.agent.take().unwrap().terminate();
+    cluster.start_agent(RESOURCES);
+    gate.open();
+
+    for (who, output) in [("run", run_child.wait_with_output()), ("logs -f", logs.wait_with_output())] {
+        let output = output.unwrap();
+        assert_eq!(stdout(&output), "before\nafter\n", "{who}: {}", stderr(&output));
+        let expected = if who == "run" { 3 } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "{who}");
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use toml::de::{DeTable, DeValue};
 
 use crate::args::Lonja;
@@ -23,7 +25,11 @@ pub(crate) fn parse() -> Result<Lonja, ExitCode> {
         }
     };
     let parsed = Lonja::command().try_get_matches_from(arguments);
-    match parsed.and_then(|matches| Lonja::from_arg_matches(&matches)) {
+    let parsed = parsed.and_then(|matches| {
+        one_cluster(&matches)?;
+        Lonja::from_arg_matches(&matches)
+    });
+    match parsed {
         Ok(lonja) => Ok(lonja),
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
@@ -32,6 +38,17 @@ pub(crate) fn parse() -> Result<Lonja, ExitCode> {
             Err(ExitCode::from(code))
         }
     }
+}
+
+/// A cluster of one's own and another master exclude each other on the command line; a master in the environment is
+/// only a default.
+fn one_cluster(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(("run", run)) = matches.subcommand() else { return Ok(()) };
+    if run.get_flag("dev") && run.value_source("master") == Some(ValueSource::CommandLine) {
+        let message = "--dev brings up a cluster of its own: leave out --dev or --master";
+        return Err(Lonja::command().error(ErrorKind::ArgumentConflict, message));
+    }
+    Ok(())
 }
 
 fn with_config(arguments: &[OsString]) -> Result<Vec<OsString>, String> {

@@ -23,7 +23,7 @@ use lonja_model::{ContainerId, TaskState, TaskStatus, Timestamp};
 use crate::book::{Key, Place, Task};
 use crate::custom;
 use crate::effects::Note;
-use crate::event::{ContainerExit, DiskBreach, LaunchFailure, MemoryBreach, WaitStatus};
+use crate::event::{ContainerExit, DiskBreach, HiddenUse, LaunchFailure, MemoryBreach, WaitStatus};
 use crate::launches;
 use crate::status_updates::say;
 use crate::turn::Turn;
@@ -238,7 +238,14 @@ fn over_memory(exit: &ContainerExit) -> Option<Breach> {
 
 fn describe_disk(breach: DiskBreach) -> String {
     let (limit, used) = (mebibytes(breach.limit_bytes), mebibytes(breach.used_bytes));
-    format!("disk limit {limit} MiB exceeded (at least {used} MiB used)")
+    let why = match breach.hidden {
+        None => return format!("disk limit {limit} MiB exceeded (at least {used} MiB used)"),
+        Some(HiddenUse::TooDeep) => "the sandbox has folders too deep to be measured",
+        Some(HiddenUse::Forbidden) => {
+            "the sandbox has folders that the agent may not look into; let their owner read and search them"
+        }
+    };
+    format!("disk limit {limit} MiB cannot be held: {why} (at least {used} MiB used)")
 }
 
 fn limitation(name: &str, limit_bytes: u64) -> Option<Resources> {
@@ -378,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_disk_breach_names_limit_and_use_unless_the_task_ended_by_itself_first() {
-        let breach = Some(DiskBreach { limit_bytes: 10 * MIB, used_bytes: 12 * MIB });
+        let breach = Some(DiskBreach { limit_bytes: 10 * MIB, used_bytes: 12 * MIB, hidden: None });
         let status = ending(false, ContainerExit { disk_breach: breach, ..by_request(signaled(9)) });
         assert_eq!((status.state, status.reason), (TaskState::Failed, Some(Reason::ContainerLimitationDisk)));
         assert_eq!(status.message.as_deref(), Some("disk limit 10 MiB exceeded (at least 12 MiB used)"));
@@ -390,6 +397,16 @@ mod tests {
         );
         let killed = ContainerExit { disk_breach: breach, ..by_request(signaled(9)) };
         assert_eq!(ending(true, killed).state, TaskState::Killed, "the kill was first");
+    }
+
+    #[test]
+    fn a_task_that_hides_its_use_is_told_why_it_was_ended() {
+        for (hidden, why) in [(HiddenUse::TooDeep, "too deep"), (HiddenUse::Forbidden, "may not look into")] {
+            let breach = Some(DiskBreach { limit_bytes: 10 * MIB, used_bytes: MIB, hidden: Some(hidden) });
+            let status = ending(false, ContainerExit { disk_breach: breach, ..by_request(signaled(9)) });
+            assert_eq!(status.reason, Some(Reason::ContainerLimitationDisk));
+            assert!(status.message.is_some_and(|message| message.contains(why)), "{hidden:?}");
+        }
     }
 
     #[test]

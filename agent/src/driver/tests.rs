@@ -19,7 +19,10 @@ use lonja_storage::{MemoryStore, Store};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::containerizer::{ContainerSpec, InstanceId, RecordedCall, RecordedContainerizer};
+use crate::containerizer::{
+    ContainerSpec, Failure, FailureReason, InstanceId, LaunchOutcome, RecordedCall, RecordedContainerizer,
+};
+use crate::disk::{DiskMeans, DiskSettings, Disks};
 use crate::fetcher::{Fetcher, Fetching};
 use crate::sandbox::Sandboxes;
 
@@ -28,6 +31,7 @@ struct Host {
     dir: tempfile::TempDir,
     store: Arc<dyn Store>,
     containerizer: Arc<RecordedContainerizer>,
+    disk: DiskSettings,
 }
 
 /// An agent, and the master's end of its link.
@@ -44,7 +48,8 @@ const LINK: u64 = u64::MAX;
 impl Host {
     fn new() -> Self {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        Self { dir: tempfile::tempdir().unwrap(), store, containerizer: Arc::default() }
+        let disk = DiskSettings { floor_bytes: 0, ..Default::default() };
+        Self { dir: tempfile::tempdir().unwrap(), store, containerizer: Arc::default(), disk }
     }
 
     fn work(&self, below: &str) -> PathBuf {
@@ -69,7 +74,7 @@ impl Host {
             secrets: None,
             fetching: Fetching::default(),
             limits: crate::LimitSettings::default(),
-            disk: crate::disk::DiskSettings { floor_bytes: 0, ..Default::default() },
+            disk: self.disk.clone(),
             grants: Default::default(),
             executors: Default::default(),
         }
@@ -80,7 +85,7 @@ impl Host {
         let config = self.config();
         let instance = InstanceId::new("test").unwrap();
         let volumes = Volumes::new(&self.work(""), instance.clone(), &config.info.resources);
-        let disks = Arc::new(crate::disk::Disks::open(&self.work(""), config.disk.clone()).unwrap());
+        let disks = Arc::new(Disks::open(&self.work(""), config.disk.clone()).unwrap());
         let sandboxes = Sandboxes::open(&self.work(""), disks).unwrap();
         let fetcher = Fetcher::new(Fetching::default(), config.host_paths.clone(), &self.work("")).unwrap();
         let containers = Containers::new(
@@ -364,4 +369,35 @@ async fn a_destroyed_volume_goes_with_its_data_and_its_name_is_free_again() {
     assert_eq!(life.outcome(4).await.status.state, OperationState::Finished);
     assert_eq!(std::fs::read_dir(host.work("volumes/roles/eng/v1")).unwrap().count(), 0);
     life.ends().await;
+}
+
+/// INV-42: until the framework has heard of the failure may take any time, and a loop device is held meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_launch_that_fails_leaves_nothing_mounted_though_nobody_has_heard_of_it() {
+    let mut host = Host::new();
+    host.disk.means = DiskMeans::Loop;
+    let disks = match Disks::open(&host.work(""), host.disk.clone()) {
+        Ok(disks) if nix::unistd::geteuid().is_root() => disks,
+        _ => return eprintln!("skipped: needs root, loop devices and e2fsprogs"),
+    };
+    let failure = Failure::new(FailureReason::Internal, "as the script says");
+    host.containerizer.script_launch(LaunchOutcome::Failed(failure));
+    let life = host.start().await;
+
+    life.run("t1", Resources::parse("cpus:1;disk:20").unwrap()).await;
+
+    let below = host.work("").display().to_string();
+    let ends = async {
+        // It was mounted before.
+        while host.launched().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        while std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&below) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(10), ends).await;
+    life.ends().await;
+    disks.sweep(&[], &[]).unwrap();
+    assert!(ended.is_ok(), "its sandbox is mounted still");
 }

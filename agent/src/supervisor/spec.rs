@@ -131,6 +131,20 @@ pub enum SpecError {
     /// A volume's container path is empty or leaves the sandbox by `..`.
     #[error("volume path '{}' is empty or contains '..'", .0.display())]
     VolumePath(PathBuf),
+    /// A volume would hide what makes the container.
+    #[error("volume path '{}' is the container's own; mount at another", .0.display())]
+    VolumeOverOwn(PathBuf),
+    /// A volume would hide the sandbox.
+    #[error("volume path '{}' would hide the sandbox '{}'; mount at another", path.display(), sandbox.display())]
+    VolumeOverSandbox {
+        /// Where it is to be.
+        path: PathBuf,
+        /// What is there.
+        sandbox: PathBuf,
+    },
+    /// Two volumes in one place.
+    #[error("two volumes are to be mounted at '{}'; give each a path of its own", .0.display())]
+    VolumeTwice(PathBuf),
     /// A host name the kernel or a resolver would not take.
     #[error("host name '{0}' must have 1 to 63 letters, digits, '-' or '.'")]
     Hostname(String),
@@ -162,11 +176,36 @@ impl ContainerSpec {
                 return Err(SpecError::VolumePath(path.clone()));
             }
             no_nul("a volume path", &path.to_string_lossy())?;
+            self.check_place(path)?;
+            let is_memory = matches!(volume.source, VolumeSource::Tmpfs { .. });
+            if self.is_below_sandbox(volume) && (!is_memory || self.profile == Profile::Host) {
+                let (path, sandbox) = (path.clone(), self.sandbox.clone());
+                return Err(SpecError::VolumeOverSandbox { path, sandbox });
+            }
         }
         match &self.hostname {
             Some(name) if !is_hostname(name) => Err(SpecError::Hostname(name.escape_default().to_string())),
             _ => Ok(()),
         }
+    }
+
+    /// Is the volume in the place of a folder that the sandbox is in, so that it has to be mounted first?
+    pub(super) fn is_below_sandbox(&self, volume: &Volume) -> bool {
+        volume.container_path.is_absolute() && self.sandbox.starts_with(&volume.container_path)
+    }
+
+    /// A volume may not stand where the container's own files do, nor in another volume's place.
+    fn check_place(&self, path: &Path) -> Result<(), SpecError> {
+        let plain = |path: &Path| path.components().collect::<PathBuf>();
+        let path = plain(path);
+        let own = ["/proc", "/sys", "/dev"].iter().any(|own| path.starts_with(own));
+        if path == Path::new("/") || (own && !path.starts_with("/dev/shm")) {
+            return Err(SpecError::VolumeOverOwn(path));
+        }
+        if self.volumes.iter().filter(|volume| plain(&volume.container_path) == path).count() > 1 {
+            return Err(SpecError::VolumeTwice(path));
+        }
+        Ok(())
     }
 
     fn check_command(&self) -> Result<(), SpecError> {
@@ -268,5 +307,35 @@ pub(crate) mod tests {
             });
         };
         assert!(bend(escaping).is_err());
+    }
+
+    #[test]
+    fn a_volume_has_a_place_of_its_own() {
+        let boxed = || ContainerSpec { sandbox: "/work/box".into(), ..plain("c1") };
+        let mount = |paths: &[&str]| {
+            let mut spec = boxed();
+            spec.volumes.extend(paths.iter().map(|path| Volume {
+                source: VolumeSource::host("/tmp"),
+                container_path: path.into(),
+                read_only: false,
+            }));
+            spec.validate()
+        };
+        for good in ["/data", "data", "/dev/shm", "/tmp", "/process"] {
+            assert_eq!(mount(&[good]), Ok(()), "{good}");
+        }
+        for bad in ["/", "/proc", "/proc/1", "/sys/fs", "/dev", "/./proc/"] {
+            assert!(matches!(mount(&[bad]), Err(SpecError::VolumeOverOwn(_))), "{bad}");
+        }
+        assert!(matches!(mount(&["/work"]), Err(SpecError::VolumeOverSandbox { .. })));
+        let mut spec = boxed();
+        spec.volumes.push(Volume {
+            source: VolumeSource::Tmpfs { size: None },
+            container_path: "/work".into(),
+            read_only: false,
+        });
+        assert_eq!(spec.validate(), Ok(()), "memory goes below the sandbox");
+        assert_eq!(mount(&["/data", "/data/in"]), Ok(()));
+        assert_eq!(mount(&["/data", "/data/"]), Err(SpecError::VolumeTwice("/data".into())));
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn become_task(
     input: Input<'_>,
     line: &Inside,
 ) -> Failure {
-    let prepared = prepare(spec, user, logs).and_then(|()| match input {
+    // As the task's user: a sandbox that the task could not enter is an error now.
+    let prepared = prepare(spec, user, logs).and_then(|()| enter_sandbox(spec)).and_then(|()| match input {
         Input::Terminal(slave) => take_terminal(slave),
         Input::Pipe(pipe) => sys::redirect(pipe.as_fd(), 0).map_err(|error| {
             Failure::new(FailureReason::Internal, format!("cannot use the input: {}", plain(&error)))
@@ -72,22 +73,25 @@ pub(super) fn execute_command(spec: &ContainerSpec, line: &Inside) -> Failure {
     Failure::new(FailureReason::Command, format!("cannot run '{}': {}", spec.command.name(), plain(&error)))
 }
 
-/// Session, streams, user, directory: all that comes before the command.
+/// Makes the sandbox the working directory.
+pub(super) fn enter_sandbox(spec: &ContainerSpec) -> Result<(), Failure> {
+    std::env::set_current_dir(&spec.sandbox).map_err(|error| no_sandbox(spec, &error))
+}
+
+fn no_sandbox(spec: &ContainerSpec, error: &io::Error) -> Failure {
+    let message = format!("cannot use the sandbox '{}': {}", spec.sandbox.display(), plain(error));
+    Failure::new(FailureReason::Sandbox, message)
+}
+
+/// Session, streams, user: all that comes before the directory and the command.
 pub(super) fn prepare(spec: &ContainerSpec, user: Option<&TaskUser>, logs: &Logs) -> Result<(), Failure> {
-    let refuse =
-        |reason, what: String, error: &io::Error| Failure::new(reason, format!("{what}: {}", plain(error)));
     sys::new_session();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let sandbox = |error: io::Error| {
-        let what = format!("cannot use the sandbox '{}'", spec.sandbox.display());
-        refuse(FailureReason::Sandbox, what, &error)
-    };
+    let sandbox = |error: io::Error| no_sandbox(spec, &error);
     sys::silence_standard_streams().map_err(sandbox)?;
     sys::redirect(logs.stdout.as_fd(), 1).map_err(sandbox)?;
     sys::redirect(logs.stderr.as_fd(), 2).map_err(sandbox)?;
     confine::apply(&spec.confinement, user)?;
-    // As the task's user: a sandbox that the task could not enter is an error now.
-    std::env::set_current_dir(&spec.sandbox).map_err(sandbox)?;
     sys::close_all_at_exec();
     Ok(())
 }

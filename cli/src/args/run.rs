@@ -15,7 +15,7 @@ use super::{MasterUrl, TaskFiles, duration, mebibytes};
 )]
 pub(crate) struct Run {
     /// Bring up a cluster for this one command, and leave nothing behind.
-    #[arg(long, conflicts_with = "master")]
+    #[arg(long)]
     pub(crate) dev: bool,
     #[command(flatten)]
     pub(crate) master: MasterUrl,

@@ -60,8 +60,14 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    /// The task with what the command line asks for. Errors: which flag, and what to do.
-    pub(crate) fn on(&self, mut task: Task) -> anyhow::Result<Task> {
+    /// The task, which has so many ports, with what the command line asks for. Errors: which flag, and what to do.
+    pub(crate) fn on(&self, mut task: Task, ports: usize) -> anyhow::Result<Task> {
+        let own = |port: Option<usize>| match port.filter(|index| *index >= ports) {
+            Some(index) => {
+                bail!("PORT{index}: the task gets {ports} ports; ask for more with --ports {}", index + 1)
+            }
+            None => Ok(port),
+        };
         if let Some((probe, port)) =
             probe("health", &self.health_cmd, &self.health_http, &self.health_tcp, Scheme::Https)?
         {
@@ -72,7 +78,7 @@ impl Watching {
             };
             let (grace, consecutive_failures) = (self.health_grace, self.health_failures);
             let check = HealthCheck { probe, pace, grace, consecutive_failures };
-            task = match port {
+            task = match own(port)? {
                 Some(index) => task.health_check_on_port(index, check),
                 None => task.health_check(check),
             };
@@ -82,7 +88,7 @@ impl Watching {
         {
             let pace = Pace { delay: Duration::ZERO, interval: self.check_interval, ..Pace::default() };
             let check = Check { probe, pace };
-            task = match port {
+            task = match own(port)? {
                 Some(index) => task.check_on_port(index, check),
                 None => task.check(check),
             };

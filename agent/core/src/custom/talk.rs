@@ -26,6 +26,10 @@ use crate::turn::Turn;
 /// Updates of one task that wait for their framework, at most; its end is taken on in any case.
 pub(crate) const MOST_UPDATES: usize = 32;
 
+/// Bytes of data in them, after which no more are taken: with the next, its end and all that is known of the task they
+/// stay below what one record of the checkpoint may have.
+pub(crate) const MOST_BYTES: usize = 8 << 20;
+
 /// Updates of one task that are known again when they are repeated. More than wait, for what the framework has
 /// acknowledged may not have been confirmed to the executor yet.
 const MOST_HEARD: usize = 64;
@@ -238,7 +242,7 @@ fn update(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, status: TaskS
         Some(task) if task.record.delivery.heard.contains(&id) => None,
         Some(task) => match judge(key, task, status.state, knows_killing) {
             Ok(()) if is_full(task, status.state) => {
-                return Taken::Later(format!("{MOST_UPDATES} updates of task {} wait already", status.task));
+                return Taken::Later(format!("as many updates of task {} wait as may", status.task));
             }
             Ok(()) => {
                 take(turn, key, &task_key, id, status);
@@ -278,9 +282,15 @@ fn well_formed(key: &ExecutorKey, status: &TaskStatus) -> Result<UpdateId, Strin
         return Err("update.status.executor_id: is another's; leave it out".to_owned());
     }
     match status.state {
-        TaskState::Staging | TaskState::Unreachable | TaskState::GoneByOperator | TaskState::Unknown => {
-            Err(format!("update.status.state: {} is not an executor's to say", status.state))
-        }
+        // The master's words for silence, and it would take them from no agent.
+        TaskState::Staging
+        | TaskState::Unreachable
+        | TaskState::GoneByOperator
+        | TaskState::Unknown
+        | TaskState::Lost => Err(format!(
+            "update.status.state: {} is not an executor's to say; say TASK_FAILED of a task that cannot go on",
+            status.state
+        )),
         TaskState::Starting
         | TaskState::Running
         | TaskState::Killing
@@ -288,7 +298,6 @@ fn well_formed(key: &ExecutorKey, status: &TaskStatus) -> Result<UpdateId, Strin
         | TaskState::Failed
         | TaskState::Killed
         | TaskState::Error
-        | TaskState::Lost
         | TaskState::Dropped
         | TaskState::Gone => Ok(id),
     }
@@ -316,7 +325,9 @@ fn judge(key: &ExecutorKey, task: &Task, next: TaskState, knows_killing: bool) -
 }
 
 fn is_full(task: &Task, next: TaskState) -> bool {
-    !next.is_terminal() && task.record.updates.len() >= MOST_UPDATES
+    let waiting = &task.record.updates;
+    let bytes: usize = waiting.iter().map(|status| status.data.len()).sum();
+    !next.is_terminal() && (waiting.len() >= MOST_UPDATES || bytes >= MOST_BYTES)
 }
 
 /// The update will be known when it comes again.

@@ -149,7 +149,9 @@ fn take_streams(process: &Process, terminal: Option<&OwnedFd>) -> Result<(), Fai
     // As the process's own user: one that it may not enter is an error now.
     let directory: &Path = match &process.working_dir {
         Some(directory) => directory,
-        None => return Ok(()),
+        // The sandbox, unless that is shut to who was named.
+        None if task::enter_sandbox(&process.spec).is_ok() => return Ok(()),
+        None => Path::new("/"),
     };
     match std::env::set_current_dir(directory) {
         Ok(()) => Ok(()),

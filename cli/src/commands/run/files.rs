@@ -25,8 +25,9 @@ pub(super) fn bring(files: &TaskFiles, mut task: Task) -> anyhow::Result<Task> {
     }
     for said in &files.secret {
         let (name, secret) = secret(said).with_context(|| format!("--secret {said}"))?;
-        if name.contains('/') || name.starts_with('.') {
-            bail!("--secret {said}: {name:?} is no plain name of a file");
+        let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.');
+        if !name.split('/').all(is_plain) || name.split('/').count() > 2 {
+            bail!("--secret {said}: {name:?} is no plain name of a file, nor NAME/KEY");
         }
         task = task.secret_file(format!("secrets/{name}"), secret);
     }
@@ -56,6 +57,10 @@ fn uri(said: &str) -> anyhow::Result<Uri> {
         Some((said, checksum)) => (said, Some(checksum.parse()?)),
         None => (said, None),
     };
+    // Something that looks like a checksum and is not read as one would pass for a verified file.
+    if let Some((_, fragment)) = said.split_once('#') {
+        bail!("#{fragment} is not understood; for a checksum write #sha256= and 64 hexadecimal digits");
+    }
     let mut uri = match said.rsplit_once('=') {
         Some((uri, name)) if !uri.contains('?') => Uri::saved_as(uri, name)?,
         _ => Uri::new(said)?,
@@ -64,10 +69,12 @@ fn uri(said: &str) -> anyhow::Result<Uri> {
     Ok(uri)
 }
 
-/// `NAME=FILE`, or `NAME` for the one that the agent's own store has.
+/// `NAME=FILE`, or `NAME` or `NAME/KEY` for the one that the agent's own store has.
 fn secret(said: &str) -> anyhow::Result<(String, Secret)> {
     let Some((name, file)) = said.split_once('=') else {
-        return Ok((said.to_owned(), Secret::Reference { name: said.to_owned(), key: None }));
+        let (name, key) = said.split_once('/').map_or((said, None), |(name, key)| (name, Some(key)));
+        let secret = Secret::Reference { name: name.to_owned(), key: key.map(str::to_owned) };
+        return Ok((said.to_owned(), secret));
     };
     if name.is_empty() {
         bail!("write NAME=FILE, or NAME for a secret of the agent's own store");
@@ -95,7 +102,14 @@ mod tests {
         let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let checked = uri(&format!("http://h/a=b#sha256={sum}")).unwrap();
         assert_eq!((checked.file_name(), checked.sha256.unwrap().to_string().as_str()), ("b", sum));
-        for bad in ["http://h/a=../b", "ftp://h/a", "http://h/a#sha256=12"] {
+        for bad in [
+            "http://h/a=../b",
+            "ftp://h/a",
+            "http://h/a#sha256=12",
+            "http://h/a#SHA256=00",
+            "http://h/a#md5=00",
+            "http://h/a#b",
+        ] {
             assert!(uri(bad).is_err(), "{bad}");
         }
     }
