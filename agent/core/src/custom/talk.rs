@@ -21,6 +21,7 @@ use crate::company::{ExecutorKey, ExecutorPlace};
 use crate::deadlines::Deadline;
 use crate::effects::{ExecutorOrder, HangUp, Note};
 use crate::kills;
+use crate::room;
 use crate::status_updates::say;
 use crate::turn::Turn;
 
@@ -232,6 +233,10 @@ fn update(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, status: TaskS
                 return Taken::Later(format!("{MOST_UPDATES} updates of task {} wait already", status.task));
             }
             Ok(()) => {
+                let status = match room::for_update(turn, task, status) {
+                    Ok(status) => status,
+                    Err(reason) => return Taken::Later(reason),
+                };
                 take(turn, key, &task_key, id, status);
                 confirm(turn, key, connection, (task_key.1, id));
                 return Taken::Confirmed;
