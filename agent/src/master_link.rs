@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use lonja_agent_core::{MAX_RECORD_BYTES, MAX_RECORD_BYTES_OVER};
 use lonja_model::link::FromAgent;
 use lonja_proto::convert::link::{agent_message_to_wire, master_message_from_wire};
 use lonja_proto::lonja::agent_link_client::AgentLinkClient;
@@ -20,7 +21,15 @@ use crate::handle::{Handle, Input};
 const QUEUE: usize = 16_384;
 
 /// The largest message either way, in bytes: an agent that comes back tells of all its tasks at once.
-const MAX_MESSAGE_BYTES: usize = 64 << 20;
+/// The master's end of the link has the same number.
+const MAX_MESSAGE_BYTES: usize = 256 << 20;
+
+/// Whatever an agent takes on it can write in one commit, and tell in one message, with room for what stands around it.
+const _: () = {
+    const ENVELOPE: usize = 16 << 20;
+    let most = MAX_RECORD_BYTES + MAX_RECORD_BYTES_OVER + ENVELOPE;
+    assert!(most <= MAX_MESSAGE_BYTES && most <= lonja_storage::MAX_BATCH_BYTES);
+};
 
 /// The first wait before another try, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));

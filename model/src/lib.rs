@@ -42,6 +42,8 @@ pub mod scheduler;
 pub mod checkpoint;
 pub mod registry;
 
+pub mod weight;
+
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

@@ -10,8 +10,9 @@ pub const MAX_KEY_BYTES: usize = 1 << 10;
 /// The largest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 16 << 20;
 
-/// The most that the keys and values of one batch come to, in bytes.
-pub const MAX_BATCH_BYTES: usize = 64 << 20;
+/// The most that the keys and values of one batch come to, in bytes. An agent may have to write all that it keeps at once:
+/// what that comes to at most it holds against this number when it is compiled.
+pub const MAX_BATCH_BYTES: usize = 256 << 20;
 
 /// Something is larger than a store takes. Nothing was changed. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! - A container's name belongs to one task, or to one executor with all of its tasks if it is a custom one.
 //! - A framework is known as long as it has tasks or executors.
 //! - A task that has ended is promised nothing and holds nothing.
+//! - The weight is that of all records as they stand.
 //! - What differs from the checkpoint is marked as changed, and leaves as a [`CheckpointOp`] at the end of
 //!   the same event.
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use lonja_model::checkpoint::{CheckpointOp, TaskRecord};
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::resources::AddError;
+use lonja_model::weight::Weigh;
 use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState, Timestamp};
 
 use crate::checks::Looks;
@@ -36,6 +38,8 @@ pub(crate) struct Task {
     pub(crate) out_of_time: bool,
     /// What is under way to look at it.
     pub(crate) looks: Looks,
+    /// The weight of what was asked for, which never changes.
+    info_weight: usize,
 }
 
 /// Where a task's container stands.
@@ -102,6 +106,8 @@ pub(crate) struct Book {
     changed_tasks: BTreeSet<Key>,
     changed_frameworks: BTreeSet<FrameworkId>,
     total_changed: bool,
+    /// All records of tasks, executors and frameworks together, in bytes.
+    weight: usize,
 }
 
 impl Task {
@@ -129,6 +135,11 @@ impl Task {
     pub(crate) fn is_holding(&self) -> bool {
         self.place.holds()
     }
+
+    /// Its record's weight as it stands, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.info_weight + self.record.weight_beside_info()
+    }
 }
 
 impl Book {
@@ -147,7 +158,18 @@ impl Book {
             changed_tasks: BTreeSet::new(),
             changed_frameworks: BTreeSet::new(),
             total_changed: false,
+            weight: 0,
         }
+    }
+
+    /// All records together, in bytes: what a registration tells at once, and the most that one commit writes.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// What more there would be to keep with the framework described so.
+    pub(crate) fn framework_growth(&self, framework: &FrameworkId, info: &FrameworkInfo) -> usize {
+        info.weight().saturating_sub(self.frameworks.get(framework).map_or(0, Weigh::weight))
     }
 
     /// How many tasks there are, ended ones included.
@@ -229,14 +251,23 @@ impl Book {
     /// Notes a framework as it last described itself.
     pub(crate) fn put_framework(&mut self, framework: &FrameworkId, info: FrameworkInfo) {
         if self.frameworks.get(framework) != Some(&info) {
-            self.frameworks.insert(framework.clone(), info);
+            self.weight += info.weight();
+            let before = self.frameworks.insert(framework.clone(), info);
+            self.weight -= before.weight();
             self.changed_frameworks.insert(framework.clone());
         }
     }
 
     /// Takes on a task. Errors, with nothing changed: something that has one holder would have two.
     pub(crate) fn insert(&mut self, key: Key, record: TaskRecord, place: Place) -> Result<(), AddError> {
-        let task = Task { record, place, retry_after: None, out_of_time: false, looks: Looks::default() };
+        let task = Task {
+            info_weight: record.info.weight(),
+            record,
+            place,
+            retry_after: None,
+            out_of_time: false,
+            looks: Looks::default(),
+        };
         let needed = &task.record.info.resources;
         if task.is_promised() {
             self.ledger.take(Sum::Promised, needed)?;
@@ -261,6 +292,7 @@ impl Book {
         self.company.join(&key, &task.record);
         self.by_framework.entry(key.0.clone()).or_default().insert(key.1.clone());
         self.changed_tasks.insert(key.clone());
+        self.weight += task.weight();
         self.tasks.insert(key, task);
         Ok(())
     }
@@ -285,7 +317,9 @@ impl Book {
     fn adjust<T>(&mut self, key: &Key, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
         let task = self.tasks.get_mut(key)?;
         let before = (task.is_promised(), task.is_holding(), task.place);
+        self.weight -= task.weight();
         let result = change(task);
+        self.weight += task.weight();
         let after = (task.is_promised(), task.is_holding(), task.place);
         let needed = &task.record.info.resources;
         for (sum, was, is) in [(Sum::Promised, before.0, after.0), (Sum::Held, before.1, after.1)] {
@@ -318,6 +352,7 @@ impl Book {
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Task> {
         self.change(key, |task| task.place = Place::Ended)?;
         let task = self.tasks.remove(key)?;
+        self.weight -= task.weight();
         if task.is_promised() {
             self.ledger.give_back(Sum::Promised, &task.record.info.resources);
         }
@@ -337,7 +372,10 @@ impl Book {
 
     /// Forgets a framework that has neither tasks nor executors any more.
     fn forget_unused(&mut self, framework: &FrameworkId) {
-        if !self.is_in_use(framework) && self.frameworks.remove(framework).is_some() {
+        if !self.is_in_use(framework)
+            && let Some(info) = self.frameworks.remove(framework)
+        {
+            self.weight -= info.weight();
             self.changed_frameworks.insert(framework.clone());
         }
     }
@@ -373,6 +411,7 @@ impl Book {
     /// Takes in a framework of the checkpoint, after its tasks; one that has none left is forgotten.
     pub(crate) fn recover_framework(&mut self, framework: FrameworkId, info: FrameworkInfo) {
         if self.is_in_use(&framework) {
+            self.weight += info.weight();
             self.frameworks.insert(framework, info);
         } else {
             self.changed_frameworks.insert(framework);
@@ -411,6 +450,7 @@ impl Book {
             }
             return Err(error);
         }
+        self.weight += executor.record.weight();
         self.company.insert(key, executor);
         Ok(())
     }
@@ -454,6 +494,7 @@ impl Book {
     /// An executor is no more.
     pub(crate) fn remove_executor(&mut self, key: &ExecutorKey) -> Option<Executor> {
         let executor = self.company.remove(key)?;
+        self.weight -= executor.record.weight();
         let needed = &executor.record.info.resources;
         if executor.is_promised() {
             self.ledger.give_back(Sum::Promised, needed);

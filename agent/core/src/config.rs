@@ -4,6 +4,14 @@ use std::time::Duration;
 
 use lonja_model::agent::AgentInfo;
 
+/// The most that an agent's records come to, in bytes, but for short words beyond it: 64 MiB. Beyond that it takes only
+/// what is short, and no more than [`MAX_RECORD_BYTES_OVER`] of it.
+pub const MAX_RECORD_BYTES: usize = 64 << 20;
+
+/// What may come on top of [`MAX_RECORD_BYTES`], in bytes: for each of 10,000 tasks its end and a few short updates, none of
+/// which may be refused, with room for the operations, of which there are as many.
+pub const MAX_RECORD_BYTES_OVER: usize = 160 << 20;
+
 /// What an agent is told at birth. [`Config::new`] fills in the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -32,6 +40,9 @@ pub struct Config {
     /// The most outcomes of operations held at once, all waiting for an acknowledgement. Further operations are
     /// answered by OPERATION_DROPPED and leave no record. 10,000.
     pub max_operations: usize,
+    /// The most that records of tasks, executors and frameworks come to, in bytes as `lonja_model::weight` counts, updates
+    /// that wait to be acknowledged included. What would be more is refused: see `room`. [`MAX_RECORD_BYTES`].
+    pub max_record_bytes: usize,
     /// How long a custom executor may take from the start of its program until it subscribes. 1 min.
     pub executor_registration_timeout: Duration,
     /// How long a custom executor that was found running may take after a restart of the agent until it subscribes
@@ -56,6 +67,7 @@ impl Config {
             update_retry_max: Duration::from_secs(600),
             max_tasks: 10_000,
             max_operations: 10_000,
+            max_record_bytes: MAX_RECORD_BYTES,
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),
             executor_shutdown_grace: Duration::from_secs(5),

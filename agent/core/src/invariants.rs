@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use lonja_model::check::CheckKind;
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::operation::OperationState;
+use lonja_model::weight::Weigh;
 use lonja_model::{FrameworkId, Resources, TaskState};
 
 pub use company::company_holds_together;
@@ -30,6 +31,9 @@ pub enum Violation {
     /// See [`resources_add_up`].
     #[error("resources do not add up: {0}")]
     Resources(String),
+    /// See [`weight_adds_up`].
+    #[error("the weight of the records is not kept: {0}")]
+    Weight(String),
     /// See [`states_fit_containers`].
     #[error("state and container do not fit together: {0}")]
     States(String),
@@ -76,7 +80,20 @@ pub fn check(agent: &Agent) -> Result<(), Violation> {
     custom_executors_are_served(agent)?;
     tasks_are_looked_at(agent)?;
     total_has_its_ground(agent)?;
-    operations_are_told(agent)
+    operations_are_told(agent)?;
+    weight_adds_up(agent)
+}
+
+/// The book's weight is that of its records.
+pub fn weight_adds_up(agent: &Agent) -> Result<(), Violation> {
+    let tasks: usize = agent.book.iter().map(|(_, task)| task.record.weight()).sum();
+    let executors: usize = agent.book.company.iter().map(|(_, executor)| executor.record.weight()).sum();
+    let frameworks: usize = agent.book.frameworks().values().map(Weigh::weight).sum();
+    let (weight, counted) = (tasks + executors + frameworks, agent.book.weight());
+    if weight == counted {
+        return Ok(());
+    }
+    Err(Violation::Weight(format!("records of {weight} bytes are counted as {counted}")))
 }
 
 /// The sums are the sums over the tasks, and no more than the agent has (INV-2), unless it came back with

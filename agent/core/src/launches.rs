@@ -31,6 +31,7 @@ use crate::executors;
 use crate::kills;
 use crate::ledger::{Ledger, Sum};
 use crate::orders::{Manner, Run};
+use crate::room;
 use crate::status_updates::{queue, say};
 use crate::turn::Turn;
 
@@ -75,7 +76,7 @@ pub(crate) fn run(turn: &mut Turn<'_>, run: Run) {
         }
     }
     executors::not_started(turn, starts);
-    if turn.book.frameworks().contains_key(&framework) {
+    if turn.book.frameworks().contains_key(&framework) && room::for_framework(turn, &framework, &info) {
         turn.book.put_framework(&framework, *info);
     }
 }
@@ -104,6 +105,10 @@ fn take_on(
     if turn.book.len() + unit.len() > turn.config.max_tasks {
         let most = turn.config.max_tasks;
         let reason = format!("this agent holds {most} task records already, the most it may");
+        turn_all_away(turn, framework, unit, Reason::ResourcesUnknown, &reason);
+        return;
+    }
+    if let Some(reason) = room::for_launch(turn, framework, info, &unit) {
         turn_all_away(turn, framework, unit, Reason::ResourcesUnknown, &reason);
         return;
     }

@@ -26,6 +26,7 @@ mod company;
 mod deadlines;
 mod draws;
 mod ledger;
+mod room;
 mod total;
 mod turn;
 
@@ -58,7 +59,7 @@ use lonja_model::{AgentId, Timestamp};
 
 pub use checks::{LONGEST_TIMEOUT, SHORTEST_INTERVAL};
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
-pub use config::{Config, Entropy};
+pub use config::{Config, Entropy, MAX_RECORD_BYTES, MAX_RECORD_BYTES_OVER};
 pub use effects::{
     CheckOrder, Effects, ExecutorOrder, HangUp, KillContainer, LaunchContainer, Note, ResizeContainer,
     RunCheck, Runs, Together, VolumeOrder,

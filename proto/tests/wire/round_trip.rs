@@ -6,6 +6,7 @@ use lonja_model::registry::RegistryOp;
 use lonja_model::resources::{Reservation, ReservationKind};
 use lonja_model::scheduler::{Call, Refusal, RefusalCode};
 use lonja_model::testing::*;
+use lonja_model::weight::Weigh;
 use lonja_proto::convert::{
     Shape, call, checkpoint, event, link, maintenance, operation, operation_status, quota, registry,
     resources,
@@ -77,6 +78,15 @@ proptest! {
         let stored = checkpoint::encode(&change);
         prop_assert!(stored.key.len() <= 600);
         let Some(value) = stored.value else { return Ok(()) };
+        // What an agent takes on it bounds by weight, so that it can be written.
+        let weight = match &change {
+            CheckpointOp::Task(_, _, Some(record)) => Some(record.weight()),
+            CheckpointOp::Executor(_, _, Some(record)) => Some(record.weight()),
+            CheckpointOp::Framework(_, Some(info)) => Some(info.weight()),
+            _ => None,
+        };
+        let length = stored.key.len() + value.len();
+        prop_assert!(weight.is_none_or(|weight| length <= weight), "{} bytes of weight {:?}", length, weight);
         prop_assert_eq!(checkpoint::decode(&value).map_err(fail)?, change);
     }
 

@@ -20,6 +20,7 @@ use crate::book::{Handed, Key, Place, Task};
 use crate::company::{ExecutorKey, ExecutorPlace};
 use crate::deadlines::Deadline;
 use crate::effects::{ExecutorOrder, HangUp, Note};
+use crate::room;
 use crate::status_updates::say;
 use crate::turn::Turn;
 
@@ -245,6 +246,10 @@ fn update(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, status: TaskS
                 return Taken::Later(format!("as many updates of task {} wait as may", status.task));
             }
             Ok(()) => {
+                let status = match room::for_update(turn, task, status) {
+                    Ok(status) => status,
+                    Err(reason) => return Taken::Later(reason),
+                };
                 take(turn, key, &task_key, id, status);
                 confirm(turn, key, connection, (task_key.1, id));
                 return Taken::Confirmed;

@@ -12,7 +12,8 @@ use crate::Handle;
 use crate::handle::AgentLink;
 
 /// The largest message of an agent, in bytes: one that comes back tells of all its tasks at once.
-pub(crate) const MAX_AGENT_MESSAGE_BYTES: usize = 64 << 20;
+/// The same number as at the agent's end, which takes on no more than it can tell in such a message.
+pub(crate) const MAX_AGENT_MESSAGE_BYTES: usize = 256 << 20;
 
 /// The service.
 pub(crate) struct AgentLinks {
