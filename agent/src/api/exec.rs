@@ -45,8 +45,16 @@ pub(super) async fn exec(
     })?;
     let (caller, answers) = Caller::new();
     let (stdin, taken) = feed(process.take_input());
-    let session =
-        Session { control: process.control(), process, caller, stdin, taken, sent: 0, _place: place };
+    let session = Session {
+        control: process.control(),
+        process,
+        caller,
+        stdin,
+        taken,
+        sent: 0,
+        closed: false,
+        _place: place,
+    };
     tokio::spawn(session.run(calls, stop));
     Ok(answers)
 }
@@ -107,6 +115,8 @@ struct Session {
     stdin: mpsc::UnboundedSender<Vec<u8>>,
     taken: watch::Receiver<u64>,
     sent: u64,
+    /// Nothing more is for the process.
+    closed: bool,
     _place: Place,
 }
 
@@ -168,6 +178,7 @@ impl Session {
     }
 
     fn close_stdin(&mut self) {
+        self.closed = true;
         // What was sent before is still written.
         self.stdin = mpsc::unbounded_channel().0;
     }
@@ -176,12 +187,15 @@ impl Session {
         match call.input {
             Some(Input::Stdin(data)) => {
                 sessions::check_input(&data)?;
+                if self.closed {
+                    // Thrown away, and so not counted: nobody will take it.
+                    return Ok(());
+                }
                 self.sent += data.len() as u64;
                 if self.sent - *self.taken.borrow() > MOST_INPUT {
                     let message = format!("stdin: more than {MOST_INPUT} bytes beyond what the process took");
                     return Err(Status::resource_exhausted(message));
                 }
-                // Closed before: thrown away.
                 let _closed = self.stdin.send(data);
             }
             Some(Input::Window(size)) => self.control.resize(sessions::window(size)?),
@@ -219,6 +233,39 @@ fn answer_of(event: NestedEvent) -> (Output, bool) {
         NestedEvent::Lost(failure) => {
             let status = Some(EndStatus::Unknown(failure.message));
             (Output::End(SessionEnd { status, timed_out: false }), true)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::containerizer::{ContainerId, RecordedContainerizer};
+
+    #[tokio::test]
+    async fn input_after_its_end_is_thrown_away_and_not_counted() {
+        let sessions = Sessions::new(Arc::new(RecordedContainerizer::default()));
+        let process = NestedProcess::scripted(Vec::new());
+        let (stdin, taken) = feed(None);
+        let mut session = Session {
+            control: process.control(),
+            process,
+            caller: Caller::new().0,
+            stdin,
+            taken,
+            sent: 0,
+            closed: false,
+            _place: sessions.enter(&ContainerId::new("c1").unwrap()).ok().unwrap(),
+        };
+        let piece = || ExecInput { input: Some(Input::Stdin(vec![7; 64 << 10])) };
+        session.take(piece()).unwrap();
+
+        session.close_stdin();
+
+        for _ in 0..MOST_INPUT >> 15 {
+            session.take(piece()).unwrap();
         }
     }
 }
