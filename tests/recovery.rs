@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use lonja_tests::{Cluster, Gate, eventually, lonja, needs_root, run, start_time, stderr, stdout};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const RESOURCES: &str = "cpus:4;mem:2048;ports:[31000-31010]";
 
@@ -108,6 +110,39 @@ fn a_host_that_was_restarted_reports_its_tasks_lost() {
     let output = run_child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(125), "{}", stderr(&output));
     assert!(stderr(&output).contains("the host was restarted"), "{}", stderr(&output));
+}
+
+/// The process of this name that is a child of `parent`.
+fn child_named(parent: i32, name: &str) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    let named = |pid: &str| {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        (comm.trim() == name).then(|| Pid::from_raw(pid.parse().unwrap()))
+    };
+    children.split_whitespace().find_map(named).unwrap_or_else(|| panic!("no {name} below {parent}"))
+}
+
+#[test]
+fn an_agent_whose_launcher_is_gone_stops_and_the_next_has_its_tasks() {
+    if needs_root() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let mut run_child = cluster.spawn_run(&["--", "sleep", "1000"]);
+    let process = cluster.running_process();
+    let agent = cluster.agent.take().unwrap();
+
+    kill(child_named(agent.pid().as_raw(), "lonja-launcher"), Signal::SIGKILL).unwrap();
+    assert_eq!(agent.ended().code(), Some(1));
+    assert_eq!(start_time(process.0).as_ref(), Some(&process.1));
+    cluster.start_agent(RESOURCES);
+
+    assert_eq!(cluster.running_process(), process);
+    let more = cluster.spawn_run(&["--", "true"]).wait_with_output().unwrap();
+    assert_eq!(more.status.code(), Some(0), "{}", stderr(&more));
+    let id = cluster.task_in("TASK_RUNNING")["id"].as_str().unwrap().to_owned();
+    run(&["kill", &id, "--master", cluster.url()]);
+    run_child.wait().unwrap();
 }
 
 #[test]

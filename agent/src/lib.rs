@@ -115,6 +115,11 @@ pub enum AgentError {
     /// The agent cannot go on with this master.
     #[error("{0}")]
     Refused(String),
+    /// The process that forks for the agent has ended.
+    #[error(
+        "the launcher is gone, without which nothing can be launched; this agent stops, its tasks run on: start it again"
+    )]
+    LauncherGone,
     /// The server stopped by itself.
     #[error("the server stopped")]
     Server(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -175,6 +180,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
     let sessions = api::Sessions::new(containerizer.clone());
+    let launcher_watched = containerizer.clone();
     let fetcher = fetcher::Fetcher::new(config.fetching.clone(), config.host_paths.clone(), &path);
     let fetcher = fetcher.map_err(work_dir)?;
     let executors = executors::Executors::open(&path, config.executors.clone()).map_err(work_dir)?;
@@ -207,9 +213,27 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
     let door = executors::Door::new(executors.clone(), handle.clone(), stopped.clone());
     let socket = executors::serve(executors, door.clone(), stopped.clone());
-    let api = api::serve(listener, handle.clone(), containers, enforced, (sessions, door), stopped);
-    let server = tokio::spawn(async move { tokio::try_join!(api, socket).map(|_| ()) });
+    let api = api::serve(listener, handle.clone(), containers, enforced, (sessions, door), stopped.clone());
+    let launching = needs_launcher(launcher_watched, stopped);
+    let server = tokio::spawn(async move { tokio::try_join!(api, socket, launching).map(|_| ()) });
     Ok(Running { address, handle, stop, driver, server, upkeep })
+}
+
+/// Ends when the agent stops. Errors: its launcher has ended, and it can do its work no more.
+async fn needs_launcher(
+    containerizer: Arc<LinuxContainerizer>,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), AgentError> {
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stop| *stop) => Ok(()),
+        gone = containerizer.launcher_gone() => {
+            if let Err(error) = gone {
+                tracing::error!(%error, "the launcher cannot be watched");
+            }
+            Err(AgentError::LauncherGone)
+        }
+    }
 }
 
 /// What others may reach an address by: itself, or this host's name if it stands for all of the host's addresses.

@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 
-use super::nested::{self, NestedInput, NestedProcess, Terminal};
+use super::nested::{self, Leftovers, NestedInput, NestedProcess, Terminal};
 use super::running::{self, Found, Supervisor};
 use super::{ContainerExit, ContainerId, Containerizer, ContainerizerError, LaunchOutcome, Recovery};
 use crate::failpoint;
@@ -77,7 +77,7 @@ impl LinuxContainerizer {
             run_root,
             instance: settings.instance,
             layout: settings.layout,
-            launcher: running::watched(line, Interest::WRITABLE)?,
+            launcher: running::watched(line, Interest::READABLE | Interest::WRITABLE)?,
             launcher_name: launcher.name().to_owned(),
             supervisors: Mutex::new(BTreeMap::new()),
             warm: AtomicBool::new(warm),
@@ -99,12 +99,29 @@ impl LinuxContainerizer {
     }
 
     fn cgroup_of(&self, container: &ContainerId) -> Box<dyn Cgroup> {
+        self.layout.container(&self.instance, &self.group_name(container))
+    }
+
+    fn group_name(&self, container: &ContainerId) -> GroupName {
         let known = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
         let group = known.get(container).map(|supervisor| supervisor.group().clone());
         drop(known);
         let group = group.or_else(|| self.group_of(container.as_str()));
-        let group = group.unwrap_or_else(|| container.clone().into());
-        self.layout.container(&self.instance, &group)
+        group.unwrap_or_else(|| container.clone().into())
+    }
+
+    /// Resolves when there is no launcher any more: nothing can be launched then by this process. Errors: its line cannot be
+    /// watched.
+    pub async fn launcher_gone(&self) -> io::Result<()> {
+        loop {
+            let mut ready = self.launcher.readable().await?;
+            let mut entry = [sys::poll_entry(Some(self.launcher.get_ref().as_fd()), libc::POLLIN)];
+            sys::poll(&mut entry, Some(Duration::ZERO))?;
+            if entry[0].revents & (libc::POLLHUP | libc::POLLERR) != 0 {
+                return Ok(());
+            }
+            ready.clear_ready();
+        }
     }
 
     /// Removes every control group of this instance, killing what runs in them. For the end of a
@@ -248,7 +265,9 @@ impl LinuxContainerizer {
                 .map_err(io::Error::from)
         });
         requested.await.map_err(refuse)?;
-        prepared.started().await
+        let (layout, instance) = (self.layout.clone(), self.instance.clone());
+        let leftovers = Leftovers { layout, instance, group: self.group_name(container), made: None };
+        prepared.started(leftovers).await
     }
 
     /// Asks the supervisor for an end of its task's terminal or input.

@@ -4,6 +4,7 @@
 //! - Nothing is kept beyond a few chunks: while nobody takes the output, the process waits.
 //! - The end comes last, after all output that was written before it.
 //! - Dropping the [`NestedProcess`] ends the process.
+//! - What a custodian that was killed leaves behind is ended and removed here, before its loss is told.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Seek, Write};
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 
 use super::running::watched;
 use super::{Failure, FailureReason};
+use crate::isolation::{GroupName, InstanceId, Layout, NestedGroup, NestedGroupName};
 use crate::supervisor::nested::{LARGEST_WORD, Said, Word};
 use crate::supervisor::{Nested, NestedEnd, WindowSize, passing};
 
@@ -260,7 +262,7 @@ impl Prepared {
     }
 
     /// Waits until the command is executed. The custodian's end must have been sent.
-    pub(super) async fn started(self) -> Result<NestedProcess, Failure> {
+    pub(super) async fn started(self, mut leftovers: Leftovers) -> Result<NestedProcess, Failure> {
         let Self { line: theirs, ours } = self;
         drop(theirs);
         let internal = |error: io::Error| {
@@ -272,11 +274,15 @@ impl Prepared {
         let (mut pid, mut ended, mut terminal) = (None, None, None);
         loop {
             match line.next().await {
+                Some((Said::Group(name), _)) => leftovers.made = Some(name),
                 Some((Said::Terminal, master)) => terminal = master,
                 Some((Said::Started(its), _)) => pid = Some(its),
                 Some((Said::Failed(failure), _)) => return Err(failure),
                 Some((Said::Ended(end), _)) => ended = Some(end),
-                None => return Err(lost()),
+                None => {
+                    leftovers.remove().await;
+                    return Err(lost());
+                }
             }
             if pid.is_some() || ended.is_some() {
                 break;
@@ -296,7 +302,8 @@ impl Prepared {
         };
         let control = NestedControl(Some(line.clone()), terminal.clone());
         let (sender, events) = mpsc::channel(MOST_WAITING);
-        let pump = Pump { hang_up, outputs, has_terminal: terminal.is_some(), events: sender };
+        let has_terminal = terminal.is_some();
+        let pump = Pump { hang_up, outputs, has_terminal, events: sender, leftovers };
         tokio::spawn(pump.run(ended));
         Ok(NestedProcess { pid, events, input: Some(NestedInput(input)), control })
     }
@@ -306,12 +313,36 @@ fn lost() -> Failure {
     Failure::new(FailureReason::Internal, "nobody knows how the process ended: its custodian is gone")
 }
 
+/// What is left of a process whose custodian did not live to clear it away.
+pub(super) struct Leftovers {
+    pub(super) layout: Layout,
+    pub(super) instance: InstanceId,
+    /// The container's group.
+    pub(super) group: GroupName,
+    /// What the custodian said that it made below that.
+    pub(super) made: Option<NestedGroupName>,
+}
+
+impl Leftovers {
+    /// Ends what is in the group that the custodian made, and removes it.
+    async fn remove(&mut self) {
+        let Some(made) = self.made.take() else { return };
+        let (layout, instance, group) = (self.layout.clone(), self.instance.clone(), self.group.clone());
+        let removed = tokio::task::spawn_blocking(move || {
+            drop(NestedGroup::left_behind(&layout, &instance, &group, &made));
+        });
+        // What stays all the same ends with the container.
+        let _stays = removed.await;
+    }
+}
+
 /// Takes the output to whoever wants it.
 struct Pump {
     hang_up: HangUp,
     outputs: [Option<Arc<AsyncFd<OwnedFd>>>; 2],
     has_terminal: bool,
     events: mpsc::Sender<NestedEvent>,
+    leftovers: Leftovers,
 }
 
 impl Pump {
@@ -325,7 +356,10 @@ impl Pump {
                         Some((Said::Ended(end), _)) => ended = Some(end),
                         Some((Said::Failed(why), _)) => failure = Some(why),
                         Some(_) => {}
-                        None => failure = Some(lost()),
+                        None => {
+                            self.leftovers.remove().await;
+                            failure = Some(lost());
+                        }
                     }
                     continue;
                 }

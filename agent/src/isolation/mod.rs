@@ -38,7 +38,7 @@ pub use io::{IoLimits, IoThrottle, disk_of};
 pub use layout::{Enforcement, Layout, LimitKind, V1Roots};
 pub use limits::{Limits, Swap};
 pub use names::{ContainerId, GroupName, InstanceId, NameError};
-pub use nested::NestedGroup;
+pub use nested::{NestedGroup, NestedGroupName};
 pub use usage::{CpuUsage, DeviceIo, MemoryUsage, NetworkUsage, Pressure, Stall, Usage};
 
 /// A file descriptor that becomes ready when the container may have run out of memory.

@@ -16,6 +16,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::files::{self, IsolationError};
 use super::processes;
 use super::v2::V2Cgroup;
@@ -24,6 +26,9 @@ use super::{Cgroup, GroupName, InstanceId, Layout, V1Roots};
 /// How long killed processes may take to be gone; what is stuck in the kernel then waits for its container's end.
 const DEATH_PATIENCE: Duration = Duration::from_secs(10);
 
+/// What their names begin with.
+const PREFIX: &str = "exec-";
+
 /// How many groups of this kind one container may have.
 const MOST: usize = 1_000;
 
@@ -31,6 +36,15 @@ const MOST: usize = 1_000;
 pub struct NestedGroup {
     container: Box<dyn Cgroup>,
     own: Option<Own>,
+}
+
+/// Names a group of this kind below one container's, for others than who made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NestedGroupName {
+    /// The directory's name.
+    name: String,
+    /// And its number in the file system: a name may be used again, this is not.
+    inode: u64,
 }
 
 /// The group's directory, and what can be done by it.
@@ -59,6 +73,48 @@ impl NestedGroup {
             Layout::Unlimited { .. } => None,
         };
         Ok(Self { container, own })
+    }
+
+    /// What the group is called, if there is one.
+    pub fn name(&self) -> Option<NestedGroupName> {
+        let path = self.path()?;
+        let name = path.file_name()?.to_str()?.to_owned();
+        Some(NestedGroupName { name, inode: inode(path)? })
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self.own.as_ref()? {
+            Own::V1(path) => Some(path),
+            Own::V2(group) => Some(group.path()),
+        }
+    }
+
+    /// The group that somebody made who is gone, to be dropped in their stead. `None`: it is no more, or another has its
+    /// name.
+    pub fn left_behind(
+        layout: &Layout,
+        instance: &InstanceId,
+        group: &GroupName,
+        made: &NestedGroupName,
+    ) -> Option<Self> {
+        if !made.name.starts_with(PREFIX) || made.name.contains('/') {
+            return None;
+        }
+        let below = Layout::below(instance, group).join(&made.name);
+        let own = match layout {
+            Layout::V2 { root } | Layout::Hybrid { unified: root, .. } => {
+                Own::V2(V2Cgroup::new(root, &root.join(&below)))
+            }
+            Layout::V1(roots) => Own::V1(place(roots)?.join(&below)),
+            Layout::Unlimited { .. } => return None,
+        };
+        let left = Self { container: layout.container(instance, group), own: Some(own) };
+        if left.path().and_then(inode) == Some(made.inode) {
+            return Some(left);
+        }
+        // Not ours to end.
+        std::mem::forget(left);
+        None
     }
 
     /// Moves the process in, and so under the container's limits.
@@ -129,11 +185,16 @@ fn place(roots: &V1Roots) -> Option<&PathBuf> {
     others.into_iter().flatten().any(|root| root != preferred).then_some(preferred)
 }
 
+fn inode(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|metadata| metadata.ino())
+}
+
 /// Makes a group below this one, which must be there: a container that has ended is not begun anew.
 fn make_one(container: &Path) -> Result<PathBuf, IsolationError> {
     let refused = |source| IsolationError::Create { path: container.to_owned(), source };
     for number in 1..=MOST {
-        let path = container.join(format!("exec-{number}"));
+        let path = container.join(format!("{PREFIX}{number}"));
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -162,6 +223,28 @@ mod tests {
         assert_eq!(names(), 2);
         drop((one, other));
         assert_eq!(names(), 0);
+    }
+
+    #[test]
+    fn who_is_left_a_group_removes_that_one_and_no_later_one_of_its_name() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::V2 { root: root.path().to_owned() };
+        let (instance, group) = (InstanceId::new("a1").unwrap(), GroupName::new("c1").unwrap());
+        let container = root.path().join("lonja/a1/c1");
+        fs::create_dir_all(&container).unwrap();
+        let one = NestedGroup::make(&layout, &instance, &group).unwrap();
+        let name = one.name().unwrap();
+        let left = |name: &NestedGroupName| NestedGroup::left_behind(&layout, &instance, &group, name);
+
+        let other = NestedGroupName { inode: name.inode + 1, ..name.clone() };
+        assert!(left(&other).is_none());
+        let outside = NestedGroupName { name: "exec-/../../c2".to_owned(), ..name.clone() };
+        assert!(left(&outside).is_none());
+        assert_eq!(files::children(&container).unwrap().len(), 1);
+        std::mem::forget(one);
+        drop(left(&name).unwrap());
+        assert_eq!(files::children(&container).unwrap().len(), 0);
+        assert!(left(&name).is_none(), "it is gone");
     }
 
     #[test]

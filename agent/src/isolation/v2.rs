@@ -41,6 +41,11 @@ impl V2Cgroup {
         Self { root: root.to_owned(), group: root.join(below) }
     }
 
+    /// Its directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.group
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.group.join(name)
     }

@@ -9,6 +9,8 @@ use lonja_agent::containerizer::{
 };
 use lonja_agent::isolation::Layout;
 use lonja_agent::launcher::Launcher;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::host::{Host, eventually, name, need_root, processes_with};
 
@@ -94,6 +96,29 @@ async fn leave_nothing(host: &Host, containerizer: &LinuxContainerizer, layout: 
     assert!(ran.end.timed_out);
     assert_eq!(processes_with(&mark), Vec::<i32>::new(), "left behind");
     eventually("no group is left", || nested_groups(host, layout, id) == 0).await;
+}
+
+pub async fn what_a_killed_custodian_leaves_behind_ends_too(launcher: &Launcher) -> Verdict {
+    need_root()?;
+    let host = Host::new(launcher);
+    let task = host.start_shell("c1", WAITS).await;
+    let (nested, mark) = marked(&host, &format!("{LEAVES}; exec sleep 300"));
+    let mut process = host.containerizer.run_inside(&name("c1"), nested).await.unwrap();
+    up(&mut process).await;
+    let custodians = custodians(launcher.pid());
+    assert_eq!(custodians.len(), 1, "{custodians:?}");
+
+    kill(Pid::from_raw(custodians[0]), Signal::SIGKILL).unwrap();
+
+    let mut last = process.next().await;
+    while let Some(NestedEvent::Output(_, _)) = last {
+        last = process.next().await;
+    }
+    assert!(matches!(last, Some(NestedEvent::Lost(_))), "{last:?}");
+    assert_eq!(nested_groups(&host, &host.layout, "c1"), 0, "before its loss is told");
+    eventually("all of it is gone", || processes_with(&mark).is_empty()).await;
+    assert!(fs::exists(format!("/proc/{task}")).unwrap(), "the task lives on");
+    Ok(())
 }
 
 pub async fn what_it_uses_counts_for_the_task(launcher: &Launcher) -> Verdict {

@@ -72,6 +72,7 @@ fn all_checks() -> Vec<Check> {
         nested::in_a_hardened_container_it_is_nobody_and_in_its_network,
         leftovers::what_it_leaves_behind_ends_with_it,
         leftovers::on_v1_alone_nothing_is_left_either,
+        leftovers::what_a_killed_custodian_leaves_behind_ends_too,
         leftovers::what_it_uses_counts_for_the_task,
         leftovers::the_tasks_limits_hold_for_it,
         leftovers::a_killed_agent_leaves_the_task_and_nothing_beside_it,

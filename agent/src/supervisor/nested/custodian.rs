@@ -113,6 +113,10 @@ fn start<'a>(run_dir: &Path, line: &'a AgentLine) -> Result<Custodian<'a>, Failu
     }
     let root = (powerful && mould.own_users()).then(|| users::of_init(&mould));
     let (door, group) = find(run_dir, &order)?;
+    // Should we be killed, the agent does with it what we would have done.
+    if let Some(name) = group.name() {
+        line.say(&Said::Group(name), None);
+    }
     let deadline = nested.time_limit.map(|limit| Instant::now() + limit);
     let signals = sys::signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, sys::kill_signal()])
         .map_err(|error| internal("cannot watch signals", &error))?;

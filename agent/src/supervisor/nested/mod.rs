@@ -32,6 +32,7 @@ use super::exit_record::TaskEnd;
 use super::report::Failure;
 use super::spec::{Command, ContainerSpec, SpecError};
 use super::terminal::WindowSize;
+use crate::isolation::NestedGroupName;
 
 pub(crate) use custodian::run;
 
@@ -94,6 +95,8 @@ pub struct NestedEnd {
 /// What a custodian says to the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Said {
+    /// It made this control group, and removes it before it says that the process ended.
+    Group(NestedGroupName),
     /// Here is the terminal's outer end, as a descriptor.
     Terminal,
     /// The command was executed, by this process as the host counts.
