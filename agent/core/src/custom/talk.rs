@@ -27,10 +27,6 @@ use crate::turn::Turn;
 /// Updates of one task that wait for their framework, at most; its end is taken on in any case.
 pub(crate) const MOST_UPDATES: usize = 32;
 
-/// Bytes of data in them, after which no more are taken: with the next, its end and all that is known of the task they
-/// stay below what one record of the checkpoint may have.
-pub(crate) const MOST_BYTES: usize = 8 << 20;
-
 /// Updates of one task that are known again when they are repeated. More than wait, for what the framework has
 /// acknowledged may not have been confirmed to the executor yet.
 const MOST_HEARD: usize = 64;
@@ -330,9 +326,7 @@ fn judge(key: &ExecutorKey, task: &Task, next: TaskState, knows_killing: bool) -
 }
 
 fn is_full(task: &Task, next: TaskState) -> bool {
-    let waiting = &task.record.updates;
-    let bytes: usize = waiting.iter().map(|status| status.data.len()).sum();
-    !next.is_terminal() && (waiting.len() >= MOST_UPDATES || bytes >= MOST_BYTES)
+    !next.is_terminal() && task.record.updates.len() >= MOST_UPDATES
 }
 
 /// The update will be known when it comes again.

@@ -198,20 +198,6 @@ fn an_executor_that_says_more_than_its_framework_takes_is_sent_away_to_say_it_ag
 }
 
 #[test]
-fn an_executor_that_says_more_bytes_than_a_record_holds_is_sent_away_to_say_it_again() {
-    let mut stage = serving(&["a"]);
-    let large = |state, id| TaskStatus { data: vec![0; 1 << 20], ..status("a", state, id) };
-    let say = |stage: &mut Stage, state, id| told(&call(stage, 1, Call::Update(Box::new(large(state, id)))));
-    for id in 0..8 {
-        assert_eq!(say(&mut stage, TaskState::Running, id).len(), 1);
-    }
-
-    assert_eq!(say(&mut stage, TaskState::Running, 8), ["1: busy"]);
-    let _ = subscribe(&mut stage, 1, &[], vec![]);
-    assert_eq!(say(&mut stage, TaskState::Finished, 9), ["confirm a 9"], "an end is taken on");
-}
-
-#[test]
 fn a_task_that_says_much_keeps_back_nothing_of_the_others() {
     let mut stage = serving(&["a", "b"]);
     for id in 0..32 {
