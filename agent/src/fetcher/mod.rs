@@ -86,16 +86,30 @@ impl Fetcher {
 
     /// Brings files into a sandbox. Dropped before it is done, it ends the process that does it. Errors: which of them
     /// cannot be had, and why, for people.
-    pub(crate) async fn fetch(&self, uris: &[Uri], sandbox: &Path, user: Option<&str>) -> Result<(), String> {
+    ///
+    /// `disk`: the most that the task may have on its disk, in bytes.
+    pub(crate) async fn fetch(
+        &self,
+        uris: &[Uri],
+        sandbox: &Path,
+        user: Option<&str>,
+        disk: Option<u64>,
+    ) -> Result<(), String> {
         let user = tokio::task::block_in_place(|| resolve_user(user)).map_err(|failure| failure.message)?;
-        let fetched = self.fetch_as(uris, sandbox, user.as_ref()).await;
+        let fetched = self.fetch_as(uris, sandbox, user.as_ref(), disk).await;
         if let Err(message) = &fetched {
             job::note(sandbox, user.as_ref(), &format!("fetch: {message}\n"));
         }
         fetched
     }
 
-    async fn fetch_as(&self, uris: &[Uri], sandbox: &Path, user: Option<&TaskUser>) -> Result<(), String> {
+    async fn fetch_as(
+        &self,
+        uris: &[Uri],
+        sandbox: &Path,
+        user: Option<&TaskUser>,
+        disk: Option<u64>,
+    ) -> Result<(), String> {
         let kinds = uris.iter().map(Kind::of).collect::<Vec<_>>();
         let mut retried = false;
         loop {
@@ -111,7 +125,8 @@ impl Fetcher {
                 items.push(Item::new(uri, origin, Destination::in_sandbox(uri, *kind, file.is_none())));
                 held.push(file);
             }
-            match self.run(&self.job(Some(sandbox), user, items)).await? {
+            let job = self.job(Some(sandbox), user, items).within(disk);
+            match self.run(&job).await? {
                 Report::Done(_) => return Ok(()),
                 // What was kept is not what it was: once more, from its server.
                 Report::Failed { damaged: Some(index), message } if !retried && index < uris.len() => {
@@ -163,6 +178,7 @@ impl Fetcher {
             items,
             addresses: self.settings.addresses.clone(),
             most_bytes: self.settings.most_bytes,
+            most_is_disk: false,
             seconds: self.settings.timeout.as_secs().max(1),
             authorities: self.settings.authorities.as_deref().cloned(),
         }
