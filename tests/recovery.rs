@@ -1,6 +1,9 @@
 //! `kill -9` of the agent: its tasks run on, and what ended meanwhile is told truly.
 
-use lonja_tests::{Cluster, Gate, eventually, needs_root, run, start_time, stderr, stdout};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use lonja_tests::{Cluster, Gate, eventually, lonja, needs_root, run, start_time, stderr, stdout};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -14,7 +17,7 @@ fn a_task_outlives_its_agent_with_the_same_process_and_its_output_flows_on() {
     let mut cluster = Cluster::start(&[]);
     let gate = cluster.gate();
     let script = format!("echo before; {}; echo after; exec sleep 1000", Gate::WAIT);
-    let mut run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
+    let run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
     let (pid, started) = cluster.running_process();
 
     cluster.agent.take().unwrap().kill9();
@@ -28,7 +31,38 @@ fn a_task_outlives_its_agent_with_the_same_process_and_its_output_flows_on() {
         (stdout(&run(&["logs", &id, "--master", cluster.url()])) == "before\nafter\n").then_some(())
     });
     run(&["kill", &id, "--master", cluster.url()]);
-    run_child.wait().unwrap();
+    let output = run_child.wait_with_output().unwrap();
+    assert_eq!(stdout(&output), "before\nafter\n", "also for who waits for it");
+}
+
+#[test]
+fn who_waits_for_a_task_sees_all_of_its_output_over_a_restart_of_its_agent() {
+    if needs_root() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let gate = cluster.gate();
+    let script = format!("echo before; {}; echo after; exit 3", Gate::WAIT);
+    let run_child = cluster.spawn_run(&["-v", &gate.volume(), "--", "sh", "-c", &script]);
+    let id = cluster.task_in("TASK_RUNNING")["id"].as_str().unwrap().to_owned();
+    let logs = ["logs", "-f", &id, "--master", cluster.url()];
+    let mut logs = Command::new(lonja()).args(logs).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(logs.stdout.take().unwrap());
+    let mut first = String::new();
+    shown.read_line(&mut first).unwrap();
+    assert_eq!(first, "before\n");
+
+    cluster.agent.take().unwrap().terminate();
+    cluster.start_agent(RESOURCES);
+    gate.open();
+
+    let output = run_child.wait_with_output().unwrap();
+    assert_eq!(stdout(&output), "before\nafter\n", "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(3));
+    let mut rest = String::new();
+    shown.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "after\n");
+    assert!(logs.wait().unwrap().success());
 }
 
 #[test]

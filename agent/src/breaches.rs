@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use lonja_agent_core::DiskBreach;
+use lonja_agent_core::{DiskBreach, HiddenUse};
 use lonja_model::ContainerId;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,33 @@ const LARGEST: usize = 4_096;
 struct Record {
     limit_bytes: u64,
     used_bytes: u64,
+    #[serde(default)]
+    hidden: Option<Hidden>,
+}
+
+/// [`HiddenUse`] as it is written.
+#[derive(Serialize, Deserialize)]
+enum Hidden {
+    TooDeep,
+    Forbidden,
+}
+
+impl Record {
+    fn of(breach: DiskBreach) -> Self {
+        let hidden = breach.hidden.map(|hidden| match hidden {
+            HiddenUse::TooDeep => Hidden::TooDeep,
+            HiddenUse::Forbidden => Hidden::Forbidden,
+        });
+        Self { limit_bytes: breach.limit_bytes, used_bytes: breach.used_bytes, hidden }
+    }
+
+    fn breach(self) -> DiskBreach {
+        let hidden = self.hidden.map(|hidden| match hidden {
+            Hidden::TooDeep => HiddenUse::TooDeep,
+            Hidden::Forbidden => HiddenUse::Forbidden,
+        });
+        DiskBreach { limit_bytes: self.limit_bytes, used_bytes: self.used_bytes, hidden }
+    }
 }
 
 /// The disk breaches of one agent's containers.
@@ -46,10 +73,9 @@ impl DiskBreaches {
 
     fn store(&self, container: &ContainerId, breach: DiskBreach) -> io::Result<()> {
         let run_dir = self.run_root.join(container.as_str());
-        let record = Record { limit_bytes: breach.limit_bytes, used_bytes: breach.used_bytes };
         let temporary = run_dir.join("disk-breach.json.new");
         let mut file = File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(&record)?)?;
+        file.write_all(&serde_json::to_vec(&Record::of(breach))?)?;
         file.sync_all()?;
         fs::rename(&temporary, run_dir.join(FILE))?;
         File::open(run_dir)?.sync_all()
@@ -62,7 +88,7 @@ impl DiskBreaches {
         }
         let text = fs::read(self.run_root.join(container.as_str()).join(FILE)).ok()?;
         let record: Record = serde_json::from_slice(text.get(..text.len().min(LARGEST))?).ok()?;
-        Some(DiskBreach { limit_bytes: record.limit_bytes, used_bytes: record.used_bytes })
+        Some(record.breach())
     }
 
     /// Nobody asks about the container any more.
@@ -84,7 +110,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let container = ContainerId::new("c1").unwrap();
         fs::create_dir(dir.path().join("c1")).unwrap();
-        let breach = DiskBreach { limit_bytes: 10, used_bytes: 12 };
+        let breach = DiskBreach { limit_bytes: 10, used_bytes: 12, hidden: Some(HiddenUse::Forbidden) };
         DiskBreaches::new(dir.path().to_owned()).note(&container, breach);
 
         let restarted = DiskBreaches::new(dir.path().to_owned());

@@ -133,15 +133,14 @@ impl Containers {
     }
 
     async fn make(&self, mut order: LaunchContainer, agent: Option<AgentId>, endpoint: String) -> Launched {
-        let failed = |message: String| Launched::Failed { reason: LaunchFailure::Container, message };
-        if let Err(message) = self.sandboxes.disks().has_room() {
+        if let Err(message) = tokio::task::block_in_place(|| self.sandboxes.disks().has_room()) {
             self.sandboxes.collection().hurry();
             return Launched::Failed { reason: LaunchFailure::NoRoom, message };
         }
         let (container, disk_limit) = (order.container.clone(), disk::limit_of(&order.task));
         let path = self.sandboxes.path(&order.framework, &order.task.id, &order.container);
         self.paths().insert(order.container.clone(), path.clone());
-        let uris = order.task.command.uris.clone();
+        let (uris, framework) = (order.task.command.uris.clone(), order.framework.clone());
         // Users and volumes may lie on a network that does not answer: the other tasks of this process go on.
         let prepared = tokio::task::block_in_place(|| {
             let allowed = self.separation.profile(order.task.container.profile);
@@ -164,17 +163,25 @@ impl Containers {
         let fetched = match &prepared {
             Ok(spec) => {
                 let is_held = self.sandboxes.disks().enforcement().not_enforced.is_none();
-                self.fetch(&uris, spec, disk_limit.filter(|_| is_held), cancelled).await
+                self.fetch(&framework, &uris, spec, disk_limit.filter(|_| is_held), cancelled).await
             }
             Err(_) => Ok(()),
         };
-        let spec = match fetched.and(prepared) {
-            Ok(spec) => spec,
-            Err(message) => return failed(message),
+        let launched = match fetched.and(prepared) {
+            Ok(spec) => self.run(spec).await,
+            Err(message) => Launched::Failed { reason: LaunchFailure::Container, message },
         };
+        match &launched {
+            Launched::Started { .. } => self.disk_watch.add(container, path, disk_limit),
+            // Nothing lives in it, and until the framework has heard that may take any time.
+            Launched::Failed { .. } => tokio::task::block_in_place(|| self.sandboxes.release(&path)),
+        }
+        launched
+    }
+
+    async fn run(&self, spec: ContainerSpec) -> Launched {
         match self.containerizer.launch(spec).await {
             LaunchOutcome::Started { pid } => {
-                self.disk_watch.add(container, path, disk_limit);
                 Launched::Started { pid: u32::try_from(pid).unwrap_or_default() }
             }
             LaunchOutcome::Failed(failure) => {
@@ -189,6 +196,7 @@ impl Containers {
 
     async fn fetch(
         &self,
+        framework: &FrameworkId,
         uris: &[Uri],
         spec: &ContainerSpec,
         disk: Option<u64>,
@@ -204,7 +212,7 @@ impl Containers {
             }
         };
         tokio::select! {
-            fetched = self.fetcher.fetch(uris, &spec.sandbox, spec.user.as_deref(), disk) => fetched,
+            fetched = self.fetcher.fetch(framework, uris, &spec.sandbox, spec.user.as_deref(), disk) => fetched,
             () = called_off => Err("killed while its files were fetched".to_owned()),
         }
     }
@@ -420,16 +428,11 @@ impl Containers {
         let own = expected.iter().map(|(container, _, _)| container);
         let in_use: Vec<ContainerId> =
             own.chain(shared.iter().map(|(container, _, _)| container)).cloned().collect();
-        let running = |id: &containerizer::ContainerId| {
-            recovery
-                .containers
-                .iter()
-                .any(|(found, state)| found == id && matches!(state, Recovered::Running { .. }))
-        };
-        let living: Vec<PathBuf> = names
-            .iter()
-            .filter(|(id, _)| running(id))
-            .filter_map(|(_, container)| self.paths().get(container).cloned())
+        let running =
+            recovery.containers.iter().filter(|(_, state)| matches!(state, Recovered::Running { .. }));
+        let living: Vec<PathBuf> = running
+            .filter_map(|(id, _)| names.get(id))
+            .filter_map(|container| self.paths().get(container).cloned())
             .collect();
         tokio::task::block_in_place(|| self.sandboxes.find_ended(&in_use, &living));
         let found = recovery.containers.into_iter().filter_map(|(id, state)| {

@@ -142,8 +142,7 @@ impl Driver {
             .values()
             .map(|record| (record.container.clone(), disk::limit_of(&record.info)))
             .collect();
-        let now = self.clock.now();
-        let containers = self.containers.recover(&expected, &shared, now).await?;
+        let containers = self.containers.recover(&expected, &shared, self.clock.now()).await?;
         if !expected.is_empty() {
             let running =
                 containers.iter().filter(|(_, state)| matches!(state, Recovery::Running { .. })).count();
@@ -158,7 +157,8 @@ impl Driver {
                 self.watch_end(container.clone());
             }
         }
-        let effects = self.agent.handle(now, Event::Recovered { checkpoint, containers });
+        // Recovery may take long, and nobody could subscribe meanwhile: patience counts from here.
+        let effects = self.agent.handle(self.clock.now(), Event::Recovered { checkpoint, containers });
         self.perform(effects).await
     }
 

@@ -8,9 +8,10 @@
 //!
 //! Source: Mesos v1 `Volume.Source.SandboxPath` of type PARENT.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use lonja_agent_core::{LaunchContainer, Runs};
 use lonja_model::{ExecutorId, TaskId};
@@ -21,8 +22,21 @@ use crate::containerizer::{self, Volume, VolumeSource};
 use crate::disk;
 use crate::sandbox::{Reach, Sandboxes};
 
-/// Held while an executor's sandbox is made: the first of its tasks makes it, the others find it whole.
-static MAKING: Mutex<()> = Mutex::new(());
+/// Held while an executor's sandbox is made: the first of its tasks makes it, the others find it whole. One for each
+/// sandbox, since making one may take as long as a file system does; it is there as long as somebody makes it.
+static MAKING: Mutex<BTreeMap<PathBuf, Weak<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+
+/// What is held while this sandbox is made.
+fn making_of(sandbox: &Path) -> Arc<Mutex<()>> {
+    let mut all = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(making) = all.get(sandbox).and_then(Weak::upgrade) {
+        return making;
+    }
+    all.retain(|_, making| making.strong_count() > 0);
+    let making = Arc::default();
+    all.insert(sandbox.to_owned(), Arc::downgrade(&making));
+    making
+}
 
 /// Where an executor's sandbox lies: where that of a task of its name would.
 pub(crate) fn as_task(executor: &ExecutorId) -> TaskId {
@@ -46,10 +60,15 @@ pub(crate) fn share(order: &LaunchContainer, sandboxes: &Sandboxes, reach: Reach
     };
     let sandbox = sandboxes.path(&order.framework, &as_task(&executor.id), parent);
     let limit = disk::limit_in(&executor.resources);
-    let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = making_of(&sandbox);
+    let making = lock.lock().unwrap_or_else(PoisonError::into_inner);
     if !sandbox.is_dir() {
         let made = sandboxes.create(&sandbox, order.user.as_deref(), reach, limit);
-        made.map_err(|error| format!("cannot make the sandbox of executor {}: {error}", executor.id))?;
+        made.map_err(|error| {
+            // The next of its tasks makes it anew: half of one may lack its limit.
+            let _nothing_in_it = sandboxes.disks().remove(&sandbox);
+            format!("cannot make the sandbox of executor {}: {error}", executor.id)
+        })?;
     }
     drop(making);
     let mut volumes = Vec::with_capacity(order.task.container.parent_volumes.len());
@@ -92,6 +111,18 @@ fn make_below(sandbox: &Path, path: &str, user: Option<&str>) -> Result<(), Errn
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_those_who_make_the_same_sandbox_wait_for_each_other() {
+        let (one, again, other) = (
+            making_of(Path::new("/x/one")),
+            making_of(Path::new("/x/one")),
+            making_of(Path::new("/x/other")),
+        );
+        let _making = one.lock().unwrap();
+        assert!(again.try_lock().is_err());
+        assert!(other.try_lock().is_ok());
+    }
 
     #[test]
     fn folders_are_made_once_and_links_are_not_followed() {

@@ -20,6 +20,7 @@ pub mod config;
 pub mod configured;
 pub mod containerizer;
 mod containers;
+mod descriptors;
 pub mod detect;
 pub mod disk;
 mod driver;
@@ -34,6 +35,7 @@ pub mod isolation;
 pub mod launcher;
 mod master_link;
 mod output_limits;
+mod places;
 pub mod privileges;
 mod sandbox;
 pub mod secrets;
@@ -133,6 +135,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     driver: JoinHandle<Result<(), AgentError>>,
     server: JoinHandle<Result<(), AgentError>>,
+    upkeep: JoinHandle<()>,
 }
 
 /// Starts an agent: opens its checkpoints and listens. When this returns, the agent serves its own API; it
@@ -141,6 +144,7 @@ pub struct Running {
 /// `launcher` is borrowed: dropping it does not end tasks unless it is ephemeral.
 pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, AgentError> {
     let work_dir = |source| AgentError::WorkDir { path: config.work_dir.clone(), source };
+    descriptors::take_all();
     let layout = Layout::detect();
     let (path, instance) = prepare_work_dir(&config).map_err(work_dir)?;
     let disks = Arc::new(disk::Disks::open(&path, config.disk.clone()).map_err(work_dir)?);
@@ -205,14 +209,14 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let (handle, driver) =
         driver::Driver::new(clock, agent, checkpoints, containers.clone(), volumes, config.master.clone());
     tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), disk_limit = disks.how(), "agent started");
-    tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
+    let upkeep = tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
     let door = executors::Door::new(executors.clone(), handle.clone(), stopped.clone());
     let socket = executors::serve(executors, door.clone(), stopped.clone());
     let api = api::serve(listener, handle.clone(), containers, enforced, (sessions, door), stopped.clone());
     let launching = needs_launcher(launcher_watched, stopped);
     let server = tokio::spawn(async move { tokio::try_join!(api, socket, launching).map(|_| ()) });
-    Ok(Running { address, handle, stop, driver, server })
+    Ok(Running { address, handle, stop, driver, server, upkeep })
 }
 
 /// Ends when the agent stops. Errors: its launcher has ended, and it can do its work no more.
@@ -243,12 +247,16 @@ fn own_name(address: SocketAddr) -> String {
 
 /// Says once what this host does not enforce, or refuses to start.
 fn require_isolation(config: &Config, enforced: &[Enforcement]) -> Result<(), AgentError> {
-    let missing: Vec<String> = enforced
+    let mut missing: Vec<String> = enforced
         .iter()
         // A task that wants its rates limited where that cannot be is refused.
         .filter(|one| one.limit != LimitKind::Io)
         .filter_map(|one| one.not_enforced.as_ref().map(|why| format!("{:?} ({why})", one.limit)))
         .collect();
+    let left_out = config.separation.left_out();
+    if !left_out.is_empty() {
+        missing.push(format!("left out of --isolation: {}", left_out.join(", ")));
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -256,7 +264,7 @@ fn require_isolation(config: &Config, enforced: &[Enforcement]) -> Result<(), Ag
     if config.require_isolation {
         return Err(AgentError::Isolation(missing));
     }
-    tracing::warn!(missing, "this host does not hold tasks to all of their limits");
+    tracing::warn!(missing, "not enforced: tasks on this host are not held to everything");
     Ok(())
 }
 
@@ -308,10 +316,7 @@ impl Running {
 
     /// Waits until it has stopped, by request or by failure.
     pub async fn stopped(mut self) -> Result<(), AgentError> {
-        let result = tokio::select! {
-            result = &mut self.driver => result.map_err(Into::into).flatten(),
-            result = &mut self.server => result.map_err(Into::into).flatten(),
-        };
+        let result = first_end(&mut self.driver, &mut self.server, &mut self.upkeep).await;
         self.stop.send_replace(true);
         for part in [&mut self.driver, &mut self.server] {
             if !part.is_finished() {
@@ -319,7 +324,23 @@ impl Running {
                 part.abort();
             }
         }
+        self.upkeep.abort();
         result
+    }
+}
+
+/// Waits until a part of the agent ends, by request or by failure.
+async fn first_end(
+    driver: &mut JoinHandle<Result<(), AgentError>>,
+    server: &mut JoinHandle<Result<(), AgentError>>,
+    upkeep: &mut JoinHandle<()>,
+) -> Result<(), AgentError> {
+    tokio::select! {
+        result = driver => result.map_err(Into::into).flatten(),
+        result = server => result.map_err(Into::into).flatten(),
+        // By request it ends at once, and has nothing to say. An agent that does not look after its disk is to be
+        // started anew.
+        Err(error) = upkeep => Err(error.into()),
     }
 }
 
@@ -331,5 +352,23 @@ impl Stopper {
     /// Asks it to stop; see [`Running::stop`].
     pub fn stop(&self) {
         self.0.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_ends_with_the_part_of_it_that_ended_unexpectedly() {
+        let endless = || tokio::spawn(std::future::pending::<Result<(), AgentError>>());
+        let (mut driver, mut server) = (endless(), endless());
+        let mut upkeep = tokio::spawn(async { panic!("for the test") });
+
+        let ended = first_end(&mut driver, &mut server, &mut upkeep).await;
+
+        assert!(matches!(ended, Err(AgentError::Ended(_))), "{ended:?}");
+        driver.abort();
+        server.abort();
     }
 }

@@ -58,6 +58,12 @@ impl Separation {
         confinement
     }
 
+    /// The names of the parts that the operator has left out, but those of [`Self::what_is_enforced`].
+    pub fn left_out(&self) -> Vec<&'static str> {
+        let others = self.isolation.missing().filter(|part| !matches!(part, Part::Root | Part::Users));
+        others.map(Part::name).collect()
+    }
+
     /// For each part of isolation whether it is on and can be had here.
     pub fn what_is_enforced(&self) -> Vec<Enforcement> {
         let root = rustix::process::geteuid().is_root();
@@ -126,5 +132,8 @@ mod tests {
         let users = enforced.iter().find(|one| one.limit == LimitKind::Users).unwrap();
         assert!(users.not_enforced.as_ref().unwrap().contains("--isolation"));
         assert_eq!(separation.confinement(Profile::Default).filter, Filter::Off);
+        let left_out = separation.left_out();
+        assert!(left_out.contains(&"seccomp") && left_out.contains(&"capabilities"), "{left_out:?}");
+        assert!(Separation::default().left_out().is_empty());
     }
 }

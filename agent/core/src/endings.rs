@@ -23,7 +23,7 @@ use lonja_model::{ContainerId, TaskState, TaskStatus, Timestamp};
 use crate::book::{Key, Place, Task};
 use crate::custom;
 use crate::effects::Note;
-use crate::event::{ContainerExit, DiskBreach, LaunchFailure, MemoryBreach, WaitStatus};
+use crate::event::{ContainerExit, DiskBreach, HiddenUse, LaunchFailure, MemoryBreach, WaitStatus};
 use crate::launches;
 use crate::status_updates::say;
 use crate::turn::Turn;
@@ -111,12 +111,9 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
         let why = with_group(Some(task), "killed on request");
         return status(TaskState::Killed, Source::Executor).saying(format!("{why}: {said}"));
     }
-    if let Some(breach) = exit.disk_breach.filter(|_| by_signal || unseen) {
-        let mut status = status(TaskState::Failed, Source::Agent)
-            .because(Reason::ContainerLimitationDisk)
-            .saying(describe_disk(breach));
-        status.limitation = limitation("disk", breach.limit_bytes);
-        return status;
+    let failed = || status(TaskState::Failed, Source::Agent);
+    if let Some(breach) = over_disk(exit).filter(|_| by_signal || unseen) {
+        return breach.told_in(failed());
     }
     if out_of_time(task, exit) && by_signal {
         let longest = task.record.info.max_completion_time.unwrap_or_default();
@@ -124,12 +121,8 @@ pub(crate) fn verdict(key: &Key, task: &Task, exit: &ContainerExit, now: Timesta
             .because(Reason::MaxCompletionTimeReached)
             .saying(format!("not complete after {longest:?}: {said}"));
     }
-    if let Some(breach) = exit.memory_breach {
-        let mut status = status(TaskState::Failed, Source::Agent)
-            .because(Reason::ContainerLimitationMemory)
-            .saying(describe_breach(breach));
-        status.limitation = limitation("mem", breach.limit_bytes).filter(|_| breach.limit_bytes > 0);
-        return status;
+    if let Some(breach) = over_memory(exit) {
+        return breach.told_in(failed());
     }
     match exit.status {
         WaitStatus::Exited(0) => {
@@ -218,24 +211,41 @@ pub(crate) struct Breach {
     pub(crate) limitation: Option<Resources>,
 }
 
+impl Breach {
+    /// A status that says so.
+    pub(crate) fn told_in(self, status: TaskStatus) -> TaskStatus {
+        TaskStatus { limitation: self.limitation, ..status.because(self.reason).saying(self.said) }
+    }
+}
+
 /// The limit for which a container was ended, if it was.
 pub(crate) fn breach(exit: &ContainerExit) -> Option<Breach> {
-    if let Some(disk) = exit.disk_breach {
-        let limitation = limitation("disk", disk.limit_bytes);
-        return Some(Breach {
-            reason: Reason::ContainerLimitationDisk,
-            said: describe_disk(disk),
-            limitation,
-        });
-    }
+    over_disk(exit).or_else(|| over_memory(exit))
+}
+
+fn over_disk(exit: &ContainerExit) -> Option<Breach> {
+    let disk = exit.disk_breach?;
+    let limitation = limitation("disk", disk.limit_bytes);
+    Some(Breach { reason: Reason::ContainerLimitationDisk, said: describe_disk(disk), limitation })
+}
+
+fn over_memory(exit: &ContainerExit) -> Option<Breach> {
     let memory = exit.memory_breach?;
-    let limitation = limitation("mem", memory.limit_bytes);
+    // Without a limit it was the host that was short.
+    let limitation = limitation("mem", memory.limit_bytes).filter(|_| memory.limit_bytes > 0);
     Some(Breach { reason: Reason::ContainerLimitationMemory, said: describe_breach(memory), limitation })
 }
 
 fn describe_disk(breach: DiskBreach) -> String {
     let (limit, used) = (mebibytes(breach.limit_bytes), mebibytes(breach.used_bytes));
-    format!("disk limit {limit} MiB exceeded (at least {used} MiB used)")
+    let why = match breach.hidden {
+        None => return format!("disk limit {limit} MiB exceeded (at least {used} MiB used)"),
+        Some(HiddenUse::TooDeep) => "the sandbox has folders too deep to be measured",
+        Some(HiddenUse::Forbidden) => {
+            "the sandbox has folders that the agent may not look into; let their owner read and search them"
+        }
+    };
+    format!("disk limit {limit} MiB cannot be held: {why} (at least {used} MiB used)")
 }
 
 fn limitation(name: &str, limit_bytes: u64) -> Option<Resources> {
@@ -375,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_disk_breach_names_limit_and_use_unless_the_task_ended_by_itself_first() {
-        let breach = Some(DiskBreach { limit_bytes: 10 * MIB, used_bytes: 12 * MIB });
+        let breach = Some(DiskBreach { limit_bytes: 10 * MIB, used_bytes: 12 * MIB, hidden: None });
         let status = ending(false, ContainerExit { disk_breach: breach, ..by_request(signaled(9)) });
         assert_eq!((status.state, status.reason), (TaskState::Failed, Some(Reason::ContainerLimitationDisk)));
         assert_eq!(status.message.as_deref(), Some("disk limit 10 MiB exceeded (at least 12 MiB used)"));
@@ -387,6 +397,16 @@ mod tests {
         );
         let killed = ContainerExit { disk_breach: breach, ..by_request(signaled(9)) };
         assert_eq!(ending(true, killed).state, TaskState::Killed, "the kill was first");
+    }
+
+    #[test]
+    fn a_task_that_hides_its_use_is_told_why_it_was_ended() {
+        for (hidden, why) in [(HiddenUse::TooDeep, "too deep"), (HiddenUse::Forbidden, "may not look into")] {
+            let breach = Some(DiskBreach { limit_bytes: 10 * MIB, used_bytes: MIB, hidden: Some(hidden) });
+            let status = ending(false, ContainerExit { disk_breach: breach, ..by_request(signaled(9)) });
+            assert_eq!(status.reason, Some(Reason::ContainerLimitationDisk));
+            assert!(status.message.is_some_and(|message| message.contains(why)), "{hidden:?}");
+        }
     }
 
     #[test]

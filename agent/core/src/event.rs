@@ -178,6 +178,17 @@ pub struct DiskBreach {
     pub limit_bytes: u64,
     /// What was in use when it was noticed, in bytes; perhaps more.
     pub used_bytes: u64,
+    /// Why the use cannot be told, if that is why the limit counts as passed.
+    pub hidden: Option<HiddenUse>,
+}
+
+/// Why nobody can say what a sandbox holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HiddenUse {
+    /// Folders lie deeper in it than is measured.
+    TooDeep,
+    /// The agent may not look into folders of it.
+    Forbidden,
 }
 
 impl ContainerExit {

@@ -9,6 +9,8 @@
 //! what rests on a reservation or volume that was not made, or is another role's.
 //! What fits but for tasks of frameworks that were shut down waits until those have ended.
 
+use std::collections::BTreeSet;
+
 use lonja_model::check::Watched;
 use lonja_model::checkpoint::{Delivery, ExecutorRecord, GroupRecord, TaskRecord};
 use lonja_model::executor::ExecutorInfo;
@@ -39,8 +41,11 @@ pub(crate) fn run(turn: &mut Turn<'_>, run: Run) {
     let executor = run.executor();
     let is_group = run.is_group();
     let Run { framework, info, role, tasks, manner } = run;
-    let (known, new): (Vec<_>, Vec<_>) =
-        tasks.into_iter().partition(|task| turn.book.get(&(framework.clone(), task.id.clone())).is_some());
+    // An id that stands twice in one order is one task as well.
+    let mut seen = BTreeSet::new();
+    let (known, new): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| {
+        !seen.insert(task.id.clone()) || turn.book.get(&(framework.clone(), task.id.clone())).is_some()
+    });
     let is_torn = is_group && !known.is_empty();
     for task in known {
         turn.note(Note::DuplicateTask { framework: framework.clone(), task: task.id });
@@ -54,7 +59,10 @@ pub(crate) fn run(turn: &mut Turn<'_>, run: Run) {
         Some(_) | None => false,
     };
     let refuse = if is_torn {
-        Some((Reason::TaskGroupInvalid, "a task of its group is known here already".to_owned()))
+        Some((
+            Reason::TaskGroupInvalid,
+            "a task of its group is known here already, or stands in it twice".to_owned(),
+        ))
     } else {
         let executor = executor.as_ref().map(|(_, executor)| executor.to_string()).unwrap_or_default();
         lost.then(|| (Reason::ExecutorTerminated, format!("its executor {executor} has ended")))
@@ -386,6 +394,7 @@ mod tests {
     use std::time::Duration;
 
     use lonja_model::checkpoint::CheckpointOp;
+    use lonja_model::link::ToAgent;
 
     use super::*;
     use crate::Recovery;
@@ -414,6 +423,27 @@ mod tests {
         all.append(stage.exited("t1", exit(0)));
         stage.acknowledge_all("f1", all);
         assert!(stage.checkpoint.tasks.is_empty() && stage.checkpoint.frameworks.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_stands_twice_in_one_order_is_launched_once() {
+        let order = |stage: &Stage| ToAgent::Run {
+            framework: framework_id("f1"),
+            info: Box::new(framework_info(&stage.capabilities)),
+            role: Role::default_role(),
+            tasks: vec![task_info("t1", "cpus:1"), task_info("t1", "cpus:1"), task_info("t2", "cpus:1")],
+        };
+        let mut stage = agent("cpus:4");
+        let message = order(&stage);
+        let effects = stage.receive(message);
+        assert_eq!(effects.launch.len(), 2);
+        assert_eq!(stage.agent.free(), resources("cpus:2"));
+
+        let mut stage = agent("cpus:4");
+        let effects = stage.run_group("f1", "pod", "", &[("a", "cpus:1"), ("a", "cpus:1"), ("b", "cpus:1")]);
+        assert!(effects.launch.is_empty());
+        assert_eq!(states(&effects), [TaskState::Dropped, TaskState::Dropped], "each is answered once");
+        assert_eq!(stage.agent.free(), resources("cpus:4"));
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub use effects::{
     RunCheck, Runs, Together, VolumeOrder,
 };
 pub use event::{
-    CheckResult, ContainerExit, DiskBreach, Event, LaunchFailure, MemoryBreach, Recovery, WaitStatus,
+    CheckResult, ContainerExit, DiskBreach, Event, HiddenUse, LaunchFailure, MemoryBreach, Recovery,
+    WaitStatus,
 };
 pub use view::{ExecutorView, TaskView};
 

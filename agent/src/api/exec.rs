@@ -6,18 +6,16 @@ use lonja_proto::lonja::exec_input::Input;
 use lonja_proto::lonja::exec_output::{Output, Started};
 use lonja_proto::lonja::session_end::Status as EndStatus;
 use lonja_proto::lonja::{ExecInput, ExecOutput, ExecStart, SessionEnd};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tonic::{Status, Streaming};
 
 use super::sessions::{self, Answers, Caller, Gone, Place, Sessions};
+use super::stdin::Stdin;
 use crate::Handle;
 use crate::containerizer::{
-    Command, FailureReason, Nested, NestedControl, NestedEnd, NestedEvent, NestedInput, NestedProcess,
-    OutputStream, TaskEnd,
+    Command, FailureReason, Nested, NestedControl, NestedEnd, NestedEvent, NestedProcess, OutputStream,
+    TaskEnd,
 };
-
-/// How many bytes of input may wait for the process.
-const MOST_INPUT: u64 = 256 << 10;
 
 /// How many bytes a command, its environment and the rest may have.
 const LARGEST_START: usize = 256 << 10;
@@ -44,17 +42,8 @@ pub(super) async fn exec(
         }
     })?;
     let (caller, answers) = Caller::new();
-    let (stdin, taken) = feed(process.take_input());
-    let session = Session {
-        control: process.control(),
-        process,
-        caller,
-        stdin,
-        taken,
-        sent: 0,
-        closed: false,
-        _place: place,
-    };
+    let (stdin, taken) = Stdin::feed(process.take_input());
+    let session = Session { control: process.control(), process, caller, stdin, taken, _place: place };
     tokio::spawn(session.run(calls, stop));
     Ok(answers)
 }
@@ -86,37 +75,12 @@ fn nested_of(start: ExecStart) -> Result<Nested, Status> {
     })
 }
 
-/// Writes what it is given to a process in a task of its own, so that a process that does not read holds
-/// nothing else up. Tells how many bytes were taken.
-fn feed(input: Option<NestedInput>) -> (mpsc::UnboundedSender<Vec<u8>>, watch::Receiver<u64>) {
-    // Bounded by what the session lets in.
-    let (sender, mut pieces) = mpsc::unbounded_channel::<Vec<u8>>();
-    let (told, taken) = watch::channel(0);
-    tokio::spawn(async move {
-        let mut input = input;
-        while let Some(piece) = pieces.recv().await {
-            if let Some(open) = &mut input
-                && open.write_all(&piece).await.is_err()
-            {
-                // It has closed its input: what comes is thrown away.
-                input = None;
-            }
-            told.send_modify(|taken| *taken += piece.len() as u64);
-        }
-    });
-    (sender, taken)
-}
-
 struct Session {
     process: NestedProcess,
     control: NestedControl,
     caller: Caller<ExecOutput>,
-    /// Dropped, it closes the process's input.
-    stdin: mpsc::UnboundedSender<Vec<u8>>,
+    stdin: Stdin,
     taken: watch::Receiver<u64>,
-    sent: u64,
-    /// Nothing more is for the process.
-    closed: bool,
     _place: Place,
 }
 
@@ -159,16 +123,17 @@ impl Session {
                 }
                 call = next_call(calls.as_mut()) => match call? {
                     Some(ExecInput { input: Some(Input::CloseStdin(_)) }) => {
-                        self.close_stdin();
+                        self.stdin.close();
                         Ok(())
                     }
                     Some(call) => self.take(call).map(|()| Ok(()))?,
                     None => {
                         calls = None;
-                        self.close_stdin();
+                        self.stdin.close();
                         Ok(())
                     }
                 },
+                () = self.stdin.hand_on() => Ok(()),
                 () = self.caller.gone() => Err(Gone),
             };
             if said.is_err() {
@@ -177,27 +142,9 @@ impl Session {
         }
     }
 
-    fn close_stdin(&mut self) {
-        self.closed = true;
-        // What was sent before is still written.
-        self.stdin = mpsc::unbounded_channel().0;
-    }
-
     fn take(&mut self, call: ExecInput) -> Result<(), Status> {
         match call.input {
-            Some(Input::Stdin(data)) => {
-                sessions::check_input(&data)?;
-                if self.closed {
-                    // Thrown away, and so not counted: nobody will take it.
-                    return Ok(());
-                }
-                self.sent += data.len() as u64;
-                if self.sent - *self.taken.borrow() > MOST_INPUT {
-                    let message = format!("stdin: more than {MOST_INPUT} bytes beyond what the process took");
-                    return Err(Status::resource_exhausted(message));
-                }
-                let _closed = self.stdin.send(data);
-            }
+            Some(Input::Stdin(data)) => self.stdin.take(&data, *self.taken.borrow())?,
             Some(Input::Window(size)) => self.control.resize(sessions::window(size)?),
             Some(Input::Signal(signal @ 1..=64)) => self.control.signal(signal),
             Some(Input::Signal(signal)) => {
@@ -233,39 +180,6 @@ fn answer_of(event: NestedEvent) -> (Output, bool) {
         NestedEvent::Lost(failure) => {
             let status = Some(EndStatus::Unknown(failure.message));
             (Output::End(SessionEnd { status, timed_out: false }), true)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::containerizer::{ContainerId, RecordedContainerizer};
-
-    #[tokio::test]
-    async fn input_after_its_end_is_thrown_away_and_not_counted() {
-        let sessions = Sessions::new(Arc::new(RecordedContainerizer::default()));
-        let process = NestedProcess::scripted(Vec::new());
-        let (stdin, taken) = feed(None);
-        let mut session = Session {
-            control: process.control(),
-            process,
-            caller: Caller::new().0,
-            stdin,
-            taken,
-            sent: 0,
-            closed: false,
-            _place: sessions.enter(&ContainerId::new("c1").unwrap()).ok().unwrap(),
-        };
-        let piece = || ExecInput { input: Some(Input::Stdin(vec![7; 64 << 10])) };
-        session.take(piece()).unwrap();
-
-        session.close_stdin();
-
-        for _ in 0..MOST_INPUT >> 15 {
-            session.take(piece()).unwrap();
         }
     }
 }

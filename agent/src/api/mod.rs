@@ -12,6 +12,7 @@ mod looking;
 mod monitor;
 mod query;
 mod sessions;
+mod stdin;
 
 use std::sync::Arc;
 use std::time::Duration;

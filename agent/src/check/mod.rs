@@ -93,6 +93,10 @@ pub async fn audit(subject: &Subject, launcher: &Launcher, folder: &Path) -> Aud
     for one in layout.what_is_enforced().into_iter().chain(subject.separation.what_is_enforced()) {
         audit.lines.push(line_of(&layout, one));
     }
+    let left_out = subject.separation.left_out();
+    if !left_out.is_empty() {
+        audit.say("isolation", State::Missing, format!("left out of --isolation: {}", left_out.join(", ")));
+    }
     surroundings::control_groups(&mut audit, &layout);
     trial::run(&mut audit, subject, &layout, launcher, folder).await;
     surroundings::disk(&mut audit, subject.work_dir.as_deref().unwrap_or(folder));

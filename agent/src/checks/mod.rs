@@ -16,7 +16,6 @@
 
 mod http;
 mod network;
-mod places;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +29,7 @@ use tokio::task::AbortHandle;
 
 use crate::containerizer::{self, Command, Containerizer, FailureReason, Nested, TaskEnd};
 use crate::handle::{Handle, Input};
-use places::Places;
+use crate::places::Places;
 
 /// Commands under way at once. Each costs a process of ours beside those of the task.
 const COMMANDS: usize = 256;

@@ -206,7 +206,7 @@ impl LinuxContainerizer {
         let container = spec.container_id.clone();
         spec.validate().map_err(|error| invalid(&error))?;
         let mould = Mould::of(&spec);
-        let run_dir = self.prepare(spec)?;
+        let run_dir = self.prepare(spec).await?;
         let report = match self.request(&mould, &run_dir).await {
             Ok(pipe) => read_report(pipe).await,
             Err(error) => {
@@ -230,35 +230,14 @@ impl LinuxContainerizer {
     }
 
     /// Makes the run directory and writes the order into it.
-    fn prepare(&self, spec: ContainerSpec) -> Result<PathBuf, Failure> {
+    async fn prepare(&self, spec: ContainerSpec) -> Result<PathBuf, Failure> {
         let run_dir = self.run_dir(spec.container_id.as_str());
-        let container = spec.container_id.clone();
         let order = Order { container: spec, instance: self.instance.clone(), layout: self.layout.clone() };
-        let text = serde_json::to_vec(&order).map_err(|error| invalid(&error))?;
-        if text.len() > LARGEST_ORDER {
-            return Err(invalid(&SpecError::TooLarge(text.len())));
-        }
-        let refuse = |error: &io::Error| {
-            let what = format!("cannot prepare '{}'", run_dir.display());
-            Failure::from_error(FailureReason::Sandbox, what, error)
-        };
-        match fs::DirBuilder::new().mode(0o700).create(&run_dir) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let message = format!("container {container} was launched before");
-                return Err(Failure::new(FailureReason::Duplicate, message));
-            }
-            other => other.map_err(|error| refuse(&error))?,
-        }
-        failpoint::reach("agent: run directory made");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(run_dir.join(Order::FILE))
-            .map_err(|error| refuse(&error))?;
-        file.write_all(&text).map_err(|error| refuse(&error))?;
-        failpoint::reach("agent: order written");
-        Ok(run_dir)
+        // The disk may be slow; the other tasks of this process go on.
+        let prepared = tokio::task::spawn_blocking(move || prepare(run_dir, &order)).await;
+        prepared.unwrap_or_else(|error| {
+            Err(Failure::from_error(FailureReason::Internal, "preparing the container failed", &error))
+        })
     }
 
     async fn request(&self, mould: &Mould, run_dir: &Path) -> io::Result<pipe::Receiver> {
@@ -408,6 +387,35 @@ fn cannot_reach(container: &ContainerId, source: io::Error) -> ContainerizerErro
 
 fn invalid(error: &dyn std::error::Error) -> Failure {
     Failure::from_error(FailureReason::InvalidSpec, "cannot run the container", error)
+}
+
+/// Makes the run directory and writes the order into it. Blocks.
+fn prepare(run_dir: PathBuf, order: &Order) -> Result<PathBuf, Failure> {
+    let text = serde_json::to_vec(order).map_err(|error| invalid(&error))?;
+    if text.len() > LARGEST_ORDER {
+        return Err(invalid(&SpecError::TooLarge(text.len())));
+    }
+    let refuse = |error: &io::Error| {
+        let what = format!("cannot prepare '{}'", run_dir.display());
+        Failure::from_error(FailureReason::Sandbox, what, error)
+    };
+    match fs::DirBuilder::new().mode(0o700).create(&run_dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = format!("container {} was launched before", order.container.container_id);
+            return Err(Failure::new(FailureReason::Duplicate, message));
+        }
+        other => other.map_err(|error| refuse(&error))?,
+    }
+    failpoint::reach("agent: run directory made");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(run_dir.join(Order::FILE))
+        .map_err(|error| refuse(&error))?;
+    file.write_all(&text).map_err(|error| refuse(&error))?;
+    failpoint::reach("agent: order written");
+    Ok(run_dir)
 }
 
 async fn read_report(pipe: pipe::Receiver) -> Option<Report> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -38,6 +38,7 @@ struct State {
     containers: BTreeMap<ContainerId, watch::Sender<Option<ContainerExit>>>,
     ignores_kill: bool,
     next_pid: i32,
+    recovered_at: Option<Instant>,
 }
 
 /// Launches succeed unless scripted otherwise; a kill ends a container by SIGTERM at once.
@@ -88,6 +89,11 @@ impl RecordedContainerizer {
     /// Every call so far, in order.
     pub fn calls(&self) -> Vec<RecordedCall> {
         self.state().calls.clone()
+    }
+
+    /// When `recover` was called last.
+    pub fn recovered_at(&self) -> Option<Instant> {
+        self.state().recovered_at
     }
 
     /// An exit record for scripts: ended by itself, or on request when by SIGTERM or SIGKILL.
@@ -206,6 +212,7 @@ impl Containerizer for RecordedContainerizer {
         async move {
             let mut state = self.state();
             state.calls.push(RecordedCall::Recover(expected.to_vec()));
+            state.recovered_at = Some(Instant::now());
             let mut recovery = Recovery::default();
             for container in expected {
                 let found = match state.containers.get(container) {

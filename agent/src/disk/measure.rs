@@ -22,6 +22,9 @@ pub(crate) const EACH: u64 = 512;
 /// How deep folders are measured: each level holds a descriptor. No path that programs use is as long.
 const DEEPEST: usize = 1_000;
 
+/// The share of this process's descriptors that one measurement may hold.
+const SHARE_OF_DESCRIPTORS: u64 = 4;
+
 /// How long one measurement may take.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -48,7 +51,7 @@ pub(crate) enum Unseen {
     TooDeep,
     /// It took too long.
     TooLong,
-    /// We may not look there.
+    /// We may not look there: this process is not root, and the task has taken its user's own rights away.
     Forbidden,
 }
 
@@ -70,9 +73,13 @@ struct Walk {
 
 /// Measures the folder, until `enough` bytes are found. Blocks.
 pub(crate) fn measure(folder: BorrowedFd<'_>, enough: u64) -> Result<Measured, Errno> {
-    let own = reopen(folder)?;
+    let own = match reopen(folder) {
+        Err(Errno::ACCESS | Errno::PERM) => return Ok(Measured::forbidden()),
+        own => own?,
+    };
     let mut walk =
         Walk { found: Measured::default(), linked: HashSet::new(), enough, started: Instant::now() };
+    let deepest = deepest();
     let mut levels = vec![Level { folder: own, inner: Vec::new(), done: false }];
     while let Some(level) = levels.last_mut() {
         if let Some(why) = walk.must_stop() {
@@ -88,7 +95,7 @@ pub(crate) fn measure(folder: BorrowedFd<'_>, enough: u64) -> Result<Measured, E
             continue;
         };
         match enter(level.folder.as_fd(), &name) {
-            Ok(_) if levels.len() >= DEEPEST => walk.found.unseen = Some(Unseen::TooDeep),
+            Ok(_) if levels.len() >= deepest => walk.found.unseen = Some(Unseen::TooDeep),
             Ok(folder) => levels.push(Level { folder, inner: Vec::new(), done: false }),
             Err(Errno::ACCESS | Errno::PERM) => {
                 walk.found.unseen.get_or_insert(Unseen::Forbidden);
@@ -99,6 +106,20 @@ pub(crate) fn measure(folder: BorrowedFd<'_>, enough: u64) -> Result<Measured, E
         }
     }
     Ok(walk.found)
+}
+
+/// How deep folders are measured by this process.
+fn deepest() -> usize {
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share = own.map_or(u64::MAX, |own| own / SHARE_OF_DESCRIPTORS);
+    usize::try_from(share).unwrap_or(DEEPEST).min(DEEPEST)
+}
+
+impl Measured {
+    /// We may not look into the folder at all.
+    pub(super) fn forbidden() -> Self {
+        Self { unseen: Some(Unseen::Forbidden), ..Self::default() }
+    }
 }
 
 impl Walk {
@@ -143,7 +164,12 @@ impl Walk {
         let wanted = StatxFlags::TYPE | StatxFlags::BLOCKS | StatxFlags::NLINK | StatxFlags::INO;
         let stat = match rustix::fs::statx(folder, name, flags, wanted) {
             Ok(stat) => stat,
-            Err(Errno::NOENT | Errno::ACCESS) => return Ok(false),
+            Err(Errno::NOENT) => return Ok(false),
+            // A folder that can be read but not searched.
+            Err(Errno::ACCESS | Errno::PERM) => {
+                self.found.unseen.get_or_insert(Unseen::Forbidden);
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         };
         self.found.entries += 1;
@@ -219,6 +245,42 @@ mod tests {
         assert_eq!(found.unseen, Some(Unseen::Enough));
         assert!(found.entries < 1_000, "{found:?}");
         assert!(look(dir.path(), u64::MAX).bytes >= 2_000 * EACH, "empty files count as well");
+    }
+
+    /// In a thread that is not root.
+    fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        let become_nobody = || {
+            if nix::unistd::geteuid().is_root() {
+                let nobody = rustix::thread::Uid::from_raw(65_534);
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            }
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(become_nobody).join().unwrap())
+    }
+
+    #[test]
+    fn folders_that_are_closed_to_us_are_not_left_out_in_silence() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        for (closed, mode) in [("a", 0o000), ("a", 0o444), ("a", 0o111), (".", 0o000), (".", 0o444)] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("a")).unwrap();
+            fs::write(dir.path().join("a/data"), "1").unwrap();
+            if nix::unistd::geteuid().is_root() {
+                chown(dir.path(), Some(65_534), None).unwrap();
+                chown(dir.path().join("a"), Some(65_534), None).unwrap();
+            }
+            let folder = fs::File::open(dir.path()).unwrap();
+            fs::set_permissions(dir.path().join(closed), fs::Permissions::from_mode(mode)).unwrap();
+
+            let found = as_nobody(|| measure(folder.as_fd(), u64::MAX));
+
+            for name in [".", "a"] {
+                let _so_that_it_can_go =
+                    fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o700));
+            }
+            assert_eq!(found.unwrap().unseen, Some(Unseen::Forbidden), "{closed} {mode:o}");
+        }
     }
 
     #[test]

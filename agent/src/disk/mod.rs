@@ -23,6 +23,7 @@ pub(crate) mod removal;
 mod settings;
 pub(crate) mod watch;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -245,14 +246,15 @@ impl Disks {
     pub(crate) fn sweep(&self, in_use: &[PathBuf], sandboxes: &[PathBuf]) -> io::Result<()> {
         let below = self.work_dir.join("sandboxes");
         let mounts = fs::read("/proc/self/mountinfo")?;
+        let in_use: BTreeSet<&Path> = in_use.iter().map(PathBuf::as_path).collect();
         // The last first, so that what is mounted on another goes before it.
         for point in mounts.split(|byte| *byte == b'\n').rev().filter_map(mount_point) {
-            if point.starts_with(&below) && !in_use.iter().any(|used| point.starts_with(used)) {
+            if point.starts_with(&below) && !point.ancestors().any(|folder| in_use.contains(folder)) {
                 tracing::info!(path = %point.display(), "taking off what was mounted for a container that is gone");
                 image::detach(&point)?;
             }
         }
-        let kept: Vec<PathBuf> = sandboxes.iter().filter_map(|sandbox| self.image_of(sandbox)).collect();
+        let kept: BTreeSet<PathBuf> = sandboxes.iter().filter_map(|sandbox| self.image_of(sandbox)).collect();
         for image in fs::read_dir(&self.images).into_iter().flatten().flatten() {
             if !kept.contains(&image.path()) {
                 fs::remove_file(image.path())?;
@@ -273,7 +275,13 @@ impl Disks {
 
     /// Measures a sandbox until `enough` bytes are found. Blocks.
     pub(crate) fn measure(&self, sandbox: &Path, enough: u64) -> io::Result<measure::Measured> {
-        Ok(measure::measure(quota::open(sandbox)?.as_fd(), enough)?)
+        match quota::open(sandbox) {
+            // Its task may close it to everyone but root.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(measure::Measured::forbidden())
+            }
+            opened => Ok(measure::measure(opened?.as_fd(), enough)?),
+        }
     }
 
     /// The disk's room. Errors: the work dir is not there.

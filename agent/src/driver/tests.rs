@@ -5,19 +5,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lonja_agent_core::{Config as CoreConfig, Entropy, Policy};
+use lonja_model::checkpoint::{ExecutorRecord, Identity};
 use lonja_model::container::{Command, ContainerInfo, Program};
+use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::labels::Labels;
 use lonja_model::link::ToAgent;
 use lonja_model::operation::{AgentOperation, Conversion, OperationRecord, OperationState};
 use lonja_model::resources::{Disk, Metadata, Persistence, Reservation, ReservationKind, Resource};
 use lonja_model::role::Role;
-use lonja_model::{AgentId, AgentInfo, OperationUuid, Resources, TaskInfo, TaskState};
+use lonja_model::{AgentId, AgentInfo, ExecutorId, OperationUuid, Resources, TaskInfo, TaskState};
 use lonja_storage::{MemoryStore, Store};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::containerizer::{ContainerSpec, InstanceId, RecordedCall, RecordedContainerizer};
+use crate::containerizer::{
+    ContainerSpec, Failure, FailureReason, InstanceId, LaunchOutcome, RecordedCall, RecordedContainerizer,
+};
+use crate::disk::{DiskMeans, DiskSettings, Disks};
 use crate::fetcher::{Fetcher, Fetching};
 use crate::sandbox::Sandboxes;
 
@@ -26,6 +31,7 @@ struct Host {
     dir: tempfile::TempDir,
     store: Arc<dyn Store>,
     containerizer: Arc<RecordedContainerizer>,
+    disk: DiskSettings,
 }
 
 /// An agent, and the master's end of its link.
@@ -42,7 +48,8 @@ const LINK: u64 = u64::MAX;
 impl Host {
     fn new() -> Self {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        Self { dir: tempfile::tempdir().unwrap(), store, containerizer: Arc::default() }
+        let disk = DiskSettings { floor_bytes: 0, ..Default::default() };
+        Self { dir: tempfile::tempdir().unwrap(), store, containerizer: Arc::default(), disk }
     }
 
     fn work(&self, below: &str) -> PathBuf {
@@ -67,18 +74,18 @@ impl Host {
             secrets: None,
             fetching: Fetching::default(),
             limits: crate::LimitSettings::default(),
-            disk: crate::disk::DiskSettings { floor_bytes: 0, ..Default::default() },
+            disk: self.disk.clone(),
             grants: Default::default(),
             executors: Default::default(),
         }
     }
 
-    /// Starts an agent on what there is, and registers it.
-    async fn start(&self) -> Life {
+    /// An agent on what there is, that does not run yet.
+    fn driver(&self) -> (Handle, Driver) {
         let config = self.config();
         let instance = InstanceId::new("test").unwrap();
         let volumes = Volumes::new(&self.work(""), instance.clone(), &config.info.resources);
-        let disks = Arc::new(crate::disk::Disks::open(&self.work(""), config.disk.clone()).unwrap());
+        let disks = Arc::new(Disks::open(&self.work(""), config.disk.clone()).unwrap());
         let sandboxes = Sandboxes::open(&self.work(""), disks).unwrap();
         let fetcher = Fetcher::new(Fetching::default(), config.host_paths.clone(), &self.work("")).unwrap();
         let containers = Containers::new(
@@ -91,11 +98,15 @@ impl Host {
             Arc::new(crate::executors::Executors::open(&self.work(""), config.executors.clone()).unwrap()),
         );
         let checkpoints = Checkpoints::new(self.store.clone());
-        let checkpoint = checkpoints.load().await.unwrap();
         let seed = uuid::Uuid::new_v4().as_u64_pair();
         let agent = Agent::new(CoreConfig::new(info(), "0.1.0", "test"), Entropy(seed.0, seed.1));
-        let (handle, driver) =
-            Driver::new(Clock::start(), agent, checkpoints, Arc::new(containers), volumes, config.master);
+        Driver::new(Clock::start(), agent, checkpoints, Arc::new(containers), volumes, config.master)
+    }
+
+    /// Starts an agent on what there is, and registers it.
+    async fn start(&self) -> Life {
+        let (handle, driver) = self.driver();
+        let checkpoint = driver.checkpoints.load().await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let driver = tokio::spawn(driver.run(checkpoint, stopped));
         let (sender, said) = mpsc::channel(1_000);
@@ -248,6 +259,36 @@ async fn reserve_create_launch(life: &Life) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_patience_with_executors_begins_when_recovery_is_done() {
+    let host = Host::new();
+    let (framework, executor) = (FrameworkId::new("f1").unwrap(), ExecutorId::new("e1").unwrap());
+    let container = ContainerId::new("c1").unwrap();
+    let command = Command::new(Program::Shell("true".to_owned()));
+    let record = ExecutorRecord {
+        info: ExecutorInfo::custom(executor.clone(), command, Resources::new()),
+        role: Role::new("eng").unwrap(),
+        container: container.clone(),
+        shutting_down: None,
+        orphaned: false,
+        launched: true,
+    };
+    let checkpoint = Checkpoint {
+        identity: Some(Identity { agent: AgentId::new("a1").unwrap(), info: info() }),
+        frameworks: BTreeMap::from([(framework.clone(), framework_info())]),
+        executors: BTreeMap::from([((framework, executor), record)]),
+        ..Checkpoint::default()
+    };
+    host.containerizer.add_running(crate::containerizer::ContainerId::new("c1").unwrap());
+    let (_handle, mut driver) = host.driver();
+
+    driver.recover(checkpoint).await.unwrap();
+
+    let patience = CoreConfig::new(info(), "0.1.0", "test").executor_reregistration_timeout;
+    let deadline = driver.clock.instant(driver.agent.next_deadline().unwrap());
+    assert!(deadline >= host.containerizer.recovered_at().unwrap() + patience);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_finds_the_volume_that_was_made_for_it_in_one_breath() {
     let host = Host::new();
     let mut life = host.start().await;
@@ -328,4 +369,35 @@ async fn a_destroyed_volume_goes_with_its_data_and_its_name_is_free_again() {
     assert_eq!(life.outcome(4).await.status.state, OperationState::Finished);
     assert_eq!(std::fs::read_dir(host.work("volumes/roles/eng/v1")).unwrap().count(), 0);
     life.ends().await;
+}
+
+/// INV-42: until the framework has heard of the failure may take any time, and a loop device is held meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_launch_that_fails_leaves_nothing_mounted_though_nobody_has_heard_of_it() {
+    let mut host = Host::new();
+    host.disk.means = DiskMeans::Loop;
+    let disks = match Disks::open(&host.work(""), host.disk.clone()) {
+        Ok(disks) if nix::unistd::geteuid().is_root() => disks,
+        _ => return eprintln!("skipped: needs root, loop devices and e2fsprogs"),
+    };
+    let failure = Failure::new(FailureReason::Internal, "as the script says");
+    host.containerizer.script_launch(LaunchOutcome::Failed(failure));
+    let life = host.start().await;
+
+    life.run("t1", Resources::parse("cpus:1;disk:20").unwrap()).await;
+
+    let below = host.work("").display().to_string();
+    let ends = async {
+        // It was mounted before.
+        while host.launched().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        while std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&below) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(10), ends).await;
+    life.ends().await;
+    disks.sweep(&[], &[]).unwrap();
+    assert!(ended.is_ok(), "its sandbox is mounted still");
 }

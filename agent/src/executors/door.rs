@@ -1,24 +1,22 @@
 //! `lonja.v1.Executors`: one stream each way for each custom executor.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt};
 use lonja_model::execution::Call;
 use lonja_model::{ContainerId, ExecutorId, FrameworkId};
 use lonja_proto::convert::execution::execution_call_from_wire;
 use lonja_proto::limits::EXECUTOR_MESSAGE_BYTES;
 use lonja_proto::lonja::executors_server::{self, ExecutorsServer};
 use lonja_proto::mesos::executor as wire;
-use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::outbox::{Outbox, Outgoing, Rest};
 use super::pace::Pace;
-use super::{Executors, Line, Queued};
+use super::stay::{Presence, Stay};
+use super::{Executors, Line};
 use crate::Handle;
 use crate::handle::Input;
 
@@ -39,8 +37,6 @@ pub(crate) fn server(door: Door) -> ExecutorsServer<Door> {
         .max_decoding_message_size(EXECUTOR_MESSAGE_BYTES)
         .max_encoding_message_size(EXECUTOR_MESSAGE_BYTES)
 }
-
-type Events = Pin<Box<dyn Stream<Item = Result<wire::Event, Status>> + Send>>;
 
 /// Who speaks.
 struct Speaker {
@@ -99,42 +95,41 @@ impl Door {
 
 #[tonic::async_trait]
 impl executors_server::Executors for Door {
-    type ConnectStream = Events;
+    type ConnectStream = Outgoing;
 
-    async fn connect(&self, request: Request<Streaming<wire::Call>>) -> Result<Response<Events>, Status> {
+    async fn connect(&self, request: Request<Streaming<wire::Call>>) -> Result<Response<Outgoing>, Status> {
         let container = self.admit(request.metadata())?;
+        let connection = request.extensions().get::<Arc<Presence>>().cloned();
+        let stay = self.executors.streams.enter(container.clone(), connection).ok_or_else(too_many)?;
+        let stay = Arc::new(stay);
+        // Before anything is taken in that it says.
+        let owner = self.handle.executor(container.clone()).await.map_err(|_| stopped())?;
+        let owner = owner.ok_or_else(|| Status::permission_denied("the executor of this token has ended"))?;
         let mut calls = request.into_inner();
         let (framework, executor, call) = understand(self.first(&mut calls).await?)?;
-        let owner = self.handle.executor(container.clone()).await.map_err(|_| stopped())?;
-        if owner.as_ref() != Some(&(framework.clone(), executor.clone())) {
+        if owner != (framework.clone(), executor.clone()) {
             return Err(not_yours(&framework, &executor));
         }
         if !matches!(call, Call::Subscribe { .. }) {
             return Err(Status::invalid_argument("type: the first call must be SUBSCRIBE"));
         }
-        let Line { number, queue, events, waiting, open } = self.executors.connect(container.clone());
+        let Line { number, outbox, events, open } = self.executors.connect(container.clone(), stay.clone());
         tracing::info!(%framework, %executor, connection = number, "executor subscribes");
         let reader = Reader {
             speaker: Speaker { framework, executor, container },
             number,
             door: self.clone(),
-            queue,
+            outbox,
             open,
+            _stay: stay,
         };
         tokio::spawn(reader.run(call, calls));
-        Ok(Response::new(sent(events, waiting)))
+        Ok(Response::new(events))
     }
 }
 
-/// What waits for the executor, on its way.
-fn sent(events: mpsc::Receiver<Queued>, waiting: Arc<AtomicUsize>) -> Events {
-    let events = ReceiverStream::new(events).map(move |queued| {
-        queued.map(|(event, size)| {
-            waiting.fetch_sub(size, Ordering::Relaxed);
-            event
-        })
-    });
-    Box::pin(events)
+fn too_many() -> Status {
+    Status::resource_exhausted("this executor has too many streams already; end one of them first")
 }
 
 fn stopped() -> Status {
@@ -146,25 +141,26 @@ struct Reader {
     speaker: Speaker,
     number: u64,
     door: Door,
-    queue: mpsc::Sender<Queued>,
+    outbox: Arc<Outbox>,
     open: watch::Receiver<()>,
+    _stay: Arc<Stay>,
 }
 
 impl Reader {
     async fn run(mut self, first: Call, calls: Streaming<wire::Call>) {
         let mut stop = self.door.stop.clone();
         let mut open = self.open.clone();
-        let queue = self.queue.clone();
+        let outbox = self.outbox.clone();
         let status = tokio::select! {
             status = self.read(first, calls) => status,
             // Ended from here, and said why.
             _ = open.changed() => None,
-            () = queue.closed() => None,
+            () = outbox.has_no_reader() => None,
             _ = stop.wait_for(|stop| *stop) => Some(stopped()),
         };
         let Self { speaker, number, door, .. } = self;
         tracing::info!(framework = %speaker.framework, executor = %speaker.executor, connection = number, "executor left");
-        door.executors.end(number, status);
+        door.executors.end(number, status, Rest::Sent);
         let container = speaker.container;
         // The agent has stopped: it forgets its connections.
         let _stopped = door.handle.put(Input::ExecutorLeft { container, connection: number }).await;
@@ -180,7 +176,7 @@ impl Reader {
             if self.door.handle.put(input).await.is_err() {
                 return Some(stopped());
             }
-            tokio::time::sleep(pace.wait(Instant::now())).await;
+            pace.pause().await;
             call = match calls.message().await {
                 Ok(Some(next)) => match self.speaker.hear(next) {
                     Ok(Call::Subscribe { .. }) => {

@@ -7,19 +7,22 @@
 //! Invariants
 //! - Nothing of what a stranger sends is looked at beyond the token.
 //! - Each connection has a number of its own since the agent's start.
+//! - What the agent holds for a container is bounded, over all of its connections.
 //!
 //! Source: `lonja.v1.Executors`; docs/groups.md.
 
 mod door;
 mod environment;
+mod outbox;
 mod pace;
 mod socket;
+mod stay;
 mod token;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,8 +30,7 @@ use lonja_agent_core::{ExecutorOrder, HangUp};
 use lonja_model::ContainerId;
 use lonja_proto::convert::execution::execution_event_to_wire;
 use lonja_proto::mesos::executor as wire;
-use prost::Message;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tonic::Status;
 
 pub(crate) use door::{Door, server};
@@ -36,11 +38,8 @@ pub(crate) use environment::Surroundings;
 pub(crate) use socket::serve;
 pub(crate) use token::TokenKey;
 
-/// Events that may wait for one executor: one for each task that an agent takes at most, and room.
-const MOST_EVENTS: usize = 16_384;
-
-/// Bytes that may wait for one executor, unless a single event is larger.
-const MOST_BYTES: usize = 64 << 20;
+use outbox::{Outbox, Outgoing, Rest};
+use stay::{Stay, Streams};
 
 /// How custom executors are treated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,14 +62,10 @@ impl Default for ExecutorSettings {
     }
 }
 
-/// What an executor's stream carries, and how long it is.
-type Queued = Result<(wire::Event, usize), Status>;
-
 /// The agent's end of one stream.
 struct Connection {
     container: ContainerId,
-    queue: mpsc::Sender<Queued>,
-    waiting: Arc<AtomicUsize>,
+    outbox: Arc<Outbox>,
     /// Dropped when the connection is ended from here.
     _open: watch::Sender<()>,
 }
@@ -78,9 +73,8 @@ struct Connection {
 /// The executor's end of one stream.
 struct Line {
     number: u64,
-    queue: mpsc::Sender<Queued>,
-    events: mpsc::Receiver<Queued>,
-    waiting: Arc<AtomicUsize>,
+    outbox: Arc<Outbox>,
+    events: Outgoing,
     open: watch::Receiver<()>,
 }
 
@@ -90,6 +84,7 @@ pub(crate) struct Executors {
     socket_folder: PathBuf,
     settings: ExecutorSettings,
     numbers: AtomicU64,
+    streams: Arc<Streams>,
     connections: Mutex<BTreeMap<u64, Connection>>,
 }
 
@@ -101,6 +96,7 @@ impl Executors {
             socket_folder: socket::folder(work_dir)?,
             settings,
             numbers: AtomicU64::new(0),
+            streams: Arc::default(),
             connections: Mutex::default(),
         })
     }
@@ -119,7 +115,9 @@ impl Executors {
                 }
                 ExecutorOrder::HangUp { container, connection, why } => {
                     tracing::info!(%container, connection, ?why, "executor's connection ended");
-                    self.end(connection, status_of(why));
+                    // Whoever took its place is told all of it again.
+                    let rest = if why == HangUp::Replaced { Rest::Dropped } else { Rest::Sent };
+                    self.end(connection, Some(status_of(why)), rest);
                 }
             }
         }
@@ -131,35 +129,30 @@ impl Executors {
             // It has left; the core is about to hear of it.
             return;
         };
-        let size = event.encoded_len();
-        let before = connection.waiting.fetch_add(size, Ordering::Relaxed);
-        let fits = before == 0 || before.saturating_add(size) <= MOST_BYTES;
-        let sent = fits && connection.queue.try_send(Ok((event, size))).is_ok();
+        let fits = connection.outbox.put(event);
         drop(connections);
-        if !sent {
+        if !fits {
             tracing::warn!(%container, connection = number, "executor does not keep up, and is cut off");
-            self.end(number, Status::resource_exhausted("too much waits for this executor; connect again"));
+            let why = Status::resource_exhausted("too much waits for this executor; connect again");
+            self.end(number, Some(why), Rest::Dropped);
         }
     }
 
-    /// Ends a connection after all that waits, and says why if that is given.
-    fn end(&self, number: u64, why: impl Into<Option<Status>>) {
+    /// Ends a connection, and says why if that is given.
+    fn end(&self, number: u64, why: Option<Status>, rest: Rest) {
         let ended = self.connections().remove(&number);
-        if let (Some(connection), Some(status)) = (ended, why.into()) {
-            // Where there is no room for the reason, the end of the stream is said all the same.
-            let _full = connection.queue.try_send(Err(status));
+        if let Some(connection) = ended {
+            connection.outbox.end(why, rest);
         }
     }
 
-    fn connect(&self, container: ContainerId) -> Line {
+    fn connect(&self, container: ContainerId, stay: Arc<Stay>) -> Line {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-        let (queue, events) = mpsc::channel(MOST_EVENTS);
+        let (outbox, events) = outbox::stream(stay);
         let (ended, open) = watch::channel(());
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let connection =
-            Connection { container, queue: queue.clone(), waiting: waiting.clone(), _open: ended };
+        let connection = Connection { container, outbox: outbox.clone(), _open: ended };
         self.connections().insert(number, connection);
-        Line { number, queue, events, waiting, open }
+        Line { number, outbox, events, open }
     }
 
     fn connections(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Connection>> {

@@ -18,9 +18,17 @@ impl Pace {
         Self { since: now, calls: 0 }
     }
 
+    /// One more call comes; returns once it may be taken in: at once, without a timer, unless it is one too many.
+    pub(super) async fn pause(&mut self) {
+        let wait = self.wait(Instant::now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// One more call comes at `now`; how long it waits until it is taken in. Meanwhile the transport holds the executor
     /// back.
-    pub(super) fn wait(&mut self, now: Instant) -> Duration {
+    fn wait(&mut self, now: Instant) -> Duration {
         if now.saturating_duration_since(self.since) >= WINDOW {
             *self = Self::new(now);
         }
@@ -50,6 +58,13 @@ mod tests {
             now += pace.wait(now);
         }
         assert_eq!(now - started, 2 * WINDOW);
+    }
+
+    #[tokio::test]
+    async fn who_is_not_too_fast_is_not_made_to_wait_for_a_timer() {
+        use futures::FutureExt;
+        let mut pace = Pace::new(Instant::now());
+        assert_eq!(pace.pause().now_or_never(), Some(()));
     }
 
     #[test]

@@ -2,32 +2,60 @@
 //!
 //! It lies in a folder of its own, which is mounted into containers, so that the socket of a restarted agent is seen
 //! there in the place of the old one. Whoever can see it may connect: the token says who it is.
+//!
+//! Invariants
+//! - No container keeps another from connecting: connections are counted for each, by the users of the host that are its
+//!   own. Containers that share a user of the host share what that one may have.
+//! - A connection without a stream of an executor is closed after [`PATIENCE`], and so is one whose other end is silent.
+//!
+//! Source: unix(7), SO_PEERCRED.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
+use tokio::time::Sleep;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
+use super::stay::Presence;
 use super::{Door, Executors, server};
 use crate::AgentError;
+use crate::supervisor::{UserIds, UserOf};
 
 /// The socket's name in its folder.
 pub(super) const NAME: &str = "agent.sock";
 
-/// Connections at once, of all executors together.
-const MOST_CONNECTIONS: usize = 1_024;
+/// Connections at once, of all together.
+const MOST_CONNECTIONS: usize = 4_096;
+
+/// Connections at once of one container with users of its own.
+const MOST_OF_CONTAINER: usize = 16;
+
+/// Connections at once of one user of the host.
+const MOST_OF_USER: usize = 512;
 
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION: u32 = 8;
+
+/// How long a connection may be open without a stream of an executor.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A silent connection is asked whether it is still there after this long, and given as long to answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// The wait after a connection that could not be taken in, for want of descriptors for one.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The folder for the socket of the agent with this work dir, made if it is missing.
 pub(super) fn folder(work_dir: &Path) -> io::Result<PathBuf> {
@@ -64,34 +92,123 @@ pub(crate) async fn serve(
         let _stopping = stop.wait_for(|stop| *stop).await;
     };
     Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
         .add_service(server(door))
-        .serve_with_incoming_shutdown(accept(listener), stopped)
+        .serve_with_incoming_shutdown(accept(listener, PATIENCE), stopped)
         .await
         .map_err(|error| AgentError::Server(Box::new(error)))
 }
 
-/// Who connects, as long as there is room.
-fn accept(listener: UnixListener) -> impl Stream<Item = io::Result<Held>> {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let accepted = futures::stream::unfold((listener, room), |(listener, room)| async move {
-        let permit = room.clone().acquire_owned().await.ok()?;
-        let stream = listener.accept().await.map(|(stream, _)| Held { stream, _permit: permit });
-        Some((stream, (listener, room)))
+/// Who connects, where there is room. Others are sent away at once, lest those wait that come after them.
+fn accept(listener: UnixListener, patience: Duration) -> impl Stream<Item = io::Result<Held>> {
+    let places = Arc::new(Places::new(UserIds::of_host()));
+    let accepted = futures::stream::unfold((listener, places), move |(listener, places)| async move {
+        loop {
+            let taken =
+                listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream)));
+            let held = match taken {
+                Ok((uid, stream)) => match places.enter(uid) {
+                    Some(place) => Ok(Held::new(stream, place, patience)),
+                    None => {
+                        tracing::debug!(uid, "too many connections of this user to the executors' socket");
+                        continue;
+                    }
+                },
+                Err(error) => {
+                    tokio::time::sleep(PAUSE).await;
+                    Err(error)
+                }
+            };
+            return Some((held, (listener, places)));
+        }
     });
     accepted.boxed()
 }
 
-/// A connection that counts as long as it is open.
+/// Whose connections there are.
+struct Places {
+    ids: UserIds,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    of: BTreeMap<UserOf, usize>,
+}
+
+/// The place of one connection, for as long as it is held.
+struct Place {
+    places: Arc<Places>,
+    user: UserOf,
+}
+
+impl Places {
+    fn new(ids: UserIds) -> Self {
+        Self { ids, taken: Mutex::default() }
+    }
+
+    /// A place for somebody who runs as this user of the host. `None`: there is none.
+    fn enter(self: &Arc<Self>, uid: u32) -> Option<Place> {
+        let user = self.ids.user_of(uid);
+        let most = match user {
+            UserOf::Container(_) => MOST_OF_CONTAINER,
+            UserOf::Host(_) => MOST_OF_USER,
+        };
+        let mut taken = self.taken();
+        let own = taken.of.get(&user).copied().unwrap_or(0);
+        if own >= most || taken.all >= MOST_CONNECTIONS {
+            return None;
+        }
+        taken.all += 1;
+        taken.of.insert(user, own + 1);
+        Some(Place { places: self.clone(), user })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.all -= 1;
+        let left = taken.of.get_mut(&self.user).map_or(0, |own| {
+            *own -= 1;
+            *own
+        });
+        if left == 0 {
+            taken.of.remove(&self.user);
+        }
+    }
+}
+
+/// A connection that counts as long as it is open, and ends where nobody was let in over it for long.
 struct Held {
     stream: UnixStream,
-    _permit: OwnedSemaphorePermit,
+    presence: Arc<Presence>,
+    look: Pin<Box<Sleep>>,
+    patience: Duration,
+    _place: Place,
+}
+
+impl Held {
+    fn new(stream: UnixStream, place: Place, patience: Duration) -> Self {
+        let presence = Arc::new(Presence::new(Instant::now()));
+        let look = Box::pin(tokio::time::sleep(patience));
+        Self { stream, presence, look, patience, _place: place }
+    }
 }
 
 impl Connected for Held {
-    type ConnectInfo = ();
+    type ConnectInfo = Arc<Presence>;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Arc<Presence> {
+        self.presence.clone()
+    }
 }
 
 impl AsyncRead for Held {
@@ -100,6 +217,13 @@ impl AsyncRead for Held {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        while self.look.as_mut().poll(context).is_ready() {
+            let Some(next) = self.presence.look(Instant::now(), self.patience) else {
+                let reason = "no executor was let in over this connection for long";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)));
+            };
+            self.look.as_mut().reset(next.into());
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -119,5 +243,49 @@ impl AsyncWrite for Held {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[test]
+    fn who_has_many_connections_leaves_room_for_others() {
+        let places = Arc::new(Places::new(UserIds::of_host()));
+        let uid = 0x7000_0000;
+        let most = match places.ids.user_of(uid) {
+            UserOf::Container(_) => MOST_OF_CONTAINER,
+            // The host's ranges are others.
+            UserOf::Host(_) => MOST_OF_USER,
+        };
+        let held: Vec<Place> = (0..most).map(|_| places.enter(uid).unwrap()).collect();
+        assert!(places.enter(uid).is_none());
+        let other = places.enter(0);
+        assert!(other.is_some());
+        drop((held, other));
+        assert!(places.enter(uid).is_some());
+        assert_eq!(places.taken().all, 0);
+        assert!(places.taken().of.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_only_connects_is_sent_away_and_leaves_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = bind(folder.path()).unwrap();
+        let mut incoming = Box::pin(accept(listener, Duration::from_millis(1)));
+        let client = UnixStream::connect(folder.path().join(NAME)).await.unwrap();
+        let mut held = incoming.next().await.unwrap().unwrap();
+        let places = held._place.places.clone();
+        assert_eq!(places.taken().all, 1);
+
+        let read = held.read(&mut [0; 1]).await;
+
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(held);
+        assert_eq!(places.taken().all, 0);
+        drop(client);
     }
 }

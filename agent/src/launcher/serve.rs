@@ -37,6 +37,7 @@ pub(super) fn run(socket: OwnedFd, options: LauncherOptions) -> ! {
         sys::exit_now(1);
     };
     sys::forget_environment();
+    sys::find_arguments();
     // Once, here: every process forked from this one has it.
     supervisor::confine::seccomp::prepare();
     sys::trim_heap();

@@ -11,6 +11,7 @@
 pub(crate) mod collection;
 pub(crate) mod files;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -117,12 +118,14 @@ impl Sandboxes {
     /// others than the living goes. Blocks.
     pub(crate) fn find_ended(&self, in_use: &[ContainerId], living: &[PathBuf]) {
         let (mut all, mut ended) = (Vec::new(), Vec::new());
+        let in_use: BTreeSet<&OsStr> =
+            in_use.iter().map(|container| OsStr::new(container.as_str())).collect();
         let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
         for framework in folders(&self.root) {
             for task in folders(&framework.path()) {
                 for run in folders(&task.path()) {
                     all.push(run.path());
-                    if in_use.iter().any(|container| OsStr::new(container.as_str()) == run.file_name()) {
+                    if in_use.contains(run.file_name().as_os_str()) {
                         continue;
                     }
                     ended.push(run.path());

@@ -69,6 +69,8 @@ impl Power {
 /// Runs the container and never returns.
 pub(super) fn run(inheritance: Inheritance) -> ! {
     sys::set_process_name(c"lonja-init");
+    // Its container can see it: the daemon's paths and settings are none of the task's business.
+    sys::replace_arguments(c"lonja-init");
     // What it makes has the modes that it says.
     rustix::process::umask(rustix::fs::Mode::empty());
     let Inheritance { line, exec_mark, mould, power } = inheritance;

@@ -2,7 +2,8 @@
 //!
 //! On a disk without room for it the supervisor stays until there is some: nobody else knows how the task ended, and what
 //! would be told otherwise is not true. To the agent the container is there until then. Whoever ends the supervisor ends
-//! the waiting.
+//! the waiting, and so does who asks for the end of the container: its agent, also a throw-away one that ends. Of a task that
+//! was killed on request the agent knows that much by itself.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -29,7 +30,8 @@ pub(super) fn keep(record: &ExitRecord, run_dir: &Path) -> Result<(), ExitRecord
 
 /// Waits, and says whether somebody wants this process to end meanwhile.
 fn told_to_leave(pause: Duration) -> bool {
-    let Ok(signals) = sys::signal_descriptor(&[libc::SIGTERM, libc::SIGINT]) else { return true };
+    let wanted = [libc::SIGTERM, libc::SIGINT, sys::kill_signal()];
+    let Ok(signals) = sys::signal_descriptor(&wanted) else { return true };
     let mut entries = [sys::poll_entry(Some(signals.as_fd()), libc::POLLIN)];
     sys::poll(&mut entries, Some(pause)).is_err() || entries[0].revents != 0
 }

@@ -49,6 +49,7 @@ pub use exit_record::{ExitRecord, ExitRecordError, MemoryBreach, RefusedForks, T
 pub use identity::{Owner, OwnerError, ProcessIdentity, Supervisor, boot_id};
 pub use logs::LogLimits;
 pub use nested::{Nested, NestedEnd};
+pub(crate) use profile::ids::{UserIds, UserOf};
 pub use profile::{Isolation, IsolationListError, Mould, Part};
 pub use report::{Failure, FailureReason, LARGEST_REPORT, Report, StartedRecord};
 pub(crate) use user::{TaskUser, find as find_user, resolve as resolve_user};

@@ -134,6 +134,14 @@ pub enum SpecError {
     /// A volume would hide what makes the container.
     #[error("volume path '{}' is the container's own; mount at another", .0.display())]
     VolumeOverOwn(PathBuf),
+    /// A volume would hide the sandbox.
+    #[error("volume path '{}' would hide the sandbox '{}'; mount at another", path.display(), sandbox.display())]
+    VolumeOverSandbox {
+        /// Where it is to be.
+        path: PathBuf,
+        /// What is there.
+        sandbox: PathBuf,
+    },
     /// Two volumes in one place.
     #[error("two volumes are to be mounted at '{}'; give each a path of its own", .0.display())]
     VolumeTwice(PathBuf),
@@ -169,11 +177,21 @@ impl ContainerSpec {
             }
             no_nul("a volume path", &path.to_string_lossy())?;
             self.check_place(path)?;
+            let is_memory = matches!(volume.source, VolumeSource::Tmpfs { .. });
+            if self.is_below_sandbox(volume) && (!is_memory || self.profile == Profile::Host) {
+                let (path, sandbox) = (path.clone(), self.sandbox.clone());
+                return Err(SpecError::VolumeOverSandbox { path, sandbox });
+            }
         }
         match &self.hostname {
             Some(name) if !is_hostname(name) => Err(SpecError::Hostname(name.escape_default().to_string())),
             _ => Ok(()),
         }
+    }
+
+    /// Is the volume in the place of a folder that the sandbox is in, so that it has to be mounted first?
+    pub(super) fn is_below_sandbox(&self, volume: &Volume) -> bool {
+        volume.container_path.is_absolute() && self.sandbox.starts_with(&volume.container_path)
     }
 
     /// A volume may not stand where the container's own files do, nor in another volume's place.
@@ -293,8 +311,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_volume_has_a_place_of_its_own() {
+        let boxed = || ContainerSpec { sandbox: "/work/box".into(), ..plain("c1") };
         let mount = |paths: &[&str]| {
-            let mut spec = plain("c1");
+            let mut spec = boxed();
             spec.volumes.extend(paths.iter().map(|path| Volume {
                 source: VolumeSource::host("/tmp"),
                 container_path: path.into(),
@@ -308,6 +327,14 @@ pub(crate) mod tests {
         for bad in ["/", "/proc", "/proc/1", "/sys/fs", "/dev", "/./proc/"] {
             assert!(matches!(mount(&[bad]), Err(SpecError::VolumeOverOwn(_))), "{bad}");
         }
+        assert!(matches!(mount(&["/work"]), Err(SpecError::VolumeOverSandbox { .. })));
+        let mut spec = boxed();
+        spec.volumes.push(Volume {
+            source: VolumeSource::Tmpfs { size: None },
+            container_path: "/work".into(),
+            read_only: false,
+        });
+        assert_eq!(spec.validate(), Ok(()), "memory goes below the sandbox");
         assert_eq!(mount(&["/data", "/data/in"]), Ok(()));
         assert_eq!(mount(&["/data", "/data/"]), Err(SpecError::VolumeTwice("/data".into())));
     }

@@ -1,9 +1,10 @@
 //! The system calls that no safe wrapper covers. All callers are single-threaded processes.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 
 /// The real-time signal that asks a supervisor to end its container. Unlike SIGTERM it queues, so that
 /// no request is lost behind another. Its value is the grace period in milliseconds.
@@ -362,6 +363,37 @@ pub(crate) fn forget_environment() {
             entry = entry.add(1);
         }
         libc::clearenv();
+    }
+}
+
+/// Where the arguments of this process, and of those forked from it, lie: first byte and the one after the last.
+static ARGUMENTS: OnceLock<(usize, usize)> = OnceLock::new();
+
+/// Finds out where the arguments lie, for [`replace_arguments`] here or in a process forked from this one.
+pub(crate) fn find_arguments() {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name may hold anything, brackets too; what follows it is numbered from 3 in proc_pid_stat(5).
+    let rest = stat.rsplit(')').next().unwrap_or_default();
+    let mut numbers = rest.split_whitespace().skip(48 - 3).map_while(|number| number.parse::<usize>().ok());
+    if let (Some(start), Some(end)) = (numbers.next(), numbers.next())
+        && start > 0
+        && start < end
+    {
+        let _found_before = ARGUMENTS.set((start, end));
+    }
+}
+
+/// Who may see this process sees `name` in place of the daemon's command line, cut to its length. Only where
+/// [`find_arguments`] has found that.
+pub(crate) fn replace_arguments(name: &CStr) {
+    let Some(&(start, end)) = ARGUMENTS.get() else { return };
+    let (area, length) = (std::ptr::with_exposed_provenance_mut::<u8>(start), end - start);
+    let name = name.to_bytes();
+    // SAFETY: one thread. The kernel has put the arguments on the first stack, which is writable and stays to the end of
+    // the process, and said where; nobody reads them any more. The last byte stays NUL.
+    unsafe {
+        std::ptr::write_bytes(area, 0, length);
+        std::ptr::copy_nonoverlapping(name.as_ptr(), area, name.len().min(length - 1));
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::failpoint;
-use crate::isolation::{self, Cgroup, OomWatch};
+use crate::isolation::{self, Cgroup, MemoryUsage, OomWatch};
 
 use super::control::{Message, Outside};
 use super::exit_record::{ExitRecord, MemoryBreach, RefusedForks, TaskEnd};
@@ -374,16 +374,26 @@ impl Watch {
     }
 }
 
-/// Whether the kernel has killed here for want of memory, and whose memory it was.
-fn memory_breach(cgroup: &dyn Cgroup, limit_bytes: Option<u64>) -> Option<MemoryBreach> {
+/// Whether the kernel has killed here for want of memory, and whose memory it was; `ordered`: the limit at launch.
+fn memory_breach(cgroup: &dyn Cgroup, ordered: Option<u64>) -> Option<MemoryBreach> {
     if !cgroup.oom_kills().is_ok_and(|kills| kills > 0) {
         return None;
     }
-    let peak_bytes = cgroup.memory_peak().unwrap_or(0);
+    let memory = cgroup.usage().ok().map(|usage| usage.memory);
+    Some(judge(memory.as_ref(), cgroup.memory_peak().unwrap_or(0), ordered))
+}
+
+/// Whose memory was short, given what the group says of its own; `ordered`: the limit at launch, bytes.
+fn judge(memory: Option<&MemoryUsage>, peak_bytes: u64, ordered: Option<u64>) -> MemoryBreach {
+    // The limit may have grown since, or gone. The kernel rounds it down to pages: then what was ordered is said.
+    let limit_bytes = match memory.map(|memory| memory.limit_bytes) {
+        Some(held) => held.map(|held| ordered.map_or(held, |ordered| held.max(ordered))),
+        None => ordered,
+    };
     // Some kernels of control groups v1 count no hits, so that the peak has a say, too.
-    let hits = cgroup.usage().ok().and_then(|usage| usage.memory.limit_hits).unwrap_or(0);
+    let hits = memory.and_then(|memory| memory.limit_hits).unwrap_or(0);
     let host_was_short = limit_bytes.is_none_or(|limit| hits == 0 && peak_bytes < limit - limit / 8);
-    Some(MemoryBreach { limit_bytes: limit_bytes.unwrap_or(0), peak_bytes, host_was_short })
+    MemoryBreach { limit_bytes: limit_bytes.unwrap_or(0), peak_bytes, host_was_short }
 }
 
 /// What a wait found ready.
@@ -406,4 +416,28 @@ fn task_end(wait_status: i32) -> TaskEnd {
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_breach_is_judged_by_the_limit_that_held_last() {
+        let of = |limit_bytes, limit_hits| MemoryUsage { limit_bytes, limit_hits, ..MemoryUsage::default() };
+
+        let grown = judge(Some(&of(Some(64 * MIB), Some(0))), 40 * MIB, Some(32 * MIB));
+        assert_eq!((grown.limit_bytes, grown.host_was_short), (64 * MIB, true));
+
+        let gone = judge(Some(&of(None, Some(9))), 40 * MIB, Some(32 * MIB));
+        assert_eq!((gone.limit_bytes, gone.host_was_short), (0, true), "it hit its limit before that went");
+
+        let rounded = judge(Some(&of(Some(32 * MIB), Some(1))), 32 * MIB, Some(32 * MIB + 5));
+        assert_eq!((rounded.limit_bytes, rounded.host_was_short), (32 * MIB + 5, false));
+
+        let unread = judge(None, 32 * MIB, Some(32 * MIB));
+        assert_eq!((unread.limit_bytes, unread.host_was_short), (32 * MIB, false));
+    }
 }

@@ -1,11 +1,14 @@
 //! How containers end: by themselves, on request, and always whole.
 
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lonja_agent::containerizer::{ContainerExit, TaskEnd};
+use lonja_agent::containerizer::{ContainerExit, Containerizer, TaskEnd};
 use lonja_agent::launcher::Launcher;
 
-use crate::host::{Host, processes_with, read_fifo};
+use crate::host::{Host, eventually, name, need_root, processes_with, read_fifo};
 
 type Verdict = Result<(), String>;
 
@@ -96,5 +99,62 @@ pub async fn a_container_dies_with_its_supervisor(launcher: &Launcher) -> Verdic
     assert!(matches!(exit, ContainerExit::Unknown { .. }), "{exit:?}");
     assert!(processes_with(host.dir.path().to_str().unwrap()).is_empty());
     host.assert_no_traces();
+    Ok(())
+}
+
+/// Run directories on a disk of their own without room; gone afterwards, and with room before that.
+struct Full(PathBuf);
+
+impl Full {
+    fn below(host: &Host) -> Self {
+        use rustix::mount::{MountFlags, mount};
+        let path = host.dir.path().join("work/run");
+        mount("tmpfs", &path, "tmpfs", MountFlags::empty(), Some(c"size=1m")).unwrap();
+        Self(path)
+    }
+
+    fn fill(&self, id: &str) {
+        // The place that is kept for the record.
+        fs::remove_file(self.0.join(id).join("started.json")).unwrap();
+        let mut file = fs::File::create(self.0.join("fill")).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        // Whoever waits for room goes.
+        let _none = fs::remove_file(self.0.join("fill"));
+        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+}
+
+pub async fn a_container_that_waits_for_room_to_say_how_it_ended_can_be_ended(
+    launcher: &Launcher,
+) -> Verdict {
+    need_root()?;
+    let host = Host::new(launcher);
+    let full = Full::below(&host);
+    let fifo = host.make_fifo("c1");
+    let pid = host.start_shell("c1", "read line < fifo").await;
+    full.fill("c1");
+
+    tokio::task::spawn_blocking(move || fs::write(fifo, "go\n")).await.unwrap().unwrap();
+    let gone = || !std::path::Path::new(&format!("/proc/{pid}")).exists();
+    eventually("the task has ended", gone).await;
+
+    // The first may come while there is still something to end; whoever wants an end asks again.
+    let container = name("c1");
+    let mut end = host.containerizer.wait(&container);
+    let asked = async {
+        loop {
+            let _asked = host.containerizer.kill(&container, Some(Duration::ZERO)).await;
+            if let Ok(ended) = tokio::time::timeout(Duration::from_millis(20), &mut end).await {
+                return ended.unwrap();
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    assert!(matches!(ended, Ok(ContainerExit::Unknown { .. })), "{ended:?}");
     Ok(())
 }

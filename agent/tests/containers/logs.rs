@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 
 use lonja_agent::containerizer::{Command, Containerizer, FailureReason, LogLimits, TaskEnd, WindowSize};
 use lonja_agent::launcher::Launcher;
@@ -81,18 +80,25 @@ pub async fn the_task_may_open_its_output_by_name(launcher: &Launcher) -> Verdic
 
 pub async fn a_task_that_closes_its_output_costs_nothing(launcher: &Launcher) -> Verdict {
     let host = Host::new(launcher);
-    host.start_shell("c1", "exec >&- 2>&-; exec sleep 300").await;
+    let fifo = host.make_fifo("c1");
+    host.start_shell("c1", "read line < fifo; exec >&- 2>&-; exec sleep 300").await;
     let supervisor = host.owner("c1").process.pid;
-    let used = || {
-        let stat = fs::read_to_string(format!("/proc/{supervisor}/stat")).unwrap();
-        let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').map(str::to_owned).collect();
-        (fields[11].clone(), fields[12].clone())
+    let pipes = || {
+        let open = fs::read_dir(format!("/proc/{supervisor}/fd")).unwrap().flatten();
+        let targets = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
     };
-    // Long enough for a loop that does not wait to use whole ticks.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let before = used();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(before, used());
+    let before = pipes();
+
+    tokio::task::spawn_blocking(move || fs::write(fifo, "go\n")).await.unwrap().unwrap();
+
+    // What it does not hold it does not look at again and again.
+    eventually("it lets go of both outputs", || pipes() + 2 == before).await;
+    eventually("it waits", || {
+        let stat = fs::read_to_string(format!("/proc/{supervisor}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('S')
+    })
+    .await;
     Ok(())
 }
 

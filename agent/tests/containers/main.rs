@@ -121,6 +121,7 @@ fn all_checks() -> Vec<Check> {
         ends::orphans_are_reaped,
         ends::daemons_die_with_their_task,
         ends::a_container_dies_with_its_supervisor,
+        ends::a_container_that_waits_for_room_to_say_how_it_ended_can_be_ended,
         limits::a_fork_bomb_stays_inside_and_dies_whole,
         limits::a_memory_breach_ends_every_process,
         limits::a_memory_breach_of_the_task_itself_is_told,

@@ -114,6 +114,11 @@ pub async fn an_abandoned_launch_never_starts(launcher: &Launcher) -> Verdict {
     kill(paused, Signal::SIGSTOP).unwrap();
     let mut launch = host.containerizer.launch(host.spec("c1", "echo never"));
     // Far enough for the request to be on its way.
+    let order = host.dir.path().join("work/run/c1/spec.json");
+    while !fs::metadata(&order).is_ok_and(|order| order.len() > 0) {
+        assert!(futures::poll!(&mut launch).is_pending());
+        tokio::task::yield_now().await;
+    }
     assert!(futures::poll!(&mut launch).is_pending());
 
     let recovery = host.containerizer.recover(&[name("c1")]).await;

@@ -109,13 +109,13 @@ pub async fn a_missing_sandbox_fails_by_its_path(launcher: &Launcher) -> Verdict
 
 pub async fn the_container_sees_only_itself(launcher: &Launcher) -> Verdict {
     let host = Host::new(launcher);
-    let line = "echo $$; hostname; cd /proc; echo [0-9]*; cat /proc/1/comm";
+    let line = "echo $$; hostname; cd /proc; echo [0-9]*; cat /proc/1/comm; tr -d '\\0' < /proc/1/cmdline";
     let mut spec = host.spec("c1", line);
     spec.hostname = Some("box-1.lonja".into());
 
     let output = host.output(spec).await;
 
-    assert_eq!(output, "2\nbox-1.lonja\n1 2\nlonja-init\n");
+    assert_eq!(output, "2\nbox-1.lonja\n1 2\nlonja-init\nlonja-init");
     assert_ne!(nix::unistd::gethostname().unwrap(), "box-1.lonja");
     Ok(())
 }

@@ -27,17 +27,10 @@ use crate::{endings, executors, kills, launches};
 pub(crate) fn kill(turn: &mut Turn<'_>, task_key: &Key) {
     let Some(task) = turn.book.get(task_key) else { return };
     let (place, killing) = (task.place, task.record.killing);
-    let group = task.record.group.as_ref().map(|group| turn.book.company.group(&group.name));
     let Some(executor) = task.record.info.executor_id() else { return };
     let key = (task_key.0.clone(), executor.clone());
     match place {
-        Place::InExecutor(Handed::NotYet) => {
-            for other in group.unwrap_or_else(|| vec![task_key.clone()]) {
-                if turn.book.get(&other).is_some_and(is_untouched) {
-                    kills::killed_before_launch(turn, &other);
-                }
-            }
-        }
+        Place::InExecutor(Handed::NotYet) => end_untouched(turn, task_key),
         Place::InExecutor(Handed::Over) => {
             let Some(executor) = turn.book.company.get(&key).filter(|executor| executor.is_open()) else {
                 return;
@@ -48,6 +41,18 @@ pub(crate) fn kill(turn: &mut Turn<'_>, task_key: &Key) {
             }
         }
         Place::Waiting(_) | Place::Launching | Place::Running { .. } | Place::Ended => {}
+    }
+}
+
+/// Ends a task that its executor does not have, and with it those of its group that the executor does not have either: a
+/// group is never sent without one of its tasks.
+pub(super) fn end_untouched(turn: &mut Turn<'_>, task_key: &Key) {
+    let Some(task) = turn.book.get(task_key) else { return };
+    let group = task.record.group.as_ref().map(|group| turn.book.company.group(&group.name));
+    for other in group.unwrap_or_else(|| vec![task_key.clone()]) {
+        if turn.book.get(&other).is_some_and(is_untouched) {
+            kills::killed_before_launch(turn, &other);
+        }
     }
 }
 
@@ -185,9 +190,8 @@ pub(crate) fn exited(turn: &mut Turn<'_>, key: &ExecutorKey, exit: &ContainerExi
             return failed.because(*reason).saying(why.clone());
         }
         if let Some(breach) = endings::breach(exit) {
-            let mut status = failed.because(breach.reason).saying(format!("executor {id}: {}", breach.said));
-            status.limitation = breach.limitation;
-            return status;
+            let said = format!("executor {id}: {}", breach.said);
+            return endings::Breach { said, ..breach }.told_in(failed);
         }
         failed.because(Reason::ExecutorTerminated).saying(format!("executor {id} has ended: {said}"))
     });

@@ -8,8 +8,9 @@
 //!   has subscribed. Whatever a subscription does not list, and no update was ever taken of, is sent again: the
 //!   executor never had it (INV-15).
 //! - An update is confirmed once it is durable (INV-20), and again whenever it comes again.
-//! - A task that was never sent ends at once when it is to be killed, and its group with it. The kill of another is its
-//!   executor's to carry out; it is told again with every subscription (INV-23).
+//! - A task that its executor does not have, for it was never sent or a subscription shows so, ends at once when it is to
+//!   be killed, and with it what the executor does not have of its group. The kill of another is its executor's to carry
+//!   out; it is told again with every subscription (INV-23).
 //! - An executor that was never given a task is ended; any other stays until it ends itself, its framework is no more,
 //!   or it does not subscribe in time.
 //!
@@ -32,6 +33,7 @@ use crate::book::{Handed, Key, Place, Task};
 use crate::company::{Executor, ExecutorKey, ExecutorPlace};
 use crate::deadlines::Deadline;
 use crate::effects::{ExecutorOrder, KillContainer, LaunchContainer, Note, ResizeContainer, Runs, Together};
+use crate::event::LaunchFailure;
 use crate::turn::Turn;
 
 pub(crate) use endings::{
@@ -50,7 +52,11 @@ pub(crate) fn launch(turn: &mut Turn<'_>, key: &ExecutorKey) {
     let info = &executor.record.info;
     let framework_user = framework_user.filter(|user| !user.is_empty());
     let own_user = info.command().and_then(|command| command.user.clone());
-    let Some(task) = as_task(turn, key, executor) else { return };
+    let Some(task) = as_task(turn, key, executor) else {
+        let why = "this agent is not registered, or the executor has no command";
+        endings::launch_failed(turn, key, LaunchFailure::Container, why);
+        return;
+    };
     turn.effects.launch.push(LaunchContainer {
         container: executor.record.container.clone(),
         framework: key.0.clone(),

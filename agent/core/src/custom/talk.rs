@@ -2,7 +2,7 @@
 //!
 //! An executor has one connection at a time; a newer one takes the older one's place. Its updates are taken as they come,
 //! and each is confirmed once: what a task may hold of them is bounded, and an executor that says more is sent away to
-//! say it again later.
+//! say it again later, after it was told all that it is to do.
 //!
 //! Source: Mesos v1 executor API.
 
@@ -20,13 +20,16 @@ use crate::book::{Handed, Key, Place, Task};
 use crate::company::{ExecutorKey, ExecutorPlace};
 use crate::deadlines::Deadline;
 use crate::effects::{ExecutorOrder, HangUp, Note};
-use crate::kills;
 use crate::room;
 use crate::status_updates::say;
 use crate::turn::Turn;
 
 /// Updates of one task that wait for their framework, at most; its end is taken on in any case.
 pub(crate) const MOST_UPDATES: usize = 32;
+
+/// Bytes of data in them, after which no more are taken: with the next, its end and all that is known of the task they
+/// stay below what one record of the checkpoint may have.
+pub(crate) const MOST_BYTES: usize = 8 << 20;
 
 /// Updates of one task that are known again when they are repeated. More than wait, for what the framework has
 /// acknowledged may not have been confirmed to the executor yet.
@@ -146,10 +149,15 @@ fn subscribe(
             Taken::HungUp => return,
         }
     }
+    meet(turn, key, connection, &listed, is_first);
+    // Last: what it is to do does not wait for what it has to say.
     if let Some((_, reason)) = later.pop_first() {
         disconnect(turn, key, HangUp::Busy(reason));
-        return;
     }
+}
+
+/// Tells an executor that has subscribed what it is to do.
+fn meet(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, listed: &BTreeSet<TaskId>, is_first: bool) {
     let shutting_down = turn.book.company.get(key).and_then(|executor| executor.record.shutting_down);
     if let Some(grace) = shutting_down {
         say_to(turn, key, connection, Event::Shutdown);
@@ -159,7 +167,7 @@ fn subscribe(
         }
         return;
     }
-    reconcile(turn, key, connection, &listed);
+    reconcile(turn, key, connection, listed);
     if is_first && living(turn, key).is_empty() {
         endings::shut_down(turn, key);
     }
@@ -179,9 +187,10 @@ fn subscribed(turn: &Turn<'_>, key: &ExecutorKey) -> Option<Subscribed> {
     })
 }
 
-/// Brings together the tasks that the executor says it has and those it is to have.
+/// Brings together the tasks that the executor says it has and those it is to have. What it has not, and is not to have,
+/// ends here, and the rest of its group that the executor has not either with it.
 fn reconcile(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, listed: &BTreeSet<TaskId>) {
-    let (mut unsent, mut kills) = (Vec::new(), Vec::new());
+    let (mut unsent, mut unwanted, mut kills) = (Vec::new(), Vec::new(), Vec::new());
     let tasks = living(turn, key);
     for task_key in &tasks {
         let Some(task) = turn.book.get(task_key) else { continue };
@@ -195,18 +204,22 @@ fn reconcile(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, listed: &B
                 turn.book.put_in(task_key, Place::InExecutor(Handed::Over));
                 kills.extend(killing.map(|grace| (task_key.1.clone(), grace)));
             }
-            (false, None) => unsent.push(task_key.clone()),
-            (false, Some(_)) => {
+            (false, killing) => {
                 turn.book.put_in(task_key, Place::InExecutor(Handed::NotYet));
-                kills::killed_before_launch(turn, task_key);
+                let list = if killing.is_some() { &mut unwanted } else { &mut unsent };
+                list.push(task_key.clone());
             }
         }
+    }
+    // Only now, for of each task of a group it is known whether the executor has it.
+    for task_key in &unwanted {
+        endings::end_untouched(turn, task_key);
     }
     // What it has and is not to have; with no time to lose, for nobody waits for it.
     let known: BTreeSet<&TaskId> = tasks.iter().map(|known| &known.1).collect();
     let unknown = listed.iter().filter(|task| !known.contains(task));
     kills.extend(unknown.map(|task| (task.clone(), std::time::Duration::ZERO)));
-    // A task of a group may have taken others along.
+    // One of a group may have taken others along.
     unsent.retain(|task| turn.book.get(task).is_some_and(|task| !task.has_ended()));
     send(turn, key, connection, &unsent);
     for (task, grace) in kills {
@@ -230,7 +243,7 @@ fn update(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, status: TaskS
         Some(task) if task.record.delivery.heard.contains(&id) => None,
         Some(task) => match judge(key, task, status.state, knows_killing) {
             Ok(()) if is_full(task, status.state) => {
-                return Taken::Later(format!("{MOST_UPDATES} updates of task {} wait already", status.task));
+                return Taken::Later(format!("as many updates of task {} wait as may", status.task));
             }
             Ok(()) => {
                 let status = match room::for_update(turn, task, status) {
@@ -274,9 +287,15 @@ fn well_formed(key: &ExecutorKey, status: &TaskStatus) -> Result<UpdateId, Strin
         return Err("update.status.executor_id: is another's; leave it out".to_owned());
     }
     match status.state {
-        TaskState::Staging | TaskState::Unreachable | TaskState::GoneByOperator | TaskState::Unknown => {
-            Err(format!("update.status.state: {} is not an executor's to say", status.state))
-        }
+        // The master's words for silence, and it would take them from no agent.
+        TaskState::Staging
+        | TaskState::Unreachable
+        | TaskState::GoneByOperator
+        | TaskState::Unknown
+        | TaskState::Lost => Err(format!(
+            "update.status.state: {} is not an executor's to say; say TASK_FAILED of a task that cannot go on",
+            status.state
+        )),
         TaskState::Starting
         | TaskState::Running
         | TaskState::Killing
@@ -284,7 +303,6 @@ fn well_formed(key: &ExecutorKey, status: &TaskStatus) -> Result<UpdateId, Strin
         | TaskState::Failed
         | TaskState::Killed
         | TaskState::Error
-        | TaskState::Lost
         | TaskState::Dropped
         | TaskState::Gone => Ok(id),
     }
@@ -312,7 +330,9 @@ fn judge(key: &ExecutorKey, task: &Task, next: TaskState, knows_killing: bool) -
 }
 
 fn is_full(task: &Task, next: TaskState) -> bool {
-    !next.is_terminal() && task.record.updates.len() >= MOST_UPDATES
+    let waiting = &task.record.updates;
+    let bytes: usize = waiting.iter().map(|status| status.data.len()).sum();
+    !next.is_terminal() && (waiting.len() >= MOST_UPDATES || bytes >= MOST_BYTES)
 }
 
 /// The update will be known when it comes again.

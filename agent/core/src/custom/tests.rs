@@ -198,6 +198,20 @@ fn an_executor_that_says_more_than_its_framework_takes_is_sent_away_to_say_it_ag
 }
 
 #[test]
+fn an_executor_that_says_more_bytes_than_a_record_holds_is_sent_away_to_say_it_again() {
+    let mut stage = serving(&["a"]);
+    let large = |state, id| TaskStatus { data: vec![0; 1 << 20], ..status("a", state, id) };
+    let say = |stage: &mut Stage, state, id| told(&call(stage, 1, Call::Update(Box::new(large(state, id)))));
+    for id in 0..8 {
+        assert_eq!(say(&mut stage, TaskState::Running, id).len(), 1);
+    }
+
+    assert_eq!(say(&mut stage, TaskState::Running, 8), ["1: busy"]);
+    let _ = subscribe(&mut stage, 1, &[], vec![]);
+    assert_eq!(say(&mut stage, TaskState::Finished, 9), ["confirm a 9"], "an end is taken on");
+}
+
+#[test]
 fn a_task_that_says_much_keeps_back_nothing_of_the_others() {
     let mut stage = serving(&["a", "b"]);
     for id in 0..32 {
@@ -216,11 +230,39 @@ fn a_task_that_says_much_keeps_back_nothing_of_the_others() {
 }
 
 #[test]
+fn an_executor_that_is_sent_away_is_told_first_what_it_is_to_do() {
+    let busy = || {
+        let mut stage = serving(&["a", "b"]);
+        for id in 0..32 {
+            let _ = update(&mut stage, 1, "a", TaskState::Running, id);
+        }
+        let _ = update(&mut stage, 1, "b", TaskState::Running, 32);
+        let effects = update(&mut stage, 1, "a", TaskState::Running, 33);
+        assert_eq!(told(&effects), ["1: busy"]);
+        stage
+    };
+    let again = || vec![status("a", TaskState::Running, 33)];
+
+    let mut stage = busy();
+    let _ = stage.kill("f1", "b", Some(secs(9)));
+    let _ = launch(&mut stage, &[("c", "cpus:1")], false);
+    let said = told(&subscribe(&mut stage, 2, &["a", "b"], again()));
+    assert_eq!(said, ["subscribed", "launch c", "kill b 9s", "2: busy"]);
+
+    let mut stage = busy();
+    let executor = ExecutorId::new("e1").unwrap();
+    let _ = stage.receive(ToAgent::ShutdownExecutor { framework: framework_id("f1"), executor });
+    let said = told(&subscribe(&mut stage, 2, &["a", "b"], again()));
+    assert_eq!(said, ["subscribed", "shutdown", "2: busy"]);
+}
+
+#[test]
 fn what_is_not_an_executors_to_say_ends_its_connection() {
     let other = |status: TaskStatus| TaskStatus { executor: Some(ExecutorId::new("e2").unwrap()), ..status };
     for said in [
         status("a", TaskState::Staging, 1),
         status("a", TaskState::Unreachable, 1),
+        status("a", TaskState::Lost, 1),
         TaskStatus { update: None, ..status("a", TaskState::Running, 1) },
         TaskStatus { source: Source::Master, ..status("a", TaskState::Running, 1) },
         other(status("a", TaskState::Running, 1)),
@@ -385,6 +427,31 @@ fn an_executor_that_breaks_its_memory_limit_tells_so_of_its_tasks() {
 }
 
 #[test]
+fn an_executor_that_broke_no_limit_of_its_own_is_not_told_one() {
+    let mut stage = serving(&["a"]);
+    let breach = crate::MemoryBreach { limit_bytes: 0, peak_bytes: 1 << 25, host_was_short: true };
+    let exit = crate::ContainerExit { memory_breach: Some(breach), ..signaled(9) };
+    let failed = only_update(&exits(&mut stage, exit));
+    assert_eq!((failed.reason, failed.limitation), (Some(Reason::ContainerLimitationMemory), None));
+}
+
+#[test]
+fn an_executor_that_cannot_be_described_is_over_and_not_launching_for_ever() {
+    let mut stage = agent("cpus:4");
+    let _ = stage.running("f2", "old", "cpus:4");
+    let _ = stage.shutdown_framework("f2");
+    assert!(launch(&mut stage, &[("a", "cpus:1")], true).launch.is_empty(), "it waits");
+    // No master has named the agent, and nothing holds what the executor needs any more.
+    stage.checkpoint.identity = None;
+    stage.checkpoint.tasks.retain(|key, _| key.0 == framework_id("f1"));
+    let effects = stage.restart_with(Vec::new());
+    assert!(effects.launch.is_empty());
+    assert_eq!(stage.agent.executors().count(), 0);
+    assert_eq!(stage.state("f1", "a"), Some(TaskState::Failed));
+    assert_eq!(stage.agent.free(), resources("cpus:4"));
+}
+
+#[test]
 fn an_executor_that_cannot_be_launched_fails_its_tasks() {
     let mut stage = agent("cpus:8");
     let _ = launch(&mut stage, &[("a", "cpus:1")], true);
@@ -433,6 +500,25 @@ fn a_kill_before_the_agent_died_ends_what_the_executor_never_had() {
     let effects = subscribe(&mut stage, 1, &["b"], Vec::new());
     assert_eq!(told(&effects), ["subscribed"]);
     assert_eq!(states(&effects), [TaskState::Killed]);
+}
+
+#[test]
+fn a_group_that_lost_one_before_it_arrived_is_not_sent_without_it() {
+    let mut stage = serving(&["a"]);
+    let effects =
+        stage.run_in("f1", custom("e1", "cpus:1"), &[("x", ""), ("y", ""), ("z", "")], (false, true));
+    assert_eq!(told(&effects), ["group x y z"]);
+    let _ = stage.kill("f1", "y", Some(secs(9)));
+    let effects = subscribe(&mut stage, 2, &["a"], Vec::new());
+    assert_eq!(told(&effects), ["1: replaced", "subscribed"]);
+    assert_eq!(states(&effects), [TaskState::Killed, TaskState::Killed, TaskState::Killed]);
+
+    let mut stage = serving(&["a"]);
+    let _ = stage.run_in("f1", custom("e1", "cpus:1"), &[("x", ""), ("y", "")], (false, true));
+    let _ = stage.kill("f1", "y", Some(secs(9)));
+    let effects = subscribe(&mut stage, 2, &["a", "x"], Vec::new());
+    assert_eq!(states(&effects), [TaskState::Killed], "what the executor has is its own to end");
+    assert_eq!(stage.state("f1", "x"), Some(TaskState::Staging));
 }
 
 #[test]

@@ -38,10 +38,7 @@ fn what_an_agent_keeps_can_be_written_at_once_and_told_at_once() {
     let written: usize = effects
         .persist
         .iter()
-        .map(|op| match op {
-            CheckpointOp::Task(_, _, Some(record)) => record.weight(),
-            _ => 0,
-        })
+        .map(|op| if let CheckpointOp::Task(_, _, Some(record)) = op { record.weight() } else { 0 })
         .sum();
     assert!(written > 60 << 20 && written <= crate::MAX_RECORD_BYTES, "{written} bytes");
     assert!(stage.agent.book.weight() <= crate::MAX_RECORD_BYTES);

@@ -80,6 +80,35 @@ impl IdRange {
     }
 }
 
+/// Whose a user id of the host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum UserOf {
+    /// One container's, which has the range of ids that begins here, each of which it may take on.
+    Container(u32),
+    /// The host's: this one, which several containers may share.
+    Host(u32),
+}
+
+/// Tells whose user ids are, by the ranges of this host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserIds(Ranges);
+
+impl UserIds {
+    /// By the ranges that this host has now.
+    pub(crate) fn of_host() -> Self {
+        Self(Ranges::of_host())
+    }
+
+    /// Whose `uid` is.
+    pub(crate) fn user_of(self, uid: u32) -> UserOf {
+        let Ranges { first, count } = self.0;
+        match uid.checked_sub(first).map(|offset| offset / IDS) {
+            Some(slot) if slot < count => UserOf::Container(first + slot * IDS),
+            Some(_) | None => UserOf::Host(uid),
+        }
+    }
+}
+
 impl Ranges {
     fn of_host() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -104,6 +133,16 @@ impl Ranges {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_ids_of_one_range_are_one_containers() {
+        let ids = UserIds(Ranges { first: 100_000, count: 2 });
+        assert_eq!(ids.user_of(100_000), UserOf::Container(100_000));
+        assert_eq!(ids.user_of(165_535), UserOf::Container(100_000));
+        assert_eq!(ids.user_of(165_536), UserOf::Container(165_536));
+        assert_eq!(ids.user_of(99_999), UserOf::Host(99_999));
+        assert_eq!(ids.user_of(231_072), UserOf::Host(231_072));
+    }
 
     #[test]
     fn no_two_holders_have_an_id_in_common() {

@@ -199,6 +199,11 @@ impl Root {
         etc::furnish(&self.0, names, &hostname.to_string_lossy(), named, &spec.sandbox.to_string_lossy())?;
         let mut trees = trees.into_iter();
         let sandbox = trees.next().ok_or_else(|| refuse("the sandbox", &"it did not come"))?;
+        let mut volumes: Vec<_> = spec.volumes.iter().zip(trees.by_ref()).collect();
+        // Memory in the place of a folder that the sandbox is in goes below it.
+        for (volume, tree) in volumes.extract_if(.., |(volume, _)| spec.is_below_sandbox(volume)) {
+            self.attach_volume(volume, &sandbox, &tree, makers)?;
+        }
         let place = places::reach(&self.0, &spec.sandbox, true, &[]).and_then(|place| {
             attach(&sandbox, place.as_fd(), "")?;
             Ok(place)
@@ -207,7 +212,7 @@ impl Root {
             let message = format!("cannot show the sandbox '{}': {error}", spec.sandbox.display());
             Failure::new(FailureReason::Sandbox, message)
         })?;
-        for (volume, tree) in spec.volumes.iter().zip(trees.by_ref()) {
+        for (volume, tree) in volumes {
             self.attach_volume(volume, &sandbox, &tree, makers)?;
         }
         for ((_, path), node) in spec.limits.nodes().zip(trees) {

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::attach::{self, RawSlot};
+use super::logs::Way;
 use super::{Signals, logs};
 use crate::args::Run;
 use crate::client::{Client, connect_agent};
@@ -155,7 +156,7 @@ async fn on_cluster(run: &Run, url: &str, tasks: Tasks) -> anyhow::Result<ExitCo
     let scheduler = RunScheduler::new(task, beside, run.instances, cancelled.clone(), news);
     let mut signals = Signals::new()?;
     let driven = tokio::spawn(driver.run(scheduler));
-    let ending = follow(run, handle, &cancelled, &mut signals, inbox).await?;
+    let ending = follow(run, url, handle, &cancelled, &mut signals, inbox).await?;
     let driven = tokio::select! {
         driven = driven => driven,
         // The tasks have ended, or the master is away: its failover timeout sees to the rest.
@@ -175,6 +176,7 @@ async fn on_cluster(run: &Run, url: &str, tasks: Tasks) -> anyhow::Result<ExitCo
 /// Follows the tasks to their end: streams their output, passes Ctrl-C on. `None`: the framework ended first.
 async fn follow(
     run: &Run,
+    url: &str,
     handle: Handle,
     cancelled: &AtomicBool,
     signals: &mut Signals,
@@ -204,9 +206,9 @@ async fn follow(
                             detachable: false,
                             stdin: run.interactive && !run.tty,
                         };
-                        attach_output(&mut outputs, (framework, task), (host, port), manner, raw.clone());
+                        attach_output(&mut outputs, url, (framework, task), (host, port), manner, raw.clone());
                     } else {
-                        stream_output(&mut outputs, (framework, task), (host, port), beside);
+                        stream_output(&mut outputs, url, (framework, task), (host, port), beside);
                     }
                 }
                 Some(News::Ended { status, framework, streamed, host, port, beside, counts }) => {
@@ -214,7 +216,7 @@ async fn follow(
                     running += u32::from(!streamed);
                     if !streamed && let Some((host, port)) = host.zip(port) {
                         let task = status.task.to_string();
-                        stream_output(&mut outputs, (framework, task), (host, port), beside.clone());
+                        stream_output(&mut outputs, url, (framework, task), (host, port), beside.clone());
                     }
                     let ending = Ending::of(&status, interrupted).of_one_called(beside.as_deref());
                     worst = match worst {
@@ -254,12 +256,14 @@ async fn follow(
 /// Copies both streams of a task to ours until it has ended, with a name before each line of one beside the command.
 fn stream_output(
     outputs: &mut JoinSet<()>,
+    master: &str,
     (framework, task): (String, String),
     (host, port): (String, u16),
     beside: Option<String>,
 ) {
     for stream in [Stream::Stdout, Stream::Stderr] {
         let (framework, task, host, beside) = (framework.clone(), task.clone(), host.clone(), beside.clone());
+        let master = master.to_owned();
         outputs.spawn(async move {
             let mut to: Box<dyn Write + Send> = if stream == Stream::Stdout {
                 Box::new(std::io::stdout())
@@ -269,10 +273,8 @@ fn stream_output(
             if let Some(name) = beside {
                 to = Box::new(Named::new(to, &name));
             }
-            let copied = async {
-                let agent = connect_agent(&host, i32::from(port)).await?;
-                logs::follow(agent, &framework, &task, stream, &mut to).await
-            };
+            let way = Way { first: Some((host, port)), master };
+            let copied = logs::follow(way, &framework, &task, stream, &mut to);
             if let Err(error) = copied.await {
                 output::warn(&format!("output of {task} is not shown to its end: {error:#}"));
             }
@@ -283,11 +285,13 @@ fn stream_output(
 /// Puts a task's terminal, or its input and output, through to ours until it has ended.
 fn attach_output(
     outputs: &mut JoinSet<()>,
+    master: &str,
     (framework, task): (String, String),
     (host, port): (String, u16),
     manner: attach::Manner,
     raw: RawSlot,
 ) {
+    let master = master.to_owned();
     outputs.spawn(async move {
         let start = AttachStart {
             framework_id: Some(mesos::FrameworkId { value: framework.clone() }),
@@ -302,11 +306,13 @@ fn attach_output(
             attach::follow(agent, start, manner, raw).await
         };
         if attached.await.is_err() {
+            if manner.stdin {
+                output::warn(&format!("the input of {task} has ended, for its agent went away"));
+            }
             // It may have ended already; its log tells the rest.
-            let copied = async {
-                let agent = connect_agent(&host, i32::from(port)).await?;
-                logs::follow(agent, &framework, &task, Stream::Stdout, &mut std::io::stdout()).await
-            };
+            let mut stdout = std::io::stdout();
+            let way = Way { first: Some((host, port)), master };
+            let copied = logs::follow(way, &framework, &task, Stream::Stdout, &mut stdout);
             if let Err(error) = copied.await {
                 output::warn(&format!("output of {task} is not shown to its end: {error:#}"));
             }

@@ -1,4 +1,4 @@
-//! How many looks of one kind may be under way.
+//! How many of one kind of thing may be under way: looks at tasks, fetches of files.
 //!
 //! Invariants
 //! - No more than all places are taken, and of them no more than half, rounded up, by one framework.
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A number of places. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     all: Arc<Semaphore>,
     of_each: usize,
     frameworks: Arc<Mutex<BTreeMap<FrameworkId, Weak<Semaphore>>>>,
@@ -20,19 +20,19 @@ pub(super) struct Places {
 
 /// A place that is taken, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     _of_all: Option<OwnedSemaphorePermit>,
     _of_framework: Option<OwnedSemaphorePermit>,
 }
 
 impl Places {
-    pub(super) fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         let all = Arc::new(Semaphore::new(number));
         Self { all, of_each: number.div_ceil(2), frameworks: Arc::default() }
     }
 
     /// Waits for a place.
-    pub(super) async fn take(&self, framework: &FrameworkId) -> Place {
+    pub(crate) async fn take(&self, framework: &FrameworkId) -> Place {
         let own = self.of(framework);
         // They are never closed; were they, nothing would be left to bound.
         let _of_framework = own.acquire_owned().await.ok();
