@@ -340,3 +340,22 @@ fn folders_in_memory_hold_what_they_were_made_for() {
     let output = run(&cluster, &flags);
     assert_eq!(stdout(&output), "tmpfs\nnobody 1777\nnobody 644\nfull\nno programs\n", "{}", stderr(&output));
 }
+
+#[test]
+fn files_beyond_a_tasks_disk_are_not_fetched_to_their_end_where_disks_are_only_measured() {
+    if needs_root() {
+        return;
+    }
+    let server = Server::start();
+    server.serve("/large", Answer::bytes(vec![7; 3 << 20]));
+    server.serve("/small", Answer::bytes(vec![7; 1 << 20]));
+    let mut cluster = Cluster::without_agent(&[]);
+    let settings = [LOOPBACK, ("LONJA_AGENT_DISK_LIMIT", "poll")];
+    cluster.start_agent_in("cpus:4;mem:2048;disk:100", &settings);
+    let (large, small) = (server.url("/large"), server.url("/small"));
+
+    let said = refused(&cluster, &["--disk", "2", "--fetch", &large]);
+    assert!(said.contains("more than 2097152 bytes, which is its disk limit"), "{said}");
+    let output = run(&cluster, &["--disk", "2", "--fetch", &small, "--", "true"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}

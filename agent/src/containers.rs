@@ -161,7 +161,10 @@ impl Containers {
         });
         let cancelled = self.fetching().get(&container).cloned();
         let fetched = match &prepared {
-            Ok(spec) => self.fetch(&framework, &uris, spec, cancelled).await,
+            Ok(spec) => {
+                let is_held = self.sandboxes.disks().enforcement().not_enforced.is_none();
+                self.fetch(&framework, &uris, spec, disk_limit.filter(|_| is_held), cancelled).await
+            }
             Err(_) => Ok(()),
         };
         let launched = match fetched.and(prepared) {
@@ -196,6 +199,7 @@ impl Containers {
         framework: &FrameworkId,
         uris: &[Uri],
         spec: &ContainerSpec,
+        disk: Option<u64>,
         cancelled: Option<Arc<Notify>>,
     ) -> Result<(), String> {
         if uris.is_empty() {
@@ -208,7 +212,7 @@ impl Containers {
             }
         };
         tokio::select! {
-            fetched = self.fetcher.fetch(framework, uris, &spec.sandbox, spec.user.as_deref()) => fetched,
+            fetched = self.fetcher.fetch(framework, uris, &spec.sandbox, spec.user.as_deref(), disk) => fetched,
             () = called_off => Err("killed while its files were fetched".to_owned()),
         }
     }

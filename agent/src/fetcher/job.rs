@@ -36,9 +36,22 @@ pub(super) struct Job {
     /// Whom to believe when servers say who they are; `None`: those that come with this program.
     #[serde(default)]
     pub(super) authorities: Option<Authorities>,
+    /// That much is the task's own limit of its disk, not what the agent fetches for any.
+    #[serde(default)]
+    pub(super) most_is_disk: bool,
 }
 
 impl Job {
+    /// The same, of a task that may have so many bytes on its disk: where these are only counted now and then, a fetch is
+    /// not to fill the disk before they are.
+    pub(super) fn within(mut self, disk: Option<u64>) -> Self {
+        if let Some(disk) = disk.filter(|disk| *disk < self.most_bytes) {
+            self.most_bytes = disk;
+            self.most_is_disk = true;
+        }
+        self
+    }
+
     /// What it fetches, for people.
     pub(super) fn shown(&self) -> String {
         match &self.items[..] {

@@ -88,15 +88,18 @@ impl Fetcher {
 
     /// Brings files into the sandbox of a framework's task. Dropped before it is done, it ends the process that does it. Errors: which of them
     /// cannot be had, and why, for people.
+    ///
+    /// `disk`: the most that the task may have on its disk, in bytes.
     pub(crate) async fn fetch(
         &self,
         framework: &FrameworkId,
         uris: &[Uri],
         sandbox: &Path,
         user: Option<&str>,
+        disk: Option<u64>,
     ) -> Result<(), String> {
         let user = tokio::task::block_in_place(|| resolve_user(user)).map_err(|failure| failure.message)?;
-        let fetched = self.fetch_as(framework, uris, sandbox, user.as_ref()).await;
+        let fetched = self.fetch_as(framework, uris, sandbox, user.as_ref(), disk).await;
         if let Err(message) = &fetched {
             let line = format!("fetch: {message}\n");
             tokio::task::block_in_place(|| job::note(sandbox, user.as_ref(), &line));
@@ -110,6 +113,7 @@ impl Fetcher {
         uris: &[Uri],
         sandbox: &Path,
         user: Option<&TaskUser>,
+        disk: Option<u64>,
     ) -> Result<(), String> {
         let kinds = uris.iter().map(Kind::of).collect::<Vec<_>>();
         let mut retried = false;
@@ -126,7 +130,8 @@ impl Fetcher {
                 items.push(Item::new(uri, origin, Destination::in_sandbox(uri, *kind, file.is_none())));
                 held.push(file);
             }
-            match self.run(framework, &self.job(Some(sandbox), user, items)).await? {
+            let job = self.job(Some(sandbox), user, items).within(disk);
+            match self.run(framework, &job).await? {
                 Report::Done(_) => return Ok(()),
                 // What was kept is not what it was: once more, from its server.
                 Report::Failed { damaged: Some(index), message } if !retried && index < uris.len() => {
@@ -183,6 +188,7 @@ impl Fetcher {
             items,
             addresses: self.settings.addresses.clone(),
             most_bytes: self.settings.most_bytes,
+            most_is_disk: false,
             seconds: self.settings.timeout.as_secs().max(1),
             authorities: self.settings.authorities.as_deref().cloned(),
         }

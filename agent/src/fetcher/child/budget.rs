@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
 
+use super::super::job::Job;
+
 /// Files, folders and links that one task's archives may hold.
 const MOST_ENTRIES: u64 = 200_000;
 
@@ -19,6 +21,8 @@ pub(super) struct Budget {
     bytes: u64,
     entries: u64,
     most: u64,
+    /// It is the task's own limit.
+    most_is_disk: bool,
 }
 
 /// What was copied.
@@ -31,7 +35,12 @@ pub(super) struct Copied {
 
 impl Budget {
     pub(super) fn new(most: u64) -> Self {
-        Self { bytes: most, entries: MOST_ENTRIES, most }
+        Self { bytes: most, entries: MOST_ENTRIES, most, most_is_disk: false }
+    }
+
+    /// What a job allows.
+    pub(super) fn of(job: &Job) -> Self {
+        Self { most_is_disk: job.most_is_disk, ..Self::new(job.most_bytes) }
     }
 
     /// Refuses what is known to be too large before it comes.
@@ -41,6 +50,11 @@ impl Budget {
 
     fn spent(&self) -> io::Error {
         let most = self.most;
+        if self.most_is_disk {
+            return io::Error::other(format!(
+                "the files of this task have more than {most} bytes, which is its disk limit; launch it with more disk"
+            ));
+        }
         io::Error::other(format!(
             "the files of this task have more than {most} bytes, the most that is fetched for one"
         ))

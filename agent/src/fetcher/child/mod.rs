@@ -87,7 +87,7 @@ fn work(job: &Job) -> Result<Report, String> {
     }
     confine::enter(job, sandbox.as_ref()).map_err(|error| format!("cannot confine the fetch: {error}"))?;
     let mut log = sandbox.as_ref().and_then(Folder::open_log);
-    let mut budget = Budget::new(job.most_bytes);
+    let mut budget = Budget::of(job);
     let web = web::Client::new(job.addresses.clone(), job.authorities.as_ref());
     let mut fetched = Vec::with_capacity(items.len());
     for (index, ready) in items.into_iter().enumerate() {
