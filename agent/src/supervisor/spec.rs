@@ -311,7 +311,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_volume_has_a_place_of_its_own() {
-        let boxed = || ContainerSpec { sandbox: "/work/box".into(), ..plain("c1") };
+        let boxed = || ContainerSpec { sandbox: "/sandboxes/box".into(), ..plain("c1") };
         let mount = |paths: &[&str]| {
             let mut spec = boxed();
             spec.volumes.extend(paths.iter().map(|path| Volume {
@@ -327,11 +327,11 @@ pub(crate) mod tests {
         for bad in ["/", "/proc", "/proc/1", "/sys/fs", "/dev", "/./proc/"] {
             assert!(matches!(mount(&[bad]), Err(SpecError::VolumeOverOwn(_))), "{bad}");
         }
-        assert!(matches!(mount(&["/work"]), Err(SpecError::VolumeOverSandbox { .. })));
+        assert!(matches!(mount(&["/sandboxes"]), Err(SpecError::VolumeOverSandbox { .. })));
         let mut spec = boxed();
         spec.volumes.push(Volume {
             source: VolumeSource::Tmpfs { size: None },
-            container_path: "/work".into(),
+            container_path: "/sandboxes".into(),
             read_only: false,
         });
         assert_eq!(spec.validate(), Ok(()), "memory goes below the sandbox");
