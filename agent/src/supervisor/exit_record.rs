@@ -103,7 +103,7 @@ impl ExitRecord {
     /// Writes the record; once this returns it survives a crash of the host.
     ///
     /// On a full disk it takes the place of the record of the start, which nobody needs any more. Errors: also when there is
-    /// no such place, and then the disk is full ([`ExitRecordError::is_full`]).
+    /// no such place, and then the disk is full (`is_full`).
     pub fn store(&self, run_dir: &Path) -> Result<(), ExitRecordError> {
         let path = run_dir.join(Self::FILE);
         let temporary = run_dir.join("exit.json.new");
