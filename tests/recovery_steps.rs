@@ -15,8 +15,10 @@ enum Fate {
     Lost,
     /// One of the two: how much goes into one commit is a matter of time.
     Either,
+    /// As `Lost`, or it had become the task's program already: then it was killed, and that is told with who died.
+    Killed,
 }
-use Fate::{Either, Lost, Seven};
+use Fate::{Either, Killed, Lost, Seven};
 
 /// Who dies where, and what becomes of the task.
 const STEPS: &[(&str, Fate)] = &[
@@ -35,7 +37,7 @@ const STEPS: &[(&str, Fate)] = &[
     ("init: errand read", Lost),
     ("init: set up", Lost),
     ("init: told to go", Lost),
-    ("init: forked", Lost),
+    ("init: forked", Killed),
     ("supervisor: told to go", Lost),
     ("supervisor: start noted", Lost),
     ("agent: start known", Seven),
@@ -87,6 +89,7 @@ fn survives(step: &str, fate: Fate) -> Result<(), String> {
         Seven => seven,
         Lost => lost,
         Either => seven || lost,
+        Killed => lost || (runs <= 1 && code == Some(137) && stderr(&output).contains("init was killed")),
     };
     if !as_told {
         return Err(format!("it ran {runs} times and ended with {code:?}: {}", stderr(&output)));
