@@ -242,7 +242,7 @@ impl<S: Scheduler> Run<S> {
     }
 
     async fn perform(&mut self, effects: Effects) -> Option<Outcome> {
-        let Effects { connect, send, disconnect, finished, problems } = effects;
+        let Effects { persist: _, connect, send, disconnect, finished, problems } = effects;
         for problem in problems {
             tracing::warn!(master = self.master, %problem, "not done");
         }

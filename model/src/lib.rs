@@ -13,6 +13,7 @@
 pub mod clock;
 pub mod ids;
 pub mod time;
+pub mod unplaced;
 
 pub mod quota;
 pub mod resources;

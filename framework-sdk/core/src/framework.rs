@@ -19,7 +19,7 @@ use crate::offers::{MAX_HOLD, Offers};
 use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
-use crate::{Problem, Scheduler};
+use crate::{Change, Problem, Scheduler};
 
 /// A scheduler whose deadline stays in the past is called no more often than this.
 const LEAST_BETWEEN_TICKS: Duration = Duration::from_millis(1);
@@ -85,6 +85,8 @@ pub enum Command {
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
+    /// To be made durable before anything else is done, in order and all at once.
+    pub persist: Vec<Change>,
     /// Make a connection; answered by [`Event::Connected`] or [`Event::Disconnected`].
     pub connect: bool,
     /// Calls with their numbers, in order.
@@ -213,6 +215,7 @@ impl<S: Scheduler> Framework<S> {
         }
         self.adjust(&mut effects);
         self.request(&mut effects);
+        effects.persist.extend(self.scheduler.changes());
         effects
     }
 
@@ -362,6 +365,9 @@ impl<S: Scheduler> Framework<S> {
     }
 
     pub(crate) fn finish(&mut self, effects: &mut Effects, outcome: Outcome) {
+        if outcome == Outcome::TornDown && self.id.is_some() {
+            effects.persist.push(Change::Framework(None));
+        }
         self.finished = true;
         self.subscription.link = Link::Closed;
         self.offers.drop_all();

@@ -16,6 +16,7 @@
 //! Source: Mesos v1 scheduler API.
 
 pub mod plan;
+pub mod state;
 pub mod task;
 mod watching;
 
@@ -52,6 +53,7 @@ pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
 pub use offers::MAX_HOLD;
 pub use placement::Gpus;
 pub use plan::{Plan, PlanError, Step};
+pub use state::{Change, State};
 pub use task::{ExecutorTask, InvalidTask, Task};
 
 /// Your placement logic. Every method is called by one owner, in order, and must not block: it decides and
@@ -60,8 +62,8 @@ pub trait Scheduler: Send {
     /// Resources to use. What the plan does not use is declined for the plan's refusal time.
     fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan;
 
-    /// News of a task, once for each update. It is acknowledged when this returns: whatever must not be
-    /// forgotten has to be kept by then.
+    /// News of a task, once for each update. It is acknowledged after this has returned and what
+    /// [`Scheduler::changes`] then says is durable.
     fn update(&mut self, now: Timestamp, status: &TaskStatus) -> Plan;
 
     /// Does it want offers now? Asked after every event; while it says no, the master sends none.
@@ -142,6 +144,13 @@ pub trait Scheduler: Send {
     fn refused(&mut self, now: Timestamp, problem: &Problem) -> Plan {
         let _ = (now, problem);
         Plan::new()
+    }
+
+    /// What has changed since it was last asked in what this scheduler must not forget. Asked after every event; made
+    /// durable before anything is sent that the event has led to, be it a launch or an acknowledgement. A scheduler
+    /// started anew is given all of it as a [`State`].
+    fn changes(&mut self) -> Vec<Change> {
+        Vec::new()
     }
 
     /// When it wants [`Scheduler::tick`], should nothing happen before.

@@ -9,7 +9,7 @@ use lonja_model::{FrameworkId, Offer, TaskState, TaskStatus, Timestamp};
 use crate::calls::Sent;
 use crate::framework::Known;
 use crate::plan::Stop;
-use crate::{Effects, Framework, Outcome, Problem, Scheduler};
+use crate::{Change, Effects, Framework, Outcome, Problem, Scheduler};
 
 impl<S: Scheduler> Framework<S> {
     pub(crate) fn received(&mut self, now: Timestamp, effects: &mut Effects, event: MasterEvent) {
@@ -58,6 +58,9 @@ impl<S: Scheduler> Framework<S> {
         heartbeat: Duration,
         master: &MasterInfo,
     ) {
+        if self.id.as_ref() != Some(&framework) {
+            effects.persist.push(Change::Framework(Some(framework.clone())));
+        }
         self.id = Some(framework.clone());
         self.subscription.subscribed(now, heartbeat);
         self.offers.drop_all();

@@ -1,0 +1,116 @@
+//! What a framework keeps beyond its process: its id, and what its scheduler writes down.
+//!
+//! A scheduler says after each event what has changed ([`Scheduler::changes`](crate::Scheduler::changes)). The shell makes
+//! that durable before anything goes out that the same event led to, acknowledgements and launches included. So a
+//! process that dies at any moment comes back with notes that are never behind what it has told the master.
+//!
+//! Keys and values are the scheduler's own. Source: `docs/design.md`, D3.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use lonja_model::FrameworkId;
+
+/// The longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 1 << 10;
+
+/// The longest value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 1 << 20;
+
+/// One change of what is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// Keep `value` under `key`, in place of what was there.
+    Put {
+        /// At most [`MAX_KEY_BYTES`].
+        key: String,
+        /// At most [`MAX_VALUE_BYTES`].
+        value: Vec<u8>,
+    },
+    /// Keep nothing under this key.
+    Remove {
+        /// Which.
+        key: String,
+    },
+    /// The framework's id, or none any more: it was torn down. The library says this, a scheduler need not.
+    Framework(Option<FrameworkId>),
+}
+
+impl Change {
+    /// Keep `value` under `key`.
+    pub fn put(key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        Self::Put { key: key.into(), value: value.into() }
+    }
+
+    /// Keep nothing under `key`.
+    pub fn remove(key: impl Into<String>) -> Self {
+        Self::Remove { key: key.into() }
+    }
+}
+
+/// All that is kept, as a scheduler finds it when it starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    framework: Option<FrameworkId>,
+    entries: BTreeMap<String, Vec<u8>>,
+}
+
+impl State {
+    /// The id that the framework had, if it has one still.
+    pub fn framework(&self) -> Option<&FrameworkId> {
+        self.framework.as_ref()
+    }
+
+    /// What is kept under `key`.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.entries.get(key).map(Vec::as_slice)
+    }
+
+    /// All keys with their values, in the order of the keys.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.entries.iter().map(|(key, value)| (key.as_str(), value.as_slice()))
+    }
+
+    /// Those whose key begins with `prefix`, in the order of the keys; without the prefix.
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let from = self.entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.map_while(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_slice())))
+    }
+
+    /// Is nothing kept?
+    pub fn is_empty(&self) -> bool {
+        self.framework.is_none() && self.entries.is_empty()
+    }
+
+    /// Makes one change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Put { key, value } => {
+                self.entries.insert(key, value);
+            }
+            Change::Remove { key } => {
+                self.entries.remove(&key);
+            }
+            Change::Framework(id) => self.framework = id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_below_a_prefix_is_found_without_it() {
+        let mut state = State::default();
+        for key in ["job", "job/1", "job/2", "jobs", "run/1"] {
+            state.apply(Change::put(key, key.as_bytes()));
+        }
+        state.apply(Change::remove("job/1"));
+
+        let below: Vec<_> = state.below("job/").collect();
+
+        assert_eq!(below, [("2", b"job/2".as_slice())]);
+    }
+}
