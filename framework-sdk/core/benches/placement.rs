@@ -33,13 +33,23 @@ fn fleet_10k_offers_1k_tasks_unlike(bencher: Bencher, policy: &str) {
     fleet(bencher, policy, &tasks(1_000, false));
 }
 
+/// The very first decision, which learns of all agents.
+#[divan::bench(sample_size = 1, sample_count = 25)]
+fn first_10k_offers_1k_tasks(bencher: Bencher) {
+    let (offers, tasks) = (offers(10_000), tasks(1_000, true));
+    bencher.with_inputs(|| placement("binpack")).bench_local_values(|mut placement| {
+        let decision = placement.decide(&offers, &tasks);
+        (placement, decision)
+    });
+}
+
 #[divan::bench(sample_size = 1, sample_count = 25)]
 fn nowhere_10k_offers_1k_tasks(bencher: Bencher) {
     let nowhere = attribute("disk").is("tape");
     let tasks: Vec<Wanted> =
         tasks(1_000, false).into_iter().map(|wanted| wanted.place(nowhere.clone())).collect();
     let offers = offers(10_000);
-    bencher.with_inputs(|| placement("binpack")).bench_local_values(|mut placement| {
+    bencher.with_inputs(|| knowing("binpack", &offers)).bench_local_values(|mut placement| {
         let decision = placement.decide(&offers, &tasks);
         assert!(decision.placed.is_empty() && decision.unplaced.len() == 100);
         (placement, decision)
@@ -59,8 +69,10 @@ fn one_offer(bencher: Bencher, waiting: usize) {
                 let labels = Labels(vec![("app".to_owned(), Some(format!("app-{}", index % 50)))]);
                 placement.restore(id, &offer.agent, &labels, &Need::default());
             }
-            placement.decide(&all, &tasks[..1]);
-            placement.update(&ended("task-0"));
+            // Tasks of these kinds were asked for before.
+            for placed in placement.decide(&all, &tasks).placed {
+                placement.update(&ended(placed.task));
+            }
             placement
         })
         .bench_local_values(|mut placement| {
@@ -71,19 +83,26 @@ fn one_offer(bencher: Bencher, waiting: usize) {
 
 fn fleet(bencher: Bencher, policy: &str, tasks: &[Wanted]) {
     let offers = offers(10_000);
-    bencher.with_inputs(|| placement(policy)).bench_local_values(|mut placement| {
+    bencher.with_inputs(|| knowing(policy, &offers)).bench_local_values(|mut placement| {
         let decision = placement.decide(&offers, tasks);
         assert!(decision.placed.len() > 900, "{} placed", decision.placed.len());
         (placement, decision)
     });
 }
 
+/// Has seen the agents before, as any has but in its first decision.
+fn knowing(policy: &str, offers: &[Offer]) -> Placement {
+    let mut placement = placement(policy);
+    placement.decide(offers, &[]);
+    placement
+}
+
 fn placement(policy: &str) -> Placement {
     Placement::new(by_name(policy, 7).unwrap())
 }
 
-fn ended(task: &str) -> TaskStatus {
-    TaskStatus::new(TaskId::new(task).unwrap(), TaskState::Finished, Source::Agent, Timestamp::ZERO)
+fn ended(task: TaskId) -> TaskStatus {
+    TaskStatus::new(task, TaskState::Finished, Source::Agent, Timestamp::ZERO)
 }
 
 /// Numbers below `below`, the same each time.

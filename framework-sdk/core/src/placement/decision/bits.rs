@@ -20,6 +20,11 @@ impl Bits {
         all
     }
 
+    /// As many, and none of them.
+    pub(super) fn emptied(&self) -> Self {
+        Self::none(self.length)
+    }
+
     /// What is beyond the last machine is in no set.
     fn cut(&mut self) {
         let beyond = self.words.len() * 64 - self.length;

@@ -8,9 +8,9 @@ use lonja_model::{AgentId, TaskId};
 use super::bits::Bits;
 use super::leaves::{Formula, Leaves};
 use super::machines::Machine;
+use super::misses::misses;
 use super::rooms::Rooms;
 use super::search::Sought;
-use super::wanted::{Shortage, shortages};
 use crate::placement::OwnTasks;
 use crate::placement::predicate::Predicate;
 
@@ -21,24 +21,17 @@ pub(super) struct Explained {
     nearest: Option<NearMiss>,
 }
 
-/// How far a machine is from being taken; the smaller the nearer.
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
-struct Distance {
-    /// How many things are in the way.
-    things: usize,
-    /// How much of what is asked for is missing, summed over the kinds of resources.
-    missing: f64,
-}
+/// Of so many machines at most, that break equally few rules, the nearest is looked for.
+const MAX_LOOKED_AT: usize = 1_000;
 
 /// What is looked at.
 struct Looked<'a, 'b> {
     machines: &'b [Machine<'a>],
+    rooms: &'b Rooms,
     own: &'b OwnTasks,
     kind: &'b Sought<'a>,
     /// Where each rule does not hold.
     broken: Vec<Bits>,
-    /// What is short in each class of rooms that was looked at.
-    short: BTreeMap<usize, Vec<Shortage>>,
     open: &'b Bits,
 }
 
@@ -58,12 +51,7 @@ impl Explained {
             broken
         };
         let broken = kind.rules.iter().map(broken).collect();
-        let ask = &kind.kind.ask;
-        let mut short = BTreeMap::new();
-        for machine in machines {
-            short.entry(machine.class).or_insert_with(|| shortages(rooms.room(machine.class), ask));
-        }
-        Looked { machines, own, kind, broken, short, open }.sum_up()
+        Looked { machines, rooms, own, kind, broken, open }.sum_up()
     }
 
     /// Of a task whose id a task has that runs.
@@ -83,30 +71,70 @@ impl Explained {
 
 impl<'a> Looked<'a, '_> {
     fn sum_up(self) -> Explained {
+        let several: Vec<(usize, usize)> = self
+            .machines
+            .iter()
+            .map(|machine| machine.offers.len())
+            .enumerate()
+            .filter(|(_, offers)| *offers > 1)
+            .collect();
+        let offers = |of: &Bits| {
+            let more = several.iter().filter(|(number, _)| of.has(*number)).map(|(_, offers)| offers - 1);
+            u64::try_from(of.count() + more.sum::<usize>()).unwrap_or(u64::MAX)
+        };
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        let mut by_rule = vec![0_u64; self.broken.len()];
-        let mut offers = 0;
-        let mut nearest: Option<(Distance, usize)> = None;
-        for (number, machine) in self.machines.iter().enumerate() {
-            let weight = u64::try_from(machine.offers.len()).unwrap_or(u64::MAX);
-            offers += weight;
-            match self.broken.iter().position(|broken| broken.has(number)) {
-                Some(rule) => by_rule[rule] += weight,
-                None => *counts.entry(self.reason(number).to_owned()).or_default() += weight,
-            }
-            let distance = self.distance(number);
-            if nearest.is_none_or(|(nearest, _)| distance < nearest) {
-                nearest = Some((distance, number));
+        let all = Bits::all(self.machines.len());
+        let mut left = all.clone();
+        for (rule, broken) in self.broken.iter().enumerate() {
+            let mut here = left.clone();
+            here.keep(broken);
+            left.drop(broken);
+            if !here.is_empty() {
+                *counts.entry(cut(self.rule(rule).to_string())).or_default() += offers(&here);
             }
         }
-        for (rule, count) in by_rule.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-            *counts.entry(cut(self.rule(rule).to_string())).or_default() += count;
+        let mut by_reason: BTreeMap<&str, u64> = BTreeMap::new();
+        for number in left.iter() {
+            let offers = self.machines[number].offers.len();
+            *by_reason.entry(self.reason(number)).or_default() += u64::try_from(offers).unwrap_or(u64::MAX);
+        }
+        for (reason, count) in by_reason {
+            *counts.entry(reason.to_owned()).or_default() += count;
         }
         let mut reasons: Vec<(String, u64)> = counts.into_iter().collect();
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         reasons.truncate(MAX_REASONS);
-        let nearest = nearest.map(|(_, number)| self.near_miss(number));
-        Explained { offers, reasons, nearest }
+        Explained {
+            offers: offers(&all),
+            reasons,
+            nearest: self.nearest().map(|number| self.near_miss(number)),
+        }
+    }
+
+    /// Of those that break fewest rules the one where least is missing, and of equal ones the first.
+    fn nearest(&self) -> Option<usize> {
+        // By how many rules they break.
+        let mut levels = vec![Bits::all(self.machines.len())];
+        for broken in &self.broken {
+            levels.push(broken.emptied());
+            for level in (0..levels.len() - 1).rev() {
+                let mut more = levels[level].clone();
+                more.keep(broken);
+                levels[level].drop(broken);
+                levels[level + 1].add(&more);
+            }
+        }
+        let fewest = levels.iter().find(|level| !level.is_empty())?;
+        let ask = &self.kind.kind.ask;
+        let missing = |number: &usize| {
+            let misses = misses(self.rooms.room(self.machines[*number].class), ask);
+            (misses.len(), misses.iter().map(|miss| miss.part).sum::<f64>())
+        };
+        let each = fewest.iter().take(MAX_LOOKED_AT).map(|number| (missing(&number), number));
+        let nearer = |(one, _): &((usize, f64), usize), (other, _): &((usize, f64), usize)| {
+            one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
+        };
+        each.min_by(nearer).map(|(_, number)| number)
     }
 
     /// A rule as it was written.
@@ -118,33 +146,24 @@ impl<'a> Looked<'a, '_> {
         })
     }
 
-    fn short(&self, number: usize) -> &[Shortage] {
-        self.short.get(&self.machines[number].class).map_or(&[], Vec::as_slice)
-    }
-
     /// Why not, where all rules hold.
     fn reason(&self, number: usize) -> &'static str {
-        match self.short(number).first() {
-            Some(short) => short.reason,
+        match misses(self.rooms.room(self.machines[number].class), &self.kind.kind.ask).first() {
+            Some(miss) => miss.reason,
             None if !self.open.has(number) => "enough launched there at once",
             None => "not wanted there by the policy",
         }
-    }
-
-    fn distance(&self, number: usize) -> Distance {
-        let broken = self.broken.iter().filter(|broken| broken.has(number)).count();
-        let short = self.short(number);
-        Distance { things: broken + short.len(), missing: short.iter().map(|short| short.part).sum() }
     }
 
     fn near_miss(&self, number: usize) -> NearMiss {
         let machine = &self.machines[number];
         let why = match self.broken.iter().position(|broken| broken.has(number)) {
             Some(rule) => self.rule(rule).in_the_way(&machine.site(), &machine.free, self.own),
-            None => match self.short(number).first() {
-                Some(short) => short.why.clone(),
-                None => self.reason(number).to_owned(),
-            },
+            None => {
+                let (room, ask) = (self.rooms.room(machine.class), &self.kind.kind.ask);
+                let miss = misses(room, ask).first().map(|miss| miss.why(room, ask));
+                miss.unwrap_or_else(|| self.reason(number).to_owned())
+            }
         };
         let offer = machine.first();
         NearMiss { agent: offer.agent.clone(), hostname: cut(offer.hostname.clone()), why: cut(why) }

@@ -5,15 +5,15 @@
 //! leaf is judged once for each value and not for each pair of task and offer; a predicate is then a few operations on
 //! sets.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use lonja_model::labels::Labels;
 use lonja_model::resources::Scalar;
 
-use super::bits::{Bits, Group};
+use super::bits::Bits;
 use super::machines::Machine;
+use super::values::Values;
 use crate::placement::OwnTasks;
 use crate::placement::predicate::{
     LabelTest, Leaf, Node, Predicate, Rule, Subject, Tasks, Test, amount, has_port,
@@ -27,17 +27,6 @@ pub(super) enum Formula {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
-}
-
-/// Machines by the value of one subject.
-struct Values<'a> {
-    by_name: BTreeMap<Cow<'a, str>, usize>,
-    names: Vec<Cow<'a, str>>,
-    holders: Vec<Group>,
-    /// By machine.
-    of: Vec<Option<usize>>,
-    /// Those that have a value.
-    present: Bits,
 }
 
 /// One leaf.
@@ -100,11 +89,9 @@ impl<'a> Leaves<'a> {
                 let values = self.values_of(subject, machines);
                 let mut holds = Bits::none(machines.len());
                 if let Test::In(wanted) = test {
-                    let found = wanted.iter().filter_map(|value| values.by_name.get(&**value));
-                    found.for_each(|value| values.holders[*value].put(&mut holds, true));
+                    wanted.iter().for_each(|name| values.put(name, &mut holds, true));
                 } else {
-                    let met = values.by_name.iter().filter(|(name, _)| test.holds(name));
-                    met.for_each(|(_, value)| values.holders[*value].put(&mut holds, true));
+                    values.put_those(|name| test.holds(name), &mut holds);
                 }
                 (holds, 0)
             }
@@ -218,15 +205,14 @@ impl Judged<'_> {
     ) {
         let Leaf::Own { subject, tasks, rule } = self.leaf else { return };
         let Some(values) = values.get(subject).filter(|_| tasks.match_labels(labels)) else { return };
-        let Some(value) = values.of[machine] else { return };
-        let name = &*values.names[value];
+        let Some(name) = values.name_of(machine) else { return };
         let one = own.ask(subject, tasks, rule, |standing| {
             let count = standing.census.at(name);
             let is_first = *rule == Rule::Together && count == 1;
             (standing.least == self.least && !is_first).then(|| rule.holds(count, standing))
         });
         match one {
-            Some(holds) => values.holders[value].put(&mut self.holds, holds),
+            Some(holds) => values.put(name, &mut self.holds, holds),
             None => (self.holds, self.least) = judge_own(values, own, (subject, tasks, rule)),
         }
     }
@@ -250,47 +236,13 @@ fn judge_own(
 ) -> (Bits, u32) {
     own.ask(subject, tasks, rule, |standing| {
         let elsewhere = rule.holds(0, standing);
-        let mut holds = if elsewhere { values.present.clone() } else { Bits::none(values.of.len()) };
+        let mut holds = if elsewhere { values.present().clone() } else { values.nobody() };
         for (name, count) in standing.census.iter() {
             let holds_here = rule.holds(count, standing);
-            if holds_here != elsewhere
-                && let Some(value) = values.by_name.get(name)
-            {
-                values.holders[*value].put(&mut holds, holds_here);
+            if holds_here != elsewhere {
+                values.put(name, &mut holds, holds_here);
             }
         }
         (holds, standing.least)
     })
-}
-
-impl<'a> Values<'a> {
-    fn new(subject: &Subject, machines: &[Machine<'a>]) -> Self {
-        let mut values = Self {
-            by_name: BTreeMap::new(),
-            names: Vec::new(),
-            holders: Vec::new(),
-            of: Vec::with_capacity(machines.len()),
-            present: Bits::none(machines.len()),
-        };
-        for (index, machine) in machines.iter().enumerate() {
-            let value = subject.value(&machine.site()).map(|name| {
-                let value = values.number(name);
-                values.holders[value].insert(index, machines.len());
-                values.present.set(index, true);
-                value
-            });
-            values.of.push(value);
-        }
-        values
-    }
-
-    fn number(&mut self, name: Cow<'a, str>) -> usize {
-        if let Some(value) = self.by_name.get(&name) {
-            return *value;
-        }
-        self.names.push(name.clone());
-        self.by_name.insert(name, self.holders.len());
-        self.holders.push(Group::none());
-        self.holders.len() - 1
-    }
 }

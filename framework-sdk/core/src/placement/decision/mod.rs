@@ -17,9 +17,11 @@ mod bits;
 mod explain;
 mod leaves;
 mod machines;
+mod misses;
 mod ports;
 mod rooms;
 mod search;
+mod values;
 mod wanted;
 
 use std::collections::BTreeMap;

@@ -3,14 +3,12 @@
 //! Machines whose rooms are equal share one score. A fleet of a few kinds of machines has few rooms, and each launch
 //! adds at most one.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use super::bits::{Bits, Group};
 use crate::placement::{Ask, Room, Scorer};
-
-/// Scores that are not in order as yet, before they are put in order.
-const MAX_UNSORTED: usize = 64;
 
 /// All rooms.
 pub(super) struct Rooms {
@@ -61,44 +59,78 @@ impl Rooms {
     }
 }
 
-/// How good the rooms are for one ask, best first.
+/// How good the rooms are for one ask, best first. Most rooms are never in order: who looks for the best looks no further
+/// than to the first that will do.
 #[derive(Default)]
 pub(super) struct Ranking {
     /// Classes below this are known.
     seen: usize,
-    /// In descending order of scores.
-    sorted: Vec<(f64, usize)>,
-    unsorted: Vec<(f64, usize)>,
+    /// The best of them, in descending order of scores.
+    sorted: Vec<Scored>,
+    /// The others.
+    heap: BinaryHeap<Scored>,
 }
+
+/// A class and its score; the greater the better.
+#[derive(Clone, Copy, Debug)]
+struct Scored {
+    score: f64,
+    class: usize,
+}
+
+impl Ord for Scored {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score)
+    }
+}
+
+impl PartialOrd for Scored {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scored {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Scored {}
 
 impl Ranking {
     /// Scores the rooms that are new.
     pub(super) fn update(&mut self, rooms: &Rooms, scorer: &mut dyn Scorer, ask: &Ask) {
-        for class in self.seen..rooms.len() {
-            if let Some(score) = score(scorer, ask, rooms.room(class)) {
-                self.unsorted.push((score, class));
+        let new = (self.seen..rooms.len())
+            .filter_map(|class| score(scorer, ask, rooms.room(class)).map(|score| Scored { score, class }));
+        if self.seen == 0 {
+            self.heap = new.collect::<Vec<_>>().into();
+        } else {
+            for one in new {
+                if self.heap.peek().is_some_and(|best| one <= *best) {
+                    self.heap.push(one);
+                } else {
+                    let place = self.sorted.partition_point(|other| *other >= one);
+                    self.sorted.insert(place, one);
+                }
             }
         }
         self.seen = rooms.len();
-        if self.unsorted.len() > MAX_UNSORTED {
-            self.sorted.append(&mut self.unsorted);
-            self.sorted.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        }
     }
 
     /// The best score of a machine in `mask`, and of equally good ones the first.
-    pub(super) fn best(&self, rooms: &Rooms, mask: &Bits) -> Option<(f64, usize)> {
+    pub(super) fn best(&mut self, rooms: &Rooms, mask: &Bits) -> Option<(f64, usize)> {
         let mut best: Option<(f64, usize)> = None;
-        for (score, class) in &self.sorted {
-            if best.is_some_and(|(best, _)| *score < best) {
+        for index in 0.. {
+            if index == self.sorted.len() {
+                let Some(next) = self.heap.pop() else { break };
+                self.sorted.push(next);
+            }
+            let Scored { score, class } = self.sorted[index];
+            if best.is_some_and(|(best, _)| score < best) {
                 break;
             }
-            best = better(best, rooms.members(*class).first_in(mask).map(|machine| (*score, machine)));
-        }
-        for (score, class) in &self.unsorted {
-            if best.is_none_or(|(best, _)| *score >= best) {
-                best = better(best, rooms.members(*class).first_in(mask).map(|machine| (*score, machine)));
-            }
+            best = better(best, rooms.members(class).first_in(mask).map(|machine| (score, machine)));
         }
         best
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use lonja_model::TaskId;
 
 use crate::Task;
+use crate::placement::Ask;
 use crate::placement::predicate::{Leaf, Predicate};
-use crate::placement::{Ask, Room};
 
 /// The most wishes of one task ([`Wanted::prefer`]); what is beyond is not looked at.
 pub const MAX_WISHES: usize = 4;
@@ -106,48 +106,4 @@ impl Wanted {
     pub fn predicate(&self) -> &Predicate {
         &self.kind.place
     }
-}
-
-/// What of an ask does not fit in a room: a reason, what is asked and what is there, and how much of what is asked is
-/// missing, from 0 to 1.
-pub(super) struct Shortage {
-    pub(super) reason: &'static str,
-    pub(super) why: String,
-    pub(super) part: f64,
-}
-
-/// All of what does not fit, in a fixed order; none if it fits.
-pub(super) fn shortages(room: &Room, ask: &Ask) -> Vec<Shortage> {
-    let need = &ask.need;
-    let mut short = Vec::new();
-    let scalars = [
-        ("too few cpus", "cpus", need.cpus, room.cpus),
-        ("too little mem", "mem", need.mem, room.mem),
-        ("too little disk", "disk", need.disk, room.disk),
-    ];
-    for (reason, name, wants, free) in scalars {
-        if wants > free {
-            let why = format!("{name}: wants {wants}, {free} free");
-            short.push(Shortage { reason, why, part: 1.0 - free.to_f64() / wants.to_f64() });
-        }
-    }
-    if need.ports > room.ports {
-        let why = format!("ports: wants {}, {} free", need.ports, room.ports);
-        short.push(Shortage { reason: "too few ports", why, part: 0.5 });
-    }
-    let each = need.gpus.of_each();
-    let enough = room.devices.iter().filter(|(_, free)| *free >= each).count();
-    let (wants, model) = (need.gpus.devices(), room.model.as_deref().unwrap_or("none told"));
-    if enough < wants {
-        let why = format!("gpus: wants {wants} with {each} thousandths each, {enough} free");
-        short.push(Shortage { reason: "too few gpus", why, part: 0.5 });
-    } else if wants > 0
-        && !ask.models.is_empty()
-        && room.model.as_ref().is_none_or(|m| !ask.models.contains(m))
-    {
-        let models: Vec<&str> = ask.models.iter().map(String::as_str).collect();
-        let why = format!("gpu_model: wants {}, is {model}", models.join(" or "));
-        short.push(Shortage { reason: "other gpu_model", why, part: 1.0 });
-    }
-    short
 }

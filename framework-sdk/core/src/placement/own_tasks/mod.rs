@@ -62,6 +62,7 @@ pub struct OwnTasks {
     tracked: Tracked,
     /// How many agents there are on which nothing runs.
     idle: usize,
+    decisions: u64,
 }
 
 /// One task.
@@ -83,6 +84,8 @@ struct Machine {
     /// The most that was ever seen.
     spec: Spec,
     is_lost: bool,
+    /// In which decision it was last seen, and as which of its machines.
+    mark: Option<(u64, usize)>,
 }
 
 /// What an agent says of itself.
@@ -214,7 +217,12 @@ impl OwnTasks {
         if !known && (self.agents.contains_key(agent) || self.idle < MAX_AGENTS) {
             self.learn(offer);
         }
-        Seen(self.agents.get_mut(agent))
+        Seen { machine: self.agents.get_mut(agent), decision: self.decisions }
+    }
+
+    /// Another decision begins: no offer of it was seen.
+    pub(crate) fn begin(&mut self) {
+        self.decisions += 1;
     }
 
     fn learn(&mut self, offer: &Offer) {
@@ -330,12 +338,33 @@ impl OwnTasks {
 }
 
 /// What is known of an agent whose offer was just seen.
-pub(crate) struct Seen<'a>(Option<&'a mut Machine>);
+pub(crate) struct Seen<'a> {
+    /// None if there are too many to be remembered.
+    machine: Option<&'a mut Machine>,
+    decision: u64,
+}
 
 impl Seen<'_> {
+    /// Is there a place to mark it?
+    pub(crate) fn is_known(&self) -> bool {
+        self.machine.is_some()
+    }
+
+    /// The number by which it was marked in this decision.
+    pub(crate) fn mark(&self) -> Option<usize> {
+        let (decision, number) = self.machine.as_ref()?.mark?;
+        (decision == self.decision).then_some(number)
+    }
+
+    pub(crate) fn set_mark(&mut self, number: usize) {
+        if let Some(machine) = &mut self.machine {
+            machine.mark = Some((self.decision, number));
+        }
+    }
+
     /// Fills in what an offer does not tell: how large the machine is in all, and what of one's own runs there.
     pub(crate) fn complete(&mut self, room: &mut Room) {
-        let Some(machine) = &mut self.0 else { return };
+        let Some(machine) = &mut self.machine else { return };
         let sum = |free: Scalar, used: Scalar| free.checked_add(used).unwrap_or(Scalar::MAX);
         let spec = &mut machine.spec;
         spec.cpus = spec.cpus.max(sum(room.cpus, machine.used.0));
