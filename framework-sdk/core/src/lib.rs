@@ -34,6 +34,7 @@ mod draws;
 mod offers;
 mod reconciliation;
 mod subscription;
+mod unplaced;
 
 pub mod invariants;
 
