@@ -35,6 +35,7 @@ mod draws;
 mod offers;
 mod reconciliation;
 mod subscription;
+mod unplaced;
 
 pub mod invariants;
 
