@@ -30,8 +30,7 @@ impl Hello {
 
 impl Scheduler for Hello {
     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
-        let task = Task::shell("echo hello").expect("a command");
-        let fits = |offer| Some((offer, task.on(offer, "hello".parse().ok()?)?));
+        let fits = |offer| Some((offer, Task::shell("echo hello").ok()?.on(offer, "hello".parse().ok()?)?));
         let (None, Some((offer, task))) = (&self.agent, offers.iter().find_map(fits)) else {
             return Plan::new();
         };

@@ -70,11 +70,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod local;
+
 use std::time::Duration;
 
 use lonja_model::resources::ParseError;
 use lonja_sdk_core::placement::Ask;
 
+pub use local::{Builder as LocalClusterBuilder, LocalCluster, LocalClusterError};
 pub use lonja_sim::lab::run::{Client, Options, RunError};
 pub use lonja_sim::lab::{Arrival, Machine, RunResult, Sample, Tenant, Workload};
 
