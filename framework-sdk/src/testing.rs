@@ -70,13 +70,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod local;
+mod made_up;
+
 use std::time::Duration;
 
 use lonja_model::resources::ParseError;
 use lonja_sdk_core::placement::Ask;
 
+pub use local::{Builder as LocalClusterBuilder, LocalCluster, LocalClusterError};
 pub use lonja_sim::lab::run::{Client, Options, RunError};
+pub use lonja_sim::lab::trace;
 pub use lonja_sim::lab::{Arrival, Machine, RunResult, Sample, Tenant, Workload};
+pub use made_up::{offer, status};
 
 /// Runs a scheduler on a cluster in virtual time: each framework of the workload gets one made by `scheduler`.
 ///
