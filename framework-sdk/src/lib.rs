@@ -52,8 +52,8 @@ pub mod testing;
 
 pub use driver::{Driver, DriverError, Handle};
 pub use lonja_sdk_core::{
-    ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler, Step, Task,
-    placement, task::Need,
+    Change, ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler,
+    State, Step, Task, placement, task::Need,
 };
 pub use options::FrameworkOptions;
 
@@ -70,6 +70,7 @@ pub mod prelude {
         Timestamp,
     };
     pub use crate::{
-        Driver, ExecutorTask, FrameworkOptions, Handle, Need, Outcome, Plan, Problem, Scheduler, Step, Task,
+        Change, Driver, ExecutorTask, FrameworkOptions, Handle, Need, Outcome, Plan, Problem, Scheduler,
+        State, Step, Task,
     };
 }
