@@ -209,6 +209,17 @@ impl<S: Scheduler> Framework<S> {
         self
     }
 
+    /// Takes these tasks of an earlier run for alive, each where it was to run ([`State::tasks`](crate::State::tasks));
+    /// where they stand is asked as soon as the subscription stands.
+    #[must_use]
+    pub fn with_tasks<'a>(mut self, tasks: impl IntoIterator<Item = (&'a TaskId, &'a AgentId)>) -> Self {
+        let known = |(task, agent): (&TaskId, &AgentId)| {
+            (task.clone(), Known::new(agent.clone(), TaskState::Staging))
+        };
+        self.tasks.extend(tasks.into_iter().map(known));
+        self
+    }
+
     /// Takes in one event and says what the shell must do about it. Once finished, nothing.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Effects {
         let mut effects = Effects::default();

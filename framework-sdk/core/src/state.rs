@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use lonja_model::FrameworkId;
+use lonja_model::{AgentId, FrameworkId, TaskId};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 1 << 10;
@@ -33,8 +33,21 @@ pub enum Change {
         /// Which.
         key: String,
     },
-    /// The framework's id, or none any more: it was torn down. The library says this, a scheduler need not.
+    /// The framework's id, or none any more: it was torn down, and its tasks with it. The library says this, a
+    /// scheduler need not.
     Framework(Option<FrameworkId>),
+    /// A task is about to be launched, or was found alive. The library says this, a scheduler need not.
+    Launched {
+        /// Which.
+        task: TaskId,
+        /// Where.
+        agent: AgentId,
+    },
+    /// A task's end was seen. The library says this, a scheduler need not.
+    Ended {
+        /// Which.
+        task: TaskId,
+    },
 }
 
 impl Change {
@@ -53,6 +66,7 @@ impl Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     framework: Option<FrameworkId>,
+    tasks: BTreeMap<TaskId, AgentId>,
     entries: BTreeMap<String, Vec<u8>>,
 }
 
@@ -60,6 +74,12 @@ impl State {
     /// The id that the framework had, if it has one still.
     pub fn framework(&self) -> Option<&FrameworkId> {
         self.framework.as_ref()
+    }
+
+    /// The tasks whose launch was decided and whose end was not seen, each with its agent. Where they stand the library
+    /// asks the master as soon as it is subscribed; that one was never launched comes as an update too.
+    pub fn tasks(&self) -> impl Iterator<Item = (&TaskId, &AgentId)> {
+        self.tasks.iter()
     }
 
     /// What is kept under `key`.
@@ -80,7 +100,7 @@ impl State {
 
     /// Is nothing kept?
     pub fn is_empty(&self) -> bool {
-        self.framework.is_none() && self.entries.is_empty()
+        self.framework.is_none() && self.tasks.is_empty() && self.entries.is_empty()
     }
 
     /// Makes one change.
@@ -92,7 +112,18 @@ impl State {
             Change::Remove { key } => {
                 self.entries.remove(&key);
             }
-            Change::Framework(id) => self.framework = id,
+            Change::Framework(id) => {
+                if id.is_none() {
+                    self.tasks.clear();
+                }
+                self.framework = id;
+            }
+            Change::Launched { task, agent } => {
+                self.tasks.insert(task, agent);
+            }
+            Change::Ended { task } => {
+                self.tasks.remove(&task);
+            }
         }
     }
 }
