@@ -2,6 +2,7 @@
 
 mod executor;
 mod files;
+mod place;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, ExecutorId, Offer, Resources, TaskId, TaskInfo};
 
+use crate::placement::predicate::Predicate;
 use crate::placement::{Gpus, fit};
 use crate::watching::Watch;
 
@@ -59,6 +61,7 @@ pub struct Task {
     need: Need,
     kill_grace: Option<Duration>,
     labels: Labels,
+    place: Predicate,
     pub(crate) watch: Watch,
     limits: BTreeMap<String, Limit>,
 }
@@ -129,6 +132,7 @@ impl Task {
             need: Need { cpus: thousandths(100), mem: thousandths(32_000), ..Need::default() },
             kill_grace: None,
             labels: Labels::default(),
+            place: Predicate::always(),
             watch: Watch::default(),
             limits: BTreeMap::new(),
         }
