@@ -53,7 +53,7 @@ pub mod testing;
 pub use driver::{Driver, DriverError, Handle};
 pub use lonja_sdk_core::{
     ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler, Step, Task,
-    placement, task::Need,
+    placement, task::Lack, task::Need,
 };
 pub use options::FrameworkOptions;
 
@@ -65,6 +65,7 @@ pub mod model {
 /// All that most schedulers need.
 pub mod prelude {
     pub use crate::model::scheduler::MasterInfo;
+    pub use crate::model::unplaced::Unplaced;
     pub use crate::model::{
         AgentId, ExecutorId, FrameworkId, Offer, OfferId, Resources, TaskId, TaskInfo, TaskState, TaskStatus,
         Timestamp,

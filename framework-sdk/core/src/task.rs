@@ -2,6 +2,7 @@
 
 mod executor;
 mod files;
+mod lacking;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::placement::{Gpus, fit};
 use crate::watching::Watch;
 
 pub use executor::ExecutorTask;
+pub use lacking::Lack;
 
 /// What a task needs. Amounts in thousandths; mem and disk of MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
