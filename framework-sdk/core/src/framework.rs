@@ -15,6 +15,7 @@ use lonja_model::{AgentId, FrameworkId, FrameworkInfo, OperationId, TaskId, Task
 
 use crate::acknowledgements::Seen;
 use crate::calls::Calls;
+use crate::counts::{Counts, as_count};
 use crate::offers::{MAX_HOLD, Offers};
 use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
@@ -160,6 +161,7 @@ pub struct Framework<S> {
     ticked: Option<Timestamp>,
     pub(crate) stopping: Option<Stop>,
     pub(crate) finished: bool,
+    pub(crate) counts: Counts,
     /// When the last event was handled.
     pub(crate) now: Timestamp,
 }
@@ -187,6 +189,7 @@ impl<S: Scheduler> Framework<S> {
             ticked: None,
             stopping: None,
             finished: false,
+            counts: Counts::default(),
             now,
         }
     }
@@ -196,6 +199,13 @@ impl<S: Scheduler> Framework<S> {
     #[must_use]
     pub fn with_max_hold(mut self, time: Duration) -> Self {
         self.max_hold = time;
+        self
+    }
+
+    /// Waits longer before another try to connect only once each of so many masters has failed.
+    #[must_use]
+    pub fn with_masters(mut self, number: u32) -> Self {
+        self.subscription.masters = number.max(1);
         self
     }
 
@@ -217,11 +227,30 @@ impl<S: Scheduler> Framework<S> {
             Event::Command(command) => self.command(now, &mut effects, command),
             Event::Tick => self.tick(now, &mut effects),
         }
-        self.adjust(&mut effects);
-        self.request(&mut effects);
-        self.report(now, &mut effects);
-        effects.persist.extend(self.scheduler.changes());
+        self.conclude(&mut effects);
         effects
+    }
+
+    /// Lets the scheduler decide something that somebody outside wants, and says what the shell must do about it, as
+    /// [`Framework::handle`] does. Once finished, nothing.
+    pub fn decide(&mut self, now: Timestamp, decide: impl FnOnce(&mut S) -> Plan) -> Effects {
+        let mut effects = Effects::default();
+        if self.finished {
+            return effects;
+        }
+        self.now = now;
+        let plan = decide(&mut self.scheduler);
+        self.carry_out(now, &mut effects, plan);
+        self.conclude(&mut effects);
+        effects
+    }
+
+    /// What every event ends with: what has changed in what the scheduler wants, and must not forget.
+    fn conclude(&mut self, effects: &mut Effects) {
+        self.adjust(effects);
+        self.request(effects);
+        self.report(self.now, effects);
+        effects.persist.extend(self.scheduler.changes());
     }
 
     /// When to send [`Event::Tick`], should nothing happen before.
@@ -271,6 +300,15 @@ impl<S: Scheduler> Framework<S> {
         self.stopping.is_some()
     }
 
+    /// What this framework has done so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            offers_in_hand: as_count(self.offers.iter().len()),
+            live_tasks: as_count(self.tasks.len()),
+            ..self.counts
+        }
+    }
+
     /// Tasks that are alive as far as the library knows.
     pub fn live_tasks(&self) -> impl Iterator<Item = (&TaskId, TaskState)> {
         self.tasks.iter().map(|(id, known)| (id, known.state))
@@ -279,6 +317,7 @@ impl<S: Scheduler> Framework<S> {
     /// Sends a call. Only SUBSCRIBE goes out before the subscription stands.
     pub(crate) fn call(&mut self, effects: &mut Effects, call: Call) {
         debug_assert!(self.is_subscribed() || matches!(call, Call::Subscribe { .. }), "{call:?}");
+        self.counts.call(&call);
         effects.send.push((self.calls.number(&call), call));
     }
 
@@ -296,7 +335,7 @@ impl<S: Scheduler> Framework<S> {
 
     fn disconnected(&mut self, now: Timestamp, effects: &mut Effects) {
         let stood = self.subscription.is_subscribed();
-        self.offers.drop_all();
+        self.drop_offers();
         self.calls.forget();
         self.reconciliation.stop();
         if self.stopping == Some(Stop::TearDown) && self.id.is_none() {
@@ -344,6 +383,7 @@ impl<S: Scheduler> Framework<S> {
                 self.call(effects, call);
             }
             for (offer, filters) in self.offers.take_expired(now) {
+                self.counts.offers_expired += 1;
                 self.call(effects, Call::Decline { offers: vec![offer], filters });
             }
             let tasks = self.reconciliation.due(now);
@@ -370,13 +410,19 @@ impl<S: Scheduler> Framework<S> {
         }
     }
 
+    /// All offers end with their subscription.
+    pub(crate) fn drop_offers(&mut self) {
+        self.counts.offers_void += as_count(self.offers.iter().len());
+        self.offers.drop_all();
+    }
+
     pub(crate) fn finish(&mut self, effects: &mut Effects, outcome: Outcome) {
         if outcome == Outcome::TornDown && self.id.is_some() {
             effects.persist.push(Change::Framework(None));
         }
         self.finished = true;
         self.subscription.link = Link::Closed;
-        self.offers.drop_all();
+        self.drop_offers();
         effects.disconnect = true;
         effects.finished = Some(outcome);
     }

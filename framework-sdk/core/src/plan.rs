@@ -366,3 +366,25 @@ pub enum PlanError {
     #[error("task {0} is not known")]
     UnknownTask(TaskId),
 }
+
+impl PlanError {
+    /// What kind it is, in a word that stays, such as `offer_gone`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::OfferGone(..) => "offer_gone",
+            Self::OffersDiffer(..) => "offers_differ",
+            Self::NoOffer => "no_offer",
+            Self::NothingToConvert { .. } => "nothing_to_convert",
+            Self::OperationIdInUse(..) => "operation_id_in_use",
+            Self::WrongAgent { .. } => "wrong_agent",
+            Self::NoResources(..) => "no_resources",
+            Self::TooManyTasks(..) => "too_many_tasks",
+            Self::ExecutorExceeds { .. } => "executor_exceeds",
+            Self::Exceeds { .. } => "exceeds",
+            Self::TaskIdInUse(..) => "task_id_in_use",
+            Self::MessageTooLarge(..) => "message_too_large",
+            Self::MessageLost(..) => "message_lost",
+            Self::UnknownTask(..) => "unknown_task",
+        }
+    }
+}
