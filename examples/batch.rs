@@ -119,12 +119,12 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
     let output = Results::create(&args.output)?;
     output.write_lists(&shards)?;
-    let task = Task::shell(SCRIPT)?
-        .cpus(args.cpus)?
-        .mem_mib(args.mem)?
+    let task = TaskBuilder::shell(SCRIPT)
+        .needs(cpus(args.cpus) + mem(args.mem.mib()))
         .env("SORT_MIB", format!("{:.0}", (args.mem / 2.0).max(1.0)))
-        .volume(utf8(&input)?, "input", true)?
-        .volume(utf8(&output.0)?, "output", false)?;
+        .read_only_volume(utf8(&input)?, "input")
+        .volume(utf8(&output.0)?, "output")
+        .build()?;
     // Tasks run as whoever may write there.
     let options = FrameworkOptions::named("batch").user(fs::metadata(&output.0)?.uid().to_string());
 
