@@ -99,6 +99,8 @@ impl<S: Scheduler> Framework<S> {
                 self.call(effects, Call::Message { agent, executor, data });
             }
             Action::Remember { tasks } => self.remember(now, effects, tasks),
+            Action::Unplaced { words } => self.waiting.note(words),
+            Action::NoLongerWaits { tasks } => tasks.iter().for_each(|task| self.waiting.forget(task)),
             Action::Reconcile => {
                 // Without a subscription the next one begins with just this.
                 if self.is_subscribed() {
@@ -124,6 +126,7 @@ impl<S: Scheduler> Framework<S> {
         self.counts.offers_used += as_count(offers.len());
         let mut operations = Vec::with_capacity(steps.len());
         for step in steps {
+            self.waiting.launched(step.tasks());
             operations.push(match step {
                 Step::Launch(tasks) => {
                     self.counts.tasks_launched += as_count(tasks.len());

@@ -20,6 +20,7 @@ use crate::offers::{MAX_HOLD, Offers};
 use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
+use crate::unplaced::Waiting;
 use crate::{Change, Problem, Scheduler};
 
 /// A scheduler whose deadline stays in the past is called no more often than this.
@@ -153,6 +154,8 @@ pub struct Framework<S> {
     wanting: bool,
     /// What the master has been told of the offers that are of use.
     pub(crate) requested: Vec<Quantities>,
+    /// What the master is told of tasks without a place.
+    pub(crate) waiting: Waiting,
     constraints: OfferConstraints,
     /// When the scheduler's deadline was last served.
     ticked: Option<Timestamp>,
@@ -183,6 +186,7 @@ impl<S: Scheduler> Framework<S> {
             reconciliation: Reconciliation::default(),
             wanting: true,
             requested: Vec::new(),
+            waiting: Waiting::default(),
             constraints: options.constraints,
             ticked: None,
             stopping: None,
@@ -248,6 +252,7 @@ impl<S: Scheduler> Framework<S> {
     fn conclude(&mut self, effects: &mut Effects) {
         self.adjust(effects);
         self.request(effects);
+        self.report(self.now, effects);
         effects.persist.extend(self.scheduler.changes());
     }
 
@@ -262,6 +267,7 @@ impl<S: Scheduler> Framework<S> {
             self.calls.next_deadline(),
             self.offers.next_deadline(),
             self.scheduler_deadline(),
+            self.waiting.next_deadline().filter(|_| self.may_report()),
         ];
         parts.into_iter().fold(None, earliest)
     }
@@ -463,5 +469,18 @@ impl<S: Scheduler> Framework<S> {
         let requests = needs.iter().map(request).collect();
         self.requested = needs;
         self.call(effects, Call::Request { requests });
+    }
+
+    /// Tells the master what tasks wait for, when that has changed and not too often.
+    fn report(&mut self, now: Timestamp, effects: &mut Effects) {
+        if self.may_report()
+            && let Some(tasks) = self.waiting.take_due(now)
+        {
+            self.call(effects, Call::Unplaced { tasks });
+        }
+    }
+
+    fn may_report(&self) -> bool {
+        !self.finished && !self.is_stopping() && self.is_subscribed()
     }
 }

@@ -37,6 +37,7 @@ mod draws;
 mod offers;
 mod reconciliation;
 mod subscription;
+mod unplaced;
 
 pub mod invariants;
 

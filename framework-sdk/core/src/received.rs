@@ -77,8 +77,9 @@ impl<S: Scheduler> Framework<S> {
         if std::mem::take(&mut self.earlier_run) {
             self.call(effects, Call::Reconcile { tasks: Vec::new() });
         }
-        // A new master has heard of no needs.
+        // A new master has heard of no needs, and of no task that waits.
         self.requested.clear();
+        self.waiting.subscribed();
         if !self.operations.is_empty() {
             let named = self.operations.iter().map(|(id, agent)| (id.clone(), Some(agent.clone())));
             self.call(effects, Call::ReconcileOperations { operations: named.collect() });
@@ -206,6 +207,15 @@ impl<S: Scheduler> Framework<S> {
                 // Told already of most; of the others nobody tells unless asked.
                 let open = tasks.into_iter().filter(|task| self.tasks.contains_key(task));
                 self.reconciliation.also(now, open);
+            }
+            Sent::Unplaced if too_fast => return self.waiting.came_too_fast(now),
+            Sent::Unplaced => {
+                self.waiting.refused();
+                // A master from before there was this call misses one that it knows. Nothing is lost by that.
+                let unknown = refusal.field.as_deref() == Some("call");
+                if unknown || refusal.code == RefusalCode::Unsupported {
+                    return;
+                }
             }
             Sent::Other(call) if too_fast => {
                 if !self.calls.hold_back(now, call) {

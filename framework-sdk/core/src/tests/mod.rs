@@ -10,4 +10,5 @@ mod operations;
 mod properties;
 mod subscription;
 mod tasks;
+mod unplaced;
 mod updates;
