@@ -161,6 +161,8 @@ pub struct Framework<S> {
     ticked: Option<Timestamp>,
     pub(crate) stopping: Option<Stop>,
     pub(crate) finished: bool,
+    /// The master has said that the framework of our id is no more, and refuses it.
+    pub(crate) removed: bool,
     pub(crate) counts: Counts,
     /// When the last event was handled.
     pub(crate) now: Timestamp,
@@ -189,6 +191,7 @@ impl<S: Scheduler> Framework<S> {
             ticked: None,
             stopping: None,
             finished: false,
+            removed: false,
             counts: Counts::default(),
             now,
         }
@@ -311,6 +314,11 @@ impl<S: Scheduler> Framework<S> {
         self.stopping.is_some()
     }
 
+    /// Was its end that the master refused its id, because the framework of that id has been removed?
+    pub fn was_removed(&self) -> bool {
+        self.removed
+    }
+
     /// What this framework has done so far.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -397,7 +405,11 @@ impl<S: Scheduler> Framework<S> {
                 self.counts.offers_expired += 1;
                 self.call(effects, Call::Decline { offers: vec![offer], filters });
             }
-            let tasks = self.reconciliation.due(now);
+            let tasks = if self.reconciliation.all_due(now) {
+                self.reconciliation.ask(now, self.tasks.keys().cloned())
+            } else {
+                self.reconciliation.due(now)
+            };
             self.ask(effects, tasks);
         }
         if !self.finished && self.scheduler_deadline().is_some_and(|at| at <= now) {

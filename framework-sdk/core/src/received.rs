@@ -11,6 +11,10 @@ use crate::counts::as_count;
 use crate::plan::Stop;
 use crate::{Change, Effects, Framework, Outcome, Problem, Scheduler};
 
+/// How a master begins to say that the framework is no more.
+/// Source: Mesos, `Master::subscribe` and `Master::removeFramework`.
+const REMOVED: &str = "Framework has been removed";
+
 impl<S: Scheduler> Framework<S> {
     pub(crate) fn received(&mut self, now: Timestamp, effects: &mut Effects, event: MasterEvent) {
         match event {
@@ -188,7 +192,10 @@ impl<S: Scheduler> Framework<S> {
             | RefusalCode::NotSubscribed
             | RefusalCode::NotFound
             | RefusalCode::Conflict
-            | RefusalCode::Unsupported => self.ended(effects, refusal.message),
+            | RefusalCode::Unsupported => {
+                self.removed = self.id.is_some() && refusal.message.starts_with(REMOVED);
+                self.ended(effects, refusal.message);
+            }
         }
     }
 
@@ -238,6 +245,10 @@ impl<S: Scheduler> Framework<S> {
             }
             _ => why,
         };
+        if why.starts_with(REMOVED) && !self.removed {
+            // It was there, and its end is certain: who comes back is another framework.
+            effects.persist.push(Change::Framework(None));
+        }
         self.finish(effects, Outcome::EndedByMaster { why });
     }
 }
