@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("lonja-agent", &["lonja-model", "lonja-agent-core", "lonja-proto", "lonja-storage"], &[]),
     ("lonja-sdk-core", &["lonja-model"], &[]),
     // The simulator only by the feature `testing`: see `the_sdk_takes_the_simulator_for_tests_only`.
-    ("lonja-sdk", &["lonja-model", "lonja-sdk-core", "lonja-proto", "lonja-sim"], &[]),
+    ("lonja-sdk", &["lonja-model", "lonja-sdk-core", "lonja-proto", "lonja-sim", "lonja-storage"], &[]),
     ("lonja-services-core", &["lonja-model", "lonja-sdk-core"], &[]),
     ("lonja-services", &["lonja-model", "lonja-services-core", "lonja-sdk", "lonja-storage"], &[]),
     (

@@ -3,9 +3,6 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use lonja_model::FrameworkId;
-use lonja_model::scheduler::Call;
-use lonja_proto::convert::call::request_to_wire;
 use lonja_proto::convert::event::{Response, response_from_wire};
 use lonja_proto::lonja::schedulers_client::SchedulersClient;
 use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
@@ -17,7 +14,7 @@ use tonic::transport::Endpoint;
 use tonic::{Code, Streaming};
 
 /// Calls that may wait for the master.
-const QUEUE: usize = 16_384;
+const QUEUE: usize = 1_024;
 
 /// The largest message of the master, in bytes: all offers of a large cluster at once.
 const MAX_MESSAGE_BYTES: usize = 256 << 20;
@@ -31,10 +28,11 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How long the last calls may take on their way out.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Where a master is. Errors: `address` is none.
-pub(crate) fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
+/// Where a master is. Errors: `address` is none, in words.
+pub(crate) fn endpoint(address: &str) -> Result<Endpoint, String> {
     let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    Ok(Endpoint::from_shared(url)?
+    Ok(Endpoint::from_shared(url)
+        .map_err(|error| chain(&error))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .tcp_keepalive(Some(KEEPALIVE))
@@ -123,11 +121,11 @@ impl Connection {
         }
     }
 
-    /// Puts a call on its way. Waits while too many are; forgets it if there is no connection.
-    pub(crate) async fn send(&self, id: u64, framework: Option<&FrameworkId>, call: &Call) {
-        if let Self::Open { outgoing, .. } = self {
-            // Broken: the incoming half says so.
-            let _broken = outgoing.send(request_to_wire(id, framework, call)).await;
+    /// Where calls are put, if it stands.
+    pub(crate) fn outgoing(&self) -> Option<mpsc::Sender<SchedulerRequest>> {
+        match self {
+            Self::Open { outgoing, .. } => Some(outgoing.clone()),
+            Self::None | Self::Making(_) => None,
         }
     }
 

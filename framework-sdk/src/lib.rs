@@ -42,18 +42,25 @@
 
 mod options;
 
+#[cfg(feature = "driver")]
 mod connection;
+#[cfg(feature = "driver")]
 mod driver;
 
+#[cfg(feature = "driver")]
+pub mod store;
+
+#[cfg(feature = "driver")]
 pub mod executor;
 
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use driver::{Driver, DriverError, Handle};
+#[cfg(feature = "driver")]
+pub use driver::{Driver, DriverError, Handle, Metrics};
 pub use lonja_sdk_core::{
-    Change, ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler,
-    State, Step, Task, placement, task::Need,
+    Change, Counts, ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem,
+    Scheduler, State, Step, Task, placement, task::Need,
 };
 pub use options::FrameworkOptions;
 
@@ -70,7 +77,11 @@ pub mod prelude {
         Timestamp,
     };
     pub use crate::{
-        Change, Driver, ExecutorTask, FrameworkOptions, Handle, Need, Outcome, Plan, Problem, Scheduler,
-        State, Step, Task,
+        Change, ExecutorTask, FrameworkOptions, Need, Outcome, Plan, Problem, Scheduler, State, Step, Task,
+    };
+    #[cfg(feature = "driver")]
+    pub use crate::{
+        Driver, Handle,
+        store::{FileStore, MemoryStore, Store},
     };
 }

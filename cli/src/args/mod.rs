@@ -84,7 +84,7 @@ pub(crate) enum Command {
     Drain(Drain),
     /// When machines are out of use.
     Maintenance(Maintenance),
-    /// Say what a framework or role gets, what it could get, and what stands in the way.
+    /// Say why a task waits; what a framework or role gets, what it could get, and what stands in the way.
     Explain(Explain),
     /// Print a task's output.
     Logs(Logs),

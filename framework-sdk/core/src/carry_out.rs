@@ -7,6 +7,7 @@ use lonja_model::{AgentId, OfferId, OperationId, TaskId, TaskInfo, TaskState, Ti
 use std::collections::BTreeSet;
 
 use crate::check::{InUse, check_steps};
+use crate::counts::as_count;
 use crate::executor::MAX_DATA_BYTES;
 use crate::framework::Known;
 use crate::plan::{Action, Plan, PlanError, Step, Stop};
@@ -72,6 +73,7 @@ impl<S: Scheduler> Framework<S> {
                 if !self.offers.take(&offer) {
                     return Err(PlanError::OfferGone(offer));
                 }
+                self.counts.offers_declined += 1;
                 self.call(effects, Call::Decline { offers: vec![offer], filters: Filters { refuse } });
             }
             Action::Hold { offer, time } => {
@@ -97,6 +99,8 @@ impl<S: Scheduler> Framework<S> {
                 self.call(effects, Call::Message { agent, executor, data });
             }
             Action::Remember { tasks } => self.remember(now, effects, tasks),
+            Action::Unplaced { words } => self.waiting.note(words),
+            Action::NoLongerWaits { tasks } => tasks.iter().for_each(|task| self.waiting.forget(task)),
             Action::Reconcile => {
                 // Without a subscription the next one begins with just this.
                 if self.is_subscribed() {
@@ -119,10 +123,13 @@ impl<S: Scheduler> Framework<S> {
         for offer in &offers {
             self.offers.take(offer);
         }
+        self.counts.offers_used += as_count(offers.len());
         let mut operations = Vec::with_capacity(steps.len());
         for step in steps {
+            self.waiting.launched(step.tasks());
             operations.push(match step {
                 Step::Launch(tasks) => {
+                    self.counts.tasks_launched += as_count(tasks.len());
                     for task in &tasks {
                         self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
                     }
@@ -131,6 +138,7 @@ impl<S: Scheduler> Framework<S> {
                     )
                 }
                 Step::LaunchGroup { executor, tasks } => {
+                    self.counts.tasks_launched += as_count(tasks.len());
                     for task in &tasks {
                         self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
                     }

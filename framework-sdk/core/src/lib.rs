@@ -30,10 +30,12 @@ mod check;
 
 mod acknowledgements;
 mod calls;
+mod counts;
 mod draws;
 mod offers;
 mod reconciliation;
 mod subscription;
+mod unplaced;
 
 pub mod invariants;
 
@@ -49,6 +51,7 @@ use lonja_model::scheduler::{MasterInfo, Refusal};
 use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskStatus, Timestamp};
 
 pub use check::MAX_TASKS;
+pub use counts::Counts;
 pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
 pub use offers::MAX_HOLD;
 pub use placement::Gpus;
@@ -180,4 +183,14 @@ pub enum Problem {
         /// Why.
         refusal: Refusal,
     },
+}
+
+impl Problem {
+    /// What kind it is, in a word that stays: the plan's mistake, or the name of the call that was refused.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Plan(error) => error.kind(),
+            Self::Refused { call, .. } => call,
+        }
+    }
 }

@@ -9,4 +9,5 @@ mod operations;
 mod properties;
 mod subscription;
 mod tasks;
+mod unplaced;
 mod updates;
