@@ -1,0 +1,171 @@
+//! Your scheduler on a cluster in virtual time: the feature `testing`, for tests and for trying policies out.
+//!
+//! Master, agents, allocator and the library's side of the protocol are the production ones, all in this process: no
+//! network, no containers, no waiting. The same seed gives the same run. What is modelled and what is not:
+//! `docs/simulator.md`.
+//!
+//! # A cluster that fails: [`TestCluster`]
+//!
+//! A few agents, your scheduler, and whatever goes wrong: as the test says, or drawn from a seed. Promises of the whole
+//! cluster are checked after every step, and so are your scheduler's own.
+//!
+//! ```
+//! use lonja_sdk::prelude::*;
+//! use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, mins, secs};
+//!
+//! /// Runs one task to its end, and again when it fails.
+//! struct Once {
+//!     attempt: u64,
+//!     wanting: bool,
+//!     changes: Vec<Change>,
+//! }
+//!
+//! impl Once {
+//!     fn restore(state: &State) -> Self {
+//!         let attempt = state.get("attempt").and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+//!         let done = state.get("done").is_some();
+//!         Self { attempt: attempt.unwrap_or(0), wanting: attempt.is_none() && !done, changes: Vec::new() }
+//!     }
+//!
+//!     fn id(&self) -> TaskId {
+//!         TaskId::new(format!("once-{}", self.attempt)).expect("a plain name")
+//!     }
+//! }
+//!
+//! impl Scheduler for Once {
+//!     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+//!         let task = Task::shell("make all").expect("a command");
+//!         for offer in offers.iter().filter(|_| self.wanting) {
+//!             self.attempt += 1;
+//!             if let Some(task) = task.on(offer, self.id()) {
+//!                 self.wanting = false;
+//!                 self.changes.push(Change::put("attempt", self.attempt.to_string()));
+//!                 self.changes.push(Change::put("agent", offer.agent.as_str()));
+//!                 return Plan::new().launch(offer, [task]);
+//!             }
+//!         }
+//!         Plan::new()
+//!     }
+//!
+//!     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
+//!         if status.task == self.id() && status.state.is_terminal() {
+//!             let done = status.state == TaskState::Finished;
+//!             self.changes.push(if done { Change::put("done", "yes") } else { Change::remove("attempt") });
+//!             self.wanting = !done;
+//!         }
+//!         Plan::new()
+//!     }
+//!
+//!     fn wants_offers(&self) -> bool {
+//!         self.wanting
+//!     }
+//!
+//!     fn changes(&mut self) -> Vec<Change> {
+//!         std::mem::take(&mut self.changes)
+//!     }
+//! }
+//!
+//! let mut cluster = TestCluster::new(1)
+//!     .agents(3, "cpus:4;mem:8192")
+//!     .outcome(|_task| TaskOutcome::exits(0).after(secs(20)))
+//!     .framework(FrameworkOptions::named("once"), Once::restore);
+//!
+//! cluster.run_for(secs(5));
+//! cluster.assert_running(1);
+//! cluster.kill_master();
+//! cluster.settles_within(mins(2));
+//! cluster.assert_finished("once-1");
+//! ```
+//!
+//! # A fleet: [`simulate`]
+//!
+//! An hour of a thousand machines takes seconds. A scheduler learns of its work from outside (a queue, an API, a file).
+//! Here the outside is a [`Workload`], and what carries it in is one method more: [`Client::arrive`].
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use lonja_sdk::placement::{Ask, fit};
+//! use lonja_sdk::prelude::*;
+//! use lonja_sdk::testing::{Client, Fleet, simulate};
+//!
+//! /// Puts each task where it fits first.
+//! #[derive(Default)]
+//! struct FirstCome {
+//!     waiting: Vec<(TaskId, Need)>,
+//! }
+//!
+//! impl Scheduler for FirstCome {
+//!     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+//!         let command = Task::shell("sleep 60").expect("a command");
+//!         let mut plan = Plan::new();
+//!         for offer in offers {
+//!             let mut left = offer.resources.clone();
+//!             let mut tasks = Vec::new();
+//!             self.waiting.retain(|(id, need)| {
+//!                 let Some(taken) = fit(&left, need) else { return true };
+//!                 left = left.checked_sub(&taken).expect("it fits");
+//!                 tasks.push(command.with_resources(&offer.agent, id.clone(), taken));
+//!                 false
+//!             });
+//!             if !tasks.is_empty() {
+//!                 plan = plan.launch(offer, tasks);
+//!             }
+//!         }
+//!         plan
+//!     }
+//!
+//!     fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+//!         Plan::new()
+//!     }
+//!
+//!     fn wants_offers(&self) -> bool {
+//!         !self.waiting.is_empty()
+//!     }
+//! }
+//!
+//! impl Client for FirstCome {
+//!     fn arrive(&mut self, _now: Timestamp, id: TaskId, ask: &Ask) {
+//!         self.waiting.push((id, ask.need));
+//!     }
+//! }
+//!
+//! // Ten machines, and every second a task that runs for a minute.
+//! let task = Task::shell("sleep 60")?.cpus(2.0)?.mem_mib(512.0)?;
+//! let mut fleet = Fleet::of(10, "cpus:8;mem:16384")?.lasts(Duration::from_secs(600));
+//! for second in 0..500 {
+//!     fleet = fleet.task(Duration::from_secs(second), *task.need(), Some(Duration::from_secs(60)));
+//! }
+//!
+//! let result = simulate(&fleet.into(), 1, |_tenant| FirstCome::default())?;
+//!
+//! assert_eq!((result.arrived, result.stopped), (500, None));
+//! // Ten machines hold forty such tasks, so only two in three find room.
+//! assert!((380..=420).contains(&result.placed), "{} placed", result.placed);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Real daemons: [`LocalCluster`]
+//!
+//! The `lonja` binary as a master and agents on loopback, for the few tests that should see real processes. And for rules
+//! that need no cluster at all: offers and news made up, by [`offer`] and [`status`].
+
+mod cluster;
+mod fuzz;
+mod local;
+mod made_up;
+mod simulate;
+mod times;
+
+pub use cluster::{Nobody, TestCluster};
+pub use fuzz::{Fuzzed, fuzz};
+pub use local::{Builder as LocalClusterBuilder, LocalCluster, LocalClusterError};
+pub use made_up::{offer, status};
+pub use simulate::{
+    Arrival, Client, Fleet, Machine, Options, RunError, RunResult, Sample, Tenant, Workload, simulate,
+};
+pub use times::{hours, millis, mins, secs};
+
+pub use lonja_sim::Profile as Faults;
+pub use lonja_sim::lab::trace;
+pub use lonja_sim::cluster::{Failure, TaskOutcome, TaskView, Told};
