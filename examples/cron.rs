@@ -22,6 +22,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -43,6 +44,9 @@ struct Args {
     /// The master, as http://host:port.
     #[arg(long, env = "LONJA_MASTER", default_value = "http://127.0.0.1:5050")]
     master: String,
+    /// Where it keeps what it must not forget: another start goes on from there.
+    #[arg(long, value_name = "DIR", default_value = "cron.state")]
+    store: PathBuf,
     /// Which of the times that were missed are made up for.
     #[arg(long, value_enum, default_value_t = CatchUp::Latest)]
     catch_up: CatchUp,
@@ -461,10 +465,10 @@ async fn main() -> anyhow::Result<()> {
     for (index, job) in jobs.iter().enumerate() {
         ensure!(jobs[..index].iter().all(|other| other.name != job.name), "two jobs are called {}", job.name);
     }
-    let driver = Driver::new(&args.master, FrameworkOptions::named("cron"));
-    let cron = Cron::restore(&jobs, args.catch_up, args.overlap, &State::default());
+    let driver = Driver::new(&args.master, FrameworkOptions::named("cron")).store(FileStore::at(&args.store));
     println!("{} jobs; Ctrl-C ends the scheduler, and another start goes on where it was", jobs.len());
-    let (_, outcome) = driver.run(cron).await?;
+    let make = move |state: &State| Cron::restore(&jobs, args.catch_up, args.overlap, state);
+    let (_, outcome) = driver.run_from(make).await?;
     bail!("the run ended: {outcome:?}")
 }
 

@@ -21,6 +21,7 @@
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -46,6 +47,9 @@ struct Args {
     /// The master, as http://host:port.
     #[arg(long, env = "LONJA_MASTER", default_value = "http://127.0.0.1:5050")]
     master: String,
+    /// Where it keeps what it must not forget: another start goes on from there.
+    #[arg(long, value_name = "DIR", default_value = "stateful.state")]
+    store: PathBuf,
     /// For whom disk is reserved.
     #[arg(long, default_value = "stateful")]
     role: String,
@@ -377,13 +381,13 @@ async fn main() -> anyhow::Result<()> {
     let task = Task::shell(args.command.as_str())?.cpus(0.1)?.mem_mib(32.0)?;
     let give_up = Duration::from_secs(args.give_up);
     let options = FrameworkOptions::named("stateful").role(&args.role)?.failover_timeout(give_up);
-    let driver = Driver::new(&args.master, options);
-    let stateful = Stateful::restore(args.replicas, &task, args.disk_mib, give_up, &State::default());
+    let driver = Driver::new(&args.master, options).store(FileStore::at(&args.store));
     println!(
         "{} replicas; Ctrl-C ends the scheduler and leaves them, another start takes them over",
         args.replicas
     );
-    let (_, outcome) = driver.run(stateful).await?;
+    let make = move |state: &State| Stateful::restore(args.replicas, &task, args.disk_mib, give_up, state);
+    let (_, outcome) = driver.run_from(make).await?;
     bail!("the run ended: {outcome:?}")
 }
 

@@ -159,3 +159,68 @@ fn a_scheduler_started_anew_knows_all_homes() {
     assert_eq!((second.homes(), second.on()), (first.homes(), vec![Some("a"), None]));
     assert_eq!((second.replicas[0].made, second.replicas[1].made), (false, true));
 }
+
+mod faults {
+    use std::collections::BTreeSet;
+
+    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
+
+    use super::*;
+
+    fn cluster(seed: u64) -> TestCluster<Stateful> {
+        let options = FrameworkOptions::named("stateful").role("stateful").unwrap();
+        TestCluster::new(seed)
+            .agents(4, "cpus:1;mem:256;disk:512")
+            .outcome(|_task| TaskOutcome::runs_on())
+            .framework(options, |state| stateful(2, state))
+            .settled_when(|servers| {
+                servers.replicas.iter().all(|replica| replica.made && replica.on.is_some())
+            })
+            .invariant(|servers| {
+                let homes: Vec<_> = servers.homes().into_iter().flatten().collect();
+                let different: BTreeSet<_> = homes.iter().collect();
+                if homes.len() == different.len() { Ok(()) } else { Err(format!("homes {homes:?}")) }
+            })
+    }
+
+    #[test]
+    fn a_replica_that_fails_comes_back_to_its_volume() {
+        let mut cluster = cluster(1).outcome(|task| match task.id.as_str() {
+            "replica-0.1" => TaskOutcome::exits(1).after(secs(60)),
+            _ => TaskOutcome::runs_on(),
+        });
+        cluster.settles_within(secs(30));
+        let homes: Vec<_> =
+            cluster.scheduler().homes().into_iter().map(|home| home.map(str::to_owned)).collect();
+
+        cluster.run_for(secs(100));
+        cluster.kill_scheduler();
+        cluster.settles_within(mins(3));
+
+        assert_eq!(cluster.scheduler().replicas[0].attempts, 2);
+        let now: Vec<_> =
+            cluster.scheduler().homes().into_iter().map(|home| home.map(str::to_owned)).collect();
+        assert_eq!(now, homes);
+        let tasks = cluster.tasks();
+        let of_first = tasks.iter().filter(|task| task.info.id.as_str().starts_with("replica-0."));
+        let volumes: BTreeSet<_> = of_first.map(|task| volumes(&task.info)).collect();
+        assert_eq!(volumes.len(), 1, "the same volume each time");
+    }
+
+    fn volumes(task: &TaskInfo) -> Vec<(String, usize)> {
+        task.resources.iter().filter_map(|one| Some((task.agent.to_string(), volume_of(one)?))).collect()
+    }
+
+    #[test]
+    fn whatever_fails_all_replicas_run_on_their_volumes_in_the_end() {
+        fuzz(0..200, |seed| {
+            let mut cluster = cluster(seed);
+            cluster.random_faults(Faults::ALL, mins(4));
+            cluster.settles_within(hours(6));
+            cluster.assert_running(2);
+            for task in cluster.tasks() {
+                assert_eq!(volumes(&task.info).len(), 1, "{} has no volume", task.info.id);
+            }
+        });
+    }
+}

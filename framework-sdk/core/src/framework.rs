@@ -250,7 +250,8 @@ impl<S: Scheduler> Framework<S> {
         self.adjust(effects);
         self.request(effects);
         self.report(self.now, effects);
-        effects.persist.extend(self.scheduler.changes());
+        // Before what the library keeps: should the framework be torn down by this, what it kept goes with it.
+        effects.persist.splice(0..0, self.scheduler.changes());
     }
 
     /// When to send [`Event::Tick`], should nothing happen before.

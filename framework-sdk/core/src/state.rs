@@ -33,7 +33,8 @@ pub enum Change {
         /// Which.
         key: String,
     },
-    /// The framework's id, or none any more: it was torn down. The library says this, a scheduler need not.
+    /// The framework's id, or none any more: it was torn down, and all that it kept goes with it, so that the next run
+    /// begins anew. The library says this, a scheduler need not.
     Framework(Option<FrameworkId>),
 }
 
@@ -92,6 +93,7 @@ impl State {
             Change::Remove { key } => {
                 self.entries.remove(&key);
             }
+            Change::Framework(None) => *self = Self::default(),
             Change::Framework(id) => self.framework = id,
         }
     }
@@ -100,6 +102,17 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_framework_that_was_torn_down_leaves_nothing_behind() {
+        let mut state = State::default();
+        state.apply(Change::Framework(FrameworkId::new("f1").ok()));
+        state.apply(Change::put("job", "1"));
+
+        state.apply(Change::Framework(None));
+
+        assert!(state.is_empty());
+    }
 
     #[test]
     fn what_is_kept_below_a_prefix_is_found_without_it() {

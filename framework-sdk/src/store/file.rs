@@ -97,7 +97,15 @@ impl Store for FileStore {
                 Change::Put { key, value } => batch.put(key.as_str(), value.as_slice()),
                 Change::Remove { key } => batch.delete(key.as_str()),
                 Change::Framework(Some(id)) => batch.put(FRAMEWORK, id.as_str().as_bytes()),
-                Change::Framework(None) => batch.delete(FRAMEWORK),
+                // With all that was there, and all that this very batch has put there.
+                Change::Framework(None) => {
+                    let kept = scan(store)?.entries.into_iter().map(|(key, _)| key);
+                    let put = changes.iter().filter_map(|change| match change {
+                        Change::Put { key, .. } => Some(Key::from(key.as_str())),
+                        _ => None,
+                    });
+                    kept.chain(put).fold(batch, Batch::delete).delete(FRAMEWORK)
+                }
                 other => {
                     return Err(StoreError::failed(format!(
                         "a change that this store cannot make: {other:?}"

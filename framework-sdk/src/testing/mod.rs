@@ -167,5 +167,5 @@ pub use simulate::{
 pub use times::{hours, millis, mins, secs};
 
 pub use lonja_sim::Profile as Faults;
-pub use lonja_sim::lab::trace;
 pub use lonja_sim::cluster::{Failure, TaskOutcome, TaskView, Told};
+pub use lonja_sim::lab::trace;
