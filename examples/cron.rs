@@ -27,11 +27,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
+use lonja_sdk::model::task::Reason;
 use lonja_sdk::placement::first_fit;
 use lonja_sdk::prelude::*;
 
 /// Runs of one job that wait, at most; of more the oldest are left out.
-const MOST_WAITING: usize = 100;
+const MOST_WAITING: usize = 1_000;
 
 const DAY: u64 = 86_400;
 
@@ -419,12 +420,13 @@ impl Scheduler for Cron {
             return Plan::new();
         }
         let Some(at) = self.run_of(&status.task) else { return Plan::new() };
+        let is_drained = status.reason == Some(Reason::AgentDraining);
         match status.state {
-            TaskState::Finished | TaskState::Failed | TaskState::Killed | TaskState::Error => {
+            TaskState::Finished | TaskState::Failed | TaskState::Killed | TaskState::Error if !is_drained => {
                 self.ended.push((self.jobs[at.0].name.clone(), at.1, status.state));
                 self.remove(at);
             }
-            // The cluster lost it.
+            // The cluster lost it, or an operator wanted its agent empty.
             _ => {
                 let attempts = self.runs.get(&at).map_or(0, |run| run.attempts);
                 self.put(at, Run { attempts, agent: None });

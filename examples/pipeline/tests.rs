@@ -126,8 +126,13 @@ mod faults {
 
         cluster.until(mins(5), |cluster| finished(cluster, "both"));
 
-        let names: Vec<_> = cluster.tasks().iter().map(|task| task.info.name.clone()).collect();
-        assert_eq!(names, ["numbers", "fives", "threes", "both"]);
+        let ran = |stage: &str| {
+            let told = cluster.history(&format!("{stage}.1"));
+            told.first().map(|told| told.at).zip(told.last().map(|told| told.at)).unwrap()
+        };
+        assert!(ran("numbers").1 < ran("fives").0 && ran("numbers").1 < ran("threes").0);
+        assert!(ran("fives").1.max(ran("threes").1) < ran("both").0);
+        assert_eq!(cluster.tasks().len(), 4);
     }
 
     #[test]

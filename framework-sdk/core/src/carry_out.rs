@@ -11,7 +11,7 @@ use crate::counts::as_count;
 use crate::executor::MAX_DATA_BYTES;
 use crate::framework::Known;
 use crate::plan::{Action, Plan, PlanError, Step, Stop};
-use crate::{Effects, Framework, Outcome, Problem, Scheduler};
+use crate::{Change, Effects, Framework, Outcome, Problem, Scheduler};
 
 impl<S: Scheduler> Framework<S> {
     /// Takes the plan's steps in order. A step that cannot be taken is left out and the scheduler told.
@@ -177,6 +177,9 @@ impl<S: Scheduler> Framework<S> {
             return;
         }
         self.stopping = Some(stop);
+        if stop == Stop::TearDown && self.id.is_some() {
+            effects.persist.push(Change::TearingDown);
+        }
         match stop {
             Stop::TearDown if self.is_subscribed() => self.call(effects, Call::Teardown),
             // A master may just be giving it an id; then there is something to tear down.

@@ -209,6 +209,13 @@ impl<S: Scheduler> Framework<S> {
         self
     }
 
+    /// Goes on with the tear-down that an earlier run has begun ([`State::is_tearing_down`](crate::State::is_tearing_down)).
+    #[must_use]
+    pub fn tearing_down(mut self, begun: bool) -> Self {
+        self.stopping = begun.then_some(Stop::TearDown).or(self.stopping);
+        self
+    }
+
     /// Takes in one event and says what the shell must do about it. Once finished, nothing.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Effects {
         let mut effects = Effects::default();

@@ -36,6 +36,9 @@ pub enum Change {
     /// The framework's id, or none any more: it was torn down, and all that it kept goes with it, so that the next run
     /// begins anew. The library says this, a scheduler need not.
     Framework(Option<FrameworkId>),
+    /// The framework is to be torn down: said before the master is asked to, so that a run that is killed in between
+    /// neither begins anew nor takes the master's word that the framework is no more for a mistake. The library says this.
+    TearingDown,
 }
 
 impl Change {
@@ -54,6 +57,7 @@ impl Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     framework: Option<FrameworkId>,
+    tearing_down: bool,
     entries: BTreeMap<String, Vec<u8>>,
 }
 
@@ -61,6 +65,11 @@ impl State {
     /// The id that the framework had, if it has one still.
     pub fn framework(&self) -> Option<&FrameworkId> {
         self.framework.as_ref()
+    }
+
+    /// Has an earlier run begun to tear the framework down, and not heard that it is done?
+    pub fn is_tearing_down(&self) -> bool {
+        self.tearing_down
     }
 
     /// What is kept under `key`.
@@ -95,6 +104,7 @@ impl State {
             }
             Change::Framework(None) => *self = Self::default(),
             Change::Framework(id) => self.framework = id,
+            Change::TearingDown => self.tearing_down = true,
         }
     }
 }

@@ -18,6 +18,9 @@ const IDENTITY: StoreIdentity = StoreIdentity { kind: "framework", format: 1 };
 /// The key of the framework's id: no beginning of any UTF-8 text.
 const FRAMEWORK: &[u8] = &[0xff];
 
+/// The key that is there while the framework is being torn down.
+const TEARING_DOWN: &[u8] = &[0xff, 1];
+
 /// How long a run of this same process may take to let go of the folder: one that was dropped ends a little later.
 const OWN_HOLD: Duration = Duration::from_secs(2);
 
@@ -80,6 +83,8 @@ impl Store for FileStore {
                 let id = std::str::from_utf8(&entry.value).ok().and_then(|id| FrameworkId::new(id).ok());
                 let id = id.ok_or_else(|| damaged("a framework id that is none"))?;
                 state.apply(Change::Framework(Some(id)));
+            } else if key.as_bytes() == TEARING_DOWN {
+                state.apply(Change::TearingDown);
             } else {
                 let key =
                     std::str::from_utf8(key.as_bytes()).map_err(|_| damaged("a key that is no text"))?;
@@ -94,6 +99,7 @@ impl Store for FileStore {
         let mut batch = Batch::new();
         for change in changes {
             batch = match change {
+                Change::TearingDown => batch.put(TEARING_DOWN, []),
                 Change::Put { key, value } => batch.put(key.as_str(), value.as_slice()),
                 Change::Remove { key } => batch.delete(key.as_str()),
                 Change::Framework(Some(id)) => batch.put(FRAMEWORK, id.as_str().as_bytes()),
