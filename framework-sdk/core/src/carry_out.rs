@@ -179,6 +179,9 @@ impl<S: Scheduler> Framework<S> {
             return;
         }
         self.stopping = Some(stop);
+        if stop == Stop::TearDown && self.id.is_some() {
+            effects.persist.push(Change::TearingDown);
+        }
         match stop {
             Stop::TearDown if self.is_subscribed() => self.call(effects, Call::Teardown),
             // A master may just be giving it an id; then there is something to tear down.

@@ -71,6 +71,7 @@ impl<S: Scheduler> Framework<S> {
         self.counts.subscriptions += 1;
         self.drop_offers();
         if self.stopping == Some(Stop::TearDown) {
+            effects.persist.push(Change::TearingDown);
             return self.call(effects, Call::Teardown);
         }
         if std::mem::take(&mut self.earlier_run) {

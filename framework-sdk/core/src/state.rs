@@ -33,9 +33,12 @@ pub enum Change {
         /// Which.
         key: String,
     },
-    /// The framework's id, or none any more: it was torn down, and its tasks with it. The library says this, a
-    /// scheduler need not.
+    /// The framework's id, or none any more: it was torn down, and all that it kept goes with it, so that the next run
+    /// begins anew. The library says this, a scheduler need not.
     Framework(Option<FrameworkId>),
+    /// The framework is to be torn down: said before the master is asked to, so that a run that is killed in between
+    /// neither begins anew nor takes the master's word that the framework is no more for a mistake. The library says this.
+    TearingDown,
     /// A task is about to be launched, or was found alive. The library says this, a scheduler need not.
     Launched {
         /// Which.
@@ -66,6 +69,7 @@ impl Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     framework: Option<FrameworkId>,
+    tearing_down: bool,
     tasks: BTreeMap<TaskId, AgentId>,
     entries: BTreeMap<String, Vec<u8>>,
 }
@@ -74,6 +78,11 @@ impl State {
     /// The id that the framework had, if it has one still.
     pub fn framework(&self) -> Option<&FrameworkId> {
         self.framework.as_ref()
+    }
+
+    /// Has an earlier run begun to tear the framework down, and not heard that it is done?
+    pub fn is_tearing_down(&self) -> bool {
+        self.tearing_down
     }
 
     /// The tasks whose launch was decided and whose end was not seen, each with its agent. Where they stand the library
@@ -112,12 +121,9 @@ impl State {
             Change::Remove { key } => {
                 self.entries.remove(&key);
             }
-            Change::Framework(id) => {
-                if id.is_none() {
-                    self.tasks.clear();
-                }
-                self.framework = id;
-            }
+            Change::Framework(None) => *self = Self::default(),
+            Change::Framework(id) => self.framework = id,
+            Change::TearingDown => self.tearing_down = true,
             Change::Launched { task, agent } => {
                 self.tasks.insert(task, agent);
             }
@@ -131,6 +137,17 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_framework_that_was_torn_down_leaves_nothing_behind() {
+        let mut state = State::default();
+        state.apply(Change::Framework(FrameworkId::new("f1").ok()));
+        state.apply(Change::put("job", "1"));
+
+        state.apply(Change::Framework(None));
+
+        assert!(state.is_empty());
+    }
 
     #[test]
     fn what_is_kept_below_a_prefix_is_found_without_it() {

@@ -21,6 +21,8 @@ const FRAMEWORK: &[u8] = &[0xff];
 
 /// What comes before a task's id in the key of its agent: no beginning of any UTF-8 text either.
 const TASK: u8 = 0xfe;
+/// The key that is there while the framework is being torn down.
+const TEARING_DOWN: &[u8] = &[0xff, 1];
 
 /// How long a run of this same process may take to let go of the folder: one that was dropped ends a little later.
 const OWN_HOLD: Duration = Duration::from_secs(2);
@@ -93,6 +95,8 @@ impl Store for FileStore {
                 let agent = std::str::from_utf8(&entry.value).ok().and_then(|id| AgentId::new(id).ok());
                 let (task, agent) = task.zip(agent).ok_or_else(|| damaged("a task that is none"))?;
                 state.apply(Change::Launched { task, agent });
+            } else if key.as_bytes() == TEARING_DOWN {
+                state.apply(Change::TearingDown);
             } else {
                 let key =
                     std::str::from_utf8(key.as_bytes()).map_err(|_| damaged("a key that is no text"))?;
@@ -107,13 +111,19 @@ impl Store for FileStore {
         let mut batch = Batch::new();
         for change in changes {
             batch = match change {
+                Change::TearingDown => batch.put(TEARING_DOWN, []),
                 Change::Put { key, value } => batch.put(key.as_str(), value.as_slice()),
                 Change::Remove { key } => batch.delete(key.as_str()),
                 Change::Framework(Some(id)) => batch.put(FRAMEWORK, id.as_str().as_bytes()),
+                // With all that was there, and all that this very batch has put there.
                 Change::Framework(None) => {
-                    let all = scan(store)?.entries.into_iter().map(|(key, _)| key);
-                    let tasks = all.filter(|key| key.as_bytes().first() == Some(&TASK));
-                    tasks.fold(batch.delete(FRAMEWORK), Batch::delete)
+                    let kept = scan(store)?.entries.into_iter().map(|(key, _)| key);
+                    let put = changes.iter().filter_map(|change| match change {
+                        Change::Put { key, .. } => Some(Key::from(key.as_str())),
+                        Change::Launched { task, .. } => Some(Key::from(task_key(task))),
+                        _ => None,
+                    });
+                    kept.chain(put).fold(batch, Batch::delete).delete(FRAMEWORK).delete(TEARING_DOWN)
                 }
                 Change::Launched { task, agent } => batch.put(task_key(task), agent.as_str().as_bytes()),
                 Change::Ended { task } => batch.delete(task_key(task)),

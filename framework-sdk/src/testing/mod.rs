@@ -169,6 +169,11 @@
 //! assert!((380..=420).contains(&result.placed), "{} placed", result.placed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Real daemons: [`LocalCluster`]
+//!
+//! The `lonja` binary as a master and agents on loopback, for the few tests that should see real processes. And for rules
+//! that need no cluster at all: offers and news made up, by [`offer`] and [`status`].
 
 mod cluster;
 mod fuzz;

@@ -109,7 +109,7 @@ async fn nothing_is_sent_before_what_it_rests_on_is_durable() {
 
     talk.says(Event::Offers(vec![offer()])).await;
     let (task, agent) = (TaskId::new("t1").unwrap(), offer().agent);
-    assert_eq!(disk.begins(), [Change::Launched { task, agent }, Change::put("launched", "t1")]);
+    assert_eq!(disk.begins(), [Change::put("launched", "t1"), Change::Launched { task, agent }]);
     is_silent(&mut talk).await;
     disk.go_on.send(Ok(())).unwrap();
     assert!(matches!(talk.next().await.1, Call::Accept { .. }));

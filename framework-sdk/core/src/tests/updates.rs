@@ -78,7 +78,7 @@ fn a_task_is_kept_from_its_launch_to_its_end_and_asked_about_by_the_next_run() {
 
     // The process dies before the launch has reached the master.
     let mut again = world_with(Some("f1"));
-    again.framework = again.framework.with_tasks(state.tasks());
+    again.framework = again.framework.resuming(&state);
     let asked = again.connects();
     let about = (task_id("t1"), Some(here.agent.clone()));
     assert!(asked.contains(&Call::Reconcile { tasks: vec![about] }), "{asked:?}");

@@ -147,8 +147,7 @@ impl Tracked {
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Subject, &Tasks, &BTreeMap<Arc<str>, u32>, &Census)> {
         self.groups.iter().flat_map(|(subject, group)| {
-            let of = |(tasks, kept)| (subject, tasks, &group.values, kept);
-            group.censuses.iter().map(|(tasks, kept)| of((tasks, &kept.census)))
+            group.censuses.iter().map(move |(tasks, kept)| (subject, tasks, &group.values, &kept.census))
         })
     }
 }
