@@ -14,15 +14,15 @@ use lonja_model::operation::Conversion;
 use lonja_model::resources::{
     Disk, Metadata, Persistence, Reservation, ReservationKind, Resource, Scalar, Value,
 };
-use lonja_model::scheduler::{self, MasterInfo};
+use lonja_model::scheduler::MasterInfo;
 use lonja_model::{
     ExecutorId, FrameworkId, FrameworkInfo, Offer, OperationId, Resources, TaskId, TaskInfo, TaskState,
     TaskStatus, Timestamp,
 };
-use lonja_sdk_core::{Effects, Event, Framework, Options, Outcome, Plan, Scheduler, Step};
+use lonja_sdk_core::{Event, Framework, Options, Outcome, Plan, Scheduler, Step};
 
 use crate::disk::Durable;
-use crate::hosts::Core;
+use crate::hosts::resident::Wishes;
 use crate::notes::{self, Attempt, Note, Notebook};
 use crate::workload::{self, Goal, Script};
 
@@ -38,19 +38,9 @@ pub(crate) struct Client {
     gone: bool,
 }
 
-/// What a framework wants done, in field order.
-#[derive(Default)]
-pub(crate) struct Wishes {
-    pub(crate) persist: Vec<Note>,
-    pub(crate) effects: Effects,
-}
-
-impl Core for Client {
-    type Event = Event;
-    type Effects = Wishes;
-    const BATCHES: bool = false;
-
-    fn handle(&mut self, now: Timestamp, event: Event) -> Wishes {
+impl Client {
+    /// Takes in one event.
+    pub(crate) fn handle(&mut self, now: Timestamp, event: Event) -> Wishes {
         let effects = self.framework.handle(now, event);
         let scheduler = self.framework.scheduler_mut();
         let mut persist = std::mem::take(&mut scheduler.changes);
@@ -63,36 +53,14 @@ impl Core for Client {
             self.gone = true;
             persist.push(Note::Gone);
         }
-        Wishes { persist, effects }
+        Wishes { persist, effects, fall: None }
     }
 
-    fn next_deadline(&self) -> Option<Timestamp> {
+    /// When it wants to be woken.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.framework.next_deadline()
     }
 
-    fn tick() -> Event {
-        Event::Tick
-    }
-
-    fn append(all: &mut Wishes, later: Wishes) {
-        *all = later;
-    }
-
-    fn must_commit(wishes: &Wishes) -> bool {
-        !wishes.persist.is_empty()
-    }
-
-    fn is_keep_alive(event: &Event) -> bool {
-        matches!(event, Event::Tick | Event::Received(scheduler::Event::Heartbeat))
-    }
-
-    fn only_keeps_alive(wishes: &Wishes) -> bool {
-        let Effects { connect, send, disconnect, .. } = &wishes.effects;
-        send.is_empty() && !connect && !disconnect
-    }
-}
-
-impl Client {
     /// The framework that carries out `plan` and remembers `notes`; its first ever start was at `born`.
     pub(crate) fn new(
         now: Timestamp,

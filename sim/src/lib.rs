@@ -18,6 +18,7 @@
 
 mod batch;
 mod clocks;
+pub mod cluster;
 mod coverage;
 mod disk;
 mod faults;
@@ -195,7 +196,7 @@ fn attempt(seed: u64, options: &Options, mutant: Mutant, reader: Option<Reader>)
         virtual_time: world.now.since(began),
         ended_at_nanos: world.now.as_nanos(),
         events: world.journal.events(),
-        jobs: world.frameworks.iter().map(|host| host.plan.jobs.len() as u64).sum(),
+        jobs: world.frameworks.iter().map(|host| host.resident.jobs()).sum(),
         activity,
         broken,
         faults: world.faults,

@@ -71,7 +71,7 @@ impl World {
 
     /// A process starts, if none runs.
     pub(crate) fn start(&mut self, node: Node) -> Result<(), Broken> {
-        if self.life(node).is_some() {
+        if self.life(node).is_some() || self.held.contains(&node) {
             return Ok(());
         }
         if self.cannot_start(node) {
@@ -90,7 +90,7 @@ impl World {
         match node {
             Node::Master => self.start_master(life),
             Node::Agent(i) => self.start_agent(i, life),
-            Node::Framework(i) => self.start_framework(i, life),
+            Node::Framework(i) => self.start_framework(i, life)?,
         }
         self.failed_dials.remove(&node);
         if matches!(node, Node::Agent(_)) {

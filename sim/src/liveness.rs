@@ -4,10 +4,14 @@
 //! no container is without a record (INV-26), every agent is back, and all resources are free or offered
 //! again (INV-4).
 
+use std::collections::BTreeMap;
+
 use lonja_master_core::agents::Presence;
 use lonja_model::registry::FrameworkStanding;
+use lonja_model::{TaskId, TaskState};
 
-use crate::world::World;
+use crate::hosts::resident::Speaker;
+use crate::world::{Node, World};
 
 /// What is not settled yet, in words; `None`: everything is.
 pub(crate) fn unsettled(world: &World) -> Option<String> {
@@ -16,9 +20,8 @@ pub(crate) fn unsettled(world: &World) -> Option<String> {
 
 fn frameworks(world: &World) -> Option<String> {
     world.frameworks.iter().enumerate().find_map(|(index, host)| {
-        let notes = host.disk.committed();
-        let down = host.process.is_none() && !notes.gone;
-        if down { Some(format!("framework {index} is down")) } else { notes.waits_for(&host.plan) }
+        let down = host.process.is_none() && !host.is_over();
+        if down { Some(format!("framework {index} is down")) } else { host.waits_for() }
     })
 }
 
@@ -60,6 +63,62 @@ fn master(world: &World) -> Option<String> {
         }
     }
     (connected != world.agents.len()).then(|| format!("{connected} agents are connected"))
+}
+
+/// What is under way in a cluster of guests, in words; `None`: nothing is. Who is held down or cut off is not waited
+/// for.
+pub(crate) fn unquiet(world: &World) -> Option<String> {
+    if world.now < world.calm_at {
+        return Some("faults are drawn until later".to_owned());
+    }
+    let away = |node: Node| world.held.contains(&node) || world.network.weather.is_troubled(node);
+    if away(Node::Master) {
+        return None;
+    }
+    let Some(master) = &world.master.process else { return Some("the master is down".to_owned()) };
+    let all_here = (0..world.agents.len()).all(|index| !away(Node::Agent(index)));
+    for (index, host) in world.agents.iter().enumerate().filter(|(index, _)| !away(Node::Agent(*index))) {
+        let Some(process) = &host.process else { return Some(format!("agent {index} is down")) };
+        if !process.core.is_registered() {
+            return Some(format!("agent {index} is not registered"));
+        }
+    }
+    let snapshot = master.core.snapshot();
+    for (index, host) in world.frameworks.iter().enumerate() {
+        if away(Node::Framework(index)) || host.is_over() {
+            continue;
+        }
+        let Some(Speaker::Guest(life)) = host.process.as_ref().map(|process| &process.core) else {
+            return Some(format!("framework {index} is down"));
+        };
+        let Some(id) = &host.speaks_as else { return Some(format!("framework {index} is not subscribed")) };
+        let theirs: BTreeMap<&TaskId, TaskState> = snapshot
+            .tasks
+            .iter()
+            .filter(|task| task.framework == *id)
+            .map(|task| (&task.info.id, task.state))
+            .collect();
+        let mine: BTreeMap<TaskId, TaskState> = life.live_tasks().into_iter().collect();
+        if let Some((task, state)) = theirs.iter().find(|(task, state)| mine.get(**task) != Some(*state)) {
+            return Some(format!("task {task} of framework {index} is {state}, which it does not know"));
+        }
+        if let Some(task) = mine.keys().find(|task| !theirs.contains_key(task)) {
+            return Some(format!("framework {index} waits for {task}, of which the master knows nothing"));
+        }
+        let moves =
+            |state: TaskState| state != TaskState::Running && (all_here || state != TaskState::Unreachable);
+        if let Some((task, state)) = theirs.iter().find(|(_, state)| moves(**state)) {
+            return Some(format!("task {task} of framework {index} is {state}"));
+        }
+        if !all_here {
+            continue;
+        }
+        let stray = world.agents.iter().flat_map(|agent| agent.kernel.running());
+        if let Some(task) = stray.filter(|task| task.0 == *id).find(|task| !theirs.contains_key(&task.1)) {
+            return Some(format!("task {} runs, of which the master knows nothing", task.1));
+        }
+    }
+    if all_here { untold(world) } else { None }
 }
 
 /// INV-19: every update has reached its framework, unless that is no more.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::{AgentId, FrameworkId, TaskId, TaskState};
+use lonja_sdk_core::{Change, State};
 
 use crate::disk::Durable;
 use crate::workload::Plan;
@@ -22,6 +23,8 @@ pub(crate) struct Notebook {
     pub(crate) leaving: bool,
     /// It is torn down and does nothing more.
     pub(crate) gone: bool,
+    /// What a guest keeps, in its own words; the batch scheduler keeps nothing here.
+    pub(crate) state: State,
 }
 
 /// Where one job stands.
@@ -52,6 +55,8 @@ pub(crate) enum Note {
     Ended(TaskId),
     Leaving,
     Gone,
+    /// Of a guest's own.
+    Change(Change),
 }
 
 impl Durable for Notebook {
@@ -72,6 +77,7 @@ impl Durable for Notebook {
             }
             Note::Leaving => self.leaving = true,
             Note::Gone => self.gone = true,
+            Note::Change(change) => self.state.apply(change),
         }
     }
 }

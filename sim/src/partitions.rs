@@ -40,7 +40,7 @@ pub(crate) struct Partitions {
     /// When the master last sent each agent away.
     refused: BTreeMap<usize, Timestamp>,
     /// Who may lose tasks: those asked to end, those of frameworks that tear down, those on agents that are emptied.
-    kills: BTreeSet<TaskId>,
+    kills: BTreeSet<TaskKey>,
     teardowns: BTreeSet<FrameworkId>,
     emptied: BTreeSet<usize>,
     /// Which life of its client each connection is of.
@@ -65,7 +65,7 @@ impl Partitions {
     }
 
     /// A framework wants this task ended.
-    pub(crate) fn wants_killed(&mut self, task: &TaskId) {
+    pub(crate) fn wants_killed(&mut self, task: &TaskKey) {
         self.kills.insert(task.clone());
     }
 
@@ -111,7 +111,7 @@ impl Partitions {
     /// INV-33, 34, 36: a task is killed only because somebody wants it ended. Silence, the end of a master and the end of
     /// an agent are no reasons.
     pub(crate) fn is_wanted(&self, agent: usize, task: &TaskKey) -> Result<(), Broken> {
-        if self.kills.contains(&task.1) || self.teardowns.contains(&task.0) || self.emptied.contains(&agent) {
+        if self.kills.contains(task) || self.teardowns.contains(&task.0) || self.emptied.contains(&agent) {
             return Ok(());
         }
         let what = format!("agent {agent} kills task {} of {}, and nobody wants that", task.1, task.0);
@@ -208,7 +208,7 @@ impl World {
 
     fn framework_differs(&self, index: usize, snapshot: &Snapshot) -> Option<String> {
         let host = &self.frameworks[index];
-        if host.disk.committed().gone {
+        if host.is_over() {
             return None;
         }
         let Some(id) = host.speaks_as.as_ref().filter(|_| host.process.is_some()) else {
@@ -217,11 +217,9 @@ impl World {
         let of = |task: &TaskId| {
             snapshot.tasks.iter().find(|known| known.framework == *id && known.info.id == *task)
         };
-        let notes = host.disk.committed();
-        notes.unfinished().find_map(|(task, attempt)| {
-            let known = of(task).map(|known| known.state);
-            let differs = attempt.state == TaskState::Unreachable
-                && known.is_some_and(|known| known != TaskState::Unreachable && !known.is_terminal());
+        host.unreachable().into_iter().find_map(|task| {
+            let known = of(&task).map(|known| known.state);
+            let differs = known.is_some_and(|known| known != TaskState::Unreachable && !known.is_terminal());
             differs.then(|| format!("framework {index} takes {task} for unreachable, which is {known:?}"))
         })
     }
@@ -236,10 +234,11 @@ impl World {
                 && let Some(record) = committed.tasks.get(task)
             {
                 let has_fallen = |other: &TaskId| {
-                    self.partitions.kills.contains(other) || fell_with(committed, task, other)
+                    self.partitions.kills.contains(&(task.0.clone(), other.clone()))
+                        || fell_with(committed, task, other)
                 };
-                if pods.companions(&task.1).any(has_fallen) {
-                    self.partitions.wants_killed(&task.1);
+                if pods.companions(task).any(has_fallen) {
+                    self.partitions.wants_killed(task);
                 }
                 match host.health_watch.judge(record, self.local(Node::Agent(agent))) {
                     Some(judged) => judged?,
@@ -274,7 +273,7 @@ mod tests {
         assert!(partitions.is_wanted(0, &task).is_err());
         partitions.wants_empty(1);
         assert!(partitions.is_wanted(0, &task).is_err() && partitions.is_wanted(1, &task).is_ok());
-        partitions.wants_killed(&task.1);
+        partitions.wants_killed(&task);
         assert!(partitions.is_wanted(0, &task).is_ok());
     }
 

@@ -165,6 +165,13 @@ pub struct Fault {
     pub words: String,
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = Duration::from_nanos(self.at_nanos).as_secs_f64();
+        write!(f, "{} at {seconds:.3} s: {}", self.number, self.words)
+    }
+}
+
 /// What came of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {

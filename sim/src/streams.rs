@@ -6,6 +6,7 @@ use lonja_model::operation::{LaunchTask, Operation};
 use lonja_model::scheduler::{CallResult, Event};
 use lonja_model::{FrameworkId, OfferId, TaskId};
 
+use crate::hosts::kernel::TaskKey;
 use crate::invariants::Broken;
 use crate::network::ConnectionId;
 
@@ -20,7 +21,7 @@ pub(crate) struct Streams {
     /// Offers made over those that are not superseded.
     offered: BTreeMap<OfferId, ConnectionId>,
     /// On which offers each task was launched.
-    used: BTreeMap<TaskId, Vec<OfferId>>,
+    used: BTreeMap<TaskKey, Vec<OfferId>>,
 }
 
 impl Streams {
@@ -79,10 +80,10 @@ impl Streams {
     }
 
     /// A framework accepts offers.
-    pub(crate) fn accepts(&mut self, offers: &[OfferId], operations: &[Operation]) {
+    pub(crate) fn accepts(&mut self, framework: &FrameworkId, offers: &[OfferId], operations: &[Operation]) {
         for operation in operations {
             for id in operation.tasks().iter().map(LaunchTask::id) {
-                self.used.insert(id.clone(), offers.to_vec());
+                self.used.insert((framework.clone(), id.clone()), offers.to_vec());
             }
         }
     }
@@ -95,7 +96,7 @@ impl Streams {
     ) -> Result<(), Broken> {
         let live = self.live.get(framework);
         for task in tasks {
-            for offer in self.used.remove(task).unwrap_or_default() {
+            for offer in self.used.remove(&(framework.clone(), task.clone())).unwrap_or_default() {
                 if live.is_some() && self.offered.get(&offer) == live {
                     continue;
                 }
@@ -124,7 +125,7 @@ mod tests {
         for (over, wrong) in [(NEW, false), (OLD, true)] {
             let mut streams = Streams::default();
             streams.offered.insert(offer.clone(), over);
-            streams.used.insert(task.clone(), vec![offer.clone()]);
+            streams.used.insert((framework(), task.clone()), vec![offer.clone()]);
             streams.live.insert(framework(), NEW);
             assert_eq!(streams.runs(&framework(), [&task].into_iter()).is_err(), wrong);
         }

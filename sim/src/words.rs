@@ -52,6 +52,23 @@ pub(crate) const PLAYED: [&str; 40] = [
     "starts",
 ];
 
+/// What kind of event it is that a framework is told.
+pub(crate) fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Subscribed { .. } => "framework: subscribed",
+        Event::Heartbeat => "framework: heartbeat",
+        Event::Offers(_) => "framework: offers",
+        Event::Rescind(_) => "framework: rescind",
+        Event::Update(_) => "framework: update",
+        Event::Message { .. } => "framework: message",
+        Event::Failure { .. } => "framework: failure",
+        Event::Error(_) => "framework: error",
+        Event::InverseOffers(_) => "framework: inverse offers",
+        Event::RescindInverse(_) => "framework: rescind inverse",
+        Event::OperationUpdate(_) => "framework: operation update",
+    }
+}
+
 /// What kind of message it is.
 pub(crate) fn name(payload: &Payload) -> &'static str {
     match payload {
@@ -83,19 +100,7 @@ pub(crate) fn name(payload: &Payload) -> &'static str {
             FromAgent::Message { .. } => "master: message",
             FromAgent::ExecutorEnded { .. } => "master: executor ended",
         },
-        Payload::ToFramework(event) => match &**event {
-            Event::Subscribed { .. } => "framework: subscribed",
-            Event::Heartbeat => "framework: heartbeat",
-            Event::Offers(_) => "framework: offers",
-            Event::Rescind(_) => "framework: rescind",
-            Event::Update(_) => "framework: update",
-            Event::Message { .. } => "framework: message",
-            Event::Failure { .. } => "framework: failure",
-            Event::Error(_) => "framework: error",
-            Event::InverseOffers(_) => "framework: inverse offers",
-            Event::RescindInverse(_) => "framework: rescind inverse",
-            Event::OperationUpdate(_) => "framework: operation update",
-        },
+        Payload::ToFramework(event) => event_name(event),
         Payload::Call(_, call) => match &**call {
             Call::Subscribe { .. } => "call: subscribe",
             Call::Teardown => "call: teardown",
@@ -114,6 +119,7 @@ pub(crate) fn name(payload: &Payload) -> &'static str {
             Call::AcknowledgeOperation { .. } => "call: acknowledge operation",
             Call::ReconcileOperations { .. } => "call: reconcile operations",
             Call::ShutdownExecutor { .. } => "call: shutdown executor",
+            Call::Unplaced { .. } => "call: unplaced",
         },
         Payload::Answer(_, Ok(())) => "answer: done",
         Payload::Answer(_, Err(_)) => "answer: refused",
@@ -264,6 +270,7 @@ fn call(call: &Call) -> String {
         Call::AcknowledgeOperation { operation, .. } => format!("AcknowledgeOperation {operation}"),
         Call::ReconcileOperations { .. } => "ReconcileOperations".to_owned(),
         Call::ShutdownExecutor { executor, .. } => format!("ShutdownExecutor {executor}"),
+        Call::Unplaced { tasks } => format!("Unplaced {}", list(tasks.iter().map(|task| &task.task))),
     }
 }
 

@@ -4,7 +4,7 @@
 //! in which they were decided; deadlines of cores come after them, master first. So the seed alone says
 //! what happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lonja_agent_core::CheckResult;
@@ -14,12 +14,14 @@ use lonja_model::link::ToAgent;
 use lonja_model::{ContainerId, Role, Timestamp};
 
 use crate::clocks::Clocks;
+use crate::cluster::Rule;
 use crate::disk::Fate;
 use crate::faults::{self, ClockFault, DiskFault, Ending, Kill, Moment, NetworkFault, Shape};
 use crate::health;
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
 use crate::hosts::master::MasterHost;
+use crate::hosts::resident::Resident;
 use crate::hosts::{Process, Turn};
 use crate::invariants::{self, Broken};
 use crate::journal::{Journal, Reader};
@@ -192,6 +194,16 @@ impl Queue {
     }
 }
 
+/// Who takes part in a world, and what is to happen at its beginning.
+pub(crate) struct Cast {
+    pub(crate) random: Random,
+    pub(crate) agents: Vec<AgentHost>,
+    pub(crate) frameworks: Vec<FrameworkHost>,
+    pub(crate) network: Network,
+    pub(crate) clocks: Clocks,
+    pub(crate) queue: Queue,
+}
+
 /// A cluster in virtual time.
 pub(crate) struct World {
     pub(crate) now: Timestamp,
@@ -203,6 +215,16 @@ pub(crate) struct World {
     pub(crate) master: MasterHost,
     pub(crate) agents: Vec<AgentHost>,
     pub(crate) frameworks: Vec<FrameworkHost>,
+    /// What the programs of tasks do; none: what their commands say.
+    pub(crate) rule: Option<Rule>,
+    /// Nothing goes wrong but what was asked for.
+    pub(crate) smooth: bool,
+    /// Is that so whenever no faults are drawn?
+    pub(crate) gentle: bool,
+    /// A guest that panics is started again.
+    pub(crate) survives_panics: bool,
+    /// Nodes that do not start, whoever starts them.
+    pub(crate) held: BTreeSet<Node>,
     pub(crate) oracle: Oracle,
     pub(crate) pods: Pods,
     pub(crate) journal: Journal,
@@ -248,17 +270,17 @@ impl World {
         let mut plans = random.fork();
         // The last jobs come before the last faults.
         let time = options.duration / 4 * 3;
-        let plan = |index| {
+        let mut plan = |index| {
             let mut plan = Plan::draw(&mut plans, index, shape.jobs, time);
             if options.faults.health {
                 health::afflict(&mut plan, seed, u64::try_from(index).unwrap_or(0));
             }
             plan
         };
-        let frameworks: Vec<_> =
-            (0..shape.frameworks).map(plan).map(|plan| FrameworkHost::new(now, plan)).collect();
+        let resident = |index| FrameworkHost::new(now, Resident::Batch(plan(index)));
+        let frameworks: Vec<_> = (0..shape.frameworks).map(resident).collect();
         let agents: Vec<_> = (0..shape.agents).map(|index| AgentHost::new(&mut random, index)).collect();
-        let mut roles: Vec<Role> = frameworks.iter().map(|host| host.plan.role()).collect();
+        let mut roles: Vec<Role> = frameworks.iter().flat_map(|host| host.resident.roles()).collect();
         roles.sort();
         roles.dedup();
         let faults = faults::draw(&mut random, options.faults, &shape, &roles, (now, calm_at));
@@ -266,7 +288,6 @@ impl World {
         let nodes = std::iter::once(Node::Master).chain(clients);
         let clocks = Clocks::draw(&mut random.fork(), options.faults.clocks, nodes);
         let network = Network::draw(&mut random.fork(), options.faults.network);
-        let activity = Activity::of(&clocks);
         let mut queue = Queue::default();
         let mut kept = Vec::new();
         for (number, (at, fault)) in faults.into_iter().enumerate() {
@@ -284,6 +305,13 @@ impl World {
             queue.at(now + random.millis(0, 2_000), Happening::Start(Node::Framework(index)));
         }
         queue.at(calm_at, Happening::Calm);
+        let cast = Cast { random, agents, frameworks, network, clocks, queue };
+        Self { faults: kept, mutant, calm_at, look_at: calm_at, ..Self::with(seed, now, cast, reader) }
+    }
+
+    /// A world of these, about to begin, without faults.
+    pub(crate) fn with(seed: u64, now: Timestamp, cast: Cast, reader: Option<Reader>) -> Self {
+        let Cast { random, agents, frameworks, network, clocks, queue } = cast;
         let nodes = 1 + agents.len() + frameworks.len();
         Self {
             now,
@@ -294,12 +322,17 @@ impl World {
             master: MasterHost::new(),
             agents,
             frameworks,
+            rule: None,
+            smooth: false,
+            gentle: false,
+            survives_panics: false,
+            held: BTreeSet::new(),
             oracle: Oracle::default(),
             pods: Pods::default(),
             journal: Journal::new(reader),
-            faults: kept,
-            activity,
-            mutant,
+            faults: Vec::new(),
+            activity: Activity::of(&clocks),
+            mutant: Mutant::None,
             clocks,
             stalls: Stalls::default(),
             partitions: Partitions::default(),
@@ -314,22 +347,37 @@ impl World {
             lost: Vec::new(),
             witness: Witness::default(),
             ledger: Ledger::default(),
-            calm_at,
-            look_at: calm_at,
+            calm_at: now,
+            look_at: now,
             crowd: 0,
         }
     }
 
+    /// When the next thing happens, and whose deadline that is, if it is one.
+    fn next(&self) -> Result<(Timestamp, Option<Node>), Broken> {
+        match (self.queue.next(), self.next_alarm()) {
+            (Some(queued), Some((at, node))) if at < queued => Ok((at, Some(node))),
+            (Some(queued), _) => Ok((queued, None)),
+            (None, Some((at, node))) => Ok((at, Some(node))),
+            (None, None) => Err(Broken::new("liveness", "nothing is going to happen any more")),
+        }
+    }
+
+    /// Lets one thing happen, if it does by `until`; else only time passes, until then. True: it did.
+    pub(crate) fn step_until(&mut self, until: Timestamp) -> Result<bool, Broken> {
+        let (at, alarmed) = self.next()?;
+        if at > until {
+            self.now = self.now.max(until);
+            return Ok(false);
+        }
+        self.pass_time(at)?;
+        self.happens(alarmed)?;
+        Ok(true)
+    }
+
     /// Lets one thing happen. True: the faults are over and everything has settled.
     pub(crate) fn step(&mut self) -> Result<bool, Broken> {
-        let alarm = self.next_alarm();
-        let queued = self.queue.next();
-        let (at, alarmed) = match (queued, alarm) {
-            (Some(queued), Some((at, node))) if at < queued => (at, Some(node)),
-            (Some(queued), _) => (queued, None),
-            (None, Some((at, node))) => (at, Some(node)),
-            (None, None) => return Err(Broken::new("liveness", "nothing is going to happen any more")),
-        };
+        let (at, alarmed) = self.next()?;
         self.pass_time(at)?;
         if self.now >= self.look_at {
             self.look_at = self.now + LOOKS_EVERY;
@@ -341,6 +389,11 @@ impl World {
                 Some(_) => {}
             }
         }
+        self.happens(alarmed)?;
+        Ok(false)
+    }
+
+    fn happens(&mut self, alarmed: Option<Node>) -> Result<(), Broken> {
         self.judge_partitions()?;
         let touched = match alarmed {
             Some(node) => Some(self.wake(node)),
@@ -351,7 +404,7 @@ impl World {
             self.set_alarm(node);
             self.check(node, quiet)?;
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Checks what a step of `node` may have broken. Keep-alive that changed nothing is left to the next step that
@@ -501,6 +554,7 @@ impl World {
                 self.journal.note(self.now, "calm", [0, 0], || "the faults end".to_owned());
                 self.armed.clear();
                 self.aimed.clear();
+                self.smooth = self.gentle;
                 self.tidy_up_later();
                 None
             }

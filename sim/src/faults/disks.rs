@@ -141,7 +141,7 @@ impl World {
     }
 
     /// A machine loses power; after a while it and its process start again.
-    fn lose_power(&mut self, node: Node, down: Duration) -> Result<(), Broken> {
+    pub(crate) fn lose_power(&mut self, node: Node, down: Duration) -> Result<(), Broken> {
         if let Node::Agent(i) = node {
             let host = &mut self.agents[i];
             host.kernel.lose_power(&mut self.random);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lonja_agent_core::{
     Agent, Config, Effects, Entropy, Event, KillContainer, LaunchContainer, Recovery, VolumeOrder,
 };
+use lonja_model::attributes::Attributes;
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::{AgentInfo, ContainerId, Resources, TaskState, Timestamp};
@@ -23,6 +24,7 @@ use crate::steps::{self, Step};
 use crate::volumes::{self, Volume};
 use crate::witness::KillWatch;
 use crate::words;
+use crate::workload::Script;
 use crate::world::{Happening, Node, World};
 
 impl Core for Agent {
@@ -92,11 +94,16 @@ impl AgentHost {
         let (cpus, mem) = (2 + random.below(3), 1024 * (1 + random.below(2)));
         let total = Resources::parse(&format!("cpus:{cpus};mem:{mem};disk:10000;ports:[31000-31003]"));
         let total = total.expect("numbers are amounts");
+        Self::with(index, total, Default::default())
+    }
+
+    /// A machine that has this and says this of itself.
+    pub(crate) fn with(index: usize, total: Resources, attributes: Attributes) -> Self {
         let info = AgentInfo {
             hostname: hostname(index),
             port: 5051,
             resources: total.clone(),
-            attributes: Default::default(),
+            attributes,
             domain: None,
             id: None,
         };
@@ -212,7 +219,11 @@ impl World {
             let host = &mut self.agents[index];
             let task: TaskKey = (launch.framework.clone(), launch.task.id.clone());
             self.oracle.launches(&task, host.disk.committed())?;
-            let takes = host.kernel.launch(&mut self.random, &launch)?;
+            let script = match &mut self.rule {
+                Some(rule) => rule(&launch.task).script(),
+                None => Script::read(&launch.task.command),
+            };
+            let takes = host.kernel.launch(&mut self.random, &launch, script, self.smooth)?;
             self.activity.launches += 1;
             self.queue
                 .at(self.now + takes, Happening::Launched { agent: index, container: launch.container });
@@ -246,7 +257,7 @@ impl World {
             return Ok(false);
         }
         for container in forget {
-            let fails = self.random.chance(2);
+            let fails = self.random.chance(2) && !self.smooth;
             let host = &mut self.agents[index];
             host.kernel.forget(container, fails)?;
             let step = if host.recovering { Step::AgentRecoveryForgot } else { Step::AgentForgot };
@@ -264,7 +275,7 @@ impl World {
             self.mutant.agent_orders(&mut order);
             let step = steps::agent_ordered(&order);
             // A disk that is full makes nothing; now and then something else is in the way.
-            let works = self.can_write(node) && !self.random.chance(2);
+            let works = self.can_write(node) && !self.mishap(2);
             let host = &mut self.agents[index];
             match &order {
                 VolumeOrder::Make { number, volumes: made } => {
@@ -359,7 +370,7 @@ impl World {
     pub(crate) fn launched(&mut self, index: usize, container: ContainerId) -> Result<(), Broken> {
         let node = Node::Agent(index);
         // A sandbox needs a disk that takes it.
-        let surroundings = self.can_write(node) && !self.random.chance(1);
+        let surroundings = self.can_write(node) && !self.mishap(1);
         let launched = self.agents[index].kernel.launched(self.now, &container, surroundings);
         let (step, event) = match launched {
             Launched::Moot => return Ok(()),
@@ -378,6 +389,11 @@ impl World {
             self.agents[index].process.iter_mut().for_each(|process| process.take(event.clone()));
         }
         Ok(())
+    }
+
+    /// Something goes wrong by chance, unless nothing is to.
+    fn mishap(&mut self, percent: u64) -> bool {
+        self.random.chance(percent) && !self.smooth
     }
 
     fn can_write(&self, node: Node) -> bool {

@@ -75,17 +75,19 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Begins a launch; returns how long it takes.
+    /// Begins a launch of a program that does what `script` says; returns how long it takes. `smooth`: not for long.
     pub(crate) fn launch(
         &mut self,
         random: &mut Random,
         wanted: &LaunchContainer,
+        script: Script,
+        smooth: bool,
     ) -> Result<Duration, Broken> {
         let task = (wanted.framework.clone(), wanted.task.id.clone());
         let container = Container {
             task,
             needs: wanted.task.resources.clone(),
-            script: Script::read(&wanted.task.command),
+            script,
             life: Life::Launching,
             killed: None,
             left_behind: false,
@@ -94,6 +96,7 @@ impl Kernel {
             return Err(Broken::new("INV-15", format!("container {} is launched twice", wanted.container)));
         }
         Ok(match random.below(100) {
+            _ if smooth => random.millis(1, 20),
             // An image that must be fetched first.
             0 => random.millis(1_000, 60_000),
             1..6 => random.millis(20, 1_000),
@@ -153,6 +156,12 @@ impl Kernel {
         self.truths.insert(container.task.clone(), Truth::Ended(exit.clone()));
         container.life = Life::Ended(exit.clone());
         Some(exit)
+    }
+
+    /// The task of each container that runs a program now.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &TaskKey> {
+        let runs = |container: &&Container| matches!(container.life, Life::Running { .. });
+        self.containers.values().filter(runs).map(|container| &container.task)
     }
 
     /// Asks a program to end. It takes its time, within the grace period.

@@ -3,10 +3,12 @@
 //! Each process takes all events that are ready, commits once, and only then sends. While a commit is
 //! under way events wait, and a kill that comes then finds the batch durable or not, but nothing sent.
 
+pub(crate) mod account;
 pub(crate) mod agent;
 pub(crate) mod framework;
 pub(crate) mod kernel;
 pub(crate) mod master;
+pub(crate) mod resident;
 
 use std::collections::VecDeque;
 

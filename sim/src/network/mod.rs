@@ -117,6 +117,8 @@ pub(crate) struct Network {
     pub(crate) weather: Weather,
     /// How many messages in a thousand come twice.
     pub(crate) repeats: u64,
+    /// Of a million messages so many are lost, each with its connection.
+    pub(crate) losses: u64,
 }
 
 impl Network {

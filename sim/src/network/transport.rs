@@ -29,6 +29,9 @@ enum Repeats {
 impl World {
     /// Something is sent; it arrives if anyone is left to hear it.
     pub(crate) fn send(&mut self, id: ConnectionId, to: End, payload: Payload) {
+        if self.loses(id, &payload) {
+            return;
+        }
         let Some(at) = self.network.send(&mut self.random, self.now, id, to) else { return };
         let again = repeats(&payload);
         if again != Repeats::Never
@@ -145,15 +148,32 @@ impl World {
                     format!("trouble between {client} and master for {lasts:?}: {trouble:?}")
                 });
                 self.activity.network.count(trouble);
-                self.disturbs(client);
-                let number = self.network.weather.begins(self.now, client, trouble);
+                let number = self.trouble_begins(client, trouble);
                 self.queue.at(self.now + lasts, Happening::TroubleEnds(number));
-                if !matches!(trouble, Trouble::Refusing) {
-                    self.watch(client);
-                }
             }
             NetworkFault::Breaks { client, told } => self.break_link(client, told),
         }
+    }
+
+    /// Trouble of a link begins; returns its number.
+    pub(crate) fn trouble_begins(&mut self, client: Node, trouble: Trouble) -> u64 {
+        self.disturbs(client);
+        let number = self.network.weather.begins(self.now, client, trouble);
+        if !matches!(trouble, Trouble::Refusing) {
+            self.watch(client);
+        }
+        number
+    }
+
+    /// Is this message lost? Over TCP it takes its connection along: whatever else came through, so would it.
+    fn loses(&mut self, id: ConnectionId, payload: &Payload) -> bool {
+        let may = !matches!(payload, Payload::Opened | Payload::Closed | Payload::KeepAlive | Payload::Alive);
+        if !may || self.network.losses == 0 || self.random.below(1_000_000) >= self.network.losses {
+            return false;
+        }
+        let Some(client) = self.network.client(id) else { return false };
+        self.break_connection(client, id, Told::Both);
+        true
     }
 
     /// Trouble of a link is over.
@@ -185,7 +205,12 @@ impl World {
 
     /// The connection of `client`, if there is one, carries nothing more.
     fn break_link(&mut self, client: Node, told: Told) {
-        let Some(id) = self.network.of(client).last().copied() else { return };
+        if let Some(id) = self.network.of(client).last().copied() {
+            self.break_connection(client, id, told);
+        }
+    }
+
+    fn break_connection(&mut self, client: Node, id: ConnectionId, told: Told) {
         self.journal.note(self.now, "breaks", [client.number(), id.0], || {
             format!("the connection of {client} breaks, told: {told:?}")
         });

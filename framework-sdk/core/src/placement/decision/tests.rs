@@ -234,9 +234,17 @@ fn any_wanted() -> impl Strategy<Value = Vec<Wanted>> {
     })
 }
 
+/// Of twelve at most two are of one agent, which tells the same in both.
 fn any_offers() -> impl Strategy<Value = Vec<Offer>> {
     let numbers = 0..12_usize;
-    numbers.prop_flat_map(|count| (0..count).map(any_offer_of).collect::<Vec<_>>())
+    let offers = numbers.prop_flat_map(|count| (0..count).map(any_offer_of).collect::<Vec<_>>());
+    offers.prop_map(|mut offers| {
+        for index in 10..offers.len() {
+            let Offer { hostname, domain, attributes, .. } = offers[index - 10].clone();
+            offers[index] = Offer { hostname, domain, attributes, ..offers[index].clone() };
+        }
+        offers
+    })
 }
 
 /// What is free on each agent: offers of one agent count together.
