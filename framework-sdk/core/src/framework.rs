@@ -21,7 +21,7 @@ use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
 use crate::unplaced::Waiting;
-use crate::{Change, Problem, Scheduler};
+use crate::{Change, Problem, Scheduler, State};
 
 /// A scheduler whose deadline stays in the past is called no more often than this.
 const LEAST_BETWEEN_TICKS: Duration = Duration::from_millis(1);
@@ -212,6 +212,19 @@ impl<S: Scheduler> Framework<S> {
         self
     }
 
+    /// Goes on where an earlier run has ended: its tasks are taken for alive, each where it was to run, and asked about as
+    /// soon as the subscription stands; a tear-down that it had begun is gone through with. Its id is for
+    /// [`Options::id`].
+    #[must_use]
+    pub fn resuming(mut self, state: &State) -> Self {
+        let known = |(task, agent): (&TaskId, &AgentId)| {
+            (task.clone(), Known::new(agent.clone(), TaskState::Staging))
+        };
+        self.tasks.extend(state.tasks().map(known));
+        self.stopping = state.is_tearing_down().then_some(Stop::TearDown).or(self.stopping);
+        self
+    }
+
     /// Takes in one event and says what the shell must do about it. Once finished, nothing.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Effects {
         let mut effects = Effects::default();
@@ -253,7 +266,8 @@ impl<S: Scheduler> Framework<S> {
         self.adjust(effects);
         self.request(effects);
         self.report(self.now, effects);
-        effects.persist.extend(self.scheduler.changes());
+        // Before what the library keeps: should the framework be torn down by this, what it kept goes with it.
+        effects.persist.splice(0..0, self.scheduler.changes());
     }
 
     /// When to send [`Event::Tick`], should nothing happen before.

@@ -60,7 +60,7 @@ pub use offers::MAX_HOLD;
 pub use placement::Gpus;
 pub use plan::{Plan, PlanError, Step};
 pub use state::{Change, State};
-pub use task::{ExecutorTask, InvalidTask, Task};
+pub use task::{ExecutorTask, InvalidTask, Task, TaskBuilder, TaskGroup};
 
 /// Your placement logic. Every method is called by one owner, in order, and must not block: it decides and
 /// returns. `now` is the only clock.

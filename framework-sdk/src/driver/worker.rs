@@ -184,7 +184,7 @@ impl<S: Scheduler + 'static> Worker<S> {
             Make::From(_) => self.made(&state).map_err(|panicked| self.broken(panicked, 0))?,
         };
         Ok(Held {
-            framework: self.framework(id, scheduler),
+            framework: self.framework(id, scheduler).resuming(&state),
             connection: 0,
             open: false,
             rebuilt: VecDeque::new(),
@@ -289,7 +289,7 @@ impl<S: Scheduler + 'static> Worker<S> {
         let id = state.framework().cloned();
         let scheduler = self.made(&state).map_err(|panicked| self.broken(panicked, rebuilt + 1))?;
         held.before = held.before.and_then(&held.framework.counts());
-        held.framework = self.framework(id, scheduler);
+        held.framework = self.framework(id, scheduler).resuming(&state);
         held.open = false;
         turn.steps.push(Step::Close { last: false });
         Ok(())
