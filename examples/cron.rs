@@ -22,15 +22,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
+use lonja_sdk::model::task::Reason;
 use lonja_sdk::placement::first_fit;
 use lonja_sdk::prelude::*;
 
 /// Runs of one job that wait, at most; of more the oldest are left out.
-const MOST_WAITING: usize = 100;
+const MOST_WAITING: usize = 1_000;
 
 const DAY: u64 = 86_400;
 
@@ -43,6 +45,9 @@ struct Args {
     /// The master, as http://host:port.
     #[arg(long, env = "LONJA_MASTER", default_value = "http://127.0.0.1:5050")]
     master: String,
+    /// Where it keeps what it must not forget: another start goes on from there.
+    #[arg(long, value_name = "DIR", default_value = "cron.state")]
+    store: PathBuf,
     /// Which of the times that were missed are made up for.
     #[arg(long, value_enum, default_value_t = CatchUp::Latest)]
     catch_up: CatchUp,
@@ -415,12 +420,13 @@ impl Scheduler for Cron {
             return Plan::new();
         }
         let Some(at) = self.run_of(&status.task) else { return Plan::new() };
+        let is_drained = status.reason == Some(Reason::AgentDraining);
         match status.state {
-            TaskState::Finished | TaskState::Failed | TaskState::Killed | TaskState::Error => {
+            TaskState::Finished | TaskState::Failed | TaskState::Killed | TaskState::Error if !is_drained => {
                 self.ended.push((self.jobs[at.0].name.clone(), at.1, status.state));
                 self.remove(at);
             }
-            // The cluster lost it.
+            // The cluster lost it, or an operator wanted its agent empty.
             _ => {
                 let attempts = self.runs.get(&at).map_or(0, |run| run.attempts);
                 self.put(at, Run { attempts, agent: None });
@@ -461,10 +467,10 @@ async fn main() -> anyhow::Result<()> {
     for (index, job) in jobs.iter().enumerate() {
         ensure!(jobs[..index].iter().all(|other| other.name != job.name), "two jobs are called {}", job.name);
     }
-    let driver = Driver::new(&args.master, FrameworkOptions::named("cron"));
-    let cron = Cron::restore(&jobs, args.catch_up, args.overlap, &State::default());
+    let driver = Driver::new(&args.master, FrameworkOptions::named("cron")).store(FileStore::at(&args.store));
     println!("{} jobs; Ctrl-C ends the scheduler, and another start goes on where it was", jobs.len());
-    let (_, outcome) = driver.run(cron).await?;
+    let make = move |state: &State| Cron::restore(&jobs, args.catch_up, args.overlap, state);
+    let (_, outcome) = driver.run_from(make).await?;
     bail!("the run ended: {outcome:?}")
 }
 

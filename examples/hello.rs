@@ -31,9 +31,8 @@ impl Hello {
 impl Scheduler for Hello {
     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
         let fits = |offer| Some((offer, Task::shell("echo hello").ok()?.on(offer, "hello".parse().ok()?)?));
-        let (None, Some((offer, task))) = (&self.agent, offers.iter().find_map(fits)) else {
-            return Plan::new();
-        };
+        let place = offers.iter().find_map(fits).filter(|_| self.agent.is_none());
+        let Some((offer, task)) = place else { return Plan::new() };
         self.agent = Some(offer.agent.clone());
         self.changes.push(Change::put("agent", offer.agent.as_str()));
         Plan::new().launch(offer, [task])
@@ -56,8 +55,46 @@ impl Scheduler for Hello {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let driver = Driver::new("http://127.0.0.1:5050", FrameworkOptions::named("hello"));
-    let (hello, outcome) = driver.run(Hello::restore(&State::default())).await?;
+    let store = FileStore::at(std::env::temp_dir().join("lonja-hello"));
+    let driver = Driver::new("http://127.0.0.1:5050", FrameworkOptions::named("hello")).store(store);
+    let (hello, outcome) = driver.run_from(Hello::restore).await?;
     println!("{:?}, {outcome:?}", hello.end);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
+
+    use super::*;
+
+    fn cluster(seed: u64) -> TestCluster<Hello> {
+        TestCluster::new(seed)
+            .agents(3, "cpus:1;mem:128")
+            .outcome(|_task| TaskOutcome::exits(0).after(secs(60)))
+            .framework(FrameworkOptions::named("hello"), Hello::restore)
+    }
+
+    #[test]
+    fn its_task_runs_and_finishes() {
+        let mut cluster = cluster(1);
+
+        cluster.until(secs(10), |cluster| cluster.running_tasks().len() == 1);
+        cluster.kill_scheduler();
+        cluster.until(mins(3), |cluster| cluster.state("hello").is_some_and(TaskState::is_terminal));
+
+        cluster.assert_finished("hello");
+    }
+
+    #[test]
+    fn whatever_fails_it_is_launched_once_and_its_end_is_heard_of() {
+        fuzz(0..200, |seed| {
+            let mut cluster = cluster(seed);
+            cluster.random_faults(Faults::ALL, mins(3));
+            cluster.until(hours(2), |cluster| cluster.state("hello").is_some_and(TaskState::is_terminal));
+            cluster.settles_within(hours(2));
+
+            assert_eq!(cluster.tasks().len(), 1, "it was launched once");
+        });
+    }
 }

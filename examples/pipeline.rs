@@ -49,6 +49,9 @@ struct Args {
     /// The master, as http://host:port.
     #[arg(long, env = "LONJA_MASTER", default_value = "http://127.0.0.1:5050")]
     master: String,
+    /// Where it keeps what it must not forget: another start goes on from there.
+    #[arg(long, value_name = "DIR", default_value = "pipeline.state")]
+    store: PathBuf,
     /// The stages, one on each line: NAME < INPUT INPUT = COMMAND.
     #[arg(long)]
     file: Option<PathBuf>,
@@ -244,7 +247,7 @@ impl Scheduler for Pipeline {
         };
         match status.state {
             TaskState::Finished => self.put(&name, |standing| standing.now = Now::Done),
-            TaskState::Failed | TaskState::Killed | TaskState::Error => {
+            TaskState::Failed | TaskState::Error => {
                 self.put(&name, |standing| {
                     (standing.failures, standing.now) = (standing.failures + 1, Now::Waiting)
                 });
@@ -301,9 +304,10 @@ async fn main() -> anyhow::Result<()> {
     let data = args.data.canonicalize()?;
     let data = data.to_str().context("the folder's path is not UTF-8, and a volume's has to be")?;
     let task = Task::shell(SCRIPT)?.cpus(0.5)?.mem_mib(64.0)?.volume(data, "data", false)?;
-    let driver = Driver::new(&args.master, FrameworkOptions::named("pipeline"));
-    let pipeline = Pipeline::restore(&stages, &task, args.retries, &State::default());
-    let (pipeline, outcome) = driver.run(pipeline).await?;
+    let driver =
+        Driver::new(&args.master, FrameworkOptions::named("pipeline")).store(FileStore::at(&args.store));
+    let make = move |state: &State| Pipeline::restore(&stages, &task, args.retries, state);
+    let (pipeline, outcome) = driver.run_from(make).await?;
     if let Some(why) = pipeline.failure {
         bail!("{why}");
     }

@@ -156,3 +156,88 @@ fn a_scheduler_started_anew_knows_what_runs_and_what_waits() {
     second.hears("beat.10.1", TaskState::Finished);
     assert_eq!(second.comes(22), ["beat.20.1"]);
 }
+
+mod faults {
+    use std::collections::BTreeMap;
+
+    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
+
+    use super::*;
+
+    /// One job each minute, which takes twenty seconds.
+    fn cluster(seed: u64) -> TestCluster<Cron> {
+        let restore = |state: &State| {
+            let job = Job::parse("* * * * * beat date").unwrap();
+            Cron::restore(&[job], CatchUp::All, Overlap::Wait, state)
+        };
+        TestCluster::new(seed)
+            .agents(3, "cpus:1;mem:256")
+            .outcome(|_task| TaskOutcome::exits(0).after(secs(20)))
+            .framework(FrameworkOptions::named("cron"), restore)
+            .settled_when(|cron| cron.runs.is_empty())
+    }
+
+    /// For each time that became a run, its attempts in order.
+    fn runs(cluster: &TestCluster<Cron>) -> BTreeMap<u64, Vec<TaskId>> {
+        let mut runs: BTreeMap<u64, Vec<(u32, TaskId)>> = BTreeMap::new();
+        for task in cluster.tasks() {
+            let parts: Vec<_> = task.info.id.as_str().split('.').collect();
+            let (time, attempt) = (parts[1].parse().unwrap(), parts[2].parse().unwrap());
+            runs.entry(time).or_default().push((attempt, task.info.id.clone()));
+        }
+        let sorted = |mut attempts: Vec<(u32, TaskId)>| {
+            attempts.sort();
+            attempts.into_iter().map(|(_, id)| id).collect()
+        };
+        runs.into_iter().map(|(time, attempts)| (time, sorted(attempts))).collect()
+    }
+
+    #[test]
+    fn what_was_due_while_the_scheduler_was_down_is_run_later() {
+        let mut cluster = cluster(1);
+        cluster.until(mins(2), |cluster| !cluster.tasks().is_empty());
+        cluster.stop_scheduler();
+        cluster.run_for(mins(3));
+        assert_eq!(cluster.tasks().len(), 1);
+
+        cluster.start_scheduler();
+        cluster.run_for(mins(3));
+
+        let times: Vec<_> = runs(&cluster).into_keys().collect();
+        let expected: Vec<_> = (0..7).map(|minute| times[0] + 60 * minute).collect();
+        assert_eq!(times, expected);
+    }
+
+    #[test]
+    fn whatever_fails_each_time_is_run_to_its_end_once() {
+        fuzz(0..200, |seed| {
+            let mut cluster = cluster(seed);
+            cluster.random_faults(Faults::ALL, mins(4));
+            cluster.settles_within(hours(4));
+
+            let runs = runs(&cluster);
+            let times: Vec<u64> = runs.keys().copied().collect();
+            // A clock that was set back may not have come to a full minute yet.
+            let (Some(&first), Some(&last)) = (times.first(), times.last()) else { return };
+            // From the first on there is one for each minute: the scheduler may have come up late, and lost none since.
+            assert_eq!(times, (first..=last).step_by(60).collect::<Vec<_>>());
+            for (time, attempts) in &runs {
+                for (index, id) in attempts.iter().enumerate() {
+                    let state = cluster.state(id.as_str());
+                    // An agent that was declared gone may have had the task's end with it.
+                    let lost = matches!(
+                        state,
+                        Some(
+                            TaskState::Lost
+                                | TaskState::Dropped
+                                | TaskState::Gone
+                                | TaskState::GoneByOperator
+                        )
+                    );
+                    let is_last = index + 1 == attempts.len();
+                    assert!(lost != is_last, "{time}: {id} is {state:?}, attempts {attempts:?}");
+                }
+            }
+        });
+    }
+}

@@ -101,3 +101,71 @@ fn stages_that_could_never_run_are_refused() {
         assert!(error.contains(expected), "{text:?}: {error}");
     }
 }
+
+mod faults {
+    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
+
+    use super::*;
+
+    fn cluster(seed: u64) -> TestCluster<Pipeline> {
+        TestCluster::new(seed)
+            .agents(3, "cpus:1;mem:256")
+            .outcome(|_task| TaskOutcome::exits(0).after(secs(30)))
+            .framework(FrameworkOptions::named("pipeline"), pipeline)
+    }
+
+    /// When a task of each stage has finished, as its framework was told, and when its first was launched.
+    fn finished(cluster: &TestCluster<Pipeline>, stage: &str) -> bool {
+        let of_stage = |id: &TaskId| id.as_str().rsplit_once('.').is_some_and(|(name, _)| name == stage);
+        cluster.tasks().iter().any(|task| of_stage(&task.info.id) && task.state == Some(TaskState::Finished))
+    }
+
+    #[test]
+    fn all_stages_finish_one_after_the_other() {
+        let mut cluster = cluster(1);
+
+        cluster.until(mins(5), |cluster| finished(cluster, "both"));
+
+        let ran = |stage: &str| {
+            let told = cluster.history(&format!("{stage}.1"));
+            told.first().map(|told| told.at).zip(told.last().map(|told| told.at)).unwrap()
+        };
+        assert!(ran("numbers").1 < ran("fives").0 && ran("numbers").1 < ran("threes").0);
+        assert!(ran("fives").1.max(ran("threes").1) < ran("both").0);
+        assert_eq!(cluster.tasks().len(), 4);
+    }
+
+    #[test]
+    fn whatever_fails_each_stage_finishes_once_and_after_its_inputs() {
+        fuzz(0..200, |seed| {
+            let mut cluster = cluster(seed);
+            cluster.random_faults(Faults::ALL, mins(3));
+            cluster.until(hours(4), |cluster| finished(cluster, "both"));
+            cluster.settles_within(hours(2));
+
+            for stage in parse(EXAMPLE).unwrap() {
+                assert!(finished(&cluster, &stage.name), "{} never finished", stage.name);
+                tried_again_only_if_needed(&cluster, &stage.name);
+            }
+        });
+    }
+
+    /// Each attempt but the last came to nothing, as far as anybody could know: none is made beside one that runs well.
+    fn tried_again_only_if_needed(cluster: &TestCluster<Pipeline>, stage: &str) {
+        let attempts = cluster.tasks().into_iter().filter(|task| task.info.name == stage);
+        let mut attempts: Vec<_> = attempts.map(|task| task.info.id).collect();
+        attempts.sort_by_key(|id| {
+            id.as_str().rsplit_once('.').and_then(|(_, attempt)| attempt.parse::<u32>().ok())
+        });
+        attempts.pop();
+        for id in attempts {
+            let told = cluster.history(id.as_str());
+            let given_up = told.iter().any(|told| {
+                let state = told.status.state;
+                let lost = matches!(state, TaskState::Unreachable | TaskState::Unknown);
+                lost || state.is_terminal() && state != TaskState::Finished
+            });
+            assert!(given_up, "{id} was tried again, and was told {told:?}");
+        }
+    }
+}

@@ -57,10 +57,13 @@ pub mod executor;
 pub mod testing;
 
 #[cfg(feature = "driver")]
-pub use driver::{Driver, DriverError, Handle, Metrics};
+pub use driver::{
+    Driver, DriverError, Ended, Events, Handle, InteractiveDriver, Link, Metrics, Missed, Notice, Reply,
+    Unanswered,
+};
 pub use lonja_sdk_core::{
-    Change, Counts, ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem,
-    Scheduler, State, Step, Task, TaskBuilder, TaskGroup, placement, task, task::Need,
+    Change, Counts, ExecutorTask, Interactive, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError,
+    Problem, Scheduler, State, Step, Task, TaskBuilder, TaskGroup, placement, task, task::Need,
 };
 pub use options::FrameworkOptions;
 

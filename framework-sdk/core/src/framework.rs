@@ -21,7 +21,7 @@ use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
 use crate::unplaced::Waiting;
-use crate::{Change, Problem, Scheduler};
+use crate::{Change, Problem, Scheduler, State};
 
 /// A scheduler whose deadline stays in the past is called no more often than this.
 const LEAST_BETWEEN_TICKS: Duration = Duration::from_millis(1);
@@ -161,6 +161,8 @@ pub struct Framework<S> {
     ticked: Option<Timestamp>,
     pub(crate) stopping: Option<Stop>,
     pub(crate) finished: bool,
+    /// The master has said that the framework of our id is no more, and refuses it.
+    pub(crate) removed: bool,
     pub(crate) counts: Counts,
     /// When the last event was handled.
     pub(crate) now: Timestamp,
@@ -189,6 +191,7 @@ impl<S: Scheduler> Framework<S> {
             ticked: None,
             stopping: None,
             finished: false,
+            removed: false,
             counts: Counts::default(),
             now,
         }
@@ -206,6 +209,19 @@ impl<S: Scheduler> Framework<S> {
     #[must_use]
     pub fn with_masters(mut self, number: u32) -> Self {
         self.subscription.masters = number.max(1);
+        self
+    }
+
+    /// Goes on where an earlier run has ended: its tasks are taken for alive, each where it was to run, and asked about as
+    /// soon as the subscription stands; a tear-down that it had begun is gone through with. Its id is for
+    /// [`Options::id`].
+    #[must_use]
+    pub fn resuming(mut self, state: &State) -> Self {
+        let known = |(task, agent): (&TaskId, &AgentId)| {
+            (task.clone(), Known::new(agent.clone(), TaskState::Staging))
+        };
+        self.tasks.extend(state.tasks().map(known));
+        self.stopping = state.is_tearing_down().then_some(Stop::TearDown).or(self.stopping);
         self
     }
 
@@ -250,7 +266,8 @@ impl<S: Scheduler> Framework<S> {
         self.adjust(effects);
         self.request(effects);
         self.report(self.now, effects);
-        effects.persist.extend(self.scheduler.changes());
+        // Before what the library keeps: should the framework be torn down by this, what it kept goes with it.
+        effects.persist.splice(0..0, self.scheduler.changes());
     }
 
     /// When to send [`Event::Tick`], should nothing happen before.
@@ -298,6 +315,11 @@ impl<S: Scheduler> Framework<S> {
     /// Has somebody asked for its end, which the master has yet to confirm?
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_some()
+    }
+
+    /// Was its end that the master refused its id, because the framework of that id has been removed?
+    pub fn was_removed(&self) -> bool {
+        self.removed
     }
 
     /// What this framework has done so far.
@@ -386,7 +408,11 @@ impl<S: Scheduler> Framework<S> {
                 self.counts.offers_expired += 1;
                 self.call(effects, Call::Decline { offers: vec![offer], filters });
             }
-            let tasks = self.reconciliation.due(now);
+            let tasks = if self.reconciliation.all_due(now) {
+                self.reconciliation.ask(now, self.tasks.keys().cloned())
+            } else {
+                self.reconciliation.due(now)
+            };
             self.ask(effects, tasks);
         }
         if !self.finished && self.scheduler_deadline().is_some_and(|at| at <= now) {

@@ -22,6 +22,8 @@ mod watching;
 
 pub mod placement;
 
+mod interactive;
+
 mod framework;
 mod received;
 
@@ -53,6 +55,7 @@ use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskStatus, 
 pub use check::MAX_TASKS;
 pub use counts::Counts;
 pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
+pub use interactive::Interactive;
 pub use offers::MAX_HOLD;
 pub use placement::Gpus;
 pub use plan::{Plan, PlanError, Step};

@@ -6,6 +6,7 @@ mod files;
 mod group;
 mod invalid;
 mod lacking;
+mod place;
 mod possible;
 mod request;
 
@@ -22,6 +23,7 @@ use lonja_model::resources::{Quantities, Scalar};
 use lonja_model::task::Limit;
 use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
+use crate::placement::predicate::Predicate;
 use crate::placement::{Gpus, fit};
 use crate::watching::Watch;
 
@@ -71,6 +73,7 @@ pub struct Task {
     need: Need,
     kill_grace: Option<Duration>,
     labels: Labels,
+    place: Predicate,
     pub(crate) watch: Watch,
     limits: BTreeMap<String, Limit>,
 }
@@ -110,6 +113,7 @@ impl Task {
             need: Need { cpus: thousandths(100), mem: thousandths(32_000), ..Need::default() },
             kill_grace: None,
             labels: Labels::default(),
+            place: Predicate::always(),
             watch: Watch::default(),
             limits: BTreeMap::new(),
         }

@@ -4,7 +4,7 @@
 //! with folders of its own, and ends all of it when it is dropped, tasks included, also when the test panics. What it
 //! needs is the binary alone; neither an async runtime nor the driver.
 //!
-//! What [`TestCluster`](crate::testing) proves in a second of virtual time over thousands of faults is the rule; this is for
+//! What [`TestCluster`](crate::testing::TestCluster) proves in a second of virtual time over thousands of faults is the rule; this is for
 //! the few tests of what a task really does.
 //!
 //! ```no_run
