@@ -39,6 +39,14 @@
 //! What is guaranteed: every update is shown to the scheduler at least once over the framework's life and
 //! once within one run; no plan is sent that goes over its offers. What is not: that a task runs exactly
 //! once if you launch it anew under another id while its agent is unreachable.
+//!
+//! # Features
+//!
+//! - `driver`, on by default: [`Driver`], its [stores](store) and [executors](executor); brings a network stack.
+//! - `testing`: a cluster in virtual time for a scheduler's tests. Alone it brings no network stack and no runtime.
+//!
+//! The least version of Rust is that of `rust-version` in the package's manifest: 1.95. It is raised with a minor version
+//! only.
 
 mod options;
 
