@@ -179,6 +179,7 @@ pub use cluster::{Nobody, TestCluster};
 pub use fuzz::{Fuzzed, fuzz};
 pub use simulate::{
     Arrival, Client, Fleet, Machine, Options, RunError, RunResult, Sample, Tenant, Workload, simulate,
+    simulate_scheduler,
 };
 pub use times::{hours, millis, mins, secs};
 
