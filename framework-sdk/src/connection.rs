@@ -3,9 +3,6 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use lonja_model::FrameworkId;
-use lonja_model::scheduler::Call;
-use lonja_proto::convert::call::request_to_wire;
 use lonja_proto::convert::event::{Response, response_from_wire};
 use lonja_proto::lonja::schedulers_client::SchedulersClient;
 use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
@@ -17,7 +14,7 @@ use tonic::transport::Endpoint;
 use tonic::{Code, Streaming};
 
 /// Calls that may wait for the master.
-const QUEUE: usize = 16_384;
+const QUEUE: usize = 1_024;
 
 /// The largest message of the master, in bytes: all offers of a large cluster at once.
 const MAX_MESSAGE_BYTES: usize = 256 << 20;
@@ -31,10 +28,11 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How long the last calls may take on their way out.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Where a master is. Errors: `address` is none.
-pub(crate) fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
+/// Where a master is. Errors: `address` is none, in words.
+pub(crate) fn endpoint(address: &str) -> Result<Endpoint, String> {
     let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    Ok(Endpoint::from_shared(url)?
+    Ok(Endpoint::from_shared(url)
+        .map_err(|error| chain(&error))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .tcp_keepalive(Some(KEEPALIVE))
@@ -58,7 +56,12 @@ pub(crate) enum Connection {
     /// It is being made.
     Making(Making),
     /// It stands.
-    Open { incoming: Box<Streaming<SchedulerResponse>>, outgoing: mpsc::Sender<SchedulerRequest> },
+    Open {
+        incoming: Box<Streaming<SchedulerResponse>>,
+        outgoing: mpsc::Sender<SchedulerRequest>,
+        /// Has it said anything that can be read?
+        understood: bool,
+    },
 }
 
 /// A try to connect; given up when dropped.
@@ -93,7 +96,7 @@ impl Connection {
             Self::Making(making) => {
                 let failure = match (&mut making.0).await {
                     Ok(Ok((incoming, outgoing))) => {
-                        *self = Self::Open { incoming: Box::new(incoming), outgoing };
+                        *self = Self::Open { incoming: Box::new(incoming), outgoing, understood: false };
                         return News::Event(Event::Connected);
                     }
                     Ok(Err(failure)) => failure,
@@ -105,14 +108,24 @@ impl Connection {
                     Failure::NoMaster(why) => News::NoMaster(why),
                 }
             }
-            Self::Open { incoming, .. } => {
+            Self::Open { incoming, understood, .. } => {
                 let why = match incoming.message().await {
                     Ok(Some(response)) => match response_from_wire(response) {
-                        Ok(Response::Event(event)) => return News::Event(Event::Received(event)),
-                        Ok(Response::Result { id, result }) => {
-                            return News::Event(Event::Answered { id, result });
+                        Ok(response) => {
+                            *understood = true;
+                            return News::Event(match response {
+                                Response::Event(event) => Event::Received(event),
+                                Response::Result { id, result } => Event::Answered { id, result },
+                            });
                         }
-                        Err(refusal) => format!("a message of the master cannot be read: {refusal}"),
+                        Err(refusal) => {
+                            let why = format!("a message of the master cannot be read: {refusal}");
+                            if !*understood {
+                                *self = Self::None;
+                                return News::NoMaster(why);
+                            }
+                            why
+                        }
                     },
                     Ok(None) => "the master closed it".to_owned(),
                     Err(status) => chain(&status),
@@ -123,11 +136,11 @@ impl Connection {
         }
     }
 
-    /// Puts a call on its way. Waits while too many are; forgets it if there is no connection.
-    pub(crate) async fn send(&self, id: u64, framework: Option<&FrameworkId>, call: &Call) {
-        if let Self::Open { outgoing, .. } = self {
-            // Broken: the incoming half says so.
-            let _broken = outgoing.send(request_to_wire(id, framework, call)).await;
+    /// Where calls are put, if it stands.
+    pub(crate) fn outgoing(&self) -> Option<mpsc::Sender<SchedulerRequest>> {
+        match self {
+            Self::Open { outgoing, .. } => Some(outgoing.clone()),
+            Self::None | Self::Making(_) => None,
         }
     }
 
@@ -138,7 +151,7 @@ impl Connection {
 
     /// Lets what was sent last reach the master, then drops the connection.
     pub(crate) async fn flush_and_close(&mut self) {
-        let Self::Open { incoming, outgoing } = std::mem::replace(self, Self::None) else { return };
+        let Self::Open { incoming, outgoing, .. } = std::mem::replace(self, Self::None) else { return };
         drop(outgoing);
         // The master closes its half once it has read all of ours.
         let drained = incoming.for_each(|_| std::future::ready(()));

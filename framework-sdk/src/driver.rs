@@ -1,121 +1,88 @@
 //! The driver: runs a scheduler against a master over gRPC.
 //!
-//! One task owns the framework; what it decides, `Connection` carries. Commands come in by a [`Handle`].
+//! A thread of its own has the scheduler and the store ([`worker`]); the driver's future carries what it decides
+//! ([`run`]), and stays awake whatever the scheduler does. Commands come in by a [`Handle`].
+
+mod contained;
+mod error;
+mod events;
+mod handle;
+mod link;
+mod masters;
+mod metrics;
+mod notice;
+mod run;
+mod shared;
+mod worker;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_model::clock::Clock;
-use lonja_model::time::earliest;
-use lonja_model::{FrameworkId, TaskId, Timestamp};
-use lonja_sdk_core::{Command, Effects, Event, Framework, Options, Outcome, Scheduler};
+use lonja_sdk_core::{Command, Outcome, Scheduler, State};
 use tokio::sync::mpsc;
-use tonic::transport::Endpoint;
+
+pub use error::DriverError;
+pub use events::{Events, Missed};
+pub use handle::Handle;
+pub use link::{Ended, InteractiveDriver, Link, Reply, Unanswered};
+pub use metrics::Metrics;
+pub use notice::Notice;
 
 use crate::FrameworkOptions;
-use crate::connection::{Connection, News, endpoint};
-
-/// Commands that may wait for the driver.
-const COMMANDS: usize = 256;
+use crate::store::{MemoryStore, Store};
+use masters::Masters;
+use run::{Patience, Run};
+use shared::Shared;
+use worker::{Decision, Make, Nobody, Outside, Worker};
 
 /// How long the master may take to confirm a tear-down, unless the driver is told otherwise.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why a run ended before its scheduler said so.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DriverError {
-    /// The address is none.
-    #[error("{master:?} is not the address of a master; write http://host:port")]
-    Address {
-        /// As it was given.
-        master: String,
-        /// Why.
-        #[source]
-        source: tonic::transport::Error,
-    },
-    /// No master was reached in the time given.
-    #[error(
-        "no master answers at {master} after {waited:?}: {why}; is it running? see `lonja master` or `lonja dev`"
-    )]
-    Unreachable {
-        /// The address.
-        master: String,
-        /// How long it was tried.
-        waited: Duration,
-        /// What the last try came to.
-        why: String,
-    },
-    /// Somebody answers at the address, and it is no Lonja master.
-    #[error(
-        "what answers at {master} is no Lonja master of this version ({why}); check the address and the port"
-    )]
-    NoMaster {
-        /// The address.
-        master: String,
-        /// What it said.
-        why: String,
-    },
-    /// The framework was to be torn down, and no master has confirmed it in time.
-    #[error(
-        "framework {framework} may not be torn down: no master confirmed it at {master} within {waited:?}; \
-         its tasks end once its failover timeout of {failover_timeout:?} has passed"
-    )]
-    NotTornDown {
-        /// Which.
-        framework: FrameworkId,
-        /// The address.
-        master: String,
-        /// How long it was tried.
-        waited: Duration,
-        /// How long the master keeps it.
-        failover_timeout: Duration,
-    },
-}
+/// How often within a minute a scheduler that panics is made anew, unless the driver is told otherwise.
+const REBUILDS: usize = 3;
 
-/// Runs one scheduler against one master.
+/// Runs one scheduler against the masters of one cluster.
 pub struct Driver {
-    master: String,
+    masters: String,
     options: FrameworkOptions,
     wait: Option<Duration>,
     stop_within: Duration,
-    commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
-}
-
-/// A way to a running driver. Cheap to clone; what it asks for is forgotten if the run has ended.
-#[derive(Clone)]
-pub struct Handle {
-    commands: mpsc::Sender<Command>,
-}
-
-impl Handle {
-    /// Ends a task; `grace` overrides the task's own.
-    pub async fn kill(&self, task: TaskId, grace: Option<Duration>) {
-        self.put(Command::Kill { task, grace }).await;
-    }
-
-    /// Ends the framework and its tasks.
-    pub async fn tear_down(&self) {
-        self.put(Command::TearDown).await;
-    }
-
-    /// Ends the run and leaves the tasks.
-    pub async fn leave(&self) {
-        self.put(Command::Leave).await;
-    }
-
-    async fn put(&self, command: Command) {
-        // The run has ended: nothing is left to be done.
-        let _ended = self.commands.send(command).await;
-    }
+    rebuilds: usize,
+    store: Box<dyn Store>,
+    shared: Arc<Shared>,
+    handle: Handle,
+    commands: mpsc::Receiver<Command>,
 }
 
 impl Driver {
-    /// A driver for the master at `master`, as `http://host:port` or `host:port`.
-    pub fn new(master: impl Into<String>, options: FrameworkOptions) -> Self {
-        let commands = mpsc::channel(COMMANDS);
-        Self { master: master.into(), options, wait: None, stop_within: STOP_WITHIN, commands }
+    /// A driver for the master at `masters`, as `http://host:port` or `host:port`; several of one cluster with commas
+    /// between. They are tried in turn, the one that answered last first.
+    pub fn new(masters: impl Into<String>, options: FrameworkOptions) -> Self {
+        let shared = Arc::new(Shared::default());
+        let (handle, commands) = Handle::new(Arc::clone(&shared));
+        Self {
+            masters: masters.into(),
+            options,
+            wait: None,
+            stop_within: STOP_WITHIN,
+            rebuilds: REBUILDS,
+            store: Box::new(MemoryStore::new()),
+            shared,
+            handle,
+            commands,
+        }
+    }
+
+    /// Keeps the framework's id and what its scheduler says by [`Scheduler::changes`] in `store`, so that the next run
+    /// goes on as the same framework. Nothing is sent, and nothing acknowledged, before what it rests on is durable
+    /// there. Without this it is kept in memory, and ends with the run.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Box::new(store);
+        self
     }
 
     /// Gives up if no master has answered the first subscription within `wait`; without this, never.
@@ -132,134 +99,95 @@ impl Driver {
         self
     }
 
-    /// A way to this driver while it runs.
-    pub fn handle(&self) -> Handle {
-        Handle { commands: self.commands.0.clone() }
+    /// Makes a scheduler that panics anew so many times within a minute at most, if it can be ([`Driver::run_from`]);
+    /// without this, 3. Zero: its first panic ends the run.
+    #[must_use]
+    pub fn rebuilds_a_minute(mut self, times: usize) -> Self {
+        self.rebuilds = times;
+        self
     }
 
-    /// Runs until the scheduler, the master or a [`Handle`] ends it. Returns the scheduler and how it ended.
+    /// A way to this driver while it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until the scheduler, the master or a [`Handle`] ends it. Returns the scheduler and how it ended. A panic of
+    /// the scheduler ends the run with an error.
+    ///
     /// Dropping the future drops the connection; the master then gives the framework its failover timeout.
-    pub async fn run<S: Scheduler>(self, scheduler: S) -> Result<(S, Outcome), DriverError> {
-        let address = |source| DriverError::Address { master: self.master.clone(), source };
-        let endpoint = endpoint(&self.master).map_err(address)?;
+    pub async fn run<S: Scheduler + 'static>(self, scheduler: S) -> Result<(S, Outcome), DriverError> {
+        self.run_by(Make::Once(Some(scheduler)), Box::new(Nobody), mpsc::channel(1).1).await
+    }
+
+    /// As [`Driver::run`], with a scheduler made by `make` of what the store keeps: nothing at first, and later all that
+    /// [`Scheduler::changes`] has said. One that panics is made anew and goes on, up to
+    /// [`rebuilds_a_minute`](Self::rebuilds_a_minute) times.
+    pub async fn run_from<S, F>(self, make: F) -> Result<(S, Outcome), DriverError>
+    where
+        S: Scheduler + 'static,
+        F: FnMut(&State) -> S + Send + 'static,
+    {
+        self.run_by(Make::From(Box::new(make)), Box::new(Nobody), mpsc::channel(1).1).await
+    }
+
+    async fn run_by<S: Scheduler + 'static>(
+        self,
+        make: Make<S>,
+        outside: Box<dyn Outside<S>>,
+        decisions: mpsc::Receiver<Decision<S>>,
+    ) -> Result<(S, Outcome), DriverError> {
+        let masters = Masters::parse(&self.masters)?;
         let clock = Clock::start();
-        let now = clock.now();
-        let failover_timeout = self.options.info.failover_timeout;
-        let FrameworkOptions { info, id, constraints } = self.options;
-        let options = Options { info, id, constraints, seed: fresh_seed() };
-        let run = Run {
-            framework: Framework::new(now, options, scheduler),
-            clock,
-            endpoint,
-            connection: Connection::None,
-            commands: self.commands,
-            wait: self.wait.map(|wait| (now + wait, wait)),
+        let patience = Patience {
+            wait: self.wait.map(|wait| (clock.now() + wait, wait)),
             stop_within: self.stop_within,
-            stop: None,
-            failover_timeout,
-            last_failure: "no try has ended yet".to_owned(),
-            master: self.master,
+            failover_timeout: self.options.info.failover_timeout,
         };
+        let worker = Worker {
+            options: self.options,
+            masters: u32::try_from(masters.len()).unwrap_or(u32::MAX),
+            make,
+            store: self.store,
+            outside,
+            clock,
+            shared: Arc::clone(&self.shared),
+            rebuilds: self.rebuilds,
+        };
+        let (batches, inputs) = mpsc::channel(1);
+        let (reporter, reports) = mpsc::channel(1);
+        worker.start(inputs, reporter)?;
+        let run = Run {
+            clock,
+            masters,
+            addresses: self.masters,
+            patience,
+            shared: Arc::clone(&self.shared),
+            commands: self.commands,
+            decisions,
+            batches,
+            reports,
+            state: run::State::new(),
+        };
+        // Kept until the run ends, so that the queue of commands does not.
+        let _handle = self.handle;
+        let _ending = Ending(self.shared);
         run.drive().await
+    }
+}
+
+/// Says that the run has ended, also when its future is dropped.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
 /// Randomness that differs from process to process.
 pub(crate) fn fresh_seed() -> u64 {
     RandomState::new().build_hasher().finish()
-}
-
-struct Run<S> {
-    framework: Framework<S>,
-    clock: Clock,
-    endpoint: Endpoint,
-    connection: Connection,
-    /// The sender is kept so that the receiver never ends.
-    commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
-    /// Until when the first subscription is waited for, and how long that is.
-    wait: Option<(Timestamp, Duration)>,
-    stop_within: Duration,
-    /// Until when the confirmation of a tear-down is waited for.
-    stop: Option<Timestamp>,
-    failover_timeout: Duration,
-    last_failure: String,
-    master: String,
-}
-
-impl<S: Scheduler> Run<S> {
-    async fn drive(mut self) -> Result<(S, Outcome), DriverError> {
-        loop {
-            let event = match self.next_news().await {
-                News::Event(event) => event,
-                News::NoMaster(why) => return Err(DriverError::NoMaster { master: self.master, why }),
-            };
-            let now = self.clock.now();
-            if let Event::Disconnected { why } = &event {
-                tracing::info!(master = self.master, why, "connection to the master lost");
-                self.last_failure.clone_from(why);
-            }
-            let effects = self.framework.handle(now, event);
-            if let Some(outcome) = self.perform(effects).await {
-                return Ok((self.framework.into_scheduler(), outcome));
-            }
-            self.give_up(now)?;
-        }
-    }
-
-    async fn next_news(&mut self) -> News {
-        let own = earliest(self.stop, self.wait.map(|(at, _)| at));
-        let deadline = earliest(self.framework.next_deadline(), own);
-        let deadline = deadline.map(|deadline| self.clock.instant(deadline).into());
-        tokio::select! {
-            news = self.connection.next() => news,
-            Some(command) = self.commands.1.recv() => News::Event(Event::Command(command)),
-            () = sleep_until(deadline) => News::Event(Event::Tick),
-        }
-    }
-
-    /// Ends the run if what it waits for has not come in time.
-    fn give_up(&mut self, now: Timestamp) -> Result<(), DriverError> {
-        if self.framework.is_subscribed() {
-            self.wait = None;
-        }
-        if let Some((_, waited)) = self.wait.filter(|(at, _)| *at <= now) {
-            let (master, why) = (self.master.clone(), self.last_failure.clone());
-            return Err(DriverError::Unreachable { master, waited, why });
-        }
-        if !self.framework.is_stopping() {
-            return Ok(());
-        }
-        let until = *self.stop.get_or_insert(now + self.stop_within);
-        if until > now {
-            return Ok(());
-        }
-        let (master, waited) = (self.master.clone(), self.stop_within);
-        let failover_timeout = self.failover_timeout;
-        Err(match self.framework.id().cloned() {
-            Some(framework) => DriverError::NotTornDown { framework, master, waited, failover_timeout },
-            None => DriverError::Unreachable { master, waited, why: self.last_failure.clone() },
-        })
-    }
-
-    async fn perform(&mut self, effects: Effects) -> Option<Outcome> {
-        let Effects { persist: _, connect, send, disconnect, finished, problems } = effects;
-        for problem in problems {
-            tracing::warn!(master = self.master, %problem, "not done");
-        }
-        if connect {
-            self.connection = Connection::make(self.endpoint.clone());
-        }
-        let framework = self.framework.id();
-        for (id, call) in &send {
-            self.connection.send(*id, framework, call).await;
-        }
-        if disconnect && finished.is_some() {
-            self.connection.flush_and_close().await;
-        } else if disconnect {
-            self.connection.close();
-        }
-        finished
-    }
 }
 
 pub(crate) async fn sleep_until(deadline: Option<tokio::time::Instant>) {

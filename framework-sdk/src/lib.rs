@@ -42,18 +42,28 @@
 
 mod options;
 
+#[cfg(feature = "driver")]
 mod connection;
+#[cfg(feature = "driver")]
 mod driver;
 
+#[cfg(feature = "driver")]
+pub mod store;
+
+#[cfg(feature = "driver")]
 pub mod executor;
 
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use driver::{Driver, DriverError, Handle};
+#[cfg(feature = "driver")]
+pub use driver::{
+    Driver, DriverError, Ended, Events, Handle, InteractiveDriver, Link, Metrics, Missed, Notice, Reply,
+    Unanswered,
+};
 pub use lonja_sdk_core::{
-    Change, ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem, Scheduler,
-    State, Step, Task, placement, task::Need,
+    Change, Counts, ExecutorTask, Interactive, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError,
+    Problem, Scheduler, State, Step, Task, TaskBuilder, TaskGroup, placement, task, task::Need,
 };
 pub use options::FrameworkOptions;
 
@@ -65,12 +75,19 @@ pub mod model {
 /// All that most schedulers need.
 pub mod prelude {
     pub use crate::model::scheduler::MasterInfo;
+    pub use crate::model::unplaced::Unplaced;
     pub use crate::model::{
         AgentId, ExecutorId, FrameworkId, Offer, OfferId, Resources, TaskId, TaskInfo, TaskState, TaskStatus,
         Timestamp,
     };
     pub use crate::{
-        Change, Driver, ExecutorTask, FrameworkOptions, Handle, Need, Outcome, Plan, Problem, Scheduler,
-        State, Step, Task,
+        Change, ExecutorTask, FrameworkOptions, Need, Outcome, Plan, Problem, Scheduler, State, Step, Task,
+        TaskBuilder, TaskGroup,
+        task::{Units, cpus, disk, gpus, mem, ports},
+    };
+    #[cfg(feature = "driver")]
+    pub use crate::{
+        Driver, Handle,
+        store::{FileStore, MemoryStore, Store},
     };
 }

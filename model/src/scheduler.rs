@@ -2,7 +2,7 @@
 //!
 //! Three doors carry these values (gRPC, HTTP, channels in one process); none adds a rule of its own.
 //!
-//! Source: Mesos v1 scheduler API, `Call` and `Event`.
+//! Source: Mesos v1 scheduler API, `Call` and `Event`; [`Call::Unplaced`] is ours.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::offer::{Filters, InverseOffer, Offer, ResourceRequest};
 use crate::operation::{Operation, OperationStatus};
 use crate::role::Role;
 use crate::task::TaskStatus;
+use crate::unplaced::Unplaced;
 
 /// What a framework asks of the master.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +138,12 @@ pub enum Call {
         agent: AgentId,
         /// Which executor.
         executor: ExecutorId,
+    },
+    /// Tell of the tasks that have no place as yet, for people who ask: replaces what was told before; none: nothing
+    /// waits. Within the bounds of [`crate::unplaced`]. Ours: Mesos has no such call.
+    Unplaced {
+        /// Each task once.
+        tasks: Vec<Unplaced>,
     },
 }
 

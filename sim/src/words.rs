@@ -119,6 +119,7 @@ pub(crate) fn name(payload: &Payload) -> &'static str {
             Call::AcknowledgeOperation { .. } => "call: acknowledge operation",
             Call::ReconcileOperations { .. } => "call: reconcile operations",
             Call::ShutdownExecutor { .. } => "call: shutdown executor",
+            Call::Unplaced { .. } => "call: unplaced",
         },
         Payload::Answer(_, Ok(())) => "answer: done",
         Payload::Answer(_, Err(_)) => "answer: refused",
@@ -269,6 +270,7 @@ fn call(call: &Call) -> String {
         Call::AcknowledgeOperation { operation, .. } => format!("AcknowledgeOperation {operation}"),
         Call::ReconcileOperations { .. } => "ReconcileOperations".to_owned(),
         Call::ShutdownExecutor { executor, .. } => format!("ShutdownExecutor {executor}"),
+        Call::Unplaced { tasks } => format!("Unplaced {}", list(tasks.iter().map(|task| &task.task))),
     }
 }
 

@@ -15,6 +15,7 @@ mod run;
 mod separation;
 mod sessions;
 mod sharing;
+mod starting;
 mod upkeep;
 mod watching;
 
@@ -33,6 +34,7 @@ pub(crate) use run::Run;
 pub(crate) use separation::{RunSeparation, Separation};
 pub(crate) use sessions::{Attach, Exec};
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
+pub(crate) use starting::Init;
 pub(crate) use upkeep::{Agents, AgentsCommand, Drain, Maintenance, MaintenanceCommand};
 
 /// The master that is asked unless told otherwise.
@@ -82,7 +84,7 @@ pub(crate) enum Command {
     Drain(Drain),
     /// When machines are out of use.
     Maintenance(Maintenance),
-    /// Say what a framework or role gets, what it could get, and what stands in the way.
+    /// Say why a task waits; what a framework or role gets, what it could get, and what stands in the way.
     Explain(Explain),
     /// Print a task's output.
     Logs(Logs),
@@ -100,6 +102,8 @@ pub(crate) enum Command {
     Sim(Sim),
     /// Measure.
     Bench(Bench),
+    /// Begin a scheduler of your own: a crate with tests.
+    Init(Init),
     /// Print the version.
     Version,
     /// Print a completion script.

@@ -149,15 +149,18 @@ mod tests {
     }
 }
 
-/// What a framework or role gets, what it could get, and what stands in the way.
+/// What a framework or role gets, what it could get, and what stands in the way; why a task waits.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A framework's id or name, or a role.
-    #[arg(value_name = "ROLE|FRAMEWORK")]
+    /// A task's id, a framework's id or name, or a role.
+    #[arg(value_name = "TASK|FRAMEWORK|ROLE")]
     pub(crate) name: String,
     /// It is a role, even if a framework is called so.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "task")]
     pub(crate) role: bool,
+    /// It is a task, even if a framework or a role is called so.
+    #[arg(long)]
+    pub(crate) task: bool,
     #[command(flatten)]
     pub(crate) master: MasterUrl,
     /// How to print it.

@@ -1,5 +1,7 @@
 //! `lonja explain`.
 
+mod tasks;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -11,11 +13,15 @@ use crate::args::{Explain, Format};
 use crate::client::Client;
 use crate::output::{amount, print_lines};
 
-/// Says how a framework or role stands, to people in sentences and to programs as one object.
+/// Says how a framework, role or task stands, to people in sentences and to programs as one object.
 pub(crate) async fn explain(explain: &Explain) -> anyhow::Result<ExitCode> {
     let mut client = Client::connect(&explain.master.master).await?;
     let name = explain.name.clone();
-    let about = if explain.role { About::Role(name) } else { About::Name(name) };
+    let about = match (explain.role, explain.task) {
+        (true, _) => About::Role(name),
+        (false, true) => About::Task(name),
+        (false, false) => About::Name(name),
+    };
     let answer = client.explain(about).await?;
     if explain.output == Format::Json {
         print_lines(&[serde_json::to_string_pretty(&object(&answer))?]);
@@ -26,14 +32,14 @@ pub(crate) async fn explain(explain: &Explain) -> anyhow::Result<ExitCode> {
 }
 
 fn sentences(answer: &ExplainResponse) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = answer.tasks.iter().flat_map(tasks::sentences).collect();
     if let Some(role) = &answer.role {
         lines.extend(about_role(role));
     }
     for framework in &answer.frameworks {
         lines.extend(about_framework(framework));
     }
-    if answer.frameworks.is_empty() {
+    if answer.frameworks.is_empty() && answer.tasks.is_empty() {
         lines.push("No framework is subscribed with it, so nothing is offered.".to_owned());
     }
     lines
@@ -75,6 +81,7 @@ fn about_framework(framework: &ExplainedFramework) -> Vec<String> {
     for obstacle in &framework.obstacles {
         lines.push(format!("  in the way  {}", obstacle.message));
     }
+    lines.extend(tasks::waiting(framework));
     lines
 }
 
@@ -117,10 +124,13 @@ fn object(answer: &ExplainResponse) -> Value {
             "could_get": sorted(&framework.could_get),
             "ahead": framework.ahead,
             "obstacles": framework.obstacles.iter().map(obstacle).collect::<Vec<_>>(),
+            "waiting_tasks": framework.waiting_tasks,
+            "told_seconds_ago": framework.told_seconds_ago,
         })
     };
     let frameworks: Vec<Value> = answer.frameworks.iter().map(framework).collect();
-    json!({ "schema": 1, "role": role, "frameworks": frameworks })
+    let tasks: Vec<Value> = answer.tasks.iter().map(tasks::object).collect();
+    json!({ "schema": 1, "role": role, "frameworks": frameworks, "tasks": tasks })
 }
 
 fn obstacle(obstacle: &Obstacle) -> Value {

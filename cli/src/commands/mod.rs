@@ -8,6 +8,7 @@ mod dev;
 mod exec;
 mod explain;
 mod files;
+mod init;
 mod kill;
 mod list;
 mod logs;
@@ -56,6 +57,7 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
         Command::Kill(kill) => kill::run(&kill).await,
         Command::Sim(sim) => sim::run(&sim),
         Command::Bench(bench) => bench::run(&bench, prepared).await,
+        Command::Init(init) => init::run(&init),
         Command::Version => {
             output::print_lines(&[format!("lonja {}", env!("CARGO_PKG_VERSION"))]);
             Ok(ExitCode::SUCCESS)

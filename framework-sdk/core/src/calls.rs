@@ -24,6 +24,8 @@ pub(crate) enum Sent {
     Subscribe,
     /// ACCEPT: its tasks may be many and large, so only their ids are kept.
     Accept { offers: Vec<OfferId>, tasks: Vec<TaskId> },
+    /// A report of unplaced tasks: what it said is known still.
+    Unplaced,
     /// Any other.
     Other(Call),
 }
@@ -32,6 +34,7 @@ impl Sent {
     fn of(call: &Call) -> Self {
         match call {
             Call::Subscribe { .. } => Self::Subscribe,
+            Call::Unplaced { .. } => Self::Unplaced,
             Call::Accept { offers, operations, .. } => {
                 Self::Accept { offers: offers.clone(), tasks: launched(operations) }
             }
@@ -58,6 +61,7 @@ impl Sent {
         match self {
             Self::Subscribe | Self::Other(Call::Subscribe { .. }) => "SUBSCRIBE",
             Self::Accept { .. } | Self::Other(Call::Accept { .. }) => "ACCEPT",
+            Self::Unplaced | Self::Other(Call::Unplaced { .. }) => "UNPLACED",
             Self::Other(Call::Teardown) => "TEARDOWN",
             Self::Other(Call::Decline { .. }) => "DECLINE",
             Self::Other(Call::Revive { .. }) => "REVIVE",

@@ -7,10 +7,11 @@ use lonja_model::{AgentId, OfferId, OperationId, TaskId, TaskInfo, TaskState, Ti
 use std::collections::BTreeSet;
 
 use crate::check::{InUse, check_steps};
+use crate::counts::as_count;
 use crate::executor::MAX_DATA_BYTES;
 use crate::framework::Known;
 use crate::plan::{Action, Plan, PlanError, Step, Stop};
-use crate::{Effects, Framework, Outcome, Problem, Scheduler};
+use crate::{Change, Effects, Framework, Outcome, Problem, Scheduler};
 
 impl<S: Scheduler> Framework<S> {
     /// Takes the plan's steps in order. A step that cannot be taken is left out and the scheduler told.
@@ -72,6 +73,7 @@ impl<S: Scheduler> Framework<S> {
                 if !self.offers.take(&offer) {
                     return Err(PlanError::OfferGone(offer));
                 }
+                self.counts.offers_declined += 1;
                 self.call(effects, Call::Decline { offers: vec![offer], filters: Filters { refuse } });
             }
             Action::Hold { offer, time } => {
@@ -97,6 +99,8 @@ impl<S: Scheduler> Framework<S> {
                 self.call(effects, Call::Message { agent, executor, data });
             }
             Action::Remember { tasks } => self.remember(now, effects, tasks),
+            Action::Unplaced { words } => self.waiting.note(words),
+            Action::NoLongerWaits { tasks } => tasks.iter().for_each(|task| self.waiting.forget(task)),
             Action::Reconcile => {
                 // Without a subscription the next one begins with just this.
                 if self.is_subscribed() {
@@ -119,21 +123,21 @@ impl<S: Scheduler> Framework<S> {
         for offer in &offers {
             self.offers.take(offer);
         }
+        self.counts.offers_used += as_count(offers.len());
         let mut operations = Vec::with_capacity(steps.len());
         for step in steps {
+            self.waiting.launched(step.tasks());
             operations.push(match step {
                 Step::Launch(tasks) => {
-                    for task in &tasks {
-                        self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
-                    }
+                    self.counts.tasks_launched += as_count(tasks.len());
+                    tasks.iter().for_each(|task| self.launched(effects, &task.id, &agent));
                     Operation::Launch(
                         tasks.into_iter().map(|task| LaunchTask::Valid(Box::new(task))).collect(),
                     )
                 }
                 Step::LaunchGroup { executor, tasks } => {
-                    for task in &tasks {
-                        self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
-                    }
+                    self.counts.tasks_launched += as_count(tasks.len());
+                    tasks.iter().for_each(|task| self.launched(effects, &task.id, &agent));
                     let tasks = tasks
                         .into_iter()
                         .map(|task| LaunchTask::Valid(Box::new(TaskInfo { executor: None, ..task })));
@@ -148,11 +152,17 @@ impl<S: Scheduler> Framework<S> {
         self.call(effects, Call::Accept { offers, operations, filters });
     }
 
+    /// A task is taken for alive from now on, after a crash too.
+    pub(crate) fn launched(&mut self, effects: &mut Effects, task: &TaskId, agent: &AgentId) {
+        self.tasks.insert(task.clone(), Known::new(agent.clone(), TaskState::Staging));
+        effects.persist.push(Change::Launched { task: task.clone(), agent: agent.clone() });
+    }
+
     fn remember(&mut self, now: Timestamp, effects: &mut Effects, tasks: Vec<(TaskId, AgentId)>) {
         let mut new = Vec::new();
         for (task, agent) in tasks {
             if !self.tasks.contains_key(&task) {
-                self.tasks.insert(task.clone(), Known::new(agent, TaskState::Staging));
+                self.launched(effects, &task, &agent);
                 new.push(task);
             }
         }
@@ -169,6 +179,9 @@ impl<S: Scheduler> Framework<S> {
             return;
         }
         self.stopping = Some(stop);
+        if stop == Stop::TearDown && self.id.is_some() {
+            effects.persist.push(Change::TearingDown);
+        }
         match stop {
             Stop::TearDown if self.is_subscribed() => self.call(effects, Call::Teardown),
             // A master may just be giving it an id; then there is something to tear down.

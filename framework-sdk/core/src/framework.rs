@@ -15,11 +15,13 @@ use lonja_model::{AgentId, FrameworkId, FrameworkInfo, OperationId, TaskId, Task
 
 use crate::acknowledgements::Seen;
 use crate::calls::Calls;
+use crate::counts::{Counts, as_count};
 use crate::offers::{MAX_HOLD, Offers};
 use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
-use crate::{Change, Problem, Scheduler};
+use crate::unplaced::Waiting;
+use crate::{Change, Problem, Scheduler, State};
 
 /// A scheduler whose deadline stays in the past is called no more often than this.
 const LEAST_BETWEEN_TICKS: Duration = Duration::from_millis(1);
@@ -152,11 +154,16 @@ pub struct Framework<S> {
     wanting: bool,
     /// What the master has been told of the offers that are of use.
     pub(crate) requested: Vec<Quantities>,
+    /// What the master is told of tasks without a place.
+    pub(crate) waiting: Waiting,
     constraints: OfferConstraints,
     /// When the scheduler's deadline was last served.
     ticked: Option<Timestamp>,
     pub(crate) stopping: Option<Stop>,
     pub(crate) finished: bool,
+    /// The master has said that the framework of our id is no more, and refuses it.
+    pub(crate) removed: bool,
+    pub(crate) counts: Counts,
     /// When the last event was handled.
     pub(crate) now: Timestamp,
 }
@@ -179,10 +186,13 @@ impl<S: Scheduler> Framework<S> {
             reconciliation: Reconciliation::default(),
             wanting: true,
             requested: Vec::new(),
+            waiting: Waiting::default(),
             constraints: options.constraints,
             ticked: None,
             stopping: None,
             finished: false,
+            removed: false,
+            counts: Counts::default(),
             now,
         }
     }
@@ -192,6 +202,26 @@ impl<S: Scheduler> Framework<S> {
     #[must_use]
     pub fn with_max_hold(mut self, time: Duration) -> Self {
         self.max_hold = time;
+        self
+    }
+
+    /// Waits longer before another try to connect only once each of so many masters has failed.
+    #[must_use]
+    pub fn with_masters(mut self, number: u32) -> Self {
+        self.subscription.masters = number.max(1);
+        self
+    }
+
+    /// Goes on where an earlier run has ended: its tasks are taken for alive, each where it was to run, and asked about as
+    /// soon as the subscription stands; a tear-down that it had begun is gone through with. Its id is for
+    /// [`Options::id`].
+    #[must_use]
+    pub fn resuming(mut self, state: &State) -> Self {
+        let known = |(task, agent): (&TaskId, &AgentId)| {
+            (task.clone(), Known::new(agent.clone(), TaskState::Staging))
+        };
+        self.tasks.extend(state.tasks().map(known));
+        self.stopping = state.is_tearing_down().then_some(Stop::TearDown).or(self.stopping);
         self
     }
 
@@ -213,10 +243,31 @@ impl<S: Scheduler> Framework<S> {
             Event::Command(command) => self.command(now, &mut effects, command),
             Event::Tick => self.tick(now, &mut effects),
         }
-        self.adjust(&mut effects);
-        self.request(&mut effects);
-        effects.persist.extend(self.scheduler.changes());
+        self.conclude(&mut effects);
         effects
+    }
+
+    /// Lets the scheduler decide something that somebody outside wants, and says what the shell must do about it, as
+    /// [`Framework::handle`] does. Once finished, nothing.
+    pub fn decide(&mut self, now: Timestamp, decide: impl FnOnce(&mut S) -> Plan) -> Effects {
+        let mut effects = Effects::default();
+        if self.finished {
+            return effects;
+        }
+        self.now = now;
+        let plan = decide(&mut self.scheduler);
+        self.carry_out(now, &mut effects, plan);
+        self.conclude(&mut effects);
+        effects
+    }
+
+    /// What every event ends with: what has changed in what the scheduler wants, and must not forget.
+    fn conclude(&mut self, effects: &mut Effects) {
+        self.adjust(effects);
+        self.request(effects);
+        self.report(self.now, effects);
+        // Before what the library keeps: should the framework be torn down by this, what it kept goes with it.
+        effects.persist.splice(0..0, self.scheduler.changes());
     }
 
     /// When to send [`Event::Tick`], should nothing happen before.
@@ -230,6 +281,7 @@ impl<S: Scheduler> Framework<S> {
             self.calls.next_deadline(),
             self.offers.next_deadline(),
             self.scheduler_deadline(),
+            self.waiting.next_deadline().filter(|_| self.may_report()),
         ];
         parts.into_iter().fold(None, earliest)
     }
@@ -265,6 +317,20 @@ impl<S: Scheduler> Framework<S> {
         self.stopping.is_some()
     }
 
+    /// Was its end that the master refused its id, because the framework of that id has been removed?
+    pub fn was_removed(&self) -> bool {
+        self.removed
+    }
+
+    /// What this framework has done so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            offers_in_hand: as_count(self.offers.iter().len()),
+            live_tasks: as_count(self.tasks.len()),
+            ..self.counts
+        }
+    }
+
     /// Tasks that are alive as far as the library knows.
     pub fn live_tasks(&self) -> impl Iterator<Item = (&TaskId, TaskState)> {
         self.tasks.iter().map(|(id, known)| (id, known.state))
@@ -273,6 +339,7 @@ impl<S: Scheduler> Framework<S> {
     /// Sends a call. Only SUBSCRIBE goes out before the subscription stands.
     pub(crate) fn call(&mut self, effects: &mut Effects, call: Call) {
         debug_assert!(self.is_subscribed() || matches!(call, Call::Subscribe { .. }), "{call:?}");
+        self.counts.call(&call);
         effects.send.push((self.calls.number(&call), call));
     }
 
@@ -290,7 +357,7 @@ impl<S: Scheduler> Framework<S> {
 
     fn disconnected(&mut self, now: Timestamp, effects: &mut Effects) {
         let stood = self.subscription.is_subscribed();
-        self.offers.drop_all();
+        self.drop_offers();
         self.calls.forget();
         self.reconciliation.stop();
         if self.stopping == Some(Stop::TearDown) && self.id.is_none() {
@@ -338,9 +405,14 @@ impl<S: Scheduler> Framework<S> {
                 self.call(effects, call);
             }
             for (offer, filters) in self.offers.take_expired(now) {
+                self.counts.offers_expired += 1;
                 self.call(effects, Call::Decline { offers: vec![offer], filters });
             }
-            let tasks = self.reconciliation.due(now);
+            let tasks = if self.reconciliation.all_due(now) {
+                self.reconciliation.ask(now, self.tasks.keys().cloned())
+            } else {
+                self.reconciliation.due(now)
+            };
             self.ask(effects, tasks);
         }
         if !self.finished && self.scheduler_deadline().is_some_and(|at| at <= now) {
@@ -364,13 +436,19 @@ impl<S: Scheduler> Framework<S> {
         }
     }
 
+    /// All offers end with their subscription.
+    pub(crate) fn drop_offers(&mut self) {
+        self.counts.offers_void += as_count(self.offers.iter().len());
+        self.offers.drop_all();
+    }
+
     pub(crate) fn finish(&mut self, effects: &mut Effects, outcome: Outcome) {
         if outcome == Outcome::TornDown && self.id.is_some() {
             effects.persist.push(Change::Framework(None));
         }
         self.finished = true;
         self.subscription.link = Link::Closed;
-        self.offers.drop_all();
+        self.drop_offers();
         effects.disconnect = true;
         effects.finished = Some(outcome);
     }
@@ -405,5 +483,18 @@ impl<S: Scheduler> Framework<S> {
         let requests = needs.iter().map(request).collect();
         self.requested = needs;
         self.call(effects, Call::Request { requests });
+    }
+
+    /// Tells the master what tasks wait for, when that has changed and not too often.
+    fn report(&mut self, now: Timestamp, effects: &mut Effects) {
+        if self.may_report()
+            && let Some(tasks) = self.waiting.take_due(now)
+        {
+            self.call(effects, Call::Unplaced { tasks });
+        }
+    }
+
+    fn may_report(&self) -> bool {
+        !self.finished && !self.is_stopping() && self.is_subscribed()
     }
 }

@@ -6,6 +6,7 @@ use crate::{Framework, Scheduler};
 pub fn check<S: Scheduler>(framework: &Framework<S>) -> Result<(), String> {
     no_offer_is_forgotten(framework)?;
     no_offer_outlives_its_subscription(framework)?;
+    framework.counts().offers_are_accounted_for()?;
     the_dead_are_forgotten(framework)
 }
 

@@ -22,6 +22,8 @@ mod watching;
 
 pub mod placement;
 
+mod interactive;
+
 mod framework;
 mod received;
 
@@ -30,10 +32,12 @@ mod check;
 
 mod acknowledgements;
 mod calls;
+mod counts;
 mod draws;
 mod offers;
 mod reconciliation;
 mod subscription;
+mod unplaced;
 
 pub mod invariants;
 
@@ -49,12 +53,14 @@ use lonja_model::scheduler::{MasterInfo, Refusal};
 use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskStatus, Timestamp};
 
 pub use check::MAX_TASKS;
+pub use counts::Counts;
 pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
+pub use interactive::Interactive;
 pub use offers::MAX_HOLD;
 pub use placement::Gpus;
 pub use plan::{Plan, PlanError, Step};
 pub use state::{Change, State};
-pub use task::{ExecutorTask, InvalidTask, Task};
+pub use task::{ExecutorTask, InvalidTask, Task, TaskBuilder, TaskGroup};
 
 /// Your placement logic. Every method is called by one owner, in order, and must not block: it decides and
 /// returns. `now` is the only clock.
@@ -180,4 +186,14 @@ pub enum Problem {
         /// Why.
         refusal: Refusal,
     },
+}
+
+impl Problem {
+    /// What kind it is, in a word that stays: the plan's mistake, or the name of the call that was refused.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Plan(error) => error.kind(),
+            Self::Refused { call, .. } => call,
+        }
+    }
 }

@@ -36,13 +36,15 @@ struct InHand {
 }
 
 impl Offers {
-    /// Takes in what has just arrived.
-    pub(crate) fn put(&mut self, offers: &[Offer]) {
+    /// Takes in what has just arrived; returns how many it replaces.
+    pub(crate) fn put(&mut self, offers: &[Offer]) -> usize {
+        let mut replaced = 0;
         for offer in offers {
-            self.take(&offer.id);
+            replaced += usize::from(self.take(&offer.id));
             self.fresh.insert(offer.id.clone());
             self.in_hand.insert(offer.id.clone(), InHand { offer: offer.clone(), held: None });
         }
+        replaced
     }
 
     pub(crate) fn get(&self, id: &OfferId) -> Option<&Offer> {
@@ -104,7 +106,7 @@ impl Offers {
         self.fresh.iter()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Offer> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Offer> {
         self.in_hand.values().map(|held| &held.offer)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::offer::{Filters, InverseOffer};
 use lonja_model::operation::Conversion;
+use lonja_model::unplaced::Unplaced;
 use lonja_model::{AgentId, ExecutorId, Offer, OfferId, OperationId, Resources, TaskId, TaskInfo};
 
 /// What a scheduler wants done. Built step by step; the steps are taken in order.
@@ -28,6 +29,8 @@ pub(crate) enum Action {
     Reconcile,
     Revive,
     Remember { tasks: Vec<(TaskId, AgentId)> },
+    Unplaced { words: Vec<Unplaced> },
+    NoLongerWaits { tasks: Vec<String> },
 }
 
 /// One thing to do with offers, on what the steps before have made of them.
@@ -52,6 +55,16 @@ pub enum Step {
         /// What is to be done.
         conversion: Conversion,
     },
+}
+
+impl Step {
+    /// The tasks that it starts.
+    pub fn tasks(&self) -> &[TaskInfo] {
+        match self {
+            Self::Launch(tasks) | Self::LaunchGroup { tasks, .. } => tasks,
+            Self::Convert { .. } => &[],
+        }
+    }
 }
 
 /// How a framework ends.
@@ -193,14 +206,47 @@ impl Plan {
     }
 
     /// Take these tasks of an earlier run for alive, each where it was to run, and ask where they stand.
-    /// A scheduler that keeps notes says this in [`Scheduler::subscribed`](crate::Scheduler::subscribed):
-    /// of a task whose launch never reached the master it hears in no other way. Those that are known
-    /// already stay as they are.
+    /// Only for a scheduler that keeps its notes where the library does not see them, and says this in
+    /// [`Scheduler::subscribed`](crate::Scheduler::subscribed): of a task whose launch never reached the master it hears in
+    /// no other way. What a store has kept ([`State::tasks`](crate::State::tasks)) is taken for alive without that. Those
+    /// that are known already stay as they are.
     #[must_use]
     pub fn remember(mut self, tasks: impl IntoIterator<Item = (TaskId, AgentId)>) -> Self {
         let tasks: Vec<_> = tasks.into_iter().collect();
         if !tasks.is_empty() {
             self.actions.push(Action::Remember { tasks });
+        }
+        self
+    }
+
+    /// Say why tasks have no place as yet, so that `lonja explain TASK` can tell people. The newest word on a task counts,
+    /// until it is launched or [no longer waits](Plan::no_longer_waits). The master is told at most every 5 seconds, of
+    /// at most [`MAX_UNPLACED`](lonja_model::unplaced::MAX_UNPLACED) tasks: of more, those that were named first; long
+    /// texts are cut. Nothing is decided by it.
+    ///
+    /// ```
+    /// use lonja_model::unplaced::Unplaced;
+    /// use lonja_sdk_core::Plan;
+    /// let reasons = vec![("mem: wants 2048 MiB".to_owned(), 3), ("cpus: wants 4".to_owned(), 1)];
+    /// let plan = Plan::new().unplaced([Unplaced { offers: 4, reasons, ..Unplaced::new("web-1") }]);
+    /// # assert!(!plan.is_empty());
+    /// ```
+    #[must_use]
+    pub fn unplaced(mut self, words: impl IntoIterator<Item = Unplaced>) -> Self {
+        let words: Vec<_> = words.into_iter().collect();
+        if !words.is_empty() {
+            self.actions.push(Action::Unplaced { words });
+        }
+        self
+    }
+
+    /// These tasks of which [`Plan::unplaced`] has told are no longer wanted, or have been launched under another id and
+    /// name. Not needed for those that are launched under the id, or with the name, that was told.
+    #[must_use]
+    pub fn no_longer_waits<T: Into<String>>(mut self, tasks: impl IntoIterator<Item = T>) -> Self {
+        let tasks: Vec<_> = tasks.into_iter().map(Into::into).collect();
+        if !tasks.is_empty() {
+            self.actions.push(Action::NoLongerWaits { tasks });
         }
         self
     }
@@ -320,4 +366,26 @@ pub enum PlanError {
     /// Nothing is known of this task.
     #[error("task {0} is not known")]
     UnknownTask(TaskId),
+}
+
+impl PlanError {
+    /// What kind it is, in a word that stays, such as `offer_gone`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::OfferGone(..) => "offer_gone",
+            Self::OffersDiffer(..) => "offers_differ",
+            Self::NoOffer => "no_offer",
+            Self::NothingToConvert { .. } => "nothing_to_convert",
+            Self::OperationIdInUse(..) => "operation_id_in_use",
+            Self::WrongAgent { .. } => "wrong_agent",
+            Self::NoResources(..) => "no_resources",
+            Self::TooManyTasks(..) => "too_many_tasks",
+            Self::ExecutorExceeds { .. } => "executor_exceeds",
+            Self::Exceeds { .. } => "exceeds",
+            Self::TaskIdInUse(..) => "task_id_in_use",
+            Self::MessageTooLarge(..) => "message_too_large",
+            Self::MessageLost(..) => "message_lost",
+            Self::UnknownTask(..) => "unknown_task",
+        }
+    }
 }

@@ -7,9 +7,13 @@ use lonja_model::scheduler::{Call, CallResult, Event as MasterEvent, MasterInfo,
 use lonja_model::{FrameworkId, Offer, TaskState, TaskStatus, Timestamp};
 
 use crate::calls::Sent;
-use crate::framework::Known;
+use crate::counts::as_count;
 use crate::plan::Stop;
 use crate::{Change, Effects, Framework, Outcome, Problem, Scheduler};
+
+/// How a master begins to say that the framework is no more.
+/// Source: Mesos, `Master::subscribe` and `Master::removeFramework`.
+const REMOVED: &str = "Framework has been removed";
 
 impl<S: Scheduler> Framework<S> {
     pub(crate) fn received(&mut self, now: Timestamp, effects: &mut Effects, event: MasterEvent) {
@@ -24,6 +28,7 @@ impl<S: Scheduler> Framework<S> {
             MasterEvent::Offers(offers) => self.offered(now, effects, &offers),
             MasterEvent::Rescind(offer) => {
                 if self.offers.take(&offer) {
+                    self.counts.offers_rescinded += 1;
                     self.scheduler.rescinded(now, &offer);
                 }
             }
@@ -63,15 +68,18 @@ impl<S: Scheduler> Framework<S> {
         }
         self.id = Some(framework.clone());
         self.subscription.subscribed(now, heartbeat);
-        self.offers.drop_all();
+        self.counts.subscriptions += 1;
+        self.drop_offers();
         if self.stopping == Some(Stop::TearDown) {
+            effects.persist.push(Change::TearingDown);
             return self.call(effects, Call::Teardown);
         }
         if std::mem::take(&mut self.earlier_run) {
             self.call(effects, Call::Reconcile { tasks: Vec::new() });
         }
-        // A new master has heard of no needs.
+        // A new master has heard of no needs, and of no task that waits.
         self.requested.clear();
+        self.waiting.subscribed();
         if !self.operations.is_empty() {
             let named = self.operations.iter().map(|(id, agent)| (id.clone(), Some(agent.clone())));
             self.call(effects, Call::ReconcileOperations { operations: named.collect() });
@@ -93,7 +101,8 @@ impl<S: Scheduler> Framework<S> {
             // They go back with the framework.
             return;
         }
-        self.offers.put(offers);
+        self.counts.offers_received += as_count(offers.len());
+        self.counts.offers_void += as_count(self.offers.put(offers));
         let plan = self.scheduler.offers(now, offers);
         let filters = plan.filters();
         self.carry_out(now, effects, plan);
@@ -101,6 +110,7 @@ impl<S: Scheduler> Framework<S> {
             return;
         }
         let offers = self.offers.take_rest();
+        self.counts.offers_declined += as_count(offers.len());
         if !offers.is_empty() {
             self.call(effects, Call::Decline { offers, filters });
         }
@@ -113,9 +123,12 @@ impl<S: Scheduler> Framework<S> {
             self.reconciliation.answered(&status.task);
         }
         let mut plan = None;
+        self.counts.updates += 1;
         if status.update.is_none_or(|update| self.seen.note(update)) {
-            self.note_state(status);
+            self.note_state(effects, status);
             plan = Some(self.scheduler.update(now, status));
+        } else {
+            self.counts.duplicates += 1;
         }
         // Before the plan: an id may be launched anew only after its end is acknowledged, and a plan may end
         // the framework.
@@ -129,11 +142,14 @@ impl<S: Scheduler> Framework<S> {
 
     fn operation_updated(&mut self, now: Timestamp, effects: &mut Effects, status: &OperationStatus) {
         let mut plan = None;
+        self.counts.operation_updates += 1;
         if status.update.is_none_or(|update| self.seen.note(update)) {
             if let Some(id) = status.operation.as_ref().filter(|_| status.state.is_terminal()) {
                 self.operations.remove(id);
             }
             plan = Some(self.scheduler.operation(now, status));
+        } else {
+            self.counts.duplicates += 1;
         }
         if let (Some(update), Some(operation)) = (status.update, status.operation.clone()) {
             let agent = status.agent.clone();
@@ -144,14 +160,19 @@ impl<S: Scheduler> Framework<S> {
         }
     }
 
-    fn note_state(&mut self, status: &TaskStatus) {
+    fn note_state(&mut self, effects: &mut Effects, status: &TaskStatus) {
         if status.state.is_terminal() {
-            self.tasks.remove(&status.task);
+            if self.tasks.remove(&status.task).is_some() {
+                effects.persist.push(Change::Ended { task: status.task.clone() });
+            }
         } else if let Some(known) = self.tasks.get_mut(&status.task) {
             known.state = status.state;
         } else if let Some(agent) = status.agent.clone() {
-            // Launched by an earlier run of this framework.
-            self.tasks.insert(status.task.clone(), Known::new(agent, status.state));
+            // Launched by an earlier run of this framework that kept no notes.
+            self.launched(effects, &status.task, &agent);
+            if let Some(known) = self.tasks.get_mut(&status.task) {
+                known.state = status.state;
+            }
         }
     }
 
@@ -172,7 +193,10 @@ impl<S: Scheduler> Framework<S> {
             | RefusalCode::NotSubscribed
             | RefusalCode::NotFound
             | RefusalCode::Conflict
-            | RefusalCode::Unsupported => self.ended(effects, refusal.message),
+            | RefusalCode::Unsupported => {
+                self.removed = self.id.is_some() && refusal.message.starts_with(REMOVED);
+                self.ended(effects, refusal.message);
+            }
         }
     }
 
@@ -188,6 +212,15 @@ impl<S: Scheduler> Framework<S> {
                 // Told already of most; of the others nobody tells unless asked.
                 let open = tasks.into_iter().filter(|task| self.tasks.contains_key(task));
                 self.reconciliation.also(now, open);
+            }
+            Sent::Unplaced if too_fast => return self.waiting.came_too_fast(now),
+            Sent::Unplaced => {
+                self.waiting.refused();
+                // A master from before there was this call misses one that it knows. Nothing is lost by that.
+                let unknown = refusal.field.as_deref() == Some("call");
+                if unknown || refusal.code == RefusalCode::Unsupported {
+                    return;
+                }
             }
             Sent::Other(call) if too_fast => {
                 if !self.calls.hold_back(now, call) {
@@ -213,6 +246,10 @@ impl<S: Scheduler> Framework<S> {
             }
             _ => why,
         };
+        if why.starts_with(REMOVED) && !self.removed {
+            // It was there, and its end is certain: who comes back is another framework.
+            effects.persist.push(Change::Framework(None));
+        }
         self.finish(effects, Outcome::EndedByMaster { why });
     }
 }

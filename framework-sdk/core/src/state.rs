@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use lonja_model::FrameworkId;
+use lonja_model::{AgentId, FrameworkId, TaskId};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 1 << 10;
@@ -33,8 +33,24 @@ pub enum Change {
         /// Which.
         key: String,
     },
-    /// The framework's id, or none any more: it was torn down. The library says this, a scheduler need not.
+    /// The framework's id, or none any more: it was torn down, and all that it kept goes with it, so that the next run
+    /// begins anew. The library says this, a scheduler need not.
     Framework(Option<FrameworkId>),
+    /// The framework is to be torn down: said before the master is asked to, so that a run that is killed in between
+    /// neither begins anew nor takes the master's word that the framework is no more for a mistake. The library says this.
+    TearingDown,
+    /// A task is about to be launched, or was found alive. The library says this, a scheduler need not.
+    Launched {
+        /// Which.
+        task: TaskId,
+        /// Where.
+        agent: AgentId,
+    },
+    /// A task's end was seen. The library says this, a scheduler need not.
+    Ended {
+        /// Which.
+        task: TaskId,
+    },
 }
 
 impl Change {
@@ -53,6 +69,8 @@ impl Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     framework: Option<FrameworkId>,
+    tearing_down: bool,
+    tasks: BTreeMap<TaskId, AgentId>,
     entries: BTreeMap<String, Vec<u8>>,
 }
 
@@ -60,6 +78,17 @@ impl State {
     /// The id that the framework had, if it has one still.
     pub fn framework(&self) -> Option<&FrameworkId> {
         self.framework.as_ref()
+    }
+
+    /// Has an earlier run begun to tear the framework down, and not heard that it is done?
+    pub fn is_tearing_down(&self) -> bool {
+        self.tearing_down
+    }
+
+    /// The tasks whose launch was decided and whose end was not seen, each with its agent. Where they stand the library
+    /// asks the master as soon as it is subscribed; that one was never launched comes as an update too.
+    pub fn tasks(&self) -> impl Iterator<Item = (&TaskId, &AgentId)> {
+        self.tasks.iter()
     }
 
     /// What is kept under `key`.
@@ -80,7 +109,7 @@ impl State {
 
     /// Is nothing kept?
     pub fn is_empty(&self) -> bool {
-        self.framework.is_none() && self.entries.is_empty()
+        self.framework.is_none() && self.tasks.is_empty() && self.entries.is_empty()
     }
 
     /// Makes one change.
@@ -92,7 +121,15 @@ impl State {
             Change::Remove { key } => {
                 self.entries.remove(&key);
             }
+            Change::Framework(None) => *self = Self::default(),
             Change::Framework(id) => self.framework = id,
+            Change::TearingDown => self.tearing_down = true,
+            Change::Launched { task, agent } => {
+                self.tasks.insert(task, agent);
+            }
+            Change::Ended { task } => {
+                self.tasks.remove(&task);
+            }
         }
     }
 }
@@ -100,6 +137,17 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_framework_that_was_torn_down_leaves_nothing_behind() {
+        let mut state = State::default();
+        state.apply(Change::Framework(FrameworkId::new("f1").ok()));
+        state.apply(Change::put("job", "1"));
+
+        state.apply(Change::Framework(None));
+
+        assert!(state.is_empty());
+    }
 
     #[test]
     fn what_is_kept_below_a_prefix_is_found_without_it() {

@@ -38,12 +38,14 @@ pub(crate) enum Link {
 pub(crate) struct Subscription {
     pub(crate) link: Link,
     failures: u32,
+    /// How many masters are tried in turn.
+    pub(crate) masters: u32,
     draws: Draws,
 }
 
 impl Subscription {
     pub(crate) fn new(now: Timestamp, seed: u64) -> Self {
-        Self { link: Link::Waiting(now), failures: 0, draws: Draws::new(seed) }
+        Self { link: Link::Waiting(now), failures: 0, masters: 1, draws: Draws::new(seed) }
     }
 
     pub(crate) fn is_subscribed(&self) -> bool {
@@ -74,9 +76,9 @@ impl Subscription {
     }
 
     /// The connection is lost or was never made: another try after a wait that doubles, with jitter, so
-    /// that frameworks do not come back all at once.
+    /// that frameworks do not come back all at once. It doubles once each master was tried.
     pub(crate) fn lost(&mut self, now: Timestamp) {
-        let wait = (BACKOFF.0 * 2_u32.saturating_pow(self.failures.min(10))).min(BACKOFF.1);
+        let wait = (BACKOFF.0 * 2_u32.saturating_pow((self.failures / self.masters).min(10))).min(BACKOFF.1);
         self.failures = self.failures.saturating_add(1);
         let jitter = wait / 256 * u32::from(self.draws.byte());
         self.link = Link::Waiting(now + wait / 2 + jitter / 2);

@@ -50,8 +50,11 @@ impl Door {
             }
             Address::Host(address) => format!("http://{address}"),
         };
-        let endpoint = if text.starts_with("unix:") { Endpoint::from_shared(text) } else { endpoint(&text) };
-        let endpoint = endpoint.map_err(|error| chain(&error))?;
+        let endpoint = if text.starts_with("unix:") {
+            Endpoint::from_shared(text).map_err(|error| chain(&error))?
+        } else {
+            endpoint(&text)?
+        };
         let mut authorization: MetadataValue<Ascii> =
             token.as_header().parse().map_err(|_| "the token fits into no header")?;
         authorization.set_sensitive(true);

@@ -169,14 +169,23 @@
 //! assert!((380..=420).contains(&result.placed), "{} placed", result.placed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Real daemons: [`LocalCluster`]
+//!
+//! The `lonja` binary as a master and agents on loopback, for the few tests that should see real processes. And for rules
+//! that need no cluster at all: offers and news made up, by [`offer`] and [`status`].
 
 mod cluster;
 mod fuzz;
+mod local;
+mod made_up;
 mod simulate;
 mod times;
 
 pub use cluster::{Nobody, TestCluster};
 pub use fuzz::{Fuzzed, fuzz};
+pub use local::{Builder as LocalClusterBuilder, LocalCluster, LocalClusterError};
+pub use made_up::{offer, status};
 pub use simulate::{
     Arrival, Client, Fleet, Machine, Options, RunError, RunResult, Sample, Tenant, Workload, simulate,
     simulate_scheduler,
@@ -185,3 +194,4 @@ pub use times::{hours, millis, mins, secs};
 
 pub use lonja_sim::Profile as Faults;
 pub use lonja_sim::cluster::{Failure, TaskOutcome, TaskView, Told};
+pub use lonja_sim::lab::trace;

@@ -11,7 +11,7 @@ use crate::effects::{Effects, Outbound, StreamId};
 use crate::inverse_offers::Willingness;
 use crate::{
     State, accept, descriptions, executors, feedback, inverse_offers, offers, reconcile, requests,
-    subscription, updates,
+    subscription, unplaced, updates,
 };
 
 /// Takes one call and answers it.
@@ -140,6 +140,7 @@ fn subscribed(
             Ok(())
         }
         Call::Request { requests } => requests::request(state, framework, requests),
+        Call::Unplaced { tasks } => unplaced::report(state, now, framework, tasks),
         Call::AcknowledgeOperation { agent, operation, update } => {
             feedback::acknowledge(state, effects, framework, agent.as_ref(), &operation, update)
         }

@@ -12,6 +12,7 @@ use lonja_model::{FrameworkId, FrameworkInfo, Role, Timestamp};
 
 use crate::budget::Budget;
 use crate::effects::StreamId;
+use crate::unplaced::Report;
 
 /// One framework that is subscribed or expected back.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Framework {
     pub reregistered: Option<Timestamp>,
     /// The number of the SUBSCRIBE that stands, or stood last; 0: none, or it had none.
     pub(crate) subscribed_by: u64,
+    /// What it has told of tasks without a place since it subscribed.
+    pub(crate) waiting: Option<Report>,
     /// What it may still call.
     pub(crate) calls: Budget,
 }

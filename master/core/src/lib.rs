@@ -49,6 +49,7 @@ pub mod snapshot;
 mod subscription;
 pub mod tasks;
 mod totals;
+pub mod unplaced;
 mod updates;
 mod validate;
 mod volumes;

@@ -119,6 +119,7 @@ pub(crate) fn expect_back(state: &mut State, now: Timestamp, id: &FrameworkId, i
         registered: None,
         reregistered: None,
         subscribed_by: 0,
+        waiting: None,
         calls: call_budget(state, now),
     };
     state.frameworks.insert(id.clone(), framework);

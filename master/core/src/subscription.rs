@@ -131,6 +131,7 @@ fn come_first(
         registered: Some(now),
         reregistered: None,
         subscribed_by: 0,
+        waiting: None,
         calls: registry::call_budget(state, now),
     };
     state.frameworks.insert(id.clone(), framework);
@@ -162,6 +163,7 @@ fn come_back(
     known.constraints.clone_from(&description.constraints);
     known.registered = known.registered.or(Some(now));
     known.reregistered = Some(now);
+    known.waiting = None;
     registry::put_framework(state, effects, id, info, FrameworkStanding::Connected);
     state.deadlines.cancel(Timer::FrameworkRemoval(id.clone()));
     state.deadlines.cancel(Timer::StoreTimeLeft(id.clone()));

@@ -23,6 +23,7 @@ use crate::framework::FrameworkInfo;
 use crate::link::{AgentTask, FromAgent, ToAgent};
 use crate::role::Role;
 use crate::scheduler::{Call, CallResult, Event, MasterInfo, Refusal, RefusalCode};
+use crate::unplaced::{NearMiss, Unplaced};
 
 pub(super) fn any_data() -> BoxedStrategy<Vec<u8>> {
     vec(any::<u8>(), 0..32).boxed()
@@ -80,8 +81,25 @@ fn any_new_call() -> BoxedStrategy<Call> {
         }),
         vec((any_operation_id(), option::of(any_agent_id())), 0..4)
             .prop_map(|operations| Call::ReconcileOperations { operations }),
+        vec(any_unplaced(), 0..3).prop_map(named_once).prop_map(|tasks| Call::Unplaced { tasks }),
     ]
     .boxed()
+}
+
+/// Any word on a task without a place that is within the bounds.
+fn any_unplaced() -> BoxedStrategy<Unplaced> {
+    let near = (any_agent_id(), any_text(), any_text());
+    let near = near.prop_map(|(agent, hostname, why)| NearMiss { agent, hostname, why });
+    let reasons = vec((any_text(), any::<u64>()), 0..4);
+    ("[a-z]{1,8}", any::<u64>(), reasons, option::of(near))
+        .prop_map(|(task, offers, reasons, nearest)| Unplaced { task, offers, reasons, nearest }.trimmed())
+        .boxed()
+}
+
+fn named_once(mut tasks: Vec<Unplaced>) -> Vec<Unplaced> {
+    tasks.sort_by(|one, other| one.task.cmp(&other.task));
+    tasks.dedup_by(|one, other| one.task == other.task);
+    tasks
 }
 
 fn any_subscribe() -> BoxedStrategy<Call> {

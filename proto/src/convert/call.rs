@@ -22,6 +22,7 @@ use super::offer::{
 };
 use super::operation::{operation_to_wire, operations_from_wire};
 use super::refusal::{At, Fault, Refusal, at_most, data, known, required, unsupported};
+use super::unplaced::{unplaced_from_wire, unplaced_to_wire};
 use crate::limits;
 use crate::lonja;
 use crate::mesos::scheduler::call::{self, Type};
@@ -82,16 +83,31 @@ pub fn call_from_wire(wire: scheduler::Call) -> Result<(Option<FrameworkId>, Cal
 pub fn request_from_wire(
     wire: lonja::SchedulerRequest,
 ) -> (u64, Result<(Option<FrameworkId>, Call), Refusal>) {
-    (wire.id, required(wire.call).at("call").and_then(call_from_wire))
+    let call = match (wire.call, wire.unplaced) {
+        (Some(_), Some(_)) => {
+            let reason = "is set beside call, and one of them is not what was meant; set one";
+            Err(Fault::Invalid(reason.to_owned())).at("unplaced")
+        }
+        (None, Some(report)) => unplaced_from_wire(report)
+            .map(|(framework, tasks)| (Some(framework), Call::Unplaced { tasks }))
+            .at("unplaced"),
+        (call, None) => required(call).at("call").and_then(call_from_wire),
+    };
+    (wire.id, call)
 }
 
 /// A request of the gRPC door.
 pub fn request_to_wire(id: u64, framework: Option<&FrameworkId>, call: &Call) -> lonja::SchedulerRequest {
-    lonja::SchedulerRequest { id, call: Some(call_to_wire(framework, call)) }
+    let unplaced = match call {
+        Call::Unplaced { tasks } => Some(unplaced_to_wire(framework, tasks)),
+        _ => None,
+    };
+    lonja::SchedulerRequest { id, call: call_to_wire(framework, call), unplaced }
 }
 
-/// The call as the wire has it. SUBSCRIBE carries its own framework id; `framework` is for the others.
-pub fn call_to_wire(framework: Option<&FrameworkId>, call: &Call) -> scheduler::Call {
+/// The call as Mesos' API has it; `None` if it has no such call. SUBSCRIBE carries its own framework id; `framework` is
+/// for the others.
+pub fn call_to_wire(framework: Option<&FrameworkId>, call: &Call) -> Option<scheduler::Call> {
     let mut wire =
         scheduler::Call { framework_id: framework.map(framework_id_to_wire), ..Default::default() };
     let kind = match call {
@@ -179,9 +195,10 @@ pub fn call_to_wire(framework: Option<&FrameworkId>, call: &Call) -> scheduler::
         | Call::Reconcile { .. }
         | Call::Message { .. }
         | Call::ShutdownExecutor { .. } => put_task_call(&mut wire, call),
+        Call::Unplaced { .. } => return None,
     };
     wire.set_type(kind);
-    wire
+    Some(wire)
 }
 
 /// The calls about tasks and executors.
@@ -237,7 +254,8 @@ fn put_task_call(wire: &mut scheduler::Call, call: &Call) -> Type {
         | Call::Accept { .. }
         | Call::Decline { .. }
         | Call::Revive { .. }
-        | Call::Suppress { .. } => Type::Unknown,
+        | Call::Suppress { .. }
+        | Call::Unplaced { .. } => Type::Unknown,
     }
 }
 

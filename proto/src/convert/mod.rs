@@ -43,6 +43,7 @@ pub mod call;
 pub mod event;
 pub mod execution;
 pub mod link;
+pub mod unplaced;
 
 pub mod checkpoint;
 pub mod registry;

@@ -44,7 +44,7 @@ pub(crate) fn agent() -> AgentId {
 }
 
 pub(crate) fn same_call(name: &str, call: &Call) {
-    let kept = golden(name, &call::call_to_wire(Some(&framework()), call).encode_to_vec());
+    let kept = golden(name, &call::call_to_wire(Some(&framework()), call).unwrap().encode_to_vec());
     let (said, read) = call::call_from_wire(scheduler::Call::decode(kept.as_slice()).unwrap()).unwrap();
     assert_eq!((said, &read), (Some(framework()), call));
 }

@@ -208,11 +208,11 @@ proptest! {
 
     #[test]
     fn a_broken_call_is_read_or_refused_and_nothing_else(call in any_call(), at: usize, bits: u8) {
-        let mut bytes = call::call_to_wire(None, &call).encode_to_vec();
+        let mut bytes = call::request_to_wire(7, None, &call).encode_to_vec();
         let at = at % bytes.len();
         bytes[at] ^= bits;
-        if let Ok(wire) = lonja_proto::mesos::scheduler::Call::decode(bytes.as_slice()) {
-            let _ = call::call_from_wire(wire);
+        if let Ok(wire) = lonja_proto::lonja::SchedulerRequest::decode(bytes.as_slice()) {
+            let _ = call::request_from_wire(wire);
         }
     }
 }

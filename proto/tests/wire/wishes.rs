@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use lonja_model::resources::Scalar;
 use lonja_model::scheduler::Call;
+use lonja_model::unplaced::MAX_UNPLACED;
 use lonja_proto::convert::{Fault, Refusal, call, constraints, event, maintenance, offer, quota};
 use lonja_proto::limits;
+use lonja_proto::lonja::{SchedulerRequest, UnplacedTask, UnplacedTasks, unplaced_task};
 use lonja_proto::mesos::maintenance::{Schedule, Window};
 use lonja_proto::mesos::quota::{QuotaConfig, QuotaRequest};
 use lonja_proto::mesos::scheduler::attribute_constraint::{Predicate, Selector, predicate, selector};
@@ -355,4 +357,48 @@ fn the_older_way_to_set_a_quota_makes_the_guarantee_the_limit() {
     let revocable = Some(mesos::resource::RevocableInfo {});
     let resource = mesos::Resource { revocable, ..scalar("cpus", 2.0) };
     assert_eq!(field_of(request(Some("eng"), vec![resource])), "guarantee[0]");
+}
+
+#[test]
+fn a_report_of_unplaced_tasks_over_its_bounds_is_refused_by_its_path() {
+    let report =
+        |tasks| UnplacedTasks { framework_id: Some(mesos::FrameworkId { value: "f".to_owned() }), tasks };
+    let task = |name: &str| UnplacedTask { task: name.to_owned(), ..Default::default() };
+    let reason = |why: String| unplaced_task::Reason { why, offers: 1 };
+    let reasons = |count: usize, bytes: usize| vec![reason("x".repeat(bytes)); count];
+    let refused = |unplaced| {
+        let request = SchedulerRequest { id: 7, call: None, unplaced: Some(unplaced) };
+        call::request_from_wire(request).1.unwrap_err().field
+    };
+    let many = (0..=MAX_UNPLACED).map(|number| task(&number.to_string())).collect();
+    let near = unplaced_task::NearMiss { hostname: "h".repeat(257), ..Default::default() };
+    let far =
+        unplaced_task::NearMiss { agent_id: Some(mesos::AgentId { value: "a".to_owned() }), ..near.clone() };
+    let cases = [
+        (UnplacedTasks::default(), "unplaced.framework_id"),
+        (report(many), "unplaced.tasks"),
+        (report(vec![task("a"), task("")]), "unplaced.tasks[1].task"),
+        (report(vec![task("a"), task("a")]), "unplaced.tasks[1].task"),
+        (report(vec![UnplacedTask { reasons: reasons(17, 1), ..task("a") }]), "unplaced.tasks[0].reasons"),
+        (
+            report(vec![UnplacedTask { reasons: reasons(1, 257), ..task("a") }]),
+            "unplaced.tasks[0].reasons[0].why",
+        ),
+        (
+            report(vec![UnplacedTask { nearest: Some(near), ..task("a") }]),
+            "unplaced.tasks[0].nearest.agent_id",
+        ),
+        (
+            report(vec![UnplacedTask { nearest: Some(far), ..task("a") }]),
+            "unplaced.tasks[0].nearest.hostname",
+        ),
+    ];
+    for (unplaced, field) in cases {
+        assert_eq!(refused(unplaced), field);
+    }
+    let both =
+        SchedulerRequest { id: 7, call: Some(a_call(Type::Teardown)), unplaced: Some(report(Vec::new())) };
+    assert_eq!(call::request_from_wire(both).1.unwrap_err().field, "unplaced");
+    let neither = call::request_from_wire(SchedulerRequest::default()).1.unwrap_err();
+    assert_eq!(neither.field, "call", "as a master from before this call answers a report");
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod fixture;
 
+mod counting;
 mod launches;
 mod messages;
 mod offers;
@@ -9,4 +10,5 @@ mod operations;
 mod properties;
 mod subscription;
 mod tasks;
+mod unplaced;
 mod updates;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lonja_model::operation::{LaunchTask, Operation};
 use lonja_model::scheduler::{Call, Event as MasterEvent, MasterInfo, Refusal, RefusalCode};
+use lonja_model::unplaced::Unplaced;
 use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskId, TaskState, Timestamp, UpdateId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -42,7 +43,7 @@ impl Fickle {
                 2 => plan.decline(&offer, secs(1)),
                 3 => plan.hold(&offer, secs(u64::from(self.whim()))),
                 4 => plan.kill(task_id(&format!("t{}", pick % 5)), None),
-                5 => plan.reconcile(),
+                5 => plan.reconcile().unplaced([Unplaced::new(format!("t{}", self.whim()))]),
                 6 => plan.revive(),
                 _ => plan.remember([(task_id(&format!("t{pick}")), offer.agent.clone())]),
             };
@@ -310,6 +311,9 @@ impl Onlooker {
             | Call::ReconcileOperations { .. }
             | Call::Message { .. }
             | Call::ShutdownExecutor { .. } => {}
+            Call::Unplaced { tasks } => {
+                prop_assert!(lonja_model::unplaced::check(tasks).is_ok(), "{tasks:?}");
+            }
         }
         Ok(())
     }

@@ -27,3 +27,4 @@ mod quotas;
 mod requests;
 mod rescinds;
 mod shared_volumes;
+mod unplaced;

@@ -98,9 +98,9 @@ impl operator_server::Operator for Operators {
 
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         let subject = views::explain::subject(request.into_inner())?;
-        let found = self.handle.explain(subject).await.map_err(stopped)?;
-        let missing = || Status::not_found("no framework and no role of that name is known");
-        Ok(Response::new(views::explain::explanation(found.ok_or_else(missing)?)))
+        let found = self.handle.explain(subject.clone()).await.map_err(stopped)?;
+        let found = found.ok_or_else(|| views::explain::unknown(&subject))?;
+        Ok(Response::new(views::explain::explanation(found)))
     }
 
     async fn kill_task(

@@ -1,0 +1,243 @@
+//! The rules of the scheduler by offers and news made up, and all of it under faults.
+
+use lonja_sdk::testing::{offer, status};
+
+use super::*;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(seconds)
+}
+
+fn schedule(text: &str) -> Schedule {
+    Schedule::parse(&format!("{text} name command")).unwrap().0
+}
+
+/// One job every ten seconds.
+fn cron(catch_up: CatchUp, overlap: Overlap, state: &State) -> Cron {
+    Cron::restore(&[Job::parse("@every 10s beat date").unwrap()], catch_up, overlap, state)
+}
+
+impl Cron {
+    /// Lets a time come, and offers room for two tasks; what was launched.
+    fn comes(&mut self, seconds: u64) -> Vec<String> {
+        self.tick(at(seconds));
+        let running = |cron: &Self| -> Vec<_> {
+            let running = cron.runs.iter().filter(|(_, run)| run.agent.is_some());
+            running.filter_map(|(at, run)| Some(cron.id(*at, run.attempts)?.to_string())).collect()
+        };
+        let before = running(self);
+        self.offers(at(seconds), &[offer("o", "a", "cpus:0.2;mem:64")]);
+        running(self).into_iter().filter(|task| !before.contains(task)).collect()
+    }
+
+    fn hears(&mut self, task: &str, state: TaskState) {
+        self.update(at(0), &status(task, state));
+    }
+
+    fn state(&mut self, mut before: State) -> State {
+        self.changes().into_iter().for_each(|change| before.apply(change));
+        before
+    }
+}
+
+#[test]
+fn times_are_those_of_the_calendar() {
+    // 2024-02-29 00:00 UTC, a Thursday, is day 19,782.
+    let leap = 19_782 * DAY;
+    assert_eq!(month_and_day(19_782), (2, 29));
+    assert_eq!(month_and_day(0), (1, 1));
+    for (text, after, expected) in [
+        ("0 0 29 2 *", leap - 400 * DAY, leap),
+        ("30 4 * * *", leap, leap + 4 * 3600 + 30 * 60),
+        ("*/20 9-17 * * 1-5", leap + 17 * 3600 + 40 * 60, leap + DAY + 9 * 3600),
+        ("0 12 * * 0", leap, leap + 3 * DAY + 12 * 3600),
+        ("0 12 * * 7", leap, leap + 3 * DAY + 12 * 3600),
+        // Either day will do: the next is Friday the first.
+        ("0 0 15 * 5", leap, leap + DAY),
+        ("@every 90s", leap, leap + 90 - leap % 90),
+    ] {
+        let schedule = schedule(text);
+        assert_eq!(schedule.next(after, u64::MAX), Some(expected), "{text}");
+        assert_eq!(schedule.passed(after, expected, 5), [expected], "{text}");
+    }
+}
+
+#[test]
+fn schedules_that_are_none_are_refused() {
+    let wrong =
+        ["61 * * * * a b", "* * 31 2 * a b", "*/0 * * * * a b", "5-1 * * * * a b", "@every 0s a b", "* * a"];
+    for text in wrong {
+        assert!(Job::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn each_time_is_run_once() {
+    let mut cron = cron(CatchUp::All, Overlap::Allow, &State::default());
+
+    assert!(cron.comes(5).is_empty());
+    assert_eq!(cron.next_deadline(), Some(at(10)));
+    assert_eq!(cron.comes(10), ["beat.10.1"]);
+    assert!(cron.comes(11).is_empty());
+    assert_eq!(cron.comes(20), ["beat.20.1"]);
+}
+
+#[test]
+fn what_was_missed_while_it_was_down_is_made_up_for_as_wanted() {
+    for (catch_up, expected) in [(CatchUp::None, 0), (CatchUp::Latest, 1), (CatchUp::All, 3)] {
+        let mut first = cron(catch_up, Overlap::Allow, &State::default());
+        first.comes(5);
+        let state = first.state(State::default());
+
+        let mut second = cron(catch_up, Overlap::Allow, &state);
+        second.tick(at(38));
+
+        assert_eq!(second.runs.len(), expected, "{catch_up:?}");
+        second.tick(at(40));
+        assert_eq!(second.runs.len(), expected + 1, "{catch_up:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_due_before_the_last_has_ended_does_as_it_is_told() {
+    for (overlap, at_twenty, kept) in [
+        (Overlap::Allow, vec!["beat.20.1"], 2),
+        (Overlap::Wait, vec![], 2),
+        (Overlap::Skip, vec![], 1),
+        (Overlap::Replace, vec![], 2),
+    ] {
+        let mut cron = cron(CatchUp::All, overlap, &State::default());
+        cron.comes(5);
+        cron.comes(10);
+
+        assert_eq!(cron.comes(20), at_twenty, "{overlap:?}");
+
+        assert_eq!(cron.runs.len(), kept, "{overlap:?}");
+        cron.hears("beat.10.1", TaskState::Finished);
+        let then = cron.comes(21);
+        assert_eq!(then.len(), kept - 1 - at_twenty.len(), "{overlap:?}: {then:?}");
+    }
+    let mut cron = cron(CatchUp::All, Overlap::Replace, &State::default());
+    cron.comes(5);
+    cron.comes(10);
+    assert_eq!(cron.tick(at(20)), Plan::new().kill("beat.10.1".parse().unwrap(), None));
+}
+
+#[test]
+fn a_run_is_started_again_only_if_the_cluster_lost_it() {
+    let mut cron = cron(CatchUp::All, Overlap::Wait, &State::default());
+    cron.comes(5);
+    cron.comes(10);
+
+    cron.hears("beat.10.1", TaskState::Unreachable);
+    assert!(cron.comes(11).is_empty());
+    cron.hears("beat.10.1", TaskState::Gone);
+    assert_eq!(cron.comes(12), ["beat.10.2"]);
+    cron.hears("beat.10.1", TaskState::Finished);
+    cron.hears("beat.10.2", TaskState::Failed);
+
+    assert!(cron.comes(13).is_empty());
+    assert_eq!(cron.ended, [("beat".to_owned(), 10, TaskState::Failed)]);
+}
+
+#[test]
+fn a_scheduler_started_anew_knows_what_runs_and_what_waits() {
+    let mut first = cron(CatchUp::All, Overlap::Wait, &State::default());
+    first.comes(5);
+    first.comes(10);
+    first.comes(20);
+    let runs = first.runs.clone();
+    let state = first.state(State::default());
+
+    let mut second = cron(CatchUp::All, Overlap::Wait, &state);
+
+    assert_eq!(second.runs, runs);
+    assert!(second.comes(21).is_empty());
+    second.hears("beat.10.1", TaskState::Finished);
+    assert_eq!(second.comes(22), ["beat.20.1"]);
+}
+
+mod faults {
+    use std::collections::BTreeMap;
+
+    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
+
+    use super::*;
+
+    /// One job each minute, which takes twenty seconds.
+    fn cluster(seed: u64) -> TestCluster<Cron> {
+        let restore = |state: &State| {
+            let job = Job::parse("* * * * * beat date").unwrap();
+            Cron::restore(&[job], CatchUp::All, Overlap::Wait, state)
+        };
+        TestCluster::new(seed)
+            .agents(3, "cpus:1;mem:256")
+            .outcome(|_task| TaskOutcome::exits(0).after(secs(20)))
+            .framework(FrameworkOptions::named("cron"), restore)
+            .settled_when(|cron| cron.runs.is_empty())
+    }
+
+    /// For each time that became a run, its attempts in order.
+    fn runs(cluster: &TestCluster<Cron>) -> BTreeMap<u64, Vec<TaskId>> {
+        let mut runs: BTreeMap<u64, Vec<(u32, TaskId)>> = BTreeMap::new();
+        for task in cluster.tasks() {
+            let parts: Vec<_> = task.info.id.as_str().split('.').collect();
+            let (time, attempt) = (parts[1].parse().unwrap(), parts[2].parse().unwrap());
+            runs.entry(time).or_default().push((attempt, task.info.id.clone()));
+        }
+        let sorted = |mut attempts: Vec<(u32, TaskId)>| {
+            attempts.sort();
+            attempts.into_iter().map(|(_, id)| id).collect()
+        };
+        runs.into_iter().map(|(time, attempts)| (time, sorted(attempts))).collect()
+    }
+
+    #[test]
+    fn what_was_due_while_the_scheduler_was_down_is_run_later() {
+        let mut cluster = cluster(1);
+        cluster.until(mins(2), |cluster| !cluster.tasks().is_empty());
+        cluster.stop_scheduler();
+        cluster.run_for(mins(3));
+        assert_eq!(cluster.tasks().len(), 1);
+
+        cluster.start_scheduler();
+        cluster.run_for(mins(3));
+
+        let times: Vec<_> = runs(&cluster).into_keys().collect();
+        let expected: Vec<_> = (0..7).map(|minute| times[0] + 60 * minute).collect();
+        assert_eq!(times, expected);
+    }
+
+    #[test]
+    fn whatever_fails_each_time_is_run_to_its_end_once() {
+        fuzz(0..200, |seed| {
+            let mut cluster = cluster(seed);
+            cluster.random_faults(Faults::ALL, mins(4));
+            cluster.settles_within(hours(4));
+
+            let runs = runs(&cluster);
+            let times: Vec<u64> = runs.keys().copied().collect();
+            // A clock that was set back may not have come to a full minute yet.
+            let (Some(&first), Some(&last)) = (times.first(), times.last()) else { return };
+            // From the first on there is one for each minute: the scheduler may have come up late, and lost none since.
+            assert_eq!(times, (first..=last).step_by(60).collect::<Vec<_>>());
+            for (time, attempts) in &runs {
+                for (index, id) in attempts.iter().enumerate() {
+                    let state = cluster.state(id.as_str());
+                    // An agent that was declared gone may have had the task's end with it.
+                    let lost = matches!(
+                        state,
+                        Some(
+                            TaskState::Lost
+                                | TaskState::Dropped
+                                | TaskState::Gone
+                                | TaskState::GoneByOperator
+                        )
+                    );
+                    let is_last = index + 1 == attempts.len();
+                    assert!(lost != is_last, "{time}: {id} is {state:?}, attempts {attempts:?}");
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! The smallest framework: run one task, print how it ended. Start here; `docs/sdk-guide.md` grows it.
+//!
+//! ```sh
+//! lonja dev &
+//! cargo run --example hello
+//! ```
+//!
+//! [`Hello`] decides and does nothing itself; the driver in `main` speaks to the master. What `Hello` must not forget, the
+//! agent on which its task was started, it says by [`Scheduler::changes`]. That is durable before the task is sent, so a
+//! scheduler that is killed at any moment and made anew by [`Hello::restore`] starts its task once.
+
+#![allow(clippy::print_stdout, reason = "its report is for people")]
+
+use lonja_sdk::prelude::*;
+
+/// One task: where it was started, and how it ended.
+struct Hello {
+    agent: Option<AgentId>,
+    end: Option<TaskState>,
+    changes: Vec<Change>,
+}
+
+impl Hello {
+    /// As an earlier run left it; from an empty state, the beginning.
+    fn restore(state: &State) -> Self {
+        let agent = state.get("agent").and_then(|agent| str::from_utf8(agent).ok()?.parse().ok());
+        Self { agent, end: None, changes: Vec::new() }
+    }
+}
+
+impl Scheduler for Hello {
+    fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+        let fits = |offer| Some((offer, Task::shell("echo hello").ok()?.on(offer, "hello".parse().ok()?)?));
+        let place = offers.iter().find_map(fits).filter(|_| self.agent.is_none());
+        let Some((offer, task)) = place else { return Plan::new() };
+        self.agent = Some(offer.agent.clone());
+        self.changes.push(Change::put("agent", offer.agent.as_str()));
+        Plan::new().launch(offer, [task])
+    }
+
+    /// After a start from what was kept, the library asks where the task stands.
+    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
+        Plan::new().remember(self.agent.iter().map(|agent| ("hello".parse().expect("a name"), agent.clone())))
+    }
+
+    fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
+        self.end = status.state.is_terminal().then_some(status.state);
+        if self.end.is_some() { Plan::new().tear_down() } else { Plan::new() }
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let store = FileStore::at(std::env::temp_dir().join("lonja-hello"));
+    let driver = Driver::new("http://127.0.0.1:5050", FrameworkOptions::named("hello")).store(store);
+    let (hello, outcome) = driver.run_from(Hello::restore).await?;
+    println!("{:?}, {outcome:?}", hello.end);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
+
+    use super::*;
+
+    fn cluster(seed: u64) -> TestCluster<Hello> {
+        TestCluster::new(seed)
+            .agents(3, "cpus:1;mem:128")
+            .outcome(|_task| TaskOutcome::exits(0).after(secs(60)))
+            .framework(FrameworkOptions::named("hello"), Hello::restore)
+    }
+
+    #[test]
+    fn its_task_runs_and_finishes() {
+        let mut cluster = cluster(1);
+
+        cluster.until(secs(10), |cluster| cluster.running_tasks().len() == 1);
+        cluster.kill_scheduler();
+        cluster.until(mins(3), |cluster| cluster.state("hello").is_some_and(TaskState::is_terminal));
+
+        cluster.assert_finished("hello");
+    }
+
+    #[test]
+    fn whatever_fails_it_is_launched_once_and_its_end_is_heard_of() {
+        fuzz(0..200, |seed| {
+            let mut cluster = cluster(seed);
+            cluster.random_faults(Faults::ALL, mins(3));
+            cluster.until(hours(2), |cluster| cluster.state("hello").is_some_and(TaskState::is_terminal));
+            cluster.settles_within(hours(2));
+
+            assert_eq!(cluster.tasks().len(), 1, "it was launched once");
+        });
+    }
+}

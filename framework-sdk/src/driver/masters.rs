@@ -1,0 +1,106 @@
+//! The masters of one cluster: who is tried next.
+//!
+//! They are tried in turn, beginning with the one that answered last. How long is waited between tries is the core's.
+
+use std::collections::BTreeSet;
+
+use tonic::transport::Endpoint;
+
+use super::error::DriverError;
+use crate::connection::endpoint;
+
+/// The masters, in the order given.
+#[derive(Debug)]
+pub(crate) struct Masters {
+    all: Vec<(String, Endpoint)>,
+    /// The one that is tried, or connected.
+    current: usize,
+    /// Whether the current one was tried since it last answered.
+    tried: bool,
+    /// Those whose last answer was that they are no masters.
+    strangers: BTreeSet<usize>,
+}
+
+impl Masters {
+    /// From addresses with commas between. Errors: one is no address, or there is none.
+    pub(crate) fn parse(list: &str) -> Result<Self, DriverError> {
+        let mut all = Vec::new();
+        for address in list.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+            let master = address.to_owned();
+            all.push((master, endpoint(address).map_err(|why| no_address(address, why))?));
+        }
+        if all.is_empty() {
+            return Err(no_address(list, "there is none".to_owned()));
+        }
+        Ok(Self { all, current: 0, tried: false, strangers: BTreeSet::new() })
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whom to try now.
+    pub(crate) fn next(&mut self) -> Endpoint {
+        if std::mem::replace(&mut self.tried, true) {
+            self.current = (self.current + 1) % self.all.len();
+        }
+        self.all[self.current].1.clone()
+    }
+
+    /// The address of the one that is tried, or connected.
+    pub(crate) fn current(&self) -> &str {
+        &self.all[self.current].0
+    }
+
+    /// The current one has taken the framework in: it is tried first should the connection be lost.
+    pub(crate) fn answered(&mut self) {
+        self.tried = false;
+        self.strangers.clear();
+    }
+
+    /// The current one is no master; `true` if none of them is.
+    pub(crate) fn is_no_master(&mut self) -> bool {
+        self.strangers.insert(self.current);
+        self.strangers.len() == self.all.len()
+    }
+}
+
+fn no_address(master: &str, why: String) -> DriverError {
+    DriverError::Address { master: master.to_owned(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(masters: &mut Masters) -> String {
+        masters.next();
+        masters.current().to_owned()
+    }
+
+    #[tokio::test]
+    async fn masters_are_tried_in_turn_and_the_last_good_one_first() {
+        let mut masters = Masters::parse("a:1, http://b:2,c:3").unwrap();
+        assert_eq!(["a:1", "http://b:2", "c:3", "a:1", "http://b:2"], [(); 5].map(|()| tried(&mut masters)));
+        masters.answered();
+        assert_eq!(["http://b:2", "c:3"], [(); 2].map(|()| tried(&mut masters)));
+    }
+
+    #[tokio::test]
+    async fn only_if_none_of_them_is_a_master_is_there_no_master() {
+        let mut masters = Masters::parse("a:1,b:2").unwrap();
+        masters.next();
+        assert!(!masters.is_no_master());
+        assert!(!masters.is_no_master(), "the same again");
+        masters.next();
+        assert!(masters.is_no_master());
+    }
+
+    #[test]
+    fn a_list_without_an_address_is_refused() {
+        for list in ["", " , "] {
+            assert!(matches!(Masters::parse(list), Err(DriverError::Address { .. })));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Where a framework keeps what it must not forget: its id, and what its scheduler writes down.
+//!
+//! The driver makes what a [`Scheduler`](crate::Scheduler) says by [`changes`](crate::Scheduler::changes) durable before
+//! it sends anything that the same event led to. [`FileStore`] does that on this machine's disk; whoever has a database
+//! implements [`Store`] over it.
+//!
+//! Invariants
+//! - What [`Store::commit`] has returned from is there after any crash, whole.
+//! - One driver has a store open at a time, or none of them knows what is kept.
+
+mod file;
+mod memory;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use lonja_sdk_core::state::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use lonja_sdk_core::{Change, State};
+
+pub use file::FileStore;
+pub use memory::MemoryStore;
+
+/// Keeps a framework's [`State`]. The driver calls it from a thread of its own, where it may block, one call at a time.
+pub trait Store: Send + 'static {
+    /// All that is kept. Called when a run begins, and when a scheduler that panicked is made anew.
+    fn load(&mut self) -> Result<State, StoreError>;
+
+    /// Makes these changes in order: all of them or none, and durable on return. After an error the driver ends the
+    /// run, for what is kept is then not known.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// What to call it in errors, such as its path.
+    fn name(&self) -> String {
+        "the store".to_owned()
+    }
+}
+
+/// Why a store could not keep or find something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another driver has it open.
+    #[error(
+        "{} is in use by {holder}: one scheduler at a time keeps its state there; stop that one, or name another path",
+        path.display()
+    )]
+    InUse {
+        /// Where it is.
+        path: PathBuf,
+        /// Who has it, as far as that is known.
+        holder: String,
+    },
+    /// There is something else at the path, or a newer release wrote it.
+    #[error("{why}")]
+    Foreign {
+        /// What, where, and what to do.
+        why: String,
+    },
+    /// It is torn or has rotted.
+    #[error("{why}")]
+    Damaged {
+        /// What, where, and what to do.
+        why: String,
+    },
+    /// The scheduler wants to keep more under one key than a store takes.
+    #[error(
+        "the change of key {key:?} is too large ({key_bytes} bytes of key, {value_bytes} of value; at most \
+         {MAX_KEY_BYTES} and {MAX_VALUE_BYTES}): split it over several keys"
+    )]
+    TooLarge {
+        /// The key's beginning.
+        key: String,
+        /// The key's length.
+        key_bytes: usize,
+        /// The value's length.
+        value_bytes: usize,
+    },
+    /// The disk or the database failed. What was to be kept may or may not be.
+    #[error("{why}")]
+    Failed {
+        /// What failed, where, and what to do.
+        why: String,
+        /// Why.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}
+
+impl StoreError {
+    /// A failure of a store of your own, in words.
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self::Failed { why: why.into(), source: None }
+    }
+}
+
+/// Refuses what no store takes, whichever it is.
+pub(crate) fn check_size(change: &Change) -> Result<(), StoreError> {
+    let (key, value_bytes) = match change {
+        Change::Put { key, value } => (key, value.len()),
+        Change::Remove { key } => (key, 0),
+        _ => return Ok(()),
+    };
+    if key.len() <= MAX_KEY_BYTES && value_bytes <= MAX_VALUE_BYTES {
+        return Ok(());
+    }
+    Err(StoreError::TooLarge { key: key.chars().take(80).collect(), key_bytes: key.len(), value_bytes })
+}

@@ -1,0 +1,200 @@
+//! A store in a folder of this machine, over [`lonja_storage`]: one synced commit for each batch.
+//!
+//! A key of the scheduler is the key in the database; the framework's id and the agents of its tasks stand under keys that
+//! no text can be.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lonja_model::{AgentId, FrameworkId, TaskId};
+use lonja_sdk_core::{Change, State};
+use lonja_storage::{Batch, CommitError, Key, OpenError, ReadError, RedbStore, Snapshot, StoreIdentity};
+use lonja_storage::{Store as _, StoreFailure};
+
+use super::{Store, StoreError};
+
+/// Whose data it is, and the number of our encoding.
+const IDENTITY: StoreIdentity = StoreIdentity { kind: "framework", format: 1 };
+
+/// The key of the framework's id: no beginning of any UTF-8 text.
+const FRAMEWORK: &[u8] = &[0xff];
+
+/// What comes before a task's id in the key of its agent: no beginning of any UTF-8 text either.
+const TASK: u8 = 0xfe;
+/// The key that is there while the framework is being torn down.
+const TEARING_DOWN: &[u8] = &[0xff, 1];
+
+/// How long a run of this same process may take to let go of the folder: one that was dropped ends a little later.
+const OWN_HOLD: Duration = Duration::from_secs(2);
+
+/// Keeps a [`State`] in a folder, synced to its disk with each commit.
+///
+/// The folder is made when it is missing and opened when the run begins; from then on it is locked, and another driver
+/// is refused. What it holds survives a kill of the process at any moment, and a loss of power if the disk keeps what
+/// it has synced. A disk that is full delays the run and loses nothing.
+#[derive(Debug)]
+pub struct FileStore {
+    folder: PathBuf,
+    open: Option<RedbStore>,
+}
+
+impl FileStore {
+    /// The store in this folder.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), open: None }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn opened(&mut self) -> Result<&RedbStore, StoreError> {
+        let store = match self.open.take() {
+            Some(store) => store,
+            None => open(&self.folder)?,
+        };
+        Ok(self.open.insert(store))
+    }
+}
+
+fn task_key(task: &TaskId) -> Vec<u8> {
+    [&[TASK], task.as_str().as_bytes()].concat()
+}
+
+fn open(folder: &Path) -> Result<RedbStore, StoreError> {
+    let began = Instant::now();
+    loop {
+        match RedbStore::open(folder, IDENTITY) {
+            Ok(store) => return Ok(store),
+            Err(OpenError::Locked { holder, .. })
+                if holder == Some(std::process::id()) && began.elapsed() < OWN_HOLD =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(not_opened(folder, error)),
+        }
+    }
+}
+
+impl Store for FileStore {
+    fn load(&mut self) -> Result<State, StoreError> {
+        let store = self.opened()?;
+        let snapshot = scan(store)?;
+        let mut state = State::default();
+        for (key, entry) in snapshot.entries {
+            let damaged = |what: &str| StoreError::Damaged {
+                why: format!("{} holds {what}: restore a backup", store.path().display()),
+            };
+            if key.as_bytes() == FRAMEWORK {
+                let id = std::str::from_utf8(&entry.value).ok().and_then(|id| FrameworkId::new(id).ok());
+                let id = id.ok_or_else(|| damaged("a framework id that is none"))?;
+                state.apply(Change::Framework(Some(id)));
+            } else if let Some((&TASK, id)) = key.as_bytes().split_first() {
+                let task = std::str::from_utf8(id).ok().and_then(|id| TaskId::new(id).ok());
+                let agent = std::str::from_utf8(&entry.value).ok().and_then(|id| AgentId::new(id).ok());
+                let (task, agent) = task.zip(agent).ok_or_else(|| damaged("a task that is none"))?;
+                state.apply(Change::Launched { task, agent });
+            } else if key.as_bytes() == TEARING_DOWN {
+                state.apply(Change::TearingDown);
+            } else {
+                let key =
+                    std::str::from_utf8(key.as_bytes()).map_err(|_| damaged("a key that is no text"))?;
+                state.apply(Change::put(key, &*entry.value));
+            }
+        }
+        Ok(state)
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let store = self.opened()?;
+        let mut batch = Batch::new();
+        for change in changes {
+            batch = match change {
+                Change::TearingDown => batch.put(TEARING_DOWN, []),
+                Change::Put { key, value } => batch.put(key.as_str(), value.as_slice()),
+                Change::Remove { key } => batch.delete(key.as_str()),
+                Change::Framework(Some(id)) => batch.put(FRAMEWORK, id.as_str().as_bytes()),
+                // With all that was there, and all that this very batch has put there.
+                Change::Framework(None) => {
+                    let kept = scan(store)?.entries.into_iter().map(|(key, _)| key);
+                    let put = changes.iter().filter_map(|change| match change {
+                        Change::Put { key, .. } => Some(Key::from(key.as_str())),
+                        Change::Launched { task, .. } => Some(Key::from(task_key(task))),
+                        _ => None,
+                    });
+                    kept.chain(put).fold(batch, Batch::delete).delete(FRAMEWORK).delete(TEARING_DOWN)
+                }
+                Change::Launched { task, agent } => batch.put(task_key(task), agent.as_str().as_bytes()),
+                Change::Ended { task } => batch.delete(task_key(task)),
+                other => {
+                    return Err(StoreError::failed(format!(
+                        "a change that this store cannot make: {other:?}"
+                    )));
+                }
+            };
+        }
+        match futures::executor::block_on(store.commit(batch)) {
+            Ok(_revision) => Ok(()),
+            Err(CommitError::Failed(failure)) => Err(failed(failure)),
+            Err(error @ (CommitError::Conflict(_) | CommitError::Limit(_))) => Err(StoreError::Failed {
+                why: "a commit was refused".to_owned(),
+                source: Some(Box::new(error)),
+            }),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.folder.display().to_string()
+    }
+}
+
+/// Reads everything. The database reads on a runtime's threads, and here there may be none.
+fn scan(store: &RedbStore) -> Result<Snapshot, StoreError> {
+    let runtime = || StoreError::failed("no thread can be started to read the store");
+    let scanned = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+            Some(runtime.block_on(store.scan(&Key::empty())))
+        });
+        reader.join().ok().flatten()
+    });
+    scanned.ok_or_else(runtime)?.map_err(|error| match error {
+        ReadError::Failed(failure) => failed(failure),
+        ReadError::Limit(limit) => StoreError::failed(limit.to_string()),
+    })
+}
+
+fn failed(failure: StoreFailure) -> StoreError {
+    match failure {
+        StoreFailure::Corrupt { .. } => StoreError::Damaged { why: failure.to_string() },
+        StoreFailure::Io { .. } | StoreFailure::Closed(_) => {
+            StoreError::Failed { why: failure.to_string(), source: None }
+        }
+    }
+}
+
+fn not_opened(folder: &Path, error: OpenError) -> StoreError {
+    match error {
+        OpenError::Locked { holder, .. } => StoreError::InUse {
+            path: folder.to_owned(),
+            holder: match holder {
+                Some(pid) if pid == std::process::id() => "another driver of this process".to_owned(),
+                Some(pid) => format!("process {pid}"),
+                None => "another process".to_owned(),
+            },
+        },
+        OpenError::OtherKind { .. }
+        | OpenError::NewerFormat { .. }
+        | OpenError::OlderFormat { .. }
+        | OpenError::NotADatabase { .. }
+        | OpenError::NotADirectory { .. }
+        | OpenError::SymbolicLink { .. } => StoreError::Foreign { why: error.to_string() },
+        OpenError::Corrupt { .. } | OpenError::LostRevisions { .. } => {
+            StoreError::Damaged { why: error.to_string() }
+        }
+        OpenError::InvalidKind(_) | OpenError::NoPermission { .. } | OpenError::Io { .. } => {
+            StoreError::Failed { why: error.to_string(), source: Some(Box::new(error)) }
+        }
+    }
+}
