@@ -12,6 +12,7 @@ mod failover;
 mod fetch;
 mod files;
 mod groups;
+mod init;
 mod inputs;
 mod isolation;
 mod limits;
