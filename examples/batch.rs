@@ -32,6 +32,7 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lonja_sdk::model::resources::Quantities;
+use lonja_sdk::model::unplaced::MAX_UNPLACED;
 use lonja_sdk::placement;
 use lonja_sdk::prelude::*;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -118,12 +119,12 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
     let output = Results::create(&args.output)?;
     output.write_lists(&shards)?;
-    let task = Task::shell(SCRIPT)?
-        .cpus(args.cpus)?
-        .mem_mib(args.mem)?
+    let task = TaskBuilder::shell(SCRIPT)
+        .needs(cpus(args.cpus) + mem(args.mem.mib()))
         .env("SORT_MIB", format!("{:.0}", (args.mem / 2.0).max(1.0)))
-        .volume(utf8(&input)?, "input", true)?
-        .volume(utf8(&output.0)?, "output", false)?;
+        .read_only_volume(utf8(&input)?, "input")
+        .volume(utf8(&output.0)?, "output")
+        .build()?;
     // Tasks run as whoever may write there.
     let options = FrameworkOptions::named("batch").user(fs::metadata(&output.0)?.uid().to_string());
 
@@ -325,6 +326,18 @@ impl Batch {
         Plan::new()
     }
 
+    /// For people who ask by `lonja explain TASK`: why the next attempts at what waits are not on these offers.
+    fn why_not(&self, offers: &[Offer]) -> Vec<Unplaced> {
+        let id = |shard: &usize| format!("shard-{shard}.{}", self.attempts[*shard] + 1);
+        let Some(first) = self.pending.front() else { return Vec::new() };
+        let word = self.task.need().why_not_on(id(first), offers);
+        self.pending
+            .iter()
+            .take(MAX_UNPLACED)
+            .map(|shard| Unplaced { task: id(shard), ..word.clone() })
+            .collect()
+    }
+
     fn tell(&mut self) {
         self.progress.running = self.in_flight.len();
         self.watched.send_replace(self.progress.clone());
@@ -351,7 +364,7 @@ impl Scheduler for Batch {
         }
         self.progress.starved = self.in_flight.is_empty();
         self.tell();
-        plan
+        plan.unplaced(self.why_not(offers))
     }
 
     /// Offers smaller than one task are of no use.
@@ -378,6 +391,11 @@ impl Scheduler for Batch {
         }
         self.tell();
         plan
+    }
+
+    /// That no offer has come may take an explanation as well.
+    fn subscribed(&mut self, _now: Timestamp, _framework: &FrameworkId, _master: &MasterInfo) -> Plan {
+        Plan::new().unplaced(self.why_not(&[]))
     }
 
     /// While all shards are placed, offers go to those who need them.

@@ -50,7 +50,10 @@ impl Raw {
     async fn send(&mut self, call: Call) -> u64 {
         self.next += 1;
         let call = Call { framework_id: self.id.clone(), ..call };
-        self.calls.send(SchedulerRequest { id: self.next, call: Some(call), ..Default::default() }).await.unwrap();
+        self.calls
+            .send(SchedulerRequest { id: self.next, call: Some(call), ..Default::default() })
+            .await
+            .unwrap();
         self.next
     }
 

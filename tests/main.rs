@@ -8,6 +8,7 @@ mod cli;
 mod disk;
 mod exec;
 mod executors;
+mod explain;
 mod failover;
 mod fetch;
 mod files;

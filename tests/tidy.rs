@@ -119,6 +119,40 @@ fn the_sdk_takes_the_simulator_for_tests_only() {
 }
 
 #[test]
+fn a_schedulers_tests_need_no_network_stack() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let tree = std::process::Command::new(cargo)
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "-p",
+            "lonja-sdk",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+        ])
+        .args(["--no-default-features", "--features", "testing"])
+        .current_dir(top())
+        .output()
+        .expect("cargo runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    assert!(tree.contains("lonja-sim "), "{tree}");
+    let stack = ["tonic", "tokio", "hyper", "h2", "lonja-proto", "lonja-storage"];
+    let breaches: Vec<String> = tree
+        .lines()
+        .filter(|line| line.split(' ').next().is_some_and(|name| stack.contains(&name)))
+        .map(|line| format!("lonja-sdk with `testing` alone -> {line}"))
+        .collect();
+    expect_none(
+        &breaches,
+        "what speaks to a master hangs on the SDK's feature `driver`; a scheduler is tested without it.",
+    );
+}
+
+#[test]
 fn cores_use_nothing_that_does_io_or_knows_the_time() {
     let mut breaches = Vec::new();
     for core in cores() {

@@ -56,7 +56,12 @@ pub(crate) enum Connection {
     /// It is being made.
     Making(Making),
     /// It stands.
-    Open { incoming: Box<Streaming<SchedulerResponse>>, outgoing: mpsc::Sender<SchedulerRequest> },
+    Open {
+        incoming: Box<Streaming<SchedulerResponse>>,
+        outgoing: mpsc::Sender<SchedulerRequest>,
+        /// Has it said anything that can be read?
+        understood: bool,
+    },
 }
 
 /// A try to connect; given up when dropped.
@@ -91,7 +96,7 @@ impl Connection {
             Self::Making(making) => {
                 let failure = match (&mut making.0).await {
                     Ok(Ok((incoming, outgoing))) => {
-                        *self = Self::Open { incoming: Box::new(incoming), outgoing };
+                        *self = Self::Open { incoming: Box::new(incoming), outgoing, understood: false };
                         return News::Event(Event::Connected);
                     }
                     Ok(Err(failure)) => failure,
@@ -103,14 +108,24 @@ impl Connection {
                     Failure::NoMaster(why) => News::NoMaster(why),
                 }
             }
-            Self::Open { incoming, .. } => {
+            Self::Open { incoming, understood, .. } => {
                 let why = match incoming.message().await {
                     Ok(Some(response)) => match response_from_wire(response) {
-                        Ok(Response::Event(event)) => return News::Event(Event::Received(event)),
-                        Ok(Response::Result { id, result }) => {
-                            return News::Event(Event::Answered { id, result });
+                        Ok(response) => {
+                            *understood = true;
+                            return News::Event(match response {
+                                Response::Event(event) => Event::Received(event),
+                                Response::Result { id, result } => Event::Answered { id, result },
+                            });
                         }
-                        Err(refusal) => format!("a message of the master cannot be read: {refusal}"),
+                        Err(refusal) => {
+                            let why = format!("a message of the master cannot be read: {refusal}");
+                            if !*understood {
+                                *self = Self::None;
+                                return News::NoMaster(why);
+                            }
+                            why
+                        }
                     },
                     Ok(None) => "the master closed it".to_owned(),
                     Err(status) => chain(&status),
@@ -136,7 +151,7 @@ impl Connection {
 
     /// Lets what was sent last reach the master, then drops the connection.
     pub(crate) async fn flush_and_close(&mut self) {
-        let Self::Open { incoming, outgoing } = std::mem::replace(self, Self::None) else { return };
+        let Self::Open { incoming, outgoing, .. } = std::mem::replace(self, Self::None) else { return };
         drop(outgoing);
         // The master closes its half once it has read all of ours.
         let drained = incoming.for_each(|_| std::future::ready(()));

@@ -5,9 +5,12 @@
 
 mod contained;
 mod error;
+mod events;
 mod handle;
+mod link;
 mod masters;
 mod metrics;
+mod notice;
 mod run;
 mod shared;
 mod worker;
@@ -22,8 +25,11 @@ use lonja_sdk_core::{Command, Outcome, Scheduler, State};
 use tokio::sync::mpsc;
 
 pub use error::DriverError;
+pub use events::{Events, Missed};
 pub use handle::Handle;
+pub use link::{Ended, InteractiveDriver, Link, Reply, Unanswered};
 pub use metrics::Metrics;
+pub use notice::Notice;
 
 use crate::FrameworkOptions;
 use crate::store::{MemoryStore, Store};
@@ -156,7 +162,7 @@ impl Driver {
             masters,
             addresses: self.masters,
             patience,
-            shared: self.shared,
+            shared: Arc::clone(&self.shared),
             commands: self.commands,
             decisions,
             batches,
@@ -164,10 +170,18 @@ impl Driver {
             state: run::State::new(),
         };
         // Kept until the run ends, so that the queue of commands does not.
-        let handle = self.handle;
-        let end = run.drive().await;
-        drop(handle);
-        end
+        let _handle = self.handle;
+        let _ending = Ending(self.shared);
+        run.drive().await
+    }
+}
+
+/// Says that the run has ended, also when its future is dropped.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

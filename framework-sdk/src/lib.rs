@@ -57,10 +57,13 @@ pub mod executor;
 pub mod testing;
 
 #[cfg(feature = "driver")]
-pub use driver::{Driver, DriverError, Handle, Metrics};
+pub use driver::{
+    Driver, DriverError, Ended, Events, Handle, InteractiveDriver, Link, Metrics, Missed, Notice, Reply,
+    Unanswered,
+};
 pub use lonja_sdk_core::{
-    Change, Counts, ExecutorTask, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError, Problem,
-    Scheduler, State, Step, Task, placement, task::Need,
+    Change, Counts, ExecutorTask, Interactive, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError,
+    Problem, Scheduler, State, Step, Task, TaskBuilder, TaskGroup, placement, task, task::Need,
 };
 pub use options::FrameworkOptions;
 
@@ -72,12 +75,15 @@ pub mod model {
 /// All that most schedulers need.
 pub mod prelude {
     pub use crate::model::scheduler::MasterInfo;
+    pub use crate::model::unplaced::Unplaced;
     pub use crate::model::{
         AgentId, ExecutorId, FrameworkId, Offer, OfferId, Resources, TaskId, TaskInfo, TaskState, TaskStatus,
         Timestamp,
     };
     pub use crate::{
         Change, ExecutorTask, FrameworkOptions, Need, Outcome, Plan, Problem, Scheduler, State, Step, Task,
+        TaskBuilder, TaskGroup,
+        task::{Units, cpus, disk, gpus, mem, ports},
     };
     #[cfg(feature = "driver")]
     pub use crate::{

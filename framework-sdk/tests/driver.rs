@@ -6,6 +6,10 @@
 mod master;
 #[path = "driver/store.rs"]
 mod store;
+#[path = "driver/talking.rs"]
+mod talking;
+#[path = "driver/trouble.rs"]
+mod trouble;
 
 use std::time::Duration;
 

@@ -32,6 +32,7 @@ pub mod labels;
 pub mod maintenance;
 pub mod offer;
 pub mod operation;
+pub mod pattern;
 pub mod privileges;
 pub mod profile;
 pub mod task;

@@ -130,18 +130,14 @@ impl<S: Scheduler> Framework<S> {
             operations.push(match step {
                 Step::Launch(tasks) => {
                     self.counts.tasks_launched += as_count(tasks.len());
-                    for task in &tasks {
-                        self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
-                    }
+                    tasks.iter().for_each(|task| self.launched(effects, &task.id, &agent));
                     Operation::Launch(
                         tasks.into_iter().map(|task| LaunchTask::Valid(Box::new(task))).collect(),
                     )
                 }
                 Step::LaunchGroup { executor, tasks } => {
                     self.counts.tasks_launched += as_count(tasks.len());
-                    for task in &tasks {
-                        self.tasks.insert(task.id.clone(), Known::new(agent.clone(), TaskState::Staging));
-                    }
+                    tasks.iter().for_each(|task| self.launched(effects, &task.id, &agent));
                     let tasks = tasks
                         .into_iter()
                         .map(|task| LaunchTask::Valid(Box::new(TaskInfo { executor: None, ..task })));
@@ -156,11 +152,17 @@ impl<S: Scheduler> Framework<S> {
         self.call(effects, Call::Accept { offers, operations, filters });
     }
 
+    /// A task is taken for alive from now on, after a crash too.
+    pub(crate) fn launched(&mut self, effects: &mut Effects, task: &TaskId, agent: &AgentId) {
+        self.tasks.insert(task.clone(), Known::new(agent.clone(), TaskState::Staging));
+        effects.persist.push(Change::Launched { task: task.clone(), agent: agent.clone() });
+    }
+
     fn remember(&mut self, now: Timestamp, effects: &mut Effects, tasks: Vec<(TaskId, AgentId)>) {
         let mut new = Vec::new();
         for (task, agent) in tasks {
             if !self.tasks.contains_key(&task) {
-                self.tasks.insert(task.clone(), Known::new(agent, TaskState::Staging));
+                self.launched(effects, &task, &agent);
                 new.push(task);
             }
         }

@@ -21,7 +21,7 @@ use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
 use crate::unplaced::Waiting;
-use crate::{Change, Problem, Scheduler};
+use crate::{Change, Problem, Scheduler, State};
 
 /// A scheduler whose deadline stays in the past is called no more often than this.
 const LEAST_BETWEEN_TICKS: Duration = Duration::from_millis(1);
@@ -161,6 +161,8 @@ pub struct Framework<S> {
     ticked: Option<Timestamp>,
     pub(crate) stopping: Option<Stop>,
     pub(crate) finished: bool,
+    /// The master has said that the framework of our id is no more, and refuses it.
+    pub(crate) removed: bool,
     pub(crate) counts: Counts,
     /// When the last event was handled.
     pub(crate) now: Timestamp,
@@ -189,6 +191,7 @@ impl<S: Scheduler> Framework<S> {
             ticked: None,
             stopping: None,
             finished: false,
+            removed: false,
             counts: Counts::default(),
             now,
         }
@@ -209,10 +212,16 @@ impl<S: Scheduler> Framework<S> {
         self
     }
 
-    /// Goes on with the tear-down that an earlier run has begun ([`State::is_tearing_down`](crate::State::is_tearing_down)).
+    /// Goes on where an earlier run has ended: its tasks are taken for alive, each where it was to run, and asked about as
+    /// soon as the subscription stands; a tear-down that it had begun is gone through with. Its id is for
+    /// [`Options::id`].
     #[must_use]
-    pub fn tearing_down(mut self, begun: bool) -> Self {
-        self.stopping = begun.then_some(Stop::TearDown).or(self.stopping);
+    pub fn resuming(mut self, state: &State) -> Self {
+        let known = |(task, agent): (&TaskId, &AgentId)| {
+            (task.clone(), Known::new(agent.clone(), TaskState::Staging))
+        };
+        self.tasks.extend(state.tasks().map(known));
+        self.stopping = state.is_tearing_down().then_some(Stop::TearDown).or(self.stopping);
         self
     }
 
@@ -308,6 +317,11 @@ impl<S: Scheduler> Framework<S> {
         self.stopping.is_some()
     }
 
+    /// Was its end that the master refused its id, because the framework of that id has been removed?
+    pub fn was_removed(&self) -> bool {
+        self.removed
+    }
+
     /// What this framework has done so far.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -394,7 +408,11 @@ impl<S: Scheduler> Framework<S> {
                 self.counts.offers_expired += 1;
                 self.call(effects, Call::Decline { offers: vec![offer], filters });
             }
-            let tasks = self.reconciliation.due(now);
+            let tasks = if self.reconciliation.all_due(now) {
+                self.reconciliation.ask(now, self.tasks.keys().cloned())
+            } else {
+                self.reconciliation.due(now)
+            };
             self.ask(effects, tasks);
         }
         if !self.finished && self.scheduler_deadline().is_some_and(|at| at <= now) {

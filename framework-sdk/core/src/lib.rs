@@ -22,6 +22,8 @@ mod watching;
 
 pub mod placement;
 
+mod interactive;
+
 mod framework;
 mod received;
 
@@ -53,11 +55,12 @@ use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskStatus, 
 pub use check::MAX_TASKS;
 pub use counts::Counts;
 pub use framework::{Command, Effects, Event, Framework, Options, Outcome};
+pub use interactive::Interactive;
 pub use offers::MAX_HOLD;
 pub use placement::Gpus;
 pub use plan::{Plan, PlanError, Step};
 pub use state::{Change, State};
-pub use task::{ExecutorTask, InvalidTask, Task};
+pub use task::{ExecutorTask, InvalidTask, Task, TaskBuilder, TaskGroup};
 
 /// Your placement logic. Every method is called by one owner, in order, and must not block: it decides and
 /// returns. `now` is the only clock.

@@ -206,9 +206,10 @@ impl Plan {
     }
 
     /// Take these tasks of an earlier run for alive, each where it was to run, and ask where they stand.
-    /// A scheduler that keeps notes says this in [`Scheduler::subscribed`](crate::Scheduler::subscribed):
-    /// of a task whose launch never reached the master it hears in no other way. Those that are known
-    /// already stay as they are.
+    /// Only for a scheduler that keeps its notes where the library does not see them, and says this in
+    /// [`Scheduler::subscribed`](crate::Scheduler::subscribed): of a task whose launch never reached the master it hears in
+    /// no other way. What a store has kept ([`State::tasks`](crate::State::tasks)) is taken for alive without that. Those
+    /// that are known already stay as they are.
     #[must_use]
     pub fn remember(mut self, tasks: impl IntoIterator<Item = (TaskId, AgentId)>) -> Self {
         let tasks: Vec<_> = tasks.into_iter().collect();

@@ -8,9 +8,12 @@ use lonja_model::{FrameworkId, Offer, TaskState, TaskStatus, Timestamp};
 
 use crate::calls::Sent;
 use crate::counts::as_count;
-use crate::framework::Known;
 use crate::plan::Stop;
 use crate::{Change, Effects, Framework, Outcome, Problem, Scheduler};
+
+/// How a master begins to say that the framework is no more.
+/// Source: Mesos, `Master::subscribe` and `Master::removeFramework`.
+const REMOVED: &str = "Framework has been removed";
 
 impl<S: Scheduler> Framework<S> {
     pub(crate) fn received(&mut self, now: Timestamp, effects: &mut Effects, event: MasterEvent) {
@@ -122,7 +125,7 @@ impl<S: Scheduler> Framework<S> {
         let mut plan = None;
         self.counts.updates += 1;
         if status.update.is_none_or(|update| self.seen.note(update)) {
-            self.note_state(status);
+            self.note_state(effects, status);
             plan = Some(self.scheduler.update(now, status));
         } else {
             self.counts.duplicates += 1;
@@ -157,14 +160,19 @@ impl<S: Scheduler> Framework<S> {
         }
     }
 
-    fn note_state(&mut self, status: &TaskStatus) {
+    fn note_state(&mut self, effects: &mut Effects, status: &TaskStatus) {
         if status.state.is_terminal() {
-            self.tasks.remove(&status.task);
+            if self.tasks.remove(&status.task).is_some() {
+                effects.persist.push(Change::Ended { task: status.task.clone() });
+            }
         } else if let Some(known) = self.tasks.get_mut(&status.task) {
             known.state = status.state;
         } else if let Some(agent) = status.agent.clone() {
-            // Launched by an earlier run of this framework.
-            self.tasks.insert(status.task.clone(), Known::new(agent, status.state));
+            // Launched by an earlier run of this framework that kept no notes.
+            self.launched(effects, &status.task, &agent);
+            if let Some(known) = self.tasks.get_mut(&status.task) {
+                known.state = status.state;
+            }
         }
     }
 
@@ -185,7 +193,10 @@ impl<S: Scheduler> Framework<S> {
             | RefusalCode::NotSubscribed
             | RefusalCode::NotFound
             | RefusalCode::Conflict
-            | RefusalCode::Unsupported => self.ended(effects, refusal.message),
+            | RefusalCode::Unsupported => {
+                self.removed = self.id.is_some() && refusal.message.starts_with(REMOVED);
+                self.ended(effects, refusal.message);
+            }
         }
     }
 
@@ -235,6 +246,10 @@ impl<S: Scheduler> Framework<S> {
             }
             _ => why,
         };
+        if why.starts_with(REMOVED) && !self.removed {
+            // It was there, and its end is certain: who comes back is another framework.
+            effects.persist.push(Change::Framework(None));
+        }
         self.finish(effects, Outcome::EndedByMaster { why });
     }
 }

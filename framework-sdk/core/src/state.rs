@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use lonja_model::FrameworkId;
+use lonja_model::{AgentId, FrameworkId, TaskId};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 1 << 10;
@@ -39,6 +39,18 @@ pub enum Change {
     /// The framework is to be torn down: said before the master is asked to, so that a run that is killed in between
     /// neither begins anew nor takes the master's word that the framework is no more for a mistake. The library says this.
     TearingDown,
+    /// A task is about to be launched, or was found alive. The library says this, a scheduler need not.
+    Launched {
+        /// Which.
+        task: TaskId,
+        /// Where.
+        agent: AgentId,
+    },
+    /// A task's end was seen. The library says this, a scheduler need not.
+    Ended {
+        /// Which.
+        task: TaskId,
+    },
 }
 
 impl Change {
@@ -58,6 +70,7 @@ impl Change {
 pub struct State {
     framework: Option<FrameworkId>,
     tearing_down: bool,
+    tasks: BTreeMap<TaskId, AgentId>,
     entries: BTreeMap<String, Vec<u8>>,
 }
 
@@ -70,6 +83,12 @@ impl State {
     /// Has an earlier run begun to tear the framework down, and not heard that it is done?
     pub fn is_tearing_down(&self) -> bool {
         self.tearing_down
+    }
+
+    /// The tasks whose launch was decided and whose end was not seen, each with its agent. Where they stand the library
+    /// asks the master as soon as it is subscribed; that one was never launched comes as an update too.
+    pub fn tasks(&self) -> impl Iterator<Item = (&TaskId, &AgentId)> {
+        self.tasks.iter()
     }
 
     /// What is kept under `key`.
@@ -90,7 +109,7 @@ impl State {
 
     /// Is nothing kept?
     pub fn is_empty(&self) -> bool {
-        self.framework.is_none() && self.entries.is_empty()
+        self.framework.is_none() && self.tasks.is_empty() && self.entries.is_empty()
     }
 
     /// Makes one change.
@@ -105,6 +124,12 @@ impl State {
             Change::Framework(None) => *self = Self::default(),
             Change::Framework(id) => self.framework = id,
             Change::TearingDown => self.tearing_down = true,
+            Change::Launched { task, agent } => {
+                self.tasks.insert(task, agent);
+            }
+            Change::Ended { task } => {
+                self.tasks.remove(&task);
+            }
         }
     }
 }

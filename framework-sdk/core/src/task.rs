@@ -1,7 +1,14 @@
 //! Describing a task.
 
+mod builder;
 mod executor;
 mod files;
+mod group;
+mod invalid;
+mod lacking;
+mod place;
+mod possible;
+mod request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,14 +19,20 @@ use lonja_model::io_limits::IoLimits;
 use lonja_model::labels::Labels;
 use lonja_model::privileges::Privileges;
 use lonja_model::profile::{Network, Profile};
-use lonja_model::resources::{InvalidScalar, Quantities, Scalar};
+use lonja_model::resources::{Quantities, Scalar};
 use lonja_model::task::Limit;
-use lonja_model::{AgentId, ExecutorId, Offer, Resources, TaskId, TaskInfo};
+use lonja_model::{AgentId, Offer, Resources, TaskId, TaskInfo};
 
+use crate::placement::predicate::Predicate;
 use crate::placement::{Gpus, fit};
 use crate::watching::Watch;
 
+pub use builder::TaskBuilder;
 pub use executor::ExecutorTask;
+pub use group::{GroupIds, TaskGroup, TaskGroupBuilder};
+pub use invalid::InvalidTask;
+pub use lacking::Lack;
+pub use request::{Request, Size, Units, cpus, disk, gpus, mem, ports};
 
 /// What a task needs. Amounts in thousandths; mem and disk of MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +57,8 @@ impl Need {
     }
 }
 
-/// A task to be placed: a program and what it needs, without an agent as yet.
+/// A task to be placed: a program and what it needs, without an agent as yet. Described step by step here, each amount
+/// checked where it is given; or as a whole by a [`TaskBuilder`], which also checks that its parts go together.
 ///
 /// ```
 /// use lonja_sdk_core::Task;
@@ -59,39 +73,9 @@ pub struct Task {
     need: Need,
     kill_grace: Option<Duration>,
     labels: Labels,
+    place: Predicate,
     pub(crate) watch: Watch,
     limits: BTreeMap<String, Limit>,
-}
-
-/// Why a task cannot be described so.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidTask {
-    /// An amount that is none.
-    #[error("{what}: {why}")]
-    Amount {
-        /// Of which resource.
-        what: &'static str,
-        /// What is wrong with it.
-        why: InvalidScalar,
-    },
-    /// No command at all.
-    #[error("a task needs a command")]
-    NoCommand,
-    /// An executor without a program is the agent's own, whose tasks have commands.
-    #[error(
-        "executor {0} has no program; give it one, or launch tasks with commands in it by Plan::launch_group"
-    )]
-    NoProgram(ExecutorId),
-    /// Something that tasks have and executors have not.
-    #[error("an executor cannot have {0}; leave it out, or give it to its tasks")]
-    NotForExecutors(&'static str),
-    /// More data than a task carries.
-    #[error("{0} bytes of data, at most {max} go with a task; have it fetch a file", max = crate::executor::MAX_DATA_BYTES)]
-    TooMuchData(usize),
-    /// A path of a volume that is not absolute.
-    #[error("the host path of volume {0:?} is not absolute")]
-    Volume(String),
 }
 
 fn limit(what: &'static str, amount: f64) -> Result<Limit, InvalidTask> {
@@ -129,6 +113,7 @@ impl Task {
             need: Need { cpus: thousandths(100), mem: thousandths(32_000), ..Need::default() },
             kill_grace: None,
             labels: Labels::default(),
+            place: Predicate::always(),
             watch: Watch::default(),
             limits: BTreeMap::new(),
         }
@@ -139,6 +124,19 @@ impl Task {
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
+    }
+
+    /// What it needs, in the place of what it needed of the resources that `request` names. Errors: an amount that is none.
+    ///
+    /// ```
+    /// use lonja_sdk_core::Task;
+    /// use lonja_sdk_core::task::{Units, cpus, mem, ports};
+    /// let task = Task::shell("serve $PORT0")?.needs(cpus(0.5) + mem(128.mib()) + ports(1))?;
+    /// # Ok::<(), lonja_sdk_core::InvalidTask>(())
+    /// ```
+    pub fn needs(mut self, request: impl Into<Request>) -> Result<Self, InvalidTask> {
+        self.need = request.into().over(self.need)?;
+        Ok(self)
     }
 
     /// So many CPUs. Errors: negative, not a number, too large.

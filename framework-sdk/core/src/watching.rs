@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lonja_model::Resources;
-use lonja_model::check::{Check, HealthCheck, Probe};
+use lonja_model::check::{Check, CheckKind, HealthCheck, Probe};
 
 use crate::task::Task;
 
@@ -24,6 +24,13 @@ impl Watch {
         let mut health = self.health.clone()?;
         with_port(&mut health.probe, self.health_port, resources);
         Some(Box::new(health))
+    }
+
+    /// How it is looked at, each with the number of the task's own port that it is looked at on.
+    pub(crate) fn probes(&self) -> impl Iterator<Item = (CheckKind, &Probe, Option<usize>)> {
+        let health = self.health.as_ref().map(|check| (CheckKind::Health, &check.probe, self.health_port));
+        let check = self.check.as_ref().map(|check| (CheckKind::General, &check.probe, self.check_port));
+        health.into_iter().chain(check)
     }
 
     /// The check of a task that has these resources.

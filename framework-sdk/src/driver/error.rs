@@ -80,6 +80,19 @@ pub enum DriverError {
         /// The id in the options.
         given: FrameworkId,
     },
+    /// The master has removed this framework: it was torn down, or away for longer than its failover timeout. Its tasks have
+    /// been killed.
+    #[error(
+        "framework {framework}, whose id is kept in {store}, has been removed by the master and its tasks were killed: it \
+         was torn down, or was away for longer than its failover timeout; start with an empty store to run as a new \
+         framework"
+    )]
+    Removed {
+        /// Which.
+        framework: FrameworkId,
+        /// Where its id is kept.
+        store: String,
+    },
     /// The scheduler panicked; what it would have done then was not done. With [`Driver::run_from`](crate::Driver::run_from)
     /// it was made anew from the store first, as often as it may be.
     #[error("scheduler {scheduler} panicked in `{method}`{}: {message}", times(*.rebuilt))]

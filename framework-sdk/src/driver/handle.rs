@@ -7,7 +7,9 @@ use lonja_model::TaskId;
 use lonja_sdk_core::Command;
 use tokio::sync::mpsc;
 
+use super::events::Events;
 use super::metrics::Metrics;
+use super::notice::Notice;
 use super::shared::Shared;
 
 /// Commands that may wait for the driver.
@@ -44,6 +46,11 @@ impl Handle {
     /// What the run has come to so far, also once it has ended.
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
+    }
+
+    /// What happens to the run from now on.
+    pub fn notices(&self) -> Events<Notice> {
+        self.shared.notices()
     }
 
     async fn put(&self, command: Command) {

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::error::DriverError;
 use super::masters::Masters;
+use super::notice::Notice;
 use super::shared::Shared;
 use super::worker::{Decision, Input, Report, Standing, Step};
 use crate::connection::{Connection, News};
@@ -121,7 +122,7 @@ impl<S: Scheduler + 'static> Run<S> {
                 Woken::Report(None) => break Err(DriverError::Thread { why: "it is gone".to_owned() }),
                 Woken::Report(Some(report)) => {
                     self.state.busy = false;
-                    self.state.standing = report.standing;
+                    self.take_standing(report.standing);
                     for step in report.steps {
                         self.take_step(step).await;
                     }
@@ -209,6 +210,7 @@ impl<S: Scheduler + 'static> Run<S> {
                     metrics.connections += 1;
                     metrics.master = Some(master.to_owned());
                 });
+                self.shared.tell(Notice::Connected { master: master.to_owned() });
             }
             Event::Disconnected { why } => {
                 tracing::info!(master, why, "no connection to the master");
@@ -219,11 +221,22 @@ impl<S: Scheduler + 'static> Run<S> {
                     false => metrics.failed_connections += 1,
                 });
                 self.state.last_failure.clone_from(why);
+                self.shared.tell(Notice::Disconnected { master: master.to_owned(), why: why.clone() });
             }
             Event::Received(_) | Event::Answered { .. } | Event::Command(_) | Event::Tick => {}
         }
         self.state.inputs.push(Input::Connection(self.state.number, event));
         Ok(())
+    }
+
+    fn take_standing(&mut self, standing: Standing) {
+        let before = std::mem::replace(&mut self.state.standing, standing).subscribed;
+        if let (false, true, Some(framework)) =
+            (before, self.state.standing.subscribed, &self.state.standing.framework)
+        {
+            let (framework, master) = (framework.clone(), self.masters.current().to_owned());
+            self.shared.tell(Notice::Subscribed { framework, master });
+        }
     }
 
     async fn take_step(&mut self, step: Step) {
@@ -295,6 +308,7 @@ impl<S: Scheduler + 'static> Run<S> {
                 ?time,
                 "the scheduler blocks: nothing is decided or acknowledged until it returns"
             );
+            self.shared.tell(Notice::Blocked { method, time });
         }
     }
 

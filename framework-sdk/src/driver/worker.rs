@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use super::contained::{Contained, Panicked};
 use super::error::DriverError;
 use super::fresh_seed;
+use super::notice::Notice;
 use super::shared::Shared;
 use crate::FrameworkOptions;
 use crate::store::{Store, StoreError, check_size};
@@ -86,6 +87,8 @@ pub(crate) enum Make<S> {
 pub(crate) trait Outside<S>: Send {
     /// Takes out what it says now.
     fn take(&mut self, scheduler: &mut S);
+    /// Forgets what has been said and not been taken out: the scheduler has panicked.
+    fn forget(&mut self);
     /// Passes on what was taken.
     fn pass_on(&mut self);
 }
@@ -95,6 +98,7 @@ pub(crate) struct Nobody;
 
 impl<S> Outside<S> for Nobody {
     fn take(&mut self, _scheduler: &mut S) {}
+    fn forget(&mut self) {}
     fn pass_on(&mut self) {}
 }
 
@@ -180,7 +184,7 @@ impl<S: Scheduler + 'static> Worker<S> {
             Make::From(_) => self.made(&state).map_err(|panicked| self.broken(panicked, 0))?,
         };
         Ok(Held {
-            framework: self.framework(id, scheduler).tearing_down(state.is_tearing_down()),
+            framework: self.framework(id, scheduler).resuming(&state),
             connection: 0,
             open: false,
             rebuilt: VecDeque::new(),
@@ -227,7 +231,7 @@ impl<S: Scheduler + 'static> Worker<S> {
             }
             held.perform(effects, turn, &self.shared);
             if turn.outcome.is_some() {
-                return Ok(());
+                return self.check_end(held, turn);
             }
         }
         // Asked here, so that a panic in it is seen before anything of this batch is done.
@@ -239,6 +243,22 @@ impl<S: Scheduler + 'static> Worker<S> {
         Ok(())
     }
 
+    /// An end that is a matter of the store is told as such.
+    fn check_end(&self, held: &Held<S>, turn: &mut Turn) -> Result<(), DriverError> {
+        let Some(framework) = held.framework.id().cloned() else { return Ok(()) };
+        let store = self.store.name();
+        match &mut turn.outcome {
+            Some(Outcome::EndedByMaster { .. }) if held.framework.was_removed() => {
+                Err(DriverError::Removed { framework, store })
+            }
+            Some(Outcome::EndedByMaster { why }) if held.framework.counts().subscriptions == 0 => {
+                *why = format!("{why} (framework {framework}, whose id is kept in {store})");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the scheduler anew from what is kept, if it may be. What it wrote down before it panicked counts.
     fn rebuild(
         &mut self,
@@ -246,7 +266,10 @@ impl<S: Scheduler + 'static> Worker<S> {
         turn: &mut Turn,
         panicked: Panicked,
     ) -> Result<(), DriverError> {
+        self.outside.forget();
         self.shared.change(|metrics| metrics.panics += 1);
+        let Panicked { method, message } = panicked.clone();
+        self.shared.tell(Notice::Panicked { method, message });
         held.rebuilt.retain(|at| at.elapsed() < REBUILDS_WITHIN);
         let rebuilt = held.rebuilt.len();
         if rebuilt >= self.rebuilds || matches!(self.make, Make::Once(_)) {
@@ -266,7 +289,7 @@ impl<S: Scheduler + 'static> Worker<S> {
         let id = state.framework().cloned();
         let scheduler = self.made(&state).map_err(|panicked| self.broken(panicked, rebuilt + 1))?;
         held.before = held.before.and_then(&held.framework.counts());
-        held.framework = self.framework(id, scheduler).tearing_down(state.is_tearing_down());
+        held.framework = self.framework(id, scheduler).resuming(&state);
         held.open = false;
         turn.steps.push(Step::Close { last: false });
         Ok(())
@@ -370,7 +393,7 @@ impl<S: Scheduler + 'static> Held<S> {
         turn.persist.extend(persist);
         for problem in problems {
             tracing::warn!(%problem, "not done");
-            shared.problem(&problem);
+            shared.problem(problem);
         }
         if connect {
             self.connection += 1;

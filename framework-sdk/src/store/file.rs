@@ -1,11 +1,12 @@
 //! A store in a folder of this machine, over [`lonja_storage`]: one synced commit for each batch.
 //!
-//! A key of the scheduler is the key in the database; the framework's id stands under a key that no text can be.
+//! A key of the scheduler is the key in the database; the framework's id and the agents of its tasks stand under keys that
+//! no text can be.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lonja_model::FrameworkId;
+use lonja_model::{AgentId, FrameworkId, TaskId};
 use lonja_sdk_core::{Change, State};
 use lonja_storage::{Batch, CommitError, Key, OpenError, ReadError, RedbStore, Snapshot, StoreIdentity};
 use lonja_storage::{Store as _, StoreFailure};
@@ -18,6 +19,8 @@ const IDENTITY: StoreIdentity = StoreIdentity { kind: "framework", format: 1 };
 /// The key of the framework's id: no beginning of any UTF-8 text.
 const FRAMEWORK: &[u8] = &[0xff];
 
+/// What comes before a task's id in the key of its agent: no beginning of any UTF-8 text either.
+const TASK: u8 = 0xfe;
 /// The key that is there while the framework is being torn down.
 const TEARING_DOWN: &[u8] = &[0xff, 1];
 
@@ -55,6 +58,10 @@ impl FileStore {
     }
 }
 
+fn task_key(task: &TaskId) -> Vec<u8> {
+    [&[TASK], task.as_str().as_bytes()].concat()
+}
+
 fn open(folder: &Path) -> Result<RedbStore, StoreError> {
     let began = Instant::now();
     loop {
@@ -83,6 +90,11 @@ impl Store for FileStore {
                 let id = std::str::from_utf8(&entry.value).ok().and_then(|id| FrameworkId::new(id).ok());
                 let id = id.ok_or_else(|| damaged("a framework id that is none"))?;
                 state.apply(Change::Framework(Some(id)));
+            } else if let Some((&TASK, id)) = key.as_bytes().split_first() {
+                let task = std::str::from_utf8(id).ok().and_then(|id| TaskId::new(id).ok());
+                let agent = std::str::from_utf8(&entry.value).ok().and_then(|id| AgentId::new(id).ok());
+                let (task, agent) = task.zip(agent).ok_or_else(|| damaged("a task that is none"))?;
+                state.apply(Change::Launched { task, agent });
             } else if key.as_bytes() == TEARING_DOWN {
                 state.apply(Change::TearingDown);
             } else {
@@ -108,10 +120,13 @@ impl Store for FileStore {
                     let kept = scan(store)?.entries.into_iter().map(|(key, _)| key);
                     let put = changes.iter().filter_map(|change| match change {
                         Change::Put { key, .. } => Some(Key::from(key.as_str())),
+                        Change::Launched { task, .. } => Some(Key::from(task_key(task))),
                         _ => None,
                     });
-                    kept.chain(put).fold(batch, Batch::delete).delete(FRAMEWORK)
+                    kept.chain(put).fold(batch, Batch::delete).delete(FRAMEWORK).delete(TEARING_DOWN)
                 }
+                Change::Launched { task, agent } => batch.put(task_key(task), agent.as_str().as_bytes()),
+                Change::Ended { task } => batch.delete(task_key(task)),
                 other => {
                     return Err(StoreError::failed(format!(
                         "a change that this store cannot make: {other:?}"

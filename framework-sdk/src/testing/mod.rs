@@ -11,53 +11,59 @@
 //!
 //! ```
 //! use lonja_sdk::prelude::*;
-//! use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, mins, secs};
+//! use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
 //!
-//! /// Runs one task to its end, and again when it fails.
+//! /// Runs one task to its end, under a new id whenever it failed or was lost.
+//! #[derive(Default)]
 //! struct Once {
-//!     attempt: u64,
-//!     wanting: bool,
+//!     attempts: usize,
+//!     current: Option<(TaskId, AgentId)>,
+//!     done: bool,
 //!     changes: Vec<Change>,
 //! }
 //!
 //! impl Once {
 //!     fn restore(state: &State) -> Self {
-//!         let attempt = state.get("attempt").and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-//!         let done = state.get("done").is_some();
-//!         Self { attempt: attempt.unwrap_or(0), wanting: attempt.is_none() && !done, changes: Vec::new() }
-//!     }
-//!
-//!     fn id(&self) -> TaskId {
-//!         TaskId::new(format!("once-{}", self.attempt)).expect("a plain name")
+//!         let text = |key| state.get(key).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+//!         let attempts = text("attempts").map_or(0, |text| text.parse().expect("it was written so"));
+//!         let id = text("task").map(|id| TaskId::new(id).expect("it was written so"));
+//!         let agent = text("agent").map(|id| AgentId::new(id).expect("it was written so"));
+//!         Self { attempts, current: id.zip(agent), done: text("done").is_some(), changes: Vec::new() }
 //!     }
 //! }
 //!
 //! impl Scheduler for Once {
 //!     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
 //!         let task = Task::shell("make all").expect("a command");
-//!         for offer in offers.iter().filter(|_| self.wanting) {
-//!             self.attempt += 1;
-//!             if let Some(task) = task.on(offer, self.id()) {
-//!                 self.wanting = false;
-//!                 self.changes.push(Change::put("attempt", self.attempt.to_string()));
-//!                 self.changes.push(Change::put("agent", offer.agent.as_str()));
-//!                 return Plan::new().launch(offer, [task]);
-//!             }
-//!         }
-//!         Plan::new()
+//!         let id = TaskId::new(format!("once-{}", self.attempts)).expect("a plain name");
+//!         let found = offers.iter().find_map(|offer| Some((offer, task.on(offer, id.clone())?)));
+//!         let Some((offer, task)) = found.filter(|_| self.wants_offers()) else { return Plan::new() };
+//!         self.attempts += 1;
+//!         self.current = Some((id.clone(), offer.agent.clone()));
+//!         self.changes.push(Change::put("attempts", self.attempts.to_string()));
+//!         self.changes.push(Change::put("task", id.as_str()));
+//!         self.changes.push(Change::put("agent", offer.agent.as_str()));
+//!         Plan::new().launch(offer, [task])
 //!     }
 //!
 //!     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
-//!         if status.task == self.id() && status.state.is_terminal() {
-//!             let done = status.state == TaskState::Finished;
-//!             self.changes.push(if done { Change::put("done", "yes") } else { Change::remove("attempt") });
-//!             self.wanting = !done;
+//!         let is_current = self.current.as_ref().is_some_and(|(id, _)| *id == status.task);
+//!         if is_current && status.state.is_terminal() {
+//!             self.current = None;
+//!             self.changes.extend([Change::remove("task"), Change::remove("agent")]);
+//!             self.done = status.state == TaskState::Finished;
+//!             self.changes.extend(self.done.then(|| Change::put("done", "yes")));
 //!         }
 //!         Plan::new()
 //!     }
 //!
+//!     // What an earlier life launched, or was about to, is asked about.
+//!     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
+//!         Plan::new().remember(self.current.clone())
+//!     }
+//!
 //!     fn wants_offers(&self) -> bool {
-//!         self.wanting
+//!         self.current.is_none() && !self.done
 //!     }
 //!
 //!     fn changes(&mut self) -> Vec<Change> {
@@ -65,17 +71,36 @@
 //!     }
 //! }
 //!
-//! let mut cluster = TestCluster::new(1)
-//!     .agents(3, "cpus:4;mem:8192")
-//!     .outcome(|_task| TaskOutcome::exits(0).after(secs(20)))
-//!     .framework(FrameworkOptions::named("once"), Once::restore);
+//! fn cluster(seed: u64) -> TestCluster<Once> {
+//!     TestCluster::new(seed)
+//!         .agents(3, "cpus:4;mem:8192")
+//!         .outcome(|_task| TaskOutcome::exits(0).after(secs(20)))
+//!         .framework(FrameworkOptions::named("once"), Once::restore)
+//!         .settled_when(|once| once.done)
+//! }
 //!
-//! cluster.run_for(secs(5));
-//! cluster.assert_running(1);
-//! cluster.kill_master();
-//! cluster.settles_within(mins(2));
-//! cluster.assert_finished("once-1");
+//! // What a test says.
+//! let mut one = cluster(1);
+//! one.run_for(secs(5));
+//! one.assert_running(1);
+//! one.kill_master();
+//! one.kill_scheduler();
+//! one.settles_within(mins(1));
+//! one.assert_finished("once-0");
+//!
+//! // Whatever may happen: a hundred seeds, three minutes of faults each. One that fails is told of with what it takes to
+//! // fail, and how to run it again.
+//! fuzz(0..100, |seed| {
+//!     let mut cluster = cluster(seed);
+//!     cluster.random_faults(Faults::ALL, mins(3));
+//!     cluster.settles_within(hours(2));
+//! });
 //! ```
+//!
+//! What a scheduler must do to pass is what it must do in production: say by [`Scheduler::changes`](crate::Scheduler::changes)
+//! what it launches before it is launched, give each launch an id of its own, and
+//! [remember](crate::Plan::remember) its tasks whenever it subscribes, for a launch that was written down may never have
+//! been sent.
 //!
 //! # A fleet: [`simulate`]
 //!

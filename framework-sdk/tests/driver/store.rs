@@ -108,7 +108,8 @@ async fn nothing_is_sent_before_what_it_rests_on_is_durable() {
     assert_eq!(disk.commits(), [Change::Framework(Some(id))]);
 
     talk.says(Event::Offers(vec![offer()])).await;
-    assert_eq!(disk.begins(), [Change::put("launched", "t1")]);
+    let (task, agent) = (TaskId::new("t1").unwrap(), offer().agent);
+    assert_eq!(disk.begins(), [Change::put("launched", "t1"), Change::Launched { task, agent }]);
     is_silent(&mut talk).await;
     disk.go_on.send(Ok(())).unwrap();
     assert!(matches!(talk.next().await.1, Call::Accept { .. }));
@@ -181,6 +182,9 @@ async fn a_run_after_a_crash_is_the_same_framework_with_its_notes() {
     assert_eq!(talk.subscribes().await.unwrap().as_str(), "f-0001");
     let (_, call) = talk.next().await;
     assert!(matches!(&call, Call::Reconcile { tasks } if tasks.is_empty()), "{call:?}");
+    // A task that the master may never have heard of is asked for by its name.
+    let (_, call) = talk.next().await;
+    assert!(matches!(&call, Call::Reconcile { tasks } if tasks[0].0.as_str() == "t1"), "{call:?}");
     // It remembers its launch, so it uses no offer.
     talk.says(Event::Offers(vec![offer()])).await;
     assert!(matches!(talk.call().await.1, Call::Decline { .. }));

@@ -17,8 +17,6 @@
 //!
 //! Source: Mesos v1 scheduler API, `OfferConstraints`; Mesos, offer constraints filter of the allocator.
 
-mod pattern;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +26,8 @@ use lonja_model::attributes::AttributeValue;
 use lonja_model::constraints::{AttributeConstraint, OfferConstraints, Predicate, RoleConstraints, Selector};
 
 use crate::AgentFacts;
-use pattern::Pattern;
-pub use pattern::{MAX_NESTING, MAX_PATTERN_BYTES, MAX_PROGRAM_BYTES};
+use lonja_model::pattern::Pattern;
+pub use lonja_model::pattern::{MAX_NESTING, MAX_PATTERN_BYTES, MAX_PROGRAM_BYTES};
 
 /// The most constraints of one framework, over all roles and groups.
 pub const MAX_CONSTRAINTS: usize = 1_000;

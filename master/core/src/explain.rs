@@ -115,11 +115,27 @@ fn described(state: &State, now: Timestamp, clients: Vec<ClientExplanation>) -> 
         let report = known.and_then(|known| known.waiting.as_ref());
         Client {
             name: known.map(|known| known.info.name.clone()).unwrap_or_default(),
-            waiting: report.map(|Report { at, tasks }| (now.since(*at), tasks.clone())),
+            waiting: report.map(|report| still_waiting(state, now, &standing.framework, report)),
             standing,
         }
     };
     clients.into_iter().map(describe).collect()
+}
+
+/// A report is a few seconds behind: what has been launched since does not wait.
+fn still_waiting(
+    state: &State,
+    now: Timestamp,
+    framework: &FrameworkId,
+    report: &Report,
+) -> (Duration, Vec<Unplaced>) {
+    let waits = |word: &&Unplaced| !is_alive(state, framework, &word.task);
+    (now.since(report.at), report.tasks.iter().filter(waits).cloned().collect())
+}
+
+fn is_alive(state: &State, framework: &FrameworkId, task: &str) -> bool {
+    let record = TaskId::new(task).ok().and_then(|id| state.tasks.get(framework, &id));
+    record.is_some_and(|task| !task.state.is_terminal())
 }
 
 fn of_task(state: &State, now: Timestamp, name: &str) -> Option<Explanation> {
@@ -128,6 +144,9 @@ fn of_task(state: &State, now: Timestamp, name: &str) -> Option<Explanation> {
     for (framework, known) in state.frameworks.iter() {
         let word = known.waiting.as_ref().and_then(|report| {
             let word = report.tasks.iter().find(|word| word.task == name)?;
+            if is_alive(state, framework, name) {
+                return None;
+            }
             Some((now.since(report.at), word.clone()))
         });
         let record = id.as_ref().and_then(|id| state.tasks.get(framework, id));

@@ -87,7 +87,7 @@ fn any_new_call() -> BoxedStrategy<Call> {
 }
 
 /// Any word on a task without a place that is within the bounds.
-pub fn any_unplaced() -> BoxedStrategy<Unplaced> {
+fn any_unplaced() -> BoxedStrategy<Unplaced> {
     let near = (any_agent_id(), any_text(), any_text());
     let near = near.prop_map(|(agent, hostname, why)| NearMiss { agent, hostname, why });
     let reasons = vec((any_text(), any::<u64>()), 0..4);

@@ -96,7 +96,7 @@ impl<S: Scheduler + 'static> Guest for Visitor<S> {
             seed,
         };
         Ok(Box::new(Stay {
-            framework: Framework::new(now, options, scheduler).tearing_down(state.is_tearing_down()),
+            framework: Framework::new(now, options, scheduler).resuming(state),
             promises: self.promises.clone(),
             impossible_plans: self.impossible_plans.clone(),
             fallen: RefCell::default(),

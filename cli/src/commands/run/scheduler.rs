@@ -2,6 +2,7 @@
 
 use lonja_sdk::model::resources::{Quantities, Scalar};
 use lonja_sdk::model::scheduler::MasterInfo;
+use lonja_sdk::model::unplaced::MAX_UNPLACED;
 use lonja_sdk::placement::fit;
 use lonja_sdk::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +65,8 @@ pub(crate) struct RunScheduler {
     /// Somebody has asked that nothing more be launched.
     cancelled: Arc<AtomicBool>,
     said_waiting: bool,
+    /// Offers have come.
+    looked: bool,
     wait_until: Option<Timestamp>,
 }
 
@@ -86,6 +89,7 @@ impl RunScheduler {
             ended: BTreeSet::new(),
             cancelled,
             said_waiting: false,
+            looked: false,
             wait_until: None,
         }
     }
@@ -123,6 +127,14 @@ impl RunScheduler {
         ids.filter(|id| !self.ended.contains(id)).fold(Plan::new(), |plan, id| plan.kill(id, None))
     }
 
+    /// For `lonja explain`: why those that wait are not on these offers. With others beside it, there is one that waits.
+    fn why_not(&self, offers: &[Offer]) -> Vec<Unplaced> {
+        let need = group::need(&self.task, &self.beside);
+        let word = need.why_not_on("", offers);
+        let ids = self.pending.iter().take(MAX_UNPLACED).filter_map(|index| task_id(*index).ok());
+        ids.map(|id| Unplaced { task: id.to_string(), ..word.clone() }).collect()
+    }
+
     fn tell(&self, news: News) {
         // Nobody listens any more: the run is ending.
         let _ending = self.news.send(news);
@@ -139,12 +151,14 @@ impl Scheduler for RunScheduler {
     }
 
     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+        self.looked = true;
         let mut plan = Plan::new().refuse_rest(REFUSE);
         if !self.wants_offers() {
             return plan;
         }
         if !self.beside.is_empty() {
-            return offers.iter().find_map(|offer| self.group_on(offer)).unwrap_or(plan);
+            let placed = offers.iter().find_map(|offer| self.group_on(offer));
+            return placed.unwrap_or_else(|| plan.unplaced(self.why_not(offers)));
         }
         for offer in offers {
             let mut left = offer.resources.clone();
@@ -164,7 +178,7 @@ impl Scheduler for RunScheduler {
         if self.pending.is_empty() {
             self.wait_until = None;
         }
-        plan
+        plan.unplaced(self.why_not(offers))
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
@@ -221,12 +235,19 @@ impl Scheduler for RunScheduler {
             self.said_waiting = true;
             let need = group::need(&self.task, &self.beside);
             let why = format!(
-                "waiting for {} cpus and {} MiB of memory to be free on one agent ...",
-                need.cpus, need.mem
+                "waiting for {} cpus and {} MiB of memory to be free on one agent{} ...",
+                need.cpus,
+                need.mem,
+                self.pending
+                    .first()
+                    .and_then(|first| task_id(*first).ok())
+                    .map(|first| format!(" (why: lonja explain {first})"))
+                    .unwrap_or_default()
             );
             self.tell(News::Waiting { why });
         }
-        Plan::new()
+        // No offer may come for long: of the master's view `lonja explain` knows by the framework.
+        if self.looked { Plan::new() } else { Plan::new().unplaced(self.why_not(&[])) }
     }
 }
 

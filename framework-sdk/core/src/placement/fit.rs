@@ -1,5 +1,7 @@
 //! Does it fit, and with which of the resources?
 
+use std::collections::BTreeSet;
+
 use lonja_model::resources::{DeviceId, Devices, Ranges, Resource, Scalar, Value};
 use lonja_model::{Offer, Resources};
 
@@ -44,6 +46,25 @@ pub fn fit_on(available: &Resources, need: &Need, devices: &[DeviceId]) -> Optio
     };
     let gpus = available.iter().find(holds)?.with_value(Value::Devices(wanted.clone()));
     taken.checked_add(&Resources::of([gpus]).ok()?).ok()
+}
+
+/// Like [`fit_on`], with these ports, however many `need` says.
+pub(crate) fn fit_exactly(
+    available: &Resources,
+    need: &Need,
+    devices: &[DeviceId],
+    ports: &BTreeSet<u64>,
+) -> Option<Resources> {
+    let mut taken = fit_on(available, &Need { ports: 0, ..*need }, devices)?;
+    let mut missing = ports.len();
+    for resource in available.iter().filter(|resource| resource.name() == "ports" && plain(resource)) {
+        let Value::Ranges(ranges) = resource.value() else { continue };
+        let within = |(begin, end): (u64, u64)| ports.range(begin..=end).map(|port| (*port, *port));
+        let part = Ranges::new(ranges.iter().flat_map(within)).ok()?;
+        missing = missing.saturating_sub(usize::try_from(part.count()).ok()?);
+        taken = taken.checked_add(&Resources::of([resource.with_value(Value::Ranges(part))]).ok()?).ok()?;
+    }
+    (missing == 0).then_some(taken)
 }
 
 fn fit_without_gpus(available: &Resources, need: &Need) -> Option<Resources> {
@@ -91,7 +112,7 @@ fn take_ports(available: &Resources, taken: Resources, count: usize) -> Option<R
 }
 
 /// Neither a volume nor something that may be taken back.
-fn plain(resource: &Resource) -> bool {
+pub(crate) fn plain(resource: &Resource) -> bool {
     let metadata = resource.metadata();
     metadata.disk.is_none() && !metadata.revocable && !metadata.shared
 }

@@ -7,7 +7,10 @@
 //! production, in tests and in the simulator.
 
 mod ask;
+mod compose;
+mod decision;
 mod fit;
+mod own_tasks;
 mod picker;
 mod room;
 mod scorer;
@@ -16,8 +19,13 @@ pub mod placer;
 
 pub mod policies;
 
+pub mod predicate;
+
 pub use ask::{Ask, Gpus};
+pub use compose::{By, Lexicographic, Weighted, by};
+pub use decision::{Decision, MAX_WISHES, Options, Placed, Placement, Ports, Wanted};
 pub use fit::{first_fit, fit, fit_on};
+pub use own_tasks::{MAX_AGENTS, MAX_TASKS as MAX_OWN_TASKS, MAX_TRACKED, OwnTasks};
 pub use picker::Picker;
 pub use placer::Placer;
 pub use room::{Room, Spec};

@@ -52,7 +52,7 @@ impl Room {
                 held.iter().for_each(|(device, free)| *devices.entry(device.clone()).or_default() += free);
             }
         }
-        let ports = free.ranges("ports").numbers().count();
+        let ports = usize::try_from(free.ranges("ports").count()).unwrap_or(usize::MAX);
         let model = attributes.0.iter().find(|(name, _)| name == "gpu_model");
         let model = model.map(|(_, value)| match value {
             AttributeValue::Text(text) => text.clone(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod fixture;
 
+mod counting;
 mod launches;
 mod messages;
 mod offers;

@@ -26,9 +26,9 @@ impl World {
 }
 
 fn reports(calls: &[Call]) -> Vec<Vec<Unplaced>> {
-    let report = |call: &Call| match call {
-        Call::Unplaced { tasks } => Some(tasks.clone()),
-        _ => None,
+    let report = |call: &Call| {
+        let Call::Unplaced { tasks } = call else { return None };
+        Some(tasks.clone())
     };
     calls.iter().filter_map(report).collect()
 }

@@ -4,7 +4,7 @@ use lonja_model::TaskState;
 use lonja_model::scheduler::Call;
 
 use super::fixture::*;
-use crate::{Event, Plan};
+use crate::{Change, Event, Plan, State};
 
 #[test]
 fn an_update_that_comes_again_is_acknowledged_again_and_shown_once() {
@@ -64,6 +64,27 @@ fn a_framework_that_comes_back_in_a_new_process_asks_for_all_its_tasks_once() {
     world.loses_connection();
     let sent = world.connects();
     assert!(matches!(&sent[1..], [Call::Reconcile { tasks }] if tasks.len() == 1), "{sent:?}");
+}
+
+#[test]
+fn a_task_is_kept_from_its_launch_to_its_end_and_asked_about_by_the_next_run() {
+    let mut world = subscribed();
+    let here = offer("o1", "cpus:1;mem:32");
+    world.launches(&here, "t1");
+    let launched = Change::Launched { task: task_id("t1"), agent: here.agent.clone() };
+    assert_eq!(world.last.persist, [launched.clone()]);
+    let mut state = State::default();
+    state.apply(launched);
+
+    // The process dies before the launch has reached the master.
+    let mut again = world_with(Some("f1"));
+    again.framework = again.framework.resuming(&state);
+    let asked = again.connects();
+    let about = (task_id("t1"), Some(here.agent.clone()));
+    assert!(asked.contains(&Call::Reconcile { tasks: vec![about] }), "{asked:?}");
+
+    again.hears_of("t1", TaskState::Lost, None);
+    assert_eq!(again.last.persist, [Change::Ended { task: task_id("t1") }]);
 }
 
 #[test]

@@ -114,3 +114,15 @@ fn a_task_that_runs_or_has_ended_is_explained_with_its_state() {
     assert_eq!(state(&again), Some(TaskState::Finished));
     assert!(again.waiting.is_some());
 }
+
+#[test]
+fn a_task_that_runs_does_not_wait_whatever_the_last_report_says() {
+    let mut cluster = cluster();
+    let (_, _, stream, _) = cluster.running();
+    cluster.tells(stream, &["t1", "t2"]);
+    assert!(cluster.explains("t1").unwrap().tasks[0].waiting.is_none());
+    let clients = cluster.explains("web").unwrap().clients;
+    let names: Vec<_> =
+        clients[0].waiting.iter().flat_map(|(_, words)| words).map(|word| word.task.as_str()).collect();
+    assert_eq!(names, ["t2"]);
+}

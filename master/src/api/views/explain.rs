@@ -59,7 +59,7 @@ pub(crate) fn unknown(subject: &Subject) -> Status {
         }
         Subject::Named(name) => {
             format!(
-                "no framework and no role is called {name:?}, no task has that id, and no framework has told of one that waits; list those known: lonja frameworks, roles, tasks; {waiting}"
+                "no framework and no role is called {name:?}, no task has that id, and no framework has told of one that waits; list those known: lonja frameworks, lonja roles, lonja tasks; {waiting}"
             )
         }
     })

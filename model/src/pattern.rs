@@ -1,4 +1,5 @@
-//! One regular expression of a constraint: bounded in size, linear in time, and of the whole text.
+//! One regular expression over an attribute, as master and frameworks understand it: bounded in size, linear in time,
+//! and of the whole text.
 //!
 //! A pattern comes from a peer, so that it may be a bomb. It cannot be one here:
 //! - it has at most [`MAX_PATTERN_BYTES`] bytes and nests at most [`MAX_NESTING`] deep;
@@ -36,13 +37,13 @@ pub const MAX_PROGRAM_BYTES: usize = 16 << 10;
 /// is short, so that little is lost.
 const MAX_CACHE_BYTES: usize = 32 << 10;
 
-/// A compiled pattern.
+/// A compiled pattern. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Regex);
+pub struct Pattern(Regex);
 
 impl Pattern {
     /// Errors: what is wrong with it, in words and in one line.
-    pub(super) fn compile(text: &str) -> Result<Self, String> {
+    pub fn compile(text: &str) -> Result<Self, String> {
         if text.len() > MAX_PATTERN_BYTES {
             return Err(format!("it has {} bytes, more than {MAX_PATTERN_BYTES}; shorten it", text.len()));
         }
@@ -53,7 +54,7 @@ impl Pattern {
     }
 
     /// Does it match all of `text`? Linear in its length.
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         self.0.is_match(text)
     }
 }

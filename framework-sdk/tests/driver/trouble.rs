@@ -1,0 +1,301 @@
+//! Schedulers and masters that are wrong: each contained, named and, where it can be, recovered from.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use lonja_sdk::model::scheduler::{Call, Event, Refusal, RefusalCode};
+use lonja_sdk::prelude::*;
+use lonja_sdk::{DriverError, Events, FrameworkOptions, Notice};
+
+use crate::master::{Conversation, Master, TOO_LONG, ends, offer, update};
+
+type WithOffers = Box<dyn FnMut(&[Offer]) -> Plan + Send>;
+
+/// Does with offers what it was made to do; panics at some states of tasks.
+struct Wrong {
+    with_offers: WithOffers,
+    panics_at: Option<TaskState>,
+    problems: Arc<Mutex<Vec<Problem>>>,
+}
+
+impl Wrong {
+    fn new(with_offers: impl FnMut(&[Offer]) -> Plan + Send + 'static) -> Self {
+        Self { with_offers: Box::new(with_offers), panics_at: None, problems: Arc::default() }
+    }
+
+    fn panicking_at(state: TaskState) -> Self {
+        Self { panics_at: Some(state), ..Self::new(|_| Plan::new()) }
+    }
+}
+
+impl Scheduler for Wrong {
+    fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+        (self.with_offers)(offers)
+    }
+
+    fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
+        assert_ne!(Some(status.state), self.panics_at, "a state I did not expect");
+        Plan::new()
+    }
+
+    fn refused(&mut self, _now: Timestamp, problem: &Problem) -> Plan {
+        self.problems.lock().unwrap().push(problem.clone());
+        Plan::new()
+    }
+}
+
+fn driver(master: &Master) -> Driver {
+    Driver::new(master.url(), FrameworkOptions::named("test"))
+}
+
+fn task(offer: &Offer, id: &str, cpus: f64) -> TaskInfo {
+    let mut task =
+        Task::shell("true").unwrap().cpus(1.0).unwrap().on(offer, TaskId::new(id).unwrap()).unwrap();
+    task.resources = format!("cpus:{cpus}").parse().unwrap();
+    task
+}
+
+async fn notice(notices: &mut Events<Notice>, wanted: impl Fn(&Notice) -> bool) -> Notice {
+    let find = async {
+        loop {
+            let notice = notices.next().await.expect("the run goes on").expect("few enough");
+            if wanted(&notice) {
+                return notice;
+            }
+        }
+    };
+    tokio::time::timeout(TOO_LONG, find).await.expect("nothing of the kind was told")
+}
+
+#[tokio::test]
+async fn a_panic_ends_a_run_that_cannot_be_made_anew_and_names_scheduler_and_method() {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let handle = driver.handle();
+    let run = tokio::spawn(driver.run(Wrong::panicking_at(TaskState::Running)));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+
+    talk.says(update(TaskState::Running, 1)).await;
+
+    let Err(error) = ends(run).await else { panic!("it goes on") };
+    let text = error.to_string();
+    assert!(matches!(error, DriverError::Panicked { method: "update", .. }), "{text}");
+    assert!(text.contains("Wrong") && text.contains("a state I did not expect"), "{text}");
+    assert_eq!(handle.metrics().panics, 1);
+    // What it panicked over is not acknowledged: it comes again.
+    while let Ok(Some(request)) = talk.calls.message().await {
+        let call = lonja_proto::convert::call::request_from_wire(request).1.unwrap().1;
+        assert!(!matches!(call, Call::Acknowledge { .. }), "{call:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_scheduler_that_panics_is_made_anew_from_what_is_kept_and_goes_on() {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let mut notices = driver.handle().notices();
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let run = tokio::spawn(driver.run_from(move |state| {
+        // The first has the mistake; the second is given what was kept.
+        if count.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Wrong::panicking_at(TaskState::Running);
+        }
+        assert!(state.framework().is_some());
+        Wrong::new(|_| Plan::new())
+    }));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+    talk.says(update(TaskState::Running, 1)).await;
+    notice(&mut notices, |notice| matches!(notice, Notice::Panicked { method: "update", .. })).await;
+
+    let mut talk = master.accepts().await;
+    assert_eq!(talk.subscribes().await.unwrap().as_str(), "f-0001");
+    talk.says(update(TaskState::Running, 1)).await;
+    let (_, call) = talk.next().await;
+    assert!(matches!(call, Call::Reconcile { .. }), "{call:?}");
+    let (_, call) = talk.next().await;
+    assert!(matches!(call, Call::Acknowledge { .. }), "{call:?}");
+    assert_eq!(made.load(Ordering::Relaxed), 2);
+    run.abort();
+}
+
+#[tokio::test]
+async fn one_that_panics_again_and_again_is_given_up() {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master).rebuilds_a_minute(2);
+    let run = tokio::spawn(driver.run_from(|_| Wrong::panicking_at(TaskState::Running)));
+    for _ in 0..3 {
+        let mut talk = master.accepts().await;
+        talk.subscribes().await;
+        talk.says(update(TaskState::Running, 1)).await;
+    }
+    let Err(DriverError::Panicked { rebuilt, .. }) = ends(run).await else { panic!("it goes on") };
+    assert_eq!(rebuilt, 2);
+}
+
+#[tokio::test]
+async fn a_scheduler_that_cannot_even_be_made_ends_the_run() {
+    let make = |_: &State| -> Wrong { panic!("what is kept makes no sense") };
+    let run = Driver::new("127.0.0.1:1", FrameworkOptions::named("test")).run_from(make).await;
+    let Err(error) = run else { panic!("it was made") };
+    assert!(error.to_string().contains("what is kept makes no sense"), "{error}");
+}
+
+#[tokio::test]
+async fn a_scheduler_that_blocks_is_told_of_by_name_while_the_connection_lives() {
+    let (release, released) = mpsc::channel::<()>();
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let handle = driver.handle();
+    let mut notices = handle.notices();
+    let run = tokio::spawn(driver.run(Wrong::new(move |_| {
+        let _released = released.recv();
+        Plan::new()
+    })));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+
+    talk.says(Event::Offers(vec![offer()])).await;
+
+    // This runtime has one thread: the notice comes because the scheduler does not block it.
+    let blocked = notice(&mut notices, |notice| matches!(notice, Notice::Blocked { .. })).await;
+    assert!(matches!(blocked, Notice::Blocked { method: "offers", .. }), "{blocked:?}");
+    assert_eq!(handle.metrics().blocked, 1);
+    release.send(()).unwrap();
+    assert!(matches!(talk.call().await.1, Call::Decline { .. }));
+    run.abort();
+}
+
+#[tokio::test]
+async fn a_run_ends_though_its_scheduler_never_returns() {
+    let (_release, released) = mpsc::channel::<()>();
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let mut notices = driver.handle().notices();
+    let run = tokio::spawn(driver.run(Wrong::new(move |_| {
+        let _never = released.recv();
+        Plan::new()
+    })));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+    talk.says(Event::Offers(vec![offer()])).await;
+    notice(&mut notices, |notice| matches!(notice, Notice::Blocked { .. })).await;
+
+    run.abort();
+
+    let end = tokio::time::timeout(TOO_LONG, talk.calls.message()).await.expect("the connection goes on");
+    assert!(!matches!(end, Ok(Some(_))), "{end:?}");
+}
+
+/// Runs a scheduler until the master has its answer to one offer, and returns that with what was counted.
+async fn answers(
+    with_offers: impl FnMut(&[Offer]) -> Plan + Send + 'static,
+    calls: usize,
+) -> (Vec<Call>, Driven) {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let handle = driver.handle();
+    let scheduler = Wrong::new(with_offers);
+    let problems = Arc::clone(&scheduler.problems);
+    let run = tokio::spawn(driver.run(scheduler));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+    talk.says(Event::Offers(vec![offer()])).await;
+    let mut answers = Vec::new();
+    for _ in 0..calls {
+        answers.push(talk.call().await.1);
+    }
+    run.abort();
+    let problems = problems.lock().unwrap().clone();
+    (answers, Driven { problems, metrics: handle.metrics(), _talk: talk })
+}
+
+struct Driven {
+    problems: Vec<Problem>,
+    metrics: lonja_sdk::Metrics,
+    _talk: Conversation,
+}
+
+#[tokio::test]
+async fn a_plan_over_its_offers_is_not_sent_and_counted() {
+    let plan = |offers: &[Offer]| Plan::new().launch(&offers[0], [task(&offers[0], "t1", 64.0)]);
+    let (calls, driven) = answers(plan, 1).await;
+    assert!(matches!(calls[..], [Call::Decline { .. }]), "{calls:?}");
+    assert_eq!(driven.metrics.problems.get("exceeds"), Some(&1));
+    assert!(driven.problems[0].to_string().contains("t1"), "{:?}", driven.problems);
+}
+
+#[tokio::test]
+async fn an_id_that_is_launched_twice_is_sent_once_and_counted() {
+    let plan = |offers: &[Offer]| {
+        let (first, second) = (task(&offers[0], "t1", 0.5), task(&offers[0], "t1", 0.5));
+        Plan::new().launch(&offers[0], [first, second])
+    };
+    let (calls, driven) = answers(plan, 1).await;
+    assert!(matches!(calls[..], [Call::Decline { .. }]), "{calls:?}");
+    assert_eq!(driven.metrics.problems.get("task_id_in_use"), Some(&1));
+    assert_eq!(driven.metrics.counts.tasks_launched, 0);
+}
+
+#[tokio::test]
+async fn an_offer_that_is_held_and_never_answered_expires() {
+    let plan = |offers: &[Offer]| Plan::new().hold(&offers[0], Duration::from_millis(100));
+    let (calls, driven) = answers(plan, 1).await;
+    assert!(matches!(calls[..], [Call::Decline { .. }]), "{calls:?}");
+    let counts = driven.metrics.counts;
+    assert_eq!((counts.offers_received, counts.offers_expired, counts.offers_in_hand), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn an_id_that_the_master_has_removed_says_what_to_do() {
+    let mut kept = MemoryStore::new();
+    kept.commit(&[Change::Framework(FrameworkId::new("f-1").ok())]).unwrap();
+    let mut master = Master::start("127.0.0.1:0").await;
+    let run = tokio::spawn(driver(&master).store(kept).run_from(|_| Wrong::new(|_| Plan::new())));
+    let mut talk = master.accepts().await;
+    let (id, _) = talk.call().await;
+    let refusal = Refusal::new(RefusalCode::Conflict, "Framework has been removed; subscribe without an id");
+    talk.answers_with(id, Err(refusal)).await;
+
+    let Err(error) = ends(run).await else { panic!("it was taken in") };
+    let text = error.to_string();
+    assert!(matches!(error, DriverError::Removed { .. }), "{text}");
+    assert!(text.contains("f-1") && text.contains("empty store"), "{text}");
+}
+
+#[tokio::test]
+async fn the_next_master_is_tried_when_one_is_away_does_not_lead_or_is_none() {
+    let away = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let stranger = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let strange = stranger.local_addr().unwrap();
+    let server = tonic::transport::Server::builder()
+        .add_routes(tonic::service::Routes::default())
+        .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(stranger));
+    let server = tokio::spawn(server);
+    let mut follower = Master::start("127.0.0.1:0").await;
+    let mut leader = Master::start("127.0.0.1:0").await;
+    let list = format!("{away},{strange},{},{}", follower.url(), leader.url());
+    let driver = Driver::new(list, FrameworkOptions::named("test"));
+    let handle = driver.handle();
+    let run = tokio::spawn(driver.run(Wrong::new(|_| Plan::new())));
+
+    let mut talk = follower.accepts().await;
+    let (id, _) = talk.call().await;
+    talk.answers_with(id, Err(Refusal::new(RefusalCode::NotLeader, "I follow"))).await;
+    let mut talk = leader.accepts().await;
+    assert_eq!(talk.subscribes().await, None);
+    talk.says(Event::Offers(vec![offer()])).await;
+    talk.call().await;
+
+    let metrics = handle.metrics();
+    assert_eq!(metrics.master, Some(leader.url()));
+    assert_eq!((metrics.connections, metrics.failed_connections), (2, 2));
+    // The one that was good is tried first.
+    drop(talk);
+    assert_eq!(leader.accepts().await.subscribes().await.unwrap().as_str(), "f-0001");
+    run.abort();
+    server.abort();
+}
