@@ -92,11 +92,6 @@ impl Scheduler for Keeper {
         Plan::new()
     }
 
-    /// Of a launch that was written down and then never reached the master, one hears only if one asks.
-    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-        Plan::new().remember(self.live.clone())
-    }
-
     fn changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
