@@ -144,12 +144,13 @@ fn read(folder: &Path) -> anyhow::Result<Workload> {
     Ok(trace::read(&files, &folder.display().to_string(), open)?)
 }
 
-/// Twenty machines with eight GPUs each, and in three hours more than they can do: mostly shares, as production has it.
-fn generated() -> anyhow::Result<Workload> {
+/// Machines with eight GPUs each, and in three hours more than they can do: mostly shares, as production has it.
+fn generated(machines: usize) -> anyhow::Result<Workload> {
     let devices: Vec<String> = (0..8).map(|device| format!("{device}:1000")).collect();
     let machine = format!("cpus:96;mem:393216;gpus:{{{}}}", devices.join(","));
-    let mut fleet = Fleet::of(20, &machine)?.lasts(Duration::from_secs(3 * 3600));
-    for number in 0..1_500_u64 {
+    let mut fleet = Fleet::of(machines, &machine)?.lasts(Duration::from_secs(3 * 3600));
+    let every = Duration::from_secs(3 * 3600) / u32::try_from(machines * 75)?;
+    for number in 0..u64::try_from(machines * 75)? {
         let gpus = match number * 7_919 % 10 {
             0..6 => Gpus::Share(u16::try_from(100 + number * 104_729 % 5 * 100)?),
             6..9 => Gpus::Whole(1),
@@ -157,7 +158,7 @@ fn generated() -> anyhow::Result<Workload> {
         };
         let task = Task::shell("train")?.cpus(2.0)?.mem_mib(8192.0)?.gpus(gpus);
         let runs = Duration::from_secs(1_800 + number * 7_907 % 3_600);
-        fleet = fleet.task(Duration::from_secs(number * 6), *task.need(), Some(runs));
+        fleet = fleet.task(every * u32::try_from(number)?, *task.need(), Some(runs));
     }
     Ok(fleet.into())
 }
@@ -192,7 +193,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let workload = match &args.trace {
         Some(folder) => read(folder)?,
-        None => generated()?,
+        None => generated(20)?,
     };
     println!("{}: {} machines, {} tasks", workload.source, workload.machines.len(), workload.arrivals.len());
     let scheduler = |_: &_| Sharing::new().expect("a command");

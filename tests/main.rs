@@ -13,6 +13,7 @@ mod failover;
 mod fetch;
 mod files;
 mod groups;
+mod guide;
 mod init;
 mod inputs;
 mod isolation;

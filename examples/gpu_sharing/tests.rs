@@ -33,7 +33,7 @@ fn shares_fill_one_device_before_the_next_is_begun() {
 
 #[test]
 fn with_shares_more_is_done_on_the_same_machines() {
-    let workload = generated().unwrap();
+    let workload = generated(2).unwrap();
     let run = |workload: &Workload| simulate(workload, 1, |_| Sharing::new().unwrap()).unwrap();
 
     let (whole, shared) = (run(&without_shares(workload.clone())), run(&workload));
