@@ -49,7 +49,7 @@ fn nowhere_10k_offers_1k_tasks(bencher: Bencher) {
     let tasks: Vec<Wanted> =
         tasks(1_000, false).into_iter().map(|wanted| wanted.place(nowhere.clone())).collect();
     let offers = offers(10_000);
-    bencher.with_inputs(|| knowing("binpack", &offers)).bench_local_values(|mut placement| {
+    bencher.with_inputs(|| knowing("binpack", &offers, &tasks)).bench_local_values(|mut placement| {
         let decision = placement.decide(&offers, &tasks);
         assert!(decision.placed.is_empty() && decision.unplaced.len() == 100);
         (placement, decision)
@@ -83,17 +83,19 @@ fn one_offer(bencher: Bencher, waiting: usize) {
 
 fn fleet(bencher: Bencher, policy: &str, tasks: &[Wanted]) {
     let offers = offers(10_000);
-    bencher.with_inputs(|| knowing(policy, &offers)).bench_local_values(|mut placement| {
+    bencher.with_inputs(|| knowing(policy, &offers, tasks)).bench_local_values(|mut placement| {
         let decision = placement.decide(&offers, tasks);
         assert!(decision.placed.len() > 900, "{} placed", decision.placed.len());
         (placement, decision)
     });
 }
 
-/// Has seen the agents before, as any has but in its first decision.
-fn knowing(policy: &str, offers: &[Offer]) -> Placement {
+/// Has placed such tasks on these agents before, which have ended since.
+fn knowing(policy: &str, offers: &[Offer], tasks: &[Wanted]) -> Placement {
     let mut placement = placement(policy);
-    placement.decide(offers, &[]);
+    for placed in placement.decide(offers, tasks).placed {
+        placement.update(&ended(placed.task));
+    }
     placement
 }
 

@@ -236,7 +236,7 @@ impl<S: 'static> TestCluster<S> {
     #[track_caller]
     fn fail(&self, failure: &Failure) -> ! {
         match &self.stage {
-            Stage::Running(ward) => panic!("{}", ward.watch.tell(failure)),
+            Stage::Running(ward) => panic!("{}", ward.watch.tell(failure, ward.cluster.trace_hash())),
             Stage::Building { .. } => panic!("{failure}"),
         }
     }

@@ -188,6 +188,7 @@ pub use local::{Builder as LocalClusterBuilder, LocalCluster, LocalClusterError}
 pub use made_up::{offer, status};
 pub use simulate::{
     Arrival, Client, Fleet, Machine, Options, RunError, RunResult, Sample, Tenant, Workload, simulate,
+    simulate_scheduler,
 };
 pub use times::{hours, millis, mins, secs};
 

@@ -15,6 +15,8 @@ mod picker;
 mod room;
 mod scorer;
 
+pub mod gang;
+
 pub mod placer;
 
 pub mod policies;
@@ -23,8 +25,9 @@ pub mod predicate;
 
 pub use ask::{Ask, Gpus};
 pub use compose::{By, Lexicographic, Weighted, by};
-pub use decision::{Decision, MAX_WISHES, Options, Placed, Placement, Ports, Wanted};
+pub use decision::{Decision, MAX_WISHES, NotTogether, Options, Placed, Placement, Ports, Wanted};
 pub use fit::{first_fit, fit, fit_on};
+pub use gang::Gangs;
 pub use own_tasks::{MAX_AGENTS, MAX_TASKS as MAX_OWN_TASKS, MAX_TRACKED, OwnTasks};
 pub use picker::Picker;
 pub use placer::Placer;

@@ -30,13 +30,13 @@ impl<'a> Machine<'a> {
         self.offers[0]
     }
 
-    fn add(&mut self, offer: &'a Offer, free: &Resources) {
-        // What cannot be counted together, a port that is offered twice, is no master's doing; then it is left alone.
-        if let Ok(sum) = self.free.checked_add(free) {
-            self.free = sum;
-            self.offers.push(offer);
-            self.room = None;
-        }
+    /// Another offer of it; `false` if they cannot be counted together: a port that is offered twice is no master's doing.
+    fn add(&mut self, offer: &'a Offer, free: &Resources) -> bool {
+        let Ok(sum) = self.free.checked_add(free) else { return false };
+        self.free = sum;
+        self.offers.push(offer);
+        self.room = None;
+        true
     }
 
     pub(super) fn site(&self) -> Site<'a> {
@@ -53,21 +53,21 @@ pub(super) fn machines<'a>(offers: &'a [Offer], own: &mut OwnTasks) -> (Vec<Mach
         let free = offer.resources.filter(plain);
         let mut seen = own.see(offer);
         let known = if seen.is_known() { seen.mark() } else { not_marked.get(&offer.agent).copied() };
-        match known.and_then(|first| of_role(&machines, first, offer)) {
-            Some(number) => machines[number].add(offer, &free),
-            None => {
-                let number = machines.len();
-                if seen.is_known() {
-                    seen.set_mark(number);
-                } else {
-                    not_marked.insert(&offer.agent, number);
-                }
-                let mut room = Room::new(&free, &offer.attributes);
-                seen.complete(&mut room);
-                let (offers, room, tasks) = (vec![offer], Some(room), Vec::new());
-                machines.push(Machine { offers, other: known, free, room, class: 0, tasks });
-            }
+        let same = known.and_then(|first| of_role(&machines, first, offer));
+        if same.is_some_and(|number| machines[number].add(offer, &free)) {
+            continue;
         }
+        // The first of its role, or one that stands for itself since it cannot be counted together with the others.
+        let number = machines.len();
+        if seen.is_known() {
+            seen.set_mark(number);
+        } else {
+            not_marked.insert(&offer.agent, number);
+        }
+        let mut room = Room::new(&free, &offer.attributes);
+        seen.complete(&mut room);
+        let (offers, room, tasks) = (vec![offer], Some(room), Vec::new());
+        machines.push(Machine { offers, other: known, free, room, class: 0, tasks });
     }
     let mut rooms = Rooms::new(machines.len());
     for (index, machine) in machines.iter_mut().enumerate() {

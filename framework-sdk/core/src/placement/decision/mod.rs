@@ -55,9 +55,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// The lowest ports, and 250,000 scores: some 20 milliseconds.
+    /// The lowest ports, and 100,000 scores: 10 to 20 milliseconds.
     fn default() -> Self {
-        Self { ports: Ports::Lowest, most_scores: 250_000 }
+        Self { ports: Ports::Lowest, most_scores: 100_000 }
     }
 }
 
@@ -173,6 +173,19 @@ pub struct Decision {
     pub unused: Vec<OfferId>,
 }
 
+/// Not all of these tasks have a place beside each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("of {waiting} tasks that start together, {} have no place beside the others", unplaced.len())]
+#[non_exhaustive]
+pub struct NotTogether {
+    /// How many there are.
+    pub waiting: usize,
+    /// Why those have none that have none, while the others have theirs.
+    pub unplaced: Vec<Unplaced>,
+    /// The offers on which none of them would go: to wait for the others they are of no use.
+    pub unused: Vec<OfferId>,
+}
+
 impl Decision {
     /// Has this task a place? O(placed).
     pub fn has_placed(&self, task: &TaskId) -> bool {
@@ -227,14 +240,9 @@ impl Placement {
         search.finish()
     }
 
-    /// Places all of them, or none: `Err` says why those have no place that have none, beside the others.
-    ///
-    /// They are tried in their order, and if that fails the large ones first.
-    pub fn decide_together(
-        &mut self,
-        offers: &[Offer],
-        waiting: &[Wanted],
-    ) -> Result<Decision, Vec<Unplaced>> {
+    /// Places all of them, or none. They are tried in their order, and if that fails the large ones first. Errors:
+    /// [`NotTogether`], when nothing was changed.
+    pub fn decide_together(&mut self, offers: &[Offer], waiting: &[Wanted]) -> Result<Decision, NotTogether> {
         let decision = self.decide(offers, waiting);
         if decision.placed.len() == waiting.len() {
             return Ok(decision);
@@ -250,7 +258,9 @@ impl Placement {
             return Ok(other);
         }
         self.take_back(&other);
-        Err(decision.unplaced)
+        let Decision { unplaced, unused, .. } =
+            if other.placed.len() > decision.placed.len() { other } else { decision };
+        Err(NotTogether { waiting: waiting.len(), unplaced, unused })
     }
 
     fn take_back(&mut self, decision: &Decision) {

@@ -13,20 +13,19 @@
 //!   of its agent was seen, and until then it counts by [`Subject::Agent`] alone.
 //! - Memory is bounded: [`MAX_TASKS`], [`MAX_AGENTS`], [`MAX_TRACKED`].
 
+mod agents;
 mod tracked;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lonja_model::agent::Domain;
-use lonja_model::attributes::Attributes;
 use lonja_model::labels::Labels;
 use lonja_model::resources::Scalar;
 use lonja_model::{AgentId, Offer, TaskId, TaskStatus};
 
-use crate::placement::predicate::{Census, Predicate, Rule, Site, Standing, Subject, Tasks};
-use crate::placement::{Gpus, Room, Spec};
+use crate::placement::predicate::{Census, Predicate, Rule, Standing, Subject, Tasks};
 use crate::task::Need;
+use agents::{Agents, Place, Seen};
 use tracked::Tracked;
 
 /// The most tasks that are remembered; what is launched beyond counts nowhere.
@@ -58,7 +57,7 @@ pub const MAX_TRACKED: usize = 4_096;
 #[derive(Clone, Debug, Default)]
 pub struct OwnTasks {
     tasks: BTreeMap<TaskId, OwnTask>,
-    agents: BTreeMap<AgentId, Machine>,
+    agents: Agents,
     tracked: Tracked,
     /// How many agents there are on which nothing runs.
     idle: usize,
@@ -71,46 +70,6 @@ struct OwnTask {
     agent: AgentId,
     labels: Arc<Labels>,
     need: Need,
-}
-
-/// One agent.
-#[derive(Clone, Debug, Default)]
-struct Machine {
-    /// As offers told it.
-    place: Option<Place>,
-    tasks: BTreeSet<TaskId>,
-    by_gpus: BTreeMap<Gpus, u32>,
-    used: (Scalar, Scalar),
-    /// The most that was ever seen.
-    spec: Spec,
-    is_lost: bool,
-    /// In which decision it was last seen, and as which of its machines.
-    mark: Option<(u64, usize)>,
-}
-
-/// What an agent says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    hostname: String,
-    domain: Option<Domain>,
-    attributes: Attributes,
-}
-
-impl Place {
-    fn is_of(&self, offer: &Offer) -> bool {
-        self.hostname == offer.hostname && self.domain == offer.domain && self.attributes == offer.attributes
-    }
-}
-
-impl Machine {
-    /// The value of `subject`, as far as it is known.
-    fn value(&self, agent: &AgentId, subject: &Subject) -> Option<Arc<str>> {
-        let Some(Place { hostname, domain, attributes }) = &self.place else {
-            return (*subject == Subject::Agent).then(|| Arc::from(agent.as_str()));
-        };
-        let site = Site { agent, hostname, domain: domain.as_ref(), attributes };
-        subject.value(&site).map(|value| Arc::from(&*value))
-    }
 }
 
 impl OwnTasks {
@@ -156,8 +115,8 @@ impl OwnTasks {
         if self.tasks.len() >= MAX_TASKS {
             return;
         }
-        let is_new = !self.agents.contains_key(agent);
-        let machine = self.agents.entry(agent.clone()).or_default();
+        let is_new = self.agents.get(agent).is_none();
+        let machine = self.agents.get_or_add(agent);
         self.idle -= usize::from(!is_new && machine.tasks.is_empty());
         machine.tasks.insert(task.clone());
         *machine.by_gpus.entry(need.gpus).or_default() += 1;
@@ -210,14 +169,14 @@ impl OwnTasks {
 
     /// The same; returns what is needed to make a room of it.
     pub(crate) fn see(&mut self, offer: &Offer) -> Seen<'_> {
-        let agent = &offer.agent;
-        let known = self.agents.get(agent).is_some_and(|machine| {
-            !machine.is_lost && machine.place.as_ref().is_some_and(|place| place.is_of(offer))
-        });
-        if !known && (self.agents.contains_key(agent) || self.idle < MAX_AGENTS) {
-            self.learn(offer);
-        }
-        Seen { machine: self.agents.get_mut(agent), decision: self.decisions }
+        let slot = self.agents.slot(&offer.agent);
+        let known = slot.and_then(|slot| self.agents.at(slot)).map(|machine| machine.is_as_told(offer));
+        let slot = match known {
+            Some(true) => slot,
+            Some(false) => Some(self.learn(offer)),
+            None => (self.idle < MAX_AGENTS).then(|| self.learn(offer)),
+        };
+        Seen { machine: slot.and_then(|slot| self.agents.at_mut(slot)), decision: self.decisions }
     }
 
     /// Another decision begins: no offer of it was seen.
@@ -225,7 +184,8 @@ impl OwnTasks {
         self.decisions += 1;
     }
 
-    fn learn(&mut self, offer: &Offer) {
+    /// Takes in what an agent says of itself; returns where it is kept.
+    fn learn(&mut self, offer: &Offer) -> usize {
         let Offer { agent, hostname, domain, attributes, .. } = offer;
         let labels: Vec<Arc<Labels>> =
             self.on(agent).filter_map(|task| self.tasks.get(task)).map(|task| task.labels.clone()).collect();
@@ -240,7 +200,7 @@ impl OwnTasks {
         }
         let place =
             Place { hostname: hostname.clone(), domain: domain.clone(), attributes: attributes.clone() };
-        let machine = self.agents.entry(agent.clone()).or_default();
+        let machine = self.agents.get_or_add(agent);
         machine.place = Some(place);
         machine.is_lost = false;
         let machine = &*machine;
@@ -248,6 +208,7 @@ impl OwnTasks {
         for labels in &labels {
             self.tracked.add_task(labels, |subject| machine.value(agent, subject));
         }
+        self.agents.slot(agent).expect("it was just put there")
     }
 
     /// An agent is lost. It is forgotten once the news of its tasks have come.
@@ -299,7 +260,7 @@ impl OwnTasks {
 
     fn values(&self, subject: &Subject) -> BTreeMap<Arc<str>, u32> {
         let mut values = BTreeMap::new();
-        for (agent, machine) in &self.agents {
+        for (agent, machine) in self.agents.iter() {
             if let Some(value) = machine.value(agent, subject) {
                 *values.entry(value).or_default() += 1;
             }
@@ -329,51 +290,11 @@ impl OwnTasks {
     /// Do all invariants hold?
     #[cfg(test)]
     pub(crate) fn is_consistent(&self) -> bool {
-        let idle = self.agents.values().filter(|machine| machine.tasks.is_empty()).count();
+        let idle = self.agents.iter().filter(|(_, machine)| machine.tasks.is_empty()).count();
         idle == self.idle
             && self.tracked.iter().all(|(subject, tasks, values, census)| {
                 *values == self.values(subject) && *census == self.census(subject, tasks)
             })
-    }
-}
-
-/// What is known of an agent whose offer was just seen.
-pub(crate) struct Seen<'a> {
-    /// None if there are too many to be remembered.
-    machine: Option<&'a mut Machine>,
-    decision: u64,
-}
-
-impl Seen<'_> {
-    /// Is there a place to mark it?
-    pub(crate) fn is_known(&self) -> bool {
-        self.machine.is_some()
-    }
-
-    /// The number by which it was marked in this decision.
-    pub(crate) fn mark(&self) -> Option<usize> {
-        let (decision, number) = self.machine.as_ref()?.mark?;
-        (decision == self.decision).then_some(number)
-    }
-
-    pub(crate) fn set_mark(&mut self, number: usize) {
-        if let Some(machine) = &mut self.machine {
-            machine.mark = Some((self.decision, number));
-        }
-    }
-
-    /// Fills in what an offer does not tell: how large the machine is in all, and what of one's own runs there.
-    pub(crate) fn complete(&mut self, room: &mut Room) {
-        let Some(machine) = &mut self.machine else { return };
-        let sum = |free: Scalar, used: Scalar| free.checked_add(used).unwrap_or(Scalar::MAX);
-        let spec = &mut machine.spec;
-        spec.cpus = spec.cpus.max(sum(room.cpus, machine.used.0));
-        spec.mem = spec.mem.max(sum(room.mem, machine.used.1));
-        spec.devices = spec.devices.max(room.devices.len());
-        room.spec = *spec;
-        if !machine.by_gpus.is_empty() {
-            room.tasks = machine.by_gpus.clone();
-        }
     }
 }
 

@@ -147,7 +147,8 @@ impl Tracked {
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Subject, &Tasks, &BTreeMap<Arc<str>, u32>, &Census)> {
         self.groups.iter().flat_map(|(subject, group)| {
-            group.censuses.iter().map(move |(tasks, kept)| (subject, tasks, &group.values, &kept.census))
+            let each = group.censuses.iter();
+            each.map(move |(tasks, kept)| (subject, tasks, &group.values, &kept.census))
         })
     }
 }
