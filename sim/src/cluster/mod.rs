@@ -31,6 +31,7 @@ pub use outcome::{Rule, TaskOutcome};
 pub use view::{TaskView, Told};
 
 use crate::clocks::Clocks;
+use crate::happening::Queue;
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
 use crate::hosts::resident::{Resident, Speaker};
@@ -39,7 +40,7 @@ use crate::journal::{Entry, Reader};
 use crate::lab::Machine;
 use crate::network::Network;
 use crate::random::Random;
-use crate::world::{Cast, Happening, Node, Queue, World};
+use crate::world::{Cast, Happening, Node, World};
 use crate::{Fault, liveness};
 
 /// Events told of a run that failed.
