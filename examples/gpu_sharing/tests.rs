@@ -1,5 +1,6 @@
 //! The rules of the scheduler by offers made up, on a fleet, and under faults.
 
+use lonja_sdk::model::framework::Capability;
 use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, offer, secs};
 
 use super::*;
@@ -48,15 +49,23 @@ fn whatever_fails_each_task_comes_to_its_end_and_no_device_is_given_out_twice() 
         let mut cluster = TestCluster::new(seed)
             .agents(3, TWO_GPUS)
             .outcome(|_task| TaskOutcome::exits(0).after(secs(60)))
-            .framework(FrameworkOptions::named("gpus"), |state| Sharing::restore(&tasks(), state))
+            .framework(FrameworkOptions::named("gpus").capability(Capability::GpuResources), |state| {
+                Sharing::restore(&tasks(), state)
+            })
             .settled_when(|sharing| sharing.waiting.is_empty() && sharing.running.is_empty());
         cluster.random_faults(Faults::ALL, mins(3));
         cluster.settles_within(hours(4));
 
         for id in tasks().into_keys() {
             // A machine that loses power fails what it runs.
-            let state = cluster.state(id.as_str());
+            let state = end(&cluster, &id);
             assert!(matches!(state, Some(TaskState::Finished | TaskState::Failed)), "{id} is {state:?}");
         }
     });
+}
+
+/// How a task ended, as its framework was told; older news may have come again after that.
+fn end<S: 'static>(cluster: &TestCluster<S>, task: &TaskId) -> Option<TaskState> {
+    let told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
+    told.filter(|state| state.is_terminal()).last()
 }
