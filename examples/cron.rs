@@ -435,20 +435,13 @@ impl Scheduler for Cron {
         Plan::new()
     }
 
-    /// Of a launch that was written down and then never reached the master, one hears only if one asks.
+    /// Perhaps a kill was not sent: one of a run that is to be replaced.
     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-        let running = self.runs.iter();
-        let running = running.filter_map(|(at, run)| Some((self.id(*at, run.attempts)?, run.agent.clone()?)));
-        let mut plan = Plan::new().remember(running.collect::<Vec<_>>());
-        if self.overlap == Overlap::Replace {
-            // Perhaps the kill that went with the later run was not sent.
-            let later = |at: &(usize, u64)| self.runs_of(at.0).any(|(other, _)| other > at);
-            let replaced = self.runs.iter().filter(|(at, run)| run.agent.is_some() && later(at));
-            for task in replaced.filter_map(|(at, run)| self.id(*at, run.attempts)) {
-                plan = plan.kill(task, None);
-            }
-        }
-        plan
+        let later = |at: &(usize, u64)| self.runs_of(at.0).any(|(other, _)| other > at);
+        let replaced = self.runs.iter().filter(|(at, run)| run.agent.is_some() && later(at));
+        let replaced = replaced.filter(|_| self.overlap == Overlap::Replace);
+        let tasks = replaced.filter_map(|(at, run)| self.id(*at, run.attempts));
+        tasks.fold(Plan::new(), |plan, task| plan.kill(task, None))
     }
 
     fn wants_offers(&self) -> bool {

@@ -5,17 +5,17 @@
 //! cargo run --example hello
 //! ```
 //!
-//! [`Hello`] decides and does nothing itself; the driver in `main` speaks to the master. What `Hello` must not forget, the
-//! agent on which its task was started, it says by [`Scheduler::changes`]. That is durable before the task is sent, so a
-//! scheduler that is killed at any moment and made anew by [`Hello::restore`] starts its task once.
+//! [`Hello`] decides and does nothing itself; the driver in `main` speaks to the master. What `Hello` must not forget, that
+//! its task was launched, it says by [`Scheduler::changes`]. That is durable before the launch is sent, so a scheduler that
+//! is killed at any moment and made anew by [`Hello::restore`] launches its task once.
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
 use lonja_sdk::prelude::*;
 
-/// One task: where it was started, and how it ended.
+/// One task: whether it was launched, and how it ended.
 struct Hello {
-    agent: Option<AgentId>,
+    launched: bool,
     end: Option<TaskState>,
     changes: Vec<Change>,
 }
@@ -23,24 +23,18 @@ struct Hello {
 impl Hello {
     /// As an earlier run left it; from an empty state, the beginning.
     fn restore(state: &State) -> Self {
-        let agent = state.get("agent").and_then(|agent| str::from_utf8(agent).ok()?.parse().ok());
-        Self { agent, end: None, changes: Vec::new() }
+        Self { launched: state.get("launched").is_some(), end: None, changes: Vec::new() }
     }
 }
 
 impl Scheduler for Hello {
     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
         let fits = |offer| Some((offer, Task::shell("echo hello").ok()?.on(offer, "hello".parse().ok()?)?));
-        let place = offers.iter().find_map(fits).filter(|_| self.agent.is_none());
+        let place = offers.iter().find_map(fits).filter(|_| !self.launched);
         let Some((offer, task)) = place else { return Plan::new() };
-        self.agent = Some(offer.agent.clone());
-        self.changes.push(Change::put("agent", offer.agent.as_str()));
+        self.launched = true;
+        self.changes.push(Change::put("launched", "yes"));
         Plan::new().launch(offer, [task])
-    }
-
-    /// After a start from what was kept, the library asks where the task stands.
-    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-        Plan::new().remember(self.agent.iter().map(|agent| ("hello".parse().expect("a name"), agent.clone())))
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {

@@ -263,20 +263,6 @@ impl Scheduler for Pipeline {
         if self.is_over() { Plan::new().tear_down() } else { Plan::new() }
     }
 
-    /// Of a launch that was written down and then never reached the master, one hears only if one asks.
-    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-        if self.is_over() {
-            return Plan::new().tear_down();
-        }
-        let running = self.stages.values().filter_map(|(stage, standing)| match &standing.now {
-            Now::Running(agent) => {
-                Some((TaskId::new(format!("{}.{}", stage.name, standing.attempts)).ok()?, agent.clone()))
-            }
-            Now::Waiting | Now::Done => None,
-        });
-        Plan::new().remember(running)
-    }
-
     fn wants_offers(&self) -> bool {
         self.ready().next().is_some()
     }

@@ -345,14 +345,6 @@ impl Scheduler for Stateful {
         Plan::new()
     }
 
-    /// Of a launch that was written down and then never reached the master, one hears only if one asks.
-    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-        let running = self.replicas.iter().enumerate();
-        let running =
-            running.filter_map(|(number, one)| Some((task_id(number, one.attempts)?, one.on.clone()?)));
-        Plan::new().remember(running)
-    }
-
     fn next_deadline(&self) -> Option<Timestamp> {
         let waiting = self.replicas.iter().filter(|replica| replica.on.is_none());
         waiting.map(|replica| replica.not_before).filter(|at| *at > Timestamp::ZERO).min()

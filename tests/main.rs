@@ -13,6 +13,8 @@ mod failover;
 mod fetch;
 mod files;
 mod groups;
+mod guide;
+mod init;
 mod inputs;
 mod isolation;
 mod limits;

@@ -36,9 +36,39 @@
 //! # }
 //! ```
 //!
-//! What is guaranteed: every update is shown to the scheduler at least once over the framework's life and
-//! once within one run; no plan is sent that goes over its offers. What is not: that a task runs exactly
-//! once if you launch it anew under another id while its agent is unreachable.
+//! # Concepts
+//!
+//! - An **offer** is a lease on part of one agent. It ends once: a plan uses it, you or the library decline it, the master
+//!   takes it back, or it expires. [`Plan::hold`] keeps one for later, for a bounded time.
+//! - A **task** goes out with a plan under an id that you choose and never use again. News of it come by
+//!   [`Scheduler::update`]; the library acknowledges them, and asks for what it may have missed.
+//! - What a scheduler must not forget it says by [`Scheduler::changes`]. That is durable ([`store`]) before anything is sent
+//!   that rests on it; a scheduler that is started anew is made of it ([`Driver::run_from`]).
+//! - A scheduler does no I/O. What comes from outside reaches it through the driver, by a [`Handle`] or by typed commands.
+//! - Why a task has no place: `Plan::unplaced`, and operators see it by `lonja explain`.
+//!
+//! # What is guaranteed, and what is not
+//!
+//! No plan is sent that goes over its offers or that uses an id of a live task. Every update is shown to the scheduler at
+//! least once over the framework's life, and once within one run. Of each task that was launched one hears in the end, also
+//! when its launch was lost. A start after a crash is the same framework, and a tear-down that was begun goes on.
+//!
+//! Not guaranteed: that a task runs once, if you launch another in its place while its agent is unreachable; that
+//! TASK_FAILED is the task's own doing, for a machine that loses power fails what ran there; that anything is remembered
+//! after a tear-down, which ends the framework and all it kept.
+//!
+//! # How to test
+//!
+//! With the feature `testing`, `testing::TestCluster` is a whole cluster in virtual time whose parts fail as you say or as
+//! chance has it; `testing::fuzz` tries hundreds of seeds and tells the story of the smallest that fails; `testing::simulate`
+//! runs a fleet; `testing::LocalCluster` real daemons. `lonja init NAME` writes a crate with a scheduler and such tests, and
+//! `docs/sdk-guide.md` leads through it in half an hour.
+//!
+//! # Features
+//!
+//! - `driver`, on by default: [`Driver`], its [stores](store) and [executors](executor); brings a network stack.
+//! - `testing`: see above; alone it brings no network stack and no runtime. The least version of Rust is that of `rust-version` in the
+//! package's manifest: 1.95. It is raised with a minor version only.
 
 mod options;
 

@@ -25,11 +25,20 @@ impl Keeper {
     /// As an earlier run left it; from an empty state, the beginning.
     pub fn restore(task: Task, count: usize, state: &State) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-        let next = state.get("next").and_then(|next| text(next)?.parse().ok()).unwrap_or(1);
+        let next = state
+            .get("next")
+            .and_then(|next| text(next)?.parse().ok())
+            .unwrap_or(1);
         let live = state
             .below("task/")
             .filter_map(|(id, agent)| Some((id.parse().ok()?, text(agent)?.parse().ok()?)));
-        Self { task, count, live: live.collect(), next, changes: Vec::new() }
+        Self {
+            task,
+            count,
+            live: live.collect(),
+            next,
+            changes: Vec::new(),
+        }
     }
 
     /// Tasks that were launched and have not ended.
@@ -41,8 +50,10 @@ impl Keeper {
     fn start(&mut self, offer: &Offer, resources: Resources) -> TaskInfo {
         let id = TaskId::new(format!("task-{}", self.next)).expect("letters and digits");
         self.next += 1;
-        self.changes.push(Change::put("next", self.next.to_string()));
-        self.changes.push(Change::put(format!("task/{id}"), offer.agent.as_str()));
+        self.changes
+            .push(Change::put("next", self.next.to_string()));
+        self.changes
+            .push(Change::put(format!("task/{id}"), offer.agent.as_str()));
         self.live.insert(id.clone(), offer.agent.clone());
         self.task.with_resources(&offer.agent, id, resources)
     }
@@ -60,7 +71,10 @@ impl Scheduler for Keeper {
         let placed = lonja_sdk::placement::first_fit(offers, &missing);
         let mut plan = Plan::new();
         for (offer, placed) in offers.iter().zip(placed) {
-            let tasks: Vec<_> = placed.into_iter().map(|(_, with)| self.start(offer, with)).collect();
+            let tasks: Vec<_> = placed
+                .into_iter()
+                .map(|(_, with)| self.start(offer, with))
+                .collect();
             if !tasks.is_empty() {
                 plan = plan.launch(offer, tasks);
             }
@@ -72,14 +86,10 @@ impl Scheduler for Keeper {
     /// may come back with it.
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
         if status.state.is_terminal() && self.live.remove(&status.task).is_some() {
-            self.changes.push(Change::remove(format!("task/{}", status.task)));
+            self.changes
+                .push(Change::remove(format!("task/{}", status.task)));
         }
         Plan::new()
-    }
-
-    /// Of a launch that was written down and then never reached the master, one hears only if one asks.
-    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-        Plan::new().remember(self.live.clone())
     }
 
     fn changes(&mut self) -> Vec<Change> {
@@ -116,7 +126,10 @@ mod tests {
     fn one_started_anew_knows_what_runs() {
         let (mut first, mut state) = (keeper(2, &State::default()), State::default());
         first.offers(Timestamp::ZERO, &[offer("o1", "a1", "cpus:1;mem:1024")]);
-        first.changes().into_iter().for_each(|change| state.apply(change));
+        first
+            .changes()
+            .into_iter()
+            .for_each(|change| state.apply(change));
 
         let second = keeper(2, &state);
 

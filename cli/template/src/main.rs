@@ -8,9 +8,14 @@ use my_scheduler::Keeper;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let master = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:5050".to_owned());
-    let task = Task::shell("echo here I am; sleep 3600")?.cpus(0.1)?.mem_mib(32.0)?;
-    let options = FrameworkOptions::named("my-scheduler").failover_timeout(Duration::from_secs(3600));
+    let master = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "http://127.0.0.1:5050".to_owned());
+    let task = Task::shell("echo here I am; sleep 3600")?
+        .cpus(0.1)?
+        .mem_mib(32.0)?;
+    let options =
+        FrameworkOptions::named("my-scheduler").failover_timeout(Duration::from_secs(3600));
     let driver = Driver::new(&master, options).store(FileStore::at("my-scheduler.state"));
     let handle = driver.handle();
     tokio::spawn(async move {
