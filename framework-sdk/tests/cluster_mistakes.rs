@@ -119,10 +119,8 @@ fn tells(mistake: Mistake, what: &[&str]) {
 }
 
 /// While the library still knows of the first launch it refuses the second; the cluster never forgets.
-const AGAIN: [&str; 2] = [
-    "scheduler: Wrong makes an impossible plan: task id keep-",
-    "scheduler: Wrong launches task keep-",
-];
+const AGAIN: [&str; 2] =
+    ["scheduler: Wrong makes an impossible plan: task id keep-", "scheduler: Wrong launches task keep-"];
 
 #[test]
 fn a_scheduler_that_keeps_nothing_is_caught_launching_again() {

@@ -128,7 +128,8 @@ impl Options {
 ///         !self.waiting.is_empty()
 ///     }
 /// }
-/// # Web::new().map(|_| ())
+/// # Web::new()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Placement {
     scorer: Box<dyn Scorer>,

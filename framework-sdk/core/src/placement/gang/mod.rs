@@ -148,7 +148,8 @@ pub enum InvalidGang {
 ///         self.gangs.disconnected();
 ///     }
 /// }
-/// # Training::new(Timestamp::ZERO).map(|_| ())
+/// # Training::new(Timestamp::ZERO)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Gangs {
