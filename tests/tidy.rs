@@ -153,6 +153,27 @@ fn a_schedulers_tests_need_no_network_stack() {
 }
 
 #[test]
+fn the_sdk_shows_no_types_of_the_wire() {
+    let wire = ["tonic::", "prost::", "lonja_proto::", "lonja_storage::", "hyper::"];
+    let mut breaches = Vec::new();
+    for file in
+        text_files().iter().filter(|file| file.is_rust() && file.path.starts_with("framework-sdk/src/"))
+    {
+        let shown = |line: &str| {
+            let line = line.trim_start();
+            let public =
+                line.starts_with("pub ") || line.starts_with("#[source]") || line.starts_with("#[from]");
+            public && wire.iter().any(|name| line.contains(name))
+        };
+        breaches.extend(file.lines().filter(|(_, line)| shown(line)).map(|(place, _)| place));
+    }
+    expect_none(
+        &breaches,
+        "users of the SDK would depend on how the wire is made: wrap it in a type of ours, or its text in an error.",
+    );
+}
+
+#[test]
 fn cores_use_nothing_that_does_io_or_knows_the_time() {
     let mut breaches = Vec::new();
     for core in cores() {

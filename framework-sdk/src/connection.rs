@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
-use tonic::{Code, Streaming};
+use tonic::{Code, Status, Streaming};
 
 /// Calls that may wait for the master.
 const QUEUE: usize = 1_024;
@@ -165,9 +165,17 @@ async fn made(endpoint: Endpoint) -> Made {
     let (outgoing, queue) = mpsc::channel(QUEUE);
     match client.connect(ReceiverStream::new(queue)).await {
         Ok(response) => Ok((response.into_inner(), outgoing)),
-        Err(status) if status.code() == Code::Unimplemented => Err(Failure::NoMaster(chain(&status))),
+        Err(status) if status.code() == Code::Unimplemented || speaks_otherwise(&status) => {
+            Err(Failure::NoMaster(chain(&status)))
+        }
         Err(status) => Err(Failure::Passing(chain(&status))),
     }
+}
+
+/// Is the other end's first word none of HTTP/2? A line of HTTP/1 read as a frame promises more than any frame holds.
+fn speaks_otherwise(status: &Status) -> bool {
+    let text = chain(status);
+    text.contains("frame with invalid size") || text.contains("FRAME_SIZE_ERROR")
 }
 
 /// An error and its causes in one line.

@@ -66,8 +66,9 @@
 //!
 //! # Features
 //!
-//! `driver` (on by default): [`Driver`], its stores, and [`executor`]; the only one with a network stack. `testing`: see
-//! above; needs neither tonic nor tokio. The least Rust is 1.95.
+//! - `driver`, on by default: [`Driver`], its [stores](store) and [executors](executor); brings a network stack.
+//! - `testing`: see above; alone it brings no network stack and no runtime. The least version of Rust is that of `rust-version` in the
+//! package's manifest: 1.95. It is raised with a minor version only.
 
 mod options;
 

@@ -5,7 +5,9 @@ mod keeper;
 
 use keeper::Keeper;
 use lonja_sdk::prelude::*;
-use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
+use lonja_sdk::testing::{
+    Faults, Fleet, TaskOutcome, TestCluster, fuzz, hours, mins, secs, simulate_scheduler,
+};
 
 fn cluster(seed: u64) -> TestCluster<Keeper> {
     TestCluster::new(seed)
@@ -50,4 +52,20 @@ fn a_task_that_ends_is_replaced() {
     cluster.run_for(secs(30));
     cluster.assert_state("keep-0", TaskState::Failed);
     cluster.assert_running(3);
+}
+
+/// The value that goes into a [`TestCluster`] goes to a fleet as it is.
+#[test]
+fn a_plain_scheduler_runs_at_fleet_scale() {
+    let fleet = Fleet::of(50, "cpus:4;mem:4096").expect("machines").lasts(mins(10));
+    let fleet = fleet.runs_for(|_task| secs(60));
+    let (result, keeper) =
+        simulate_scheduler(&fleet, 1, Keeper::restore(100, &State::default())).expect("it can be run");
+
+    assert_eq!(result.stopped, None);
+    assert!(keeper.is_content());
+    // Each of a hundred tasks is replaced once a minute.
+    assert!((900..=1_100).contains(&result.placed), "{} launches", result.placed);
+    let (again, _) = simulate_scheduler(&fleet, 1, Keeper::restore(100, &State::default())).expect("again");
+    assert_eq!(again.trace_hash, result.trace_hash);
 }

@@ -22,6 +22,7 @@ pub mod cluster;
 mod coverage;
 mod disk;
 mod faults;
+mod happening;
 mod health;
 mod hosts;
 mod invariants;

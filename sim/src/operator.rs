@@ -13,10 +13,11 @@ use lonja_model::resources::Scalar;
 use lonja_model::{AgentId, Resources, Role, Timestamp};
 
 use crate::faults;
+use crate::happening::Queue;
 use crate::invariants::Broken;
 use crate::random::Random;
 use crate::steps::Step;
-use crate::world::{Happening, Node, Queue, World};
+use crate::world::{Happening, Node, World};
 
 /// How often everything is taken back once the faults are over, and at what distance.
 const TAKEN_BACK: u32 = 8;

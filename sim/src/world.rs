@@ -7,16 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lonja_agent_core::CheckResult;
-use lonja_model::check::CheckKind;
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::link::ToAgent;
-use lonja_model::{ContainerId, Role, Timestamp};
+use lonja_model::{Role, Timestamp};
 
 use crate::clocks::Clocks;
 use crate::cluster::Rule;
 use crate::disk::Fate;
-use crate::faults::{self, ClockFault, DiskFault, Ending, Kill, Moment, NetworkFault, Shape};
+use crate::faults::{self, Ending, Kill, Moment, Shape};
+pub(crate) use crate::happening::Happening;
+use crate::happening::Queue;
 use crate::health;
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
@@ -26,8 +26,8 @@ use crate::hosts::{Process, Turn};
 use crate::invariants::{self, Broken};
 use crate::journal::{Journal, Reader};
 use crate::ledger::Ledger;
-use crate::network::{ConnectionId, End, Network, Payload};
-use crate::operator::{self, Wish};
+use crate::network::{ConnectionId, Network, Payload};
+use crate::operator;
 use crate::oracle::Oracle;
 use crate::partitions::Partitions;
 use crate::pods::Pods;
@@ -78,95 +78,6 @@ impl std::fmt::Display for Node {
     }
 }
 
-/// Something that is going to happen.
-#[derive(Debug)]
-pub(crate) enum Happening {
-    Arrival {
-        id: ConnectionId,
-        to: End,
-        payload: Payload,
-    },
-    /// What waited on a way is sent again.
-    Resend {
-        id: ConnectionId,
-        to: End,
-    },
-    /// An end is told that its connection is over.
-    Reset {
-        id: ConnectionId,
-        to: End,
-    },
-    /// The keep-alive of an end may be due; `asked`: when it asked whether the other is there.
-    KeepAlive {
-        id: ConnectionId,
-        end: End,
-        asked: Option<Timestamp>,
-    },
-    /// A client tries to connect; `since`: when it first did.
-    Dial {
-        node: Node,
-        life: u64,
-        since: Timestamp,
-    },
-    /// A framework's connection should stand by now.
-    DialIsLate {
-        framework: usize,
-        id: ConnectionId,
-    },
-    Start(Node),
-    Committed {
-        node: Node,
-        life: u64,
-    },
-    Launched {
-        agent: usize,
-        container: ContainerId,
-    },
-    Ended {
-        agent: usize,
-        container: ContainerId,
-    },
-    /// An agent's disk has made folders, or could not.
-    VolumesMade {
-        agent: usize,
-        life: u64,
-        number: u64,
-        works: bool,
-    },
-    /// A look at a task has come to its end.
-    Seen {
-        agent: usize,
-        life: u64,
-        container: ContainerId,
-        kind: CheckKind,
-        number: u64,
-        result: CheckResult,
-    },
-    Kill(Kill),
-    Disk(DiskFault),
-    /// A commit comes back with an error; perhaps the batch is there nevertheless.
-    CommitFailed {
-        node: Node,
-        life: u64,
-        durable: bool,
-    },
-    Trouble(NetworkFault),
-    /// That trouble of a link is over.
-    TroubleEnds(u64),
-    Warp(ClockFault),
-    /// A process that was stopped goes on.
-    Resume(Node),
-    /// An operator says something.
-    Operate(Wish),
-    /// The faults end.
-    Calm,
-    /// A message is there once more; only a mutant's network does that.
-    Repeat {
-        agent: usize,
-        message: Box<ToAgent>,
-    },
-}
-
 /// What came of letting a process handle what is ready.
 enum Done {
     /// Nothing is ready.
@@ -174,24 +85,6 @@ enum Done {
     Commits,
     /// It has acted; true: nothing but keep-alive happened.
     Acts(bool),
-}
-
-/// What is going to happen, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    events: BTreeMap<(Timestamp, u64), Happening>,
-    count: u64,
-}
-
-impl Queue {
-    pub(crate) fn at(&mut self, at: Timestamp, what: Happening) {
-        self.count += 1;
-        self.events.insert((at, self.count), what);
-    }
-
-    fn next(&self) -> Option<Timestamp> {
-        self.events.first_key_value().map(|((at, _), _)| *at)
-    }
 }
 
 /// Who takes part in a world, and what is to happen at its beginning.
@@ -473,7 +366,7 @@ impl World {
 
     /// The next thing in the queue happens; returns whom it happened to.
     fn happen(&mut self) -> Result<Option<Node>, Broken> {
-        let Some((_, what)) = self.queue.events.pop_first() else { return Ok(None) };
+        let Some(what) = self.queue.pop() else { return Ok(None) };
         Ok(match what {
             Happening::Arrival { id, to, payload } => self.arrive(id, to, payload, false)?,
             Happening::Resend { id, to } => self.resend(id, to)?,

@@ -65,7 +65,7 @@ fn one_offer(bencher: Bencher, waiting: usize) {
         .with_inputs(|| {
             let mut placement = placement("binpack");
             for (index, offer) in all.iter().enumerate() {
-                let id = TaskId::new(format!("old-{index}")).unwrap();
+                let id = TaskId::new(format!("old-{index}")).expect("valid");
                 let labels = Labels(vec![("app".to_owned(), Some(format!("app-{}", index % 50)))]);
                 placement.restore(id, &offer.agent, &labels, &Need::default());
             }
@@ -100,7 +100,7 @@ fn knowing(policy: &str, offers: &[Offer], tasks: &[Wanted]) -> Placement {
 }
 
 fn placement(policy: &str) -> Placement {
-    Placement::new(by_name(policy, 7).unwrap())
+    Placement::new(by_name(policy, 7).expect("valid"))
 }
 
 fn ended(task: TaskId) -> TaskStatus {
@@ -129,19 +129,19 @@ fn offers(count: usize) -> Vec<Offer> {
         let resources =
             format!("cpus:{}.{:03};mem:{mem}000;disk:100000;ports:[31000-32000]", cpus / 1000, cpus % 1000);
         Offer {
-            id: OfferId::new(format!("5f0c6a3e-o{index}")).unwrap(),
-            framework: FrameworkId::new("f1").unwrap(),
-            agent: AgentId::new(format!("5f0c6a3e-8f0e-4d6f-9a53-S{index}")).unwrap(),
-            role: Role::new("batch").unwrap(),
+            id: OfferId::new(format!("5f0c6a3e-o{index}")).expect("valid"),
+            framework: FrameworkId::new("f1").expect("valid"),
+            agent: AgentId::new(format!("5f0c6a3e-8f0e-4d6f-9a53-S{index}")).expect("valid"),
+            role: Role::new("batch").expect("valid"),
             hostname: format!("node-{index:05}.eu.example"),
             port: 5051,
-            resources: resources.parse().unwrap(),
+            resources: resources.parse().expect("valid"),
             attributes: Attributes::parse(&format!(
                 "kernel:6.{};rack:r{};disk:{disk};generation:{generation}",
                 draws.below(3),
                 index % 250
             ))
-            .unwrap(),
+            .expect("valid"),
             domain: Some(Domain { region: "eu".to_owned(), zone: format!("eu-{zone}") }),
             executors: Vec::new(),
             unavailability: None,
@@ -156,18 +156,23 @@ fn tasks(count: usize, alike: bool) -> Vec<Wanted> {
     let task = |index: usize| {
         let app = format!("app-{}", index % 50);
         let own = Tasks::labelled("app", app.as_str());
-        let more = if alike { draws.below(20) * 100 } else { u64::try_from(index).unwrap() };
-        let cpus = Scalar::from_thousandths(100 + more).unwrap().to_f64();
-        let task = Task::shell("serve").unwrap().cpus(cpus).unwrap().mem_mib(256.0 + cpus * 512.0).unwrap();
+        let more = if alike { draws.below(20) * 100 } else { u64::try_from(index).expect("valid") };
+        let cpus = Scalar::from_thousandths(100 + more).expect("valid").to_f64();
+        let task = Task::shell("serve")
+            .expect("valid")
+            .cpus(cpus)
+            .expect("valid")
+            .mem_mib(256.0 + cpus * 512.0)
+            .expect("valid");
         let says: Predicate = match draws.below(3) {
             0 => attribute("disk").is("ssd"),
-            1 => attribute("generation").at_least(2.0).unwrap(),
+            1 => attribute("generation").at_least(2.0).expect("valid"),
             _ => zone().is_in(["eu-0", "eu-1"]),
         };
         let like = match draws.below(3) {
-            _ if !alike => !attribute("rack").like(&format!("r{}|r{index}.*", index % 250)).unwrap(),
-            0 => attribute("rack").like("r1?[0-9]+").unwrap(),
-            1 => !hostname().like("node-0000.*").unwrap(),
+            _ if !alike => !attribute("rack").like(&format!("r{}|r{index}.*", index % 250)).expect("valid"),
+            0 => attribute("rack").like("r1?[0-9]+").expect("valid"),
+            1 => !hostname().like("node-0000.*").expect("valid"),
             _ => attribute("kernel").exists(),
         };
         let apart = match index % 50 % 3 {
@@ -176,7 +181,7 @@ fn tasks(count: usize, alike: bool) -> Vec<Wanted> {
             _ => zone().spread(&own, 2),
         };
         let task = task.label("app", app).ports(1).place(says & like & apart);
-        Wanted::new(TaskId::new(format!("task-{index}")).unwrap(), task)
+        Wanted::new(TaskId::new(format!("task-{index}")).expect("valid"), task)
     };
     (0..count).map(task).collect()
 }

@@ -17,6 +17,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Calls held back at once, at most. Beyond that the connection is made anew, which settles everything.
 pub(crate) const HELD_BACK: usize = 10_000;
 
+/// Calls that are remembered until they are answered, at most. Answers come in the order of the calls, so of the oldest
+/// of more than these none is to be expected any more.
+const UNANSWERED: usize = 65_536;
+
 /// What is kept of a call until it is answered.
 #[derive(Clone, Debug)]
 pub(crate) enum Sent {
@@ -114,6 +118,9 @@ impl Calls {
     pub(crate) fn number(&mut self, call: &Call) -> u64 {
         self.last += 1;
         self.unanswered.insert(self.last, Sent::of(call));
+        if self.unanswered.len() > UNANSWERED {
+            self.unanswered.pop_first();
+        }
         self.last
     }
 
@@ -154,5 +161,21 @@ impl Calls {
     /// connection's call finds nothing.
     pub(crate) fn forget(&mut self) {
         *self = Self { last: self.last, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_that_answers_nothing_fills_no_memory() {
+        let mut calls = Calls::new(1);
+        let first = calls.number(&Call::Teardown);
+        for _ in 0..2 * UNANSWERED {
+            calls.number(&Call::Teardown);
+        }
+        assert_eq!(calls.unanswered.len(), UNANSWERED);
+        assert!(calls.take(first).is_none() && calls.take(calls.last).is_some());
     }
 }

@@ -246,10 +246,6 @@ impl<S: Scheduler> Framework<S> {
             }
             _ => why,
         };
-        if why.starts_with(REMOVED) && !self.removed {
-            // It was there, and its end is certain: who comes back is another framework.
-            effects.persist.push(Change::Framework(None));
-        }
         self.finish(effects, Outcome::EndedByMaster { why });
     }
 }

@@ -134,7 +134,9 @@ impl Store for FileStore {
                 }
             };
         }
-        match futures::executor::block_on(store.commit(batch)) {
+        // Somebody may call this within a task of a runtime, which would have it pause now and then; there it would never
+        // go on, since the task does not.
+        match futures::executor::block_on(tokio::task::unconstrained(store.commit(batch))) {
             Ok(_revision) => Ok(()),
             Err(CommitError::Failed(failure)) => Err(failed(failure)),
             Err(error @ (CommitError::Conflict(_) | CommitError::Limit(_))) => Err(StoreError::Failed {

@@ -1,27 +1,26 @@
 //! A cluster that a test breaks.
+//!
+//! This file builds it; then come `time`, `harm` and `sight`.
+
+mod harm;
+mod sight;
+mod time;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use lonja_model::attributes::Attributes;
-use lonja_model::{Resources, TaskId, TaskInfo, TaskState};
+use lonja_model::{Resources, TaskInfo};
 use lonja_sdk_core::{Scheduler, State};
-use lonja_sim::cluster::{Cluster, Failure, Member, Place, Promises, Rule, TaskOutcome, TaskView, Told};
+use lonja_sim::cluster::{Cluster, Failure, Member, Promises, Rule, TaskOutcome};
 use lonja_sim::lab::Machine;
 
 use super::fuzz::Watch;
-use super::{Faults, secs};
 use crate::FrameworkOptions;
 
 /// A framework of a test outlives any silence: how long tasks outlive a lost connection is not what is tested.
 const FAILOVER: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// A process that is killed is back after so long, unless it is told otherwise.
-const BACK_AFTER: Duration = secs(1);
-
-/// How often [`TestCluster::until`] looks.
-const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// The scheduler of a cluster that has none yet.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +48,11 @@ pub struct TestCluster<S = Nobody> {
     promises: Promises<S>,
     impossible_plans: Rc<Cell<bool>>,
     survives_panics: bool,
-    settled: Option<Box<dyn Fn(&S) -> bool>>,
+    settled: Option<Settled<S>>,
 }
+
+/// Has a scheduler all it wants?
+type Settled<S> = Box<dyn Fn(&S) -> bool>;
 
 /// How far it has come.
 enum Stage {
@@ -236,7 +238,7 @@ impl<S: 'static> TestCluster<S> {
     #[track_caller]
     fn fail(&self, failure: &Failure) -> ! {
         match &self.stage {
-            Stage::Running(ward) => panic!("{}", ward.watch.tell(failure)),
+            Stage::Running(ward) => panic!("{}", ward.watch.tell(failure, ward.cluster.trace_hash())),
             Stage::Building { .. } => panic!("{failure}"),
         }
     }
@@ -253,295 +255,5 @@ impl<S: 'static> TestCluster<S> {
     fn fail_with(&mut self, what: String) -> ! {
         let failure = self.running().fail(what);
         self.fail(&failure)
-    }
-}
-
-/// Time.
-impl<S: 'static> TestCluster<S> {
-    /// Lets so much virtual time pass. Panics: a promise is broken.
-    #[track_caller]
-    pub fn run_for(&mut self, time: Duration) {
-        let result = self.try_run_for(time);
-        self.demand(result);
-    }
-
-    /// Lets so much virtual time pass. Errors: a promise is broken; for tests of what a wrong scheduler comes to.
-    pub fn try_run_for(&mut self, time: Duration) -> Result<(), Failure> {
-        self.running().run_for(time)
-    }
-
-    /// Lets time pass until `condition` holds; it is looked at every tenth of a virtual second. Panics: it does not hold
-    /// within that time, or a promise is broken.
-    #[track_caller]
-    pub fn until(&mut self, within: Duration, mut condition: impl FnMut(&Self) -> bool) {
-        let end = self.running().now() + within;
-        loop {
-            if condition(self) {
-                return;
-            }
-            let now = self.running().now();
-            if now >= end {
-                self.fail_with(format!("what was waited for has not come within {within:?}"));
-            }
-            self.run_for(LOOKS_EVERY.min(end - now));
-        }
-    }
-
-    /// Lets time pass until all is settled: every process is up and connected, every task runs or has ended, its framework
-    /// knows, and the scheduler has all it wants ([`Self::settled_when`]). The time counts from the end of the faults that were
-    /// drawn, if that is later. Panics: it has not settled by then, or a promise is broken.
-    #[track_caller]
-    pub fn settles_within(&mut self, within: Duration) {
-        let result = self.try_settles_within(within);
-        self.demand(result);
-    }
-
-    /// The same. Errors: it has not settled by then, or a promise is broken.
-    pub fn try_settles_within(&mut self, within: Duration) -> Result<(), Failure> {
-        let cluster = self.running();
-        let calm = cluster.calm_at().saturating_sub(cluster.now());
-        cluster.run_for(calm)?;
-        let end = cluster.now() + within;
-        loop {
-            let Some(why) = self.unsettled() else { return Ok(()) };
-            let cluster = self.running();
-            let now = cluster.now();
-            if now >= end {
-                return Err(cluster.fail(format!("not settled within {within:?}: {why}")));
-            }
-            cluster.run_for(secs(1).min(end - now))?;
-        }
-    }
-
-    /// What is still under way, in words; `None`: all is settled.
-    pub fn unsettled(&self) -> Option<String> {
-        let cluster = self.seen()?;
-        let wants = |scheduler: &S| self.settled.as_ref().is_some_and(|settled| !settled(scheduler));
-        if self.try_scheduler().is_some_and(wants) {
-            return Some("the scheduler has not all it wants".to_owned());
-        }
-        cluster.unsettled()
-    }
-
-    /// How much virtual time has passed.
-    pub fn now(&self) -> Duration {
-        self.seen().map_or(Duration::ZERO, Cluster::now)
-    }
-}
-
-/// What goes wrong, at this moment.
-impl<S: 'static> TestCluster<S> {
-    /// Kills the master; it is back a second later.
-    #[track_caller]
-    pub fn kill_master(&mut self) {
-        self.kill(Place::Master);
-    }
-
-    /// Kills the scheduler's process; it is back a second later, with what it has kept.
-    #[track_caller]
-    pub fn kill_scheduler(&mut self) {
-        self.kill(Place::Scheduler(0));
-    }
-
-    /// Kills an agent, by its number from 0; it is back a second later. Its tasks run on.
-    #[track_caller]
-    pub fn kill_agent(&mut self, agent: usize) {
-        self.kill(Place::Agent(agent));
-    }
-
-    /// Kills the master and keeps it down until [`Self::start_master`].
-    #[track_caller]
-    pub fn stop_master(&mut self) {
-        self.stop(Place::Master);
-    }
-
-    /// Starts the master, if it is down.
-    pub fn start_master(&mut self) {
-        self.running().start(Place::Master);
-    }
-
-    /// Kills the scheduler's process and keeps it down until [`Self::start_scheduler`].
-    #[track_caller]
-    pub fn stop_scheduler(&mut self) {
-        self.stop(Place::Scheduler(0));
-    }
-
-    /// Starts the scheduler, if it is down.
-    pub fn start_scheduler(&mut self) {
-        self.running().start(Place::Scheduler(0));
-    }
-
-    /// Kills an agent and keeps it down until [`Self::start_agent`]. Its tasks run on; the master calls them unreachable
-    /// after a while.
-    #[track_caller]
-    pub fn stop_agent(&mut self, agent: usize) {
-        self.stop(Place::Agent(agent));
-    }
-
-    /// Starts an agent, if it is down.
-    pub fn start_agent(&mut self, agent: usize) {
-        let place = self.place(Place::Agent(agent));
-        self.running().start(place);
-    }
-
-    /// An agent's machine loses power and is back after `down`. Its tasks are gone.
-    #[track_caller]
-    pub fn lose_power(&mut self, agent: usize, down: Duration) {
-        let place = self.place(Place::Agent(agent));
-        let result = self.running().lose_power(place, down);
-        self.demand(result);
-    }
-
-    /// The scheduler's process stands still for so long, as one that is stopped or swapped out, and goes on.
-    #[track_caller]
-    pub fn pause_scheduler(&mut self, lasts: Duration) {
-        let result = self.running().pause(Place::Scheduler(0), lasts);
-        self.demand(result);
-    }
-
-    /// Nothing passes between an agent and the master until [`Self::heal`].
-    #[track_caller]
-    pub fn partition(&mut self, agent: usize) {
-        let place = self.place(Place::Agent(agent));
-        self.running().cut_off(place);
-    }
-
-    /// Ends a partition of an agent.
-    #[track_caller]
-    pub fn heal(&mut self, agent: usize) {
-        let place = self.place(Place::Agent(agent));
-        self.running().join(place);
-    }
-
-    /// Nothing passes between the scheduler and the master until [`Self::heal_scheduler`].
-    pub fn partition_scheduler(&mut self) {
-        self.running().cut_off(Place::Scheduler(0));
-    }
-
-    /// Ends a partition of the scheduler.
-    pub fn heal_scheduler(&mut self) {
-        self.running().join(Place::Scheduler(0));
-    }
-
-    /// From now on this part of all messages is lost, from 0 to 1, each with its connection: over TCP there is no other way
-    /// to lose one. 0 ends it.
-    #[track_caller]
-    pub fn lose_messages(&mut self, part: f64) {
-        assert!((0.0..=1.0).contains(&part), "{part} is no part: write 0.01 for one message in a hundred");
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 0 and a million"
-        )]
-        self.running().lose_messages((part * 1e6) as u64);
-    }
-
-    /// Draws faults from the seed for so long from now on: kills at any moment and at named steps, a network that delays,
-    /// parts, breaks and repeats, disks that fail, fill up and stall, power loss, clocks that stray, processes that stand still,
-    /// operators that drain and declare gone. Called before time first passes, clocks also run at rates of their own and
-    /// messages come twice.
-    ///
-    /// A cluster may take long to recover from what is drawn: agents are waited for before they are given up, partitions may be
-    /// longer than any patience. Give [`Self::settles_within`] an hour: it costs little.
-    pub fn random_faults(&mut self, faults: Faults, lasts: Duration) {
-        self.running().draw_faults(faults, lasts);
-    }
-
-    #[track_caller]
-    fn kill(&mut self, place: Place) {
-        let place = self.place(place);
-        let result = self.running().kill(place, BACK_AFTER);
-        self.demand(result);
-    }
-
-    #[track_caller]
-    fn stop(&mut self, place: Place) {
-        let place = self.place(place);
-        let result = self.running().stop(place);
-        self.demand(result);
-    }
-
-    #[track_caller]
-    fn place(&mut self, place: Place) -> Place {
-        let cluster = self.running();
-        let (agents, has) = (cluster.agents(), cluster.has(place));
-        assert!(has, "there is no {place:?} in this cluster of {agents} agents; numbers begin with 0");
-        place
-    }
-}
-
-/// What there is to see.
-impl<S: 'static> TestCluster<S> {
-    /// The scheduler as it is now. Panics: its process is down; see [`Self::try_scheduler`].
-    #[track_caller]
-    pub fn scheduler(&self) -> &S {
-        self.try_scheduler().expect("the scheduler is down, or time has not begun: see try_scheduler()")
-    }
-
-    /// The scheduler as it is now; `None`: its process is down.
-    pub fn try_scheduler(&self) -> Option<&S> {
-        self.scheduler_of(0)
-    }
-
-    /// The scheduler of that framework, from 0: the one that is tested, then those [`Self::beside`] it. `None`: its process is
-    /// down, there is none, or it is not of that type.
-    pub fn scheduler_of<T: 'static>(&self, framework: usize) -> Option<&T> {
-        self.seen()?.scheduler(framework)?.downcast_ref()
-    }
-
-    /// All tasks that were launched, by all frameworks, with what became of them.
-    pub fn tasks(&self) -> Vec<TaskView> {
-        self.seen().map(Cluster::tasks).unwrap_or_default()
-    }
-
-    /// The tasks of the tested scheduler whose programs run at this moment, whatever anybody was told.
-    pub fn running_tasks(&self) -> Vec<TaskId> {
-        self.seen().map(|cluster| cluster.running(0)).unwrap_or_default()
-    }
-
-    /// What the tested scheduler was told of a task last; `None`: nothing.
-    pub fn state(&self, task: &str) -> Option<TaskState> {
-        self.history(task).last().map(|told| told.status.state)
-    }
-
-    /// All that the tested scheduler's framework was told of a task, in order, repeats included.
-    pub fn history(&self, task: &str) -> Vec<Told> {
-        let Ok(task) = TaskId::new(task) else { return Vec::new() };
-        self.seen().map(|cluster| cluster.history(0, &task)).unwrap_or_default()
-    }
-
-    /// The last events of the cluster in words, the oldest first.
-    pub fn events(&self) -> Vec<String> {
-        self.seen().map(Cluster::last_events).unwrap_or_default()
-    }
-
-    /// A number over all that has happened: two runs with the same number are the same.
-    pub fn trace_hash(&self) -> u64 {
-        self.seen().map_or(0, Cluster::trace_hash)
-    }
-
-    /// Panics unless the programs of exactly so many tasks of the tested scheduler run at this moment.
-    #[track_caller]
-    pub fn assert_running(&mut self, count: usize) {
-        let running = self.running_tasks();
-        if running.len() != count {
-            self.fail_with(format!("{count} tasks should run, these do: {running:?}"));
-        }
-    }
-
-    /// Panics unless the scheduler was told that this task has finished.
-    #[track_caller]
-    pub fn assert_finished(&mut self, task: &str) {
-        self.assert_state(task, TaskState::Finished);
-    }
-
-    /// Panics unless this is what the scheduler was told last of a task.
-    #[track_caller]
-    pub fn assert_state(&mut self, task: &str, state: TaskState) {
-        let told = self.state(task);
-        if told != Some(state) {
-            let told = told.map_or("nothing is known of it".to_owned(), |told| format!("it is {told}"));
-            self.fail_with(format!("task {task} should be {state}, and {told}"));
-        }
     }
 }

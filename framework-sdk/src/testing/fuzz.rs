@@ -86,14 +86,14 @@ impl Watch {
     }
 
     /// A failure in words, told once.
-    pub(super) fn tell(&self, failure: &Failure) -> String {
+    pub(super) fn tell(&self, failure: &Failure, trace: u64) -> String {
         self.told.set(true);
         if !self.wants_words() {
             return failure.what.clone();
         }
         let events = story(&failure.events);
         format!(
-            "{}\n  at {:.3} s of virtual time, in the TestCluster of seed {}{events}",
+            "{}\n  at {:.3} s of virtual time, in the TestCluster of seed {}, trace {trace:016x}{events}",
             failure.what,
             failure.at.as_secs_f64(),
             self.seed
@@ -109,9 +109,7 @@ impl Watch {
             tally.faults += cluster.faults().len() as u64;
             tally.virtual_time += cluster.now();
             thread.tally.set(tally);
-            let came = |fault: &&Fault| {
-                Duration::from_nanos(fault.at_nanos) <= cluster.now() + Duration::from_secs(1)
-            };
+            let came = |fault: &&Fault| Duration::from_nanos(fault.at_nanos) <= cluster.now();
             thread.faults.replace(cluster.faults().iter().filter(came).cloned().collect());
         });
         if std::thread::panicking() && self.wants_words() && !self.told.get() {

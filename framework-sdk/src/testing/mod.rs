@@ -14,10 +14,9 @@
 //! use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
 //!
 //! /// Runs one task to its end, under a new id whenever it failed or was lost.
-//! #[derive(Default)]
 //! struct Once {
 //!     attempts: usize,
-//!     current: Option<(TaskId, AgentId)>,
+//!     current: Option<TaskId>,
 //!     done: bool,
 //!     changes: Vec<Change>,
 //! }
@@ -26,9 +25,9 @@
 //!     fn restore(state: &State) -> Self {
 //!         let text = |key| state.get(key).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
 //!         let attempts = text("attempts").map_or(0, |text| text.parse().expect("it was written so"));
-//!         let id = text("task").map(|id| TaskId::new(id).expect("it was written so"));
-//!         let agent = text("agent").map(|id| AgentId::new(id).expect("it was written so"));
-//!         Self { attempts, current: id.zip(agent), done: text("done").is_some(), changes: Vec::new() }
+//!         // The library keeps by itself which tasks were launched and have not ended.
+//!         let current = state.tasks().next().map(|(task, _agent)| task.clone());
+//!         Self { attempts, current, done: text("done").is_some(), changes: Vec::new() }
 //!     }
 //! }
 //!
@@ -39,27 +38,18 @@
 //!         let found = offers.iter().find_map(|offer| Some((offer, task.on(offer, id.clone())?)));
 //!         let Some((offer, task)) = found.filter(|_| self.wants_offers()) else { return Plan::new() };
 //!         self.attempts += 1;
-//!         self.current = Some((id.clone(), offer.agent.clone()));
+//!         self.current = Some(id);
 //!         self.changes.push(Change::put("attempts", self.attempts.to_string()));
-//!         self.changes.push(Change::put("task", id.as_str()));
-//!         self.changes.push(Change::put("agent", offer.agent.as_str()));
 //!         Plan::new().launch(offer, [task])
 //!     }
 //!
 //!     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
-//!         let is_current = self.current.as_ref().is_some_and(|(id, _)| *id == status.task);
-//!         if is_current && status.state.is_terminal() {
+//!         if self.current.as_ref() == Some(&status.task) && status.state.is_terminal() {
 //!             self.current = None;
-//!             self.changes.extend([Change::remove("task"), Change::remove("agent")]);
 //!             self.done = status.state == TaskState::Finished;
 //!             self.changes.extend(self.done.then(|| Change::put("done", "yes")));
 //!         }
 //!         Plan::new()
-//!     }
-//!
-//!     // What an earlier life launched, or was about to, is asked about.
-//!     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-//!         Plan::new().remember(self.current.clone())
 //!     }
 //!
 //!     fn wants_offers(&self) -> bool {
@@ -97,15 +87,15 @@
 //! });
 //! ```
 //!
-//! What a scheduler must do to pass is what it must do in production: say by [`Scheduler::changes`](crate::Scheduler::changes)
-//! what it launches before it is launched, give each launch an id of its own, and
-//! [remember](crate::Plan::remember) its tasks whenever it subscribes, for a launch that was written down may never have
-//! been sent.
+//! What a scheduler must do to pass is what it must do in production: give each launch an id of its own, and say by
+//! [`Scheduler::changes`](crate::Scheduler::changes) whatever it must not forget, in the same event in which it learns of it
+//! or acts on it.
 //!
 //! # A fleet: [`simulate`]
 //!
 //! An hour of a thousand machines takes seconds. A scheduler learns of its work from outside (a queue, an API, a file).
-//! Here the outside is a [`Workload`], and what carries it in is one method more: [`Client::arrive`].
+//! Here the outside is a [`Workload`], and what carries it in is one method more: [`Client::arrive`]. A scheduler that knows by itself what it wants runs as it is, by
+//! [`simulate_scheduler`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -188,6 +178,7 @@ pub use local::{Builder as LocalClusterBuilder, LocalCluster, LocalClusterError}
 pub use made_up::{offer, status};
 pub use simulate::{
     Arrival, Client, Fleet, Machine, Options, RunError, RunResult, Sample, Tenant, Workload, simulate,
+    simulate_scheduler,
 };
 pub use times::{hours, millis, mins, secs};
 

@@ -196,11 +196,8 @@ async fn a_run_after_a_crash_is_the_same_framework_with_its_notes() {
     let (_, outcome) = ends(run).await.unwrap();
     assert_eq!(outcome, Outcome::TornDown);
 
-    // What was torn down is no more: its id is not used again, its notes are there.
-    let mut store = store();
-    let state = store.load().unwrap();
-    assert_eq!(state.framework(), None);
-    assert_eq!(state.get("launched"), Some(b"t1".as_slice()));
+    // What was torn down leaves nothing behind: the next run begins anew.
+    assert!(store().load().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -241,4 +238,43 @@ async fn an_id_that_is_not_the_stores_is_refused() {
     let run = Driver::new("127.0.0.1:1", options).store(kept).run_from(Notes::restore).await;
 
     assert!(matches!(run, Err(DriverError::OtherFramework { .. })));
+}
+
+/// Any change, from some bits.
+fn change(bits: u64) -> Change {
+    let (kind, which) = (bits % 64, (bits >> 8) % 5);
+    let task = TaskId::new(format!("t{which}")).unwrap();
+    match kind {
+        0 => Change::Framework(None),
+        1 => Change::TearingDown,
+        2..10 => Change::Framework(FrameworkId::new(format!("f{which}")).ok()),
+        10..20 => Change::Launched { task, agent: AgentId::new(format!("a{}", bits >> 61)).unwrap() },
+        20..30 => Change::Ended { task },
+        30..40 => Change::remove(format!("key{which}")),
+        _ => Change::put(format!("key{which}"), bits.to_le_bytes()),
+    }
+}
+
+#[tokio::test]
+async fn what_is_read_back_is_what_the_changes_came_to_however_they_were_batched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut bits, mut expected) = (0x9e37_79b9_7f4a_7c15_u64, State::default());
+    for _run in 0..12 {
+        let mut store = FileStore::at(folder.path());
+        assert_eq!(store.load().unwrap(), expected);
+        for _batch in 0..10 {
+            let mut changes = Vec::new();
+            for _ in 0..bits % 12 {
+                // Xorshift.
+                bits ^= bits << 13;
+                bits ^= bits >> 7;
+                bits ^= bits << 17;
+                changes.push(change(bits));
+            }
+            bits = bits.wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1;
+            changes.iter().for_each(|change| expected.apply(change.clone()));
+            store.commit(&changes).unwrap();
+        }
+    }
+    assert_ne!(expected, State::default());
 }

@@ -299,3 +299,22 @@ async fn the_next_master_is_tried_when_one_is_away_does_not_lead_or_is_none() {
     run.abort();
     server.abort();
 }
+
+#[tokio::test]
+async fn a_server_that_speaks_another_protocol_is_no_master() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _some = stream.read(&mut [0; 24]).await;
+            let _all = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+        }
+    });
+    let driver = Driver::new(url, FrameworkOptions::named("test")).wait_for_master(Duration::from_secs(2));
+
+    let Err(error) = driver.run(Wrong::new(|_| Plan::new())).await else { panic!("there is no master") };
+
+    assert!(matches!(error, DriverError::NoMaster { .. }), "{error}");
+    server.abort();
+}

@@ -1,6 +1,6 @@
 //! Keeps so many tasks running, whatever happens: the smallest scheduler that has to remember something.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use lonja_sdk::prelude::*;
 
@@ -10,8 +10,8 @@ pub(crate) struct Keeper {
     wanted: usize,
     /// The number of the next task.
     next: u64,
-    /// Tasks that are not known to have ended, with their agents.
-    tasks: BTreeMap<TaskId, AgentId>,
+    /// Tasks that are not known to have ended. The library keeps them for it.
+    tasks: BTreeSet<TaskId>,
     changes: Vec<Change>,
 }
 
@@ -20,10 +20,8 @@ impl Keeper {
     pub(crate) fn restore(wanted: usize, state: &State) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it was written so");
         let next = state.get("next").map_or(0, |bytes| text(bytes).parse().expect("a number"));
-        let task = |(id, agent): (&str, &[u8])| {
-            (TaskId::new(id).expect("an id"), AgentId::new(text(agent)).expect("an id"))
-        };
-        Self { wanted, next, tasks: state.below("task/").map(task).collect(), changes: Vec::new() }
+        let tasks = state.tasks().map(|(task, _agent)| task.clone()).collect();
+        Self { wanted, next, tasks, changes: Vec::new() }
     }
 
     /// Has it launched all that it wants?
@@ -50,26 +48,21 @@ impl Scheduler for Keeper {
             let Some(info) = task.on(offer, id.clone()) else { continue };
             self.next += 1;
             self.changes.push(Change::put("next", self.next.to_string()));
-            self.changes.push(Change::put(format!("task/{id}"), offer.agent.as_str()));
-            self.tasks.insert(id, offer.agent.clone());
+            self.tasks.insert(id);
             plan = plan.launch(offer, [info]);
         }
         plan
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
-        if status.state.is_terminal() && self.tasks.remove(&status.task).is_some() {
-            self.changes.push(Change::remove(format!("task/{}", status.task)));
+        if status.state.is_terminal() {
+            self.tasks.remove(&status.task);
         }
         Plan::new()
     }
 
     fn wants_offers(&self) -> bool {
         self.tasks.len() < self.wanted
-    }
-
-    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-        Plan::new().remember(self.tasks.clone())
     }
 
     fn changes(&mut self) -> Vec<Change> {

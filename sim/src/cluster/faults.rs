@@ -151,7 +151,8 @@ impl Cluster {
             let number = self.drawn;
             self.drawn += 1;
             if self.keep.as_ref().is_none_or(|keep| keep.contains(&number)) {
-                world.faults.push(Fault { number, at_nanos: at.as_nanos(), words: format!("{fault:?}") });
+                let at_nanos = u64::try_from(at.since(self.born).as_nanos()).unwrap_or(u64::MAX);
+                world.faults.push(Fault { number, at_nanos, words: format!("{fault:?}") });
                 world.queue.at(at, fault);
             }
         }

@@ -31,6 +31,7 @@ pub use outcome::{Rule, TaskOutcome};
 pub use view::{TaskView, Told};
 
 use crate::clocks::Clocks;
+use crate::happening::Queue;
 use crate::hosts::agent::AgentHost;
 use crate::hosts::framework::FrameworkHost;
 use crate::hosts::resident::{Resident, Speaker};
@@ -39,7 +40,7 @@ use crate::journal::{Entry, Reader};
 use crate::lab::Machine;
 use crate::network::Network;
 use crate::random::Random;
-use crate::world::{Cast, Happening, Node, Queue, World};
+use crate::world::{Cast, Happening, Node, World};
 use crate::{Fault, liveness};
 
 /// Events told of a run that failed.
@@ -100,7 +101,7 @@ impl Cluster {
             queue.at(now + random.millis(0, 500), Happening::Start(client));
         }
         let last: Rc<RefCell<VecDeque<String>>> = Rc::default();
-        let reader = words.then(|| reader(last.clone()));
+        let reader = words.then(|| reader(now, last.clone()));
         let (network, clocks) = (Network::default(), Clocks::default());
         let cast = Cast { random, agents, frameworks, network, clocks, queue };
         let mut world = World::with(seed, now, cast, reader);
@@ -212,8 +213,16 @@ impl Cluster {
     }
 }
 
-fn reader(last: Rc<RefCell<VecDeque<String>>>) -> Reader {
-    Box::new(move |entry: Entry| {
+/// What happens all the time and tells nobody anything.
+const NOISE: [&str; 5] = ["wakes", "committed", "agent: ping", "master: pong", "framework: heartbeat"];
+
+/// Keeps the last events in words, with their times since `born`.
+fn reader(born: Timestamp, last: Rc<RefCell<VecDeque<String>>>) -> Reader {
+    Box::new(move |mut entry: Entry| {
+        if NOISE.contains(&entry.kind) {
+            return;
+        }
+        entry.at_nanos = entry.at_nanos.saturating_sub(born.as_nanos());
         let mut last = last.borrow_mut();
         if last.len() == LAST_EVENTS {
             last.pop_front();

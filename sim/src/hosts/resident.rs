@@ -99,7 +99,10 @@ impl Resident {
         seed: u64,
     ) -> Result<Speaker, Fall> {
         match self {
-            Self::Batch(plan) => Ok(Speaker::Batch(Client::new(now, now - age, plan.clone(), notes, seed))),
+            Self::Batch(plan) => {
+                let client = Client::new(now, now - age, plan.clone(), notes, seed);
+                Ok(Speaker::Batch(Box::new(client)))
+            }
             Self::Guest(guest) => guest.start(now, &notes.state, seed).map(Speaker::Guest),
         }
     }
@@ -107,7 +110,7 @@ impl Resident {
 
 /// One life of a framework's process.
 pub(crate) enum Speaker {
-    Batch(Client),
+    Batch(Box<Client>),
     Guest(Box<dyn Life>),
 }
 

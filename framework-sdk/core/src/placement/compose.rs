@@ -191,3 +191,59 @@ impl Scorer for Box<dyn Scorer> {
         (**self).draw(machines)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::policies::Random;
+    use crate::task::Need;
+    use lonja_model::resources::Scalar;
+
+    fn room(cpus: u64, mem: u64) -> Room {
+        let units = |amount| Scalar::from_units(amount).unwrap();
+        Room { cpus: units(cpus), mem: units(mem), ..Room::default() }
+    }
+
+    fn score(scorer: &mut dyn Scorer, cpus: u64, mem: u64) -> f64 {
+        scorer.score(&Ask::from(Need::default()), &room(cpus, mem)).unwrap().score
+    }
+
+    fn cpus() -> impl Scorer {
+        by("cpus", |_, room| Some(room.cpus.to_f64()))
+    }
+
+    fn mem() -> impl Scorer {
+        by("mem", |_, room| Some(room.mem.to_f64()))
+    }
+
+    #[test]
+    fn a_weighted_sum_adds_up_its_parts() {
+        let mut sum = Weighted::new("sum").with(2.0, cpus()).with(-0.5, mem());
+        assert_eq!(score(&mut sum, 3, 4), 4.0);
+        assert!(sum.is_pure() && !Weighted::new("any").with(1.0, Random::new(1)).is_pure());
+    }
+
+    #[test]
+    fn what_one_part_does_not_want_is_no_place() {
+        let never = || by("never", |_, _| None);
+        let (ask, room) = (Ask::default(), room(1, 1));
+        assert_eq!(Weighted::new("sum").with(1.0, cpus()).with(1.0, never()).score(&ask, &room), None);
+        assert_eq!(Lexicographic::new("order").then(1.0, cpus()).then(1.0, never()).score(&ask, &room), None);
+    }
+
+    #[test]
+    fn a_later_level_decides_only_where_the_earlier_one_sees_no_step() {
+        let mut order = Lexicographic::new("order").then(4.0, cpus()).then(1.0, mem());
+        assert!(score(&mut order, 4, 1) > score(&mut order, 3, 60_000));
+        assert!(score(&mut order, 7, 2) > score(&mut order, 4, 1), "of one step of CPUs");
+        assert!(score(&mut order, 4, 2) > score(&mut order, 7, 1), "of one step of CPUs");
+        assert_eq!(score(&mut order, 0, 70_000), score(&mut order, 0, 80_000), "beyond the last step");
+    }
+
+    #[test]
+    fn three_levels_fit_exactly_into_one_score() {
+        let most = || by("most", |_, _| Some(f64::INFINITY));
+        let mut order = Lexicographic::new("order").then(1.0, most()).then(1.0, most()).then(1.0, mem());
+        assert!(score(&mut order, 0, 1) > score(&mut order, 0, 0));
+    }
+}

@@ -10,6 +10,7 @@ use lonja_model::resources::Scalar;
 use lonja_model::task::Limit;
 
 use super::{InvalidTask, Request, Size, Task};
+use crate::placement::predicate::Predicate;
 
 /// Describes a [`Task`]; [`TaskBuilder::build`] says whether its parts go together. There is no task without a program,
 /// so that is what it begins with.
@@ -224,6 +225,12 @@ impl TaskBuilder {
             task.command.uris.push(Uri::new(uri)?);
             Ok(())
         })
+    }
+
+    /// It may go only where this holds, and what was said of it before; see [`Task::place`].
+    #[must_use]
+    pub fn place(self, predicate: Predicate) -> Self {
+        self.also(|task| task.place(predicate))
     }
 
     /// With this network.

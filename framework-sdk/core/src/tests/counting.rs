@@ -6,7 +6,7 @@ use lonja_model::TaskState;
 use lonja_model::scheduler::{Call, Event as MasterEvent, Refusal, RefusalCode};
 
 use super::fixture::*;
-use crate::{Change, Event, Outcome, Plan};
+use crate::{Event, Outcome, Plan};
 
 fn reconciles(sent: &[Call]) -> usize {
     sent.iter().filter(|call| matches!(call, Call::Reconcile { .. })).count()
@@ -109,12 +109,11 @@ fn a_framework_whose_id_is_refused_as_removed_says_so_and_keeps_it() {
 }
 
 #[test]
-fn a_framework_that_is_removed_while_it_runs_forgets_its_id() {
+fn a_framework_that_somebody_else_removes_keeps_what_it_has_written_down() {
     let mut world = subscribed();
     world.hears(MasterEvent::Error("Framework has been removed: by an operator".to_owned()));
     assert!(matches!(world.outcome(), Some(Outcome::EndedByMaster { .. })));
-    assert_eq!(world.last.persist, [Change::Framework(None)]);
-    assert!(!world.framework.was_removed());
+    assert_eq!(world.last.persist, []);
 }
 
 #[test]

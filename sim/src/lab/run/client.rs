@@ -1,5 +1,6 @@
 //! Whose tasks they are: a scheduler that is told of each task when it is wanted.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -9,7 +10,7 @@ use lonja_model::resources::Quantities;
 use lonja_model::scheduler::MasterInfo;
 use lonja_model::{AgentId, ExecutorId, FrameworkId, Offer, OfferId, TaskId, TaskStatus, Timestamp};
 use lonja_sdk_core::{
-    Plan, Problem, Scheduler, Task,
+    Change, Plan, Problem, Scheduler, Task,
     placement::{Ask, Placer},
 };
 
@@ -44,25 +45,88 @@ impl Client for Placer {
     }
 }
 
-/// A client, and whether it has the word: a panic is then its own and not the cluster's.
+/// A scheduler that its owner gets back.
+pub(super) trait Plain: Scheduler {
+    fn as_scheduler(&self) -> &dyn Scheduler;
+    fn as_scheduler_mut(&mut self) -> &mut dyn Scheduler;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<S: Scheduler + 'static> Plain for S {
+    fn as_scheduler(&self) -> &dyn Scheduler {
+        self
+    }
+
+    fn as_scheduler_mut(&mut self) -> &mut dyn Scheduler {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// Who sits on a framework's seat.
+pub(super) enum Seated {
+    /// One that is told of each task of the workload.
+    Client(Box<dyn Client>),
+    /// One that knows by itself what it wants.
+    Plain(Box<dyn Plain>),
+}
+
+impl Seated {
+    fn scheduler(&self) -> &dyn Scheduler {
+        match self {
+            Self::Client(client) => &**client,
+            Self::Plain(plain) => plain.as_scheduler(),
+        }
+    }
+
+    fn scheduler_mut(&mut self) -> &mut dyn Scheduler {
+        match self {
+            Self::Client(client) => &mut **client,
+            Self::Plain(plain) => plain.as_scheduler_mut(),
+        }
+    }
+}
+
+/// A scheduler, and whether it has the word: a panic is then its own and not the cluster's.
 pub(super) struct Hosted {
-    pub(super) client: Box<dyn Client>,
+    pub(super) seated: Seated,
     pub(super) has_the_word: Arc<AtomicBool>,
 }
 
 impl Hosted {
-    pub(super) fn ask<T>(&mut self, question: impl FnOnce(&mut dyn Client) -> T) -> T {
+    fn ask<T>(&mut self, question: impl FnOnce(&mut dyn Scheduler) -> T) -> T {
         self.has_the_word.store(true, Ordering::Relaxed);
-        let answer = question(&mut *self.client);
+        let answer = question(self.seated.scheduler_mut());
         self.has_the_word.store(false, Ordering::Relaxed);
         answer
     }
 
-    fn look<T>(&self, question: impl FnOnce(&dyn Client) -> T) -> T {
+    fn look<T>(&self, question: impl FnOnce(&dyn Scheduler) -> T) -> T {
         self.has_the_word.store(true, Ordering::Relaxed);
-        let answer = question(&*self.client);
+        let answer = question(self.seated.scheduler());
         self.has_the_word.store(false, Ordering::Relaxed);
         answer
+    }
+
+    /// A task of the workload is wanted.
+    pub(super) fn arrive(&mut self, now: Timestamp, id: TaskId, ask: &Ask) {
+        if let Seated::Client(client) = &mut self.seated {
+            self.has_the_word.store(true, Ordering::Relaxed);
+            client.arrive(now, id, ask);
+            self.has_the_word.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// What it did wrong.
+    pub(super) fn mistake(&mut self) -> Option<String> {
+        let Seated::Client(client) = &mut self.seated else { return None };
+        self.has_the_word.store(true, Ordering::Relaxed);
+        let mistake = client.mistake();
+        self.has_the_word.store(false, Ordering::Relaxed);
+        mistake
     }
 }
 
@@ -109,6 +173,20 @@ impl Scheduler for Hosted {
 
     fn agent_lost(&mut self, now: Timestamp, agent: &AgentId) -> Plan {
         self.ask(|client| client.agent_lost(now, agent))
+    }
+
+    fn executor_lost(
+        &mut self,
+        now: Timestamp,
+        agent: &AgentId,
+        executor: &ExecutorId,
+        status: Option<i32>,
+    ) -> Plan {
+        self.ask(|client| client.executor_lost(now, agent, executor, status))
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        self.ask(|client| client.changes())
     }
 
     fn message(&mut self, now: Timestamp, agent: &AgentId, executor: &ExecutorId, data: &[u8]) -> Plan {

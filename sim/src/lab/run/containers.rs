@@ -28,6 +28,11 @@ impl World<'_> {
     ) -> Result<(), String> {
         let index = index_of(&launch.task.id).filter(|index| *index < self.launched.len());
         let arrival = index.map(|index| &self.workload.arrivals[index]);
+        let mut runs = arrival.and_then(|arrival| arrival.runs);
+        if let Some(rule) = &self.runs {
+            runs = rule(&launch.task);
+            (self.result.arrived, self.result.placed) = (self.result.arrived + 1, self.result.placed + 1);
+        }
         let framework = self.seats.iter().position(|seat| seat.core.id() == Some(&launch.framework));
         let framework = framework.expect("agents run what frameworks launched");
         self.books.take(agent, framework, &launch.task.resources)?;
@@ -46,7 +51,7 @@ impl World<'_> {
             framework,
             container: launch.container.clone(),
             resources: launch.task.resources.clone(),
-            runs: arrival.and_then(|arrival| arrival.runs),
+            runs,
         };
         let place = match self.unused.pop() {
             Some(place) => {

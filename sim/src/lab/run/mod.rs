@@ -4,7 +4,7 @@
 //! What is real. Every machine is an agent core, every framework an SDK core with its scheduler, and between them
 //! stands a master core. They say to each other what they say in production: registration, offers, ACCEPT, RUN, updates
 //! and acknowledgements. A policy is run by the SDK's own [`Placer`], the one that goes live; any other scheduler by
-//! [`run_with`].
+//! [`run_with`], one that knows by itself what it wants by [`run_scheduler`].
 //!
 //! What is not. Nothing is lost and nobody fails. A message takes 500 µs, a commit (the master's registry, an agent's
 //! checkpoint) 2 ms, a container 50 ms to start and 10 ms to be killed. Some settings of the master are others than in
@@ -34,9 +34,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
+use lonja_model::TaskInfo;
 use lonja_model::role::InvalidRole;
+use lonja_sdk_core::Scheduler;
 use lonja_sdk_core::placement::Placer;
 use lonja_sdk_core::placement::placer;
 use lonja_sdk_core::placement::{Ask, Cluster, Room, Scorer, Spec};
@@ -46,6 +49,7 @@ use crate::lab::{RunResult, Tenant, Workload};
 
 pub use client::Client;
 
+use client::Seated;
 use world::World;
 
 /// Tasks that can never be placed which are told of one by one.
@@ -120,6 +124,11 @@ pub enum RunError {
     /// Tasks are to stand in the order of their arrival.
     #[error("task {0:?} stands behind a task that arrives later")]
     OutOfOrder(String),
+    /// A plain scheduler cannot be told of tasks that come from outside, and has the fleet to itself.
+    #[error(
+        "a plain scheduler knows by itself what it wants: give the workload no tasks and one framework, or implement Client"
+    )]
+    NobodyToTell,
     /// The run has no length.
     #[error("a run of no time runs nothing")]
     NoTime,
@@ -167,7 +176,50 @@ pub fn run_with(
     let asks = counts(workload);
     let never = never_placeable(workload);
     let clients = workload.frameworks.iter().enumerate().map(|(index, tenant)| client(index, tenant));
-    let mut world = World::new(workload, &asks, &never, clients.collect(), options, seed)?;
+    let seated = clients.map(Seated::Client).collect();
+    let mut world = World::new(workload, &asks, &never, seated, None, options, seed)?;
+    let mut result = go_on(&mut world, policy);
+    (result.policy, result.seed) = (policy.to_owned(), seed);
+    result.never_count = never.len() as u64;
+    result.never = never
+        .into_iter()
+        .take(MAX_NEVER)
+        .map(|(index, why)| (workload.arrivals[index].name.clone(), why))
+        .collect();
+    Ok(result)
+}
+
+/// How long a task runs that is not of the workload; none: to the end.
+pub type Runs = Arc<dyn Fn(&TaskInfo) -> Option<Duration> + Send + Sync>;
+
+/// Runs a scheduler that knows by itself what it wants, on the fleet of `workload` as its only framework; `runs` says how
+/// long its tasks run. Every launch counts as a task that arrived and was placed. Returns the scheduler as it was at the end.
+///
+/// A scheduler that panics, or makes a plan that goes over its offers, ends its run. Errors: the workload cannot be run,
+/// has tasks of its own, or has several frameworks.
+pub fn run_scheduler<S: Scheduler + 'static>(
+    workload: &Workload,
+    name: &str,
+    scheduler: S,
+    runs: Runs,
+    options: &Options,
+    seed: u64,
+) -> Result<(RunResult, S), RunError> {
+    check(workload)?;
+    if !workload.arrivals.is_empty() || workload.frameworks.len() > 1 {
+        return Err(RunError::NobodyToTell);
+    }
+    let seated = vec![Seated::Plain(Box::new(scheduler))];
+    let mut world = World::new(workload, &[], &[], seated, Some(runs), options, seed)?;
+    let mut result = go_on(&mut world, name);
+    (result.policy, result.seed) = (name.to_owned(), seed);
+    let Seated::Plain(plain) = world.into_seated(0) else { unreachable!("it was seated just now") };
+    let scheduler = plain.into_any().downcast().expect("it is what was seated");
+    Ok((result, *scheduler))
+}
+
+/// Goes on to the end, or to the first mistake.
+fn go_on(world: &mut World<'_>, policy: &str) -> RunResult {
     let stopped = match catch_unwind(AssertUnwindSafe(|| world.run())) {
         Ok(Ok(())) => None,
         Ok(Err(why)) => Some(why),
@@ -182,15 +234,7 @@ pub fn run_with(
             Some(format!("{who} panicked: {text}"))
         }
     };
-    let mut result = world.into_result(stopped);
-    (result.policy, result.seed) = (policy.to_owned(), seed);
-    result.never_count = never.len() as u64;
-    result.never = never
-        .into_iter()
-        .take(MAX_NEVER)
-        .map(|(index, why)| (workload.arrivals[index].name.clone(), why))
-        .collect();
-    Ok(result)
+    world.take_result(stopped)
 }
 
 fn check(workload: &Workload) -> Result<(), RunError> {

@@ -17,11 +17,11 @@ use lonja_sdk_core::placement::Ask;
 use lonja_sdk_core::{Effects, Event, Framework, Problem};
 
 use super::books::Books;
-use super::client::{Client, Hosted};
+use super::client::{Hosted, Seated};
 use super::containers::{Live, task_id};
 use super::queue::{Happening, Queue};
 use super::setup::{config, describe, host, role};
-use super::{Options, RunError};
+use super::{Options, RunError, Runs};
 use crate::journal::mix;
 use crate::lab::{RunResult, Sample, Tenant, Workload};
 use crate::random::Random;
@@ -78,6 +78,8 @@ pub(super) struct World<'a> {
     pub(super) result: RunResult,
     pub(super) hash: u64,
     pub(super) has_the_word: Arc<AtomicBool>,
+    /// How long tasks run that are not of the workload.
+    pub(super) runs: Option<Runs>,
 }
 
 impl<'a> World<'a> {
@@ -85,7 +87,8 @@ impl<'a> World<'a> {
         workload: &'a Workload,
         asks: &[(Ask, u64)],
         never: &[(usize, String)],
-        clients: Vec<Box<dyn Client>>,
+        seated: Vec<Seated>,
+        runs: Option<Runs>,
         options: &Options,
         seed: u64,
     ) -> Result<Self, RunError> {
@@ -94,8 +97,8 @@ impl<'a> World<'a> {
         let (master, effects) =
             Master::start(start, config(workload, random.next()), Registry::default(), "lab");
         let has_the_word = Arc::new(AtomicBool::new(false));
-        let seat = |(client, tenant): (Box<dyn Client>, &Tenant)| -> Result<Seat, RunError> {
-            let hosted = Hosted { client, has_the_word: has_the_word.clone() };
+        let seat = |(seated, tenant): (Seated, &Tenant)| -> Result<Seat, RunError> {
+            let hosted = Hosted { seated, has_the_word: has_the_word.clone() };
             let options = lonja_sdk_core::Options {
                 info: describe(tenant)?,
                 id: None,
@@ -105,7 +108,7 @@ impl<'a> World<'a> {
             let core = Framework::new(start, options, hosted).with_max_hold(Duration::MAX);
             Ok(Seat { core, tick: None, stream: None, streams: 0 })
         };
-        let seats = clients.into_iter().zip(&workload.frameworks).map(seat).collect::<Result<_, _>>()?;
+        let seats = seated.into_iter().zip(&workload.frameworks).map(seat).collect::<Result<_, _>>()?;
         let host = |(number, machine)| host(number, machine, Entropy(seed, number as u64));
         let mut world = Self {
             workload,
@@ -127,6 +130,7 @@ impl<'a> World<'a> {
             result: RunResult::default(),
             hash: 0x6a09_e667_f3bc_c908,
             has_the_word,
+            runs,
         };
         world.begin(effects);
         Ok(world)
@@ -173,14 +177,19 @@ impl<'a> World<'a> {
     }
 
     /// What came of it.
-    pub(super) fn into_result(mut self, stopped: Option<String>) -> RunResult {
+    pub(super) fn take_result(&mut self, stopped: Option<String>) -> RunResult {
         if stopped.is_some() {
             // What waits is lost by the policy, and the task at hand in any case.
             self.result.failed += self.books.waiting.max(1);
         }
         self.result.stopped = stopped;
         self.result.trace_hash = self.hash;
-        self.result
+        std::mem::take(&mut self.result)
+    }
+
+    /// The scheduler of a seat, given back.
+    pub(super) fn into_seated(mut self, seat: usize) -> Seated {
+        self.seats.swap_remove(seat).core.into_scheduler().seated
     }
 
     pub(super) fn since_begin(&self) -> Duration {
@@ -278,7 +287,7 @@ impl<'a> World<'a> {
             self.books.waiting += 1;
             let now = self.now;
             let hosted = self.seats[arrival.framework].core.scheduler_mut();
-            hosted.ask(|client| client.arrive(now, task_id(index), &arrival.ask));
+            hosted.arrive(now, task_id(index), &arrival.ask);
             told.insert(arrival.framework);
         }
         self.plan_arrival();
@@ -388,7 +397,7 @@ impl<'a> World<'a> {
         }
         self.arm_framework(index);
         let problem = effects.problems.into_iter().find(|problem| matches!(problem, Problem::Plan(_)));
-        let mistake = self.seats[index].core.scheduler_mut().ask(|client| client.mistake());
+        let mistake = self.seats[index].core.scheduler_mut().mistake();
         match problem.map(|problem| problem.to_string()).or(mistake) {
             Some(why) => Err(why),
             None => Ok(()),

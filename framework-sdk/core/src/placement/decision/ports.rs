@@ -35,8 +35,8 @@ impl Choice {
                 while chosen.len() < all {
                     let drawn = at(free, draws.bits() % free.count())?;
                     // What is taken already is passed over, so that it ends also when nearly all are.
-                    let next = numbers_from(free, drawn).chain(free.numbers());
-                    let next = next.filter(|number| !chosen.contains(number)).next()?;
+                    let mut next = numbers_from(free, drawn).chain(free.numbers());
+                    let next = next.find(|number| !chosen.contains(number))?;
                     chosen.insert(next);
                 }
             }

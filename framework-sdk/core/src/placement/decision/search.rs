@@ -97,6 +97,10 @@ impl<'a> Search<'a> {
     }
 
     /// Finds the kinds of what waits.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "the order of patterns is that of their texts, which do not change"
+    )]
     fn sort_kinds(&mut self) {
         let mut numbers: BTreeMap<&'a Kind, usize> = BTreeMap::new();
         let mut asks: BTreeMap<&'a Ask, usize> = BTreeMap::new();

@@ -165,7 +165,14 @@ impl Cluster {
                 }),
                 Action::Hold { offer, .. } => drop(kept.insert(offer.clone())),
                 Action::Decline { offer, .. } => self.free.extend(self.held[framework].remove(offer)),
-                other => panic!("{other:?}"),
+                Action::Kill { .. }
+                | Action::AnswerInverse { .. }
+                | Action::Message { .. }
+                | Action::Reconcile
+                | Action::Revive
+                | Action::Remember { .. }
+                | Action::Unplaced { .. }
+                | Action::NoLongerWaits { .. } => panic!("{action:?}"),
             }
         }
         for offer in offered.iter().filter(|offer| !kept.contains(offer)) {

@@ -41,6 +41,8 @@ use std::sync::Arc;
 use lonja_model::pattern::Pattern;
 use lonja_model::resources::{InvalidScalar, Scalar};
 
+use crate::task::{InvalidTask, Request};
+
 pub(crate) use evaluate::{Census, Site, Standing, amount, has_port};
 pub use push_down::to_offer_constraints;
 pub use subject::{Subject, agent, attribute, hostname, region, zone};
@@ -282,25 +284,47 @@ impl Not for Predicate {
 
 /// At least so many CPUs are free. Errors: no number, negative, too large.
 pub fn free_cpus(cpus: f64) -> Result<Predicate, InvalidPredicate> {
-    free("cpus", cpus)
+    at_least_free("cpus", cpus)
 }
 
 /// At least so much memory is free, in MiB. Errors: no number, negative, too large.
 pub fn free_mem_mib(mib: f64) -> Result<Predicate, InvalidPredicate> {
-    free("mem", mib)
+    at_least_free("mem", mib)
 }
 
 /// At least so much disk is free, in MiB. Errors: no number, negative, too large.
 pub fn free_disk_mib(mib: f64) -> Result<Predicate, InvalidPredicate> {
-    free("disk", mib)
+    at_least_free("disk", mib)
 }
 
 /// At least so many GPUs are free, all devices together. Errors: no number, negative, too large.
 pub fn free_gpus(gpus: f64) -> Result<Predicate, InvalidPredicate> {
-    free("gpus", gpus)
+    at_least_free("gpus", gpus)
 }
 
-fn free(name: &str, amount: f64) -> Result<Predicate, InvalidPredicate> {
+/// At least this much is free: each amount that the request names.
+///
+/// ```
+/// use lonja_sdk_core::placement::predicate::free;
+/// use lonja_sdk_core::task::{Units, cpus, mem};
+///
+/// let roomy = free(cpus(16) + mem(64.gib()))?;
+/// assert_eq!(roomy.to_string(), "cpus free >= 16, and mem free >= 65536");
+/// # Ok::<(), lonja_sdk_core::InvalidTask>(())
+/// ```
+///
+/// Errors: an amount is none, as [`Request::build`] says.
+pub fn free(request: Request) -> Result<Predicate, InvalidTask> {
+    let need = request.build()?;
+    let ports = u64::try_from(need.ports).ok().and_then(Scalar::from_units).unwrap_or(Scalar::MAX);
+    let gpus = need.gpus.thousandths();
+    let amounts =
+        [("cpus", need.cpus), ("mem", need.mem), ("disk", need.disk), ("gpus", gpus), ("ports", ports)];
+    let named = amounts.into_iter().filter(|(_, amount)| *amount > Scalar::ZERO);
+    Ok(Predicate::all(named.map(|(name, amount)| Predicate::free(name, amount))))
+}
+
+fn at_least_free(name: &str, amount: f64) -> Result<Predicate, InvalidPredicate> {
     Ok(Predicate::free(name, number(name, amount)?))
 }
 

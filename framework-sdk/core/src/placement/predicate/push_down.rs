@@ -77,7 +77,7 @@ fn alternatives(predicate: &Predicate, so: bool) -> Alternatives {
         Node::All(of) if so => of.iter().fold(None, |all, one| both(all, alternatives(one, so))),
         Node::Any(of) if !so => of.iter().fold(None, |all, one| both(all, alternatives(one, so))),
         Node::All(of) | Node::Any(of) => {
-            of.iter().fold(Some(Vec::new()), |any, one| either(any, alternatives(one, so)))
+            of.iter().try_fold(Vec::new(), |any, one| either(Some(any), alternatives(one, so)))
         }
     }
 }

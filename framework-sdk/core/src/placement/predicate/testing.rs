@@ -42,7 +42,7 @@ fn any_leaf() -> impl Strategy<Value = Predicate> {
         (any_subject(), number.clone()).prop_map(|(subject, number)| subject.below(number).unwrap()),
         (any_subject(), number.clone()).prop_map(|(subject, number)| subject.at_most(number).unwrap()),
         (any_subject(), number.clone()).prop_map(|(subject, number)| subject.above(number).unwrap()),
-        ("cpus|mem|ports", number).prop_map(|(name, number)| super::free(&name, number).unwrap()),
+        ("cpus|mem|ports", number).prop_map(|(name, number)| super::at_least_free(&name, number).unwrap()),
         (10..16_u16).prop_map(Predicate::free_port),
     ];
     prop_oneof![2 => says, 1 => any_rule()]
