@@ -55,10 +55,22 @@ impl Sharing {
         let mut sharing = Self::new().expect("a command");
         let live: BTreeSet<_> = state.tasks().map(|(id, _)| id.clone()).collect();
         for (id, ask) in tasks.iter().filter(|(id, _)| state.get(&format!("done/{id}")).is_none()) {
-            let list = if live.contains(id) { &mut sharing.running } else { &mut sharing.waiting };
-            list.insert(id.clone(), ask.clone());
+            let again =
+                state.get(&format!("again/{id}")).and_then(|id| str::from_utf8(id).ok()?.parse().ok());
+            let id = again.unwrap_or_else(|| id.clone());
+            let list = if live.contains(&id) { &mut sharing.running } else { &mut sharing.waiting };
+            list.insert(id, ask.clone());
         }
         sharing
+    }
+
+    /// A lost task waits again, under an id of its own: `name`, `name.2`, `name.3`.
+    fn again(&mut self, id: &TaskId, ask: Ask) {
+        let (name, attempt) = id.as_str().split_once('.').unwrap_or((id.as_str(), "1"));
+        let attempt: u32 = attempt.parse().unwrap_or(1);
+        let Ok(next) = TaskId::new(format!("{name}.{}", attempt + 1)) else { return };
+        self.changes.push(Change::put(format!("again/{name}"), next.as_str()));
+        self.waiting.insert(next, ask);
     }
 
     /// Where a task leaves the least GPU over on its machine: the index of the offer, and the devices there.
@@ -108,12 +120,11 @@ impl Scheduler for Sharing {
         let Some(ask) = self.running.remove(&status.task) else { return Plan::new() };
         match status.state {
             TaskState::Finished | TaskState::Failed | TaskState::Error => {
-                self.changes.push(Change::put(format!("done/{}", status.task), status.state.to_string()));
+                let name = status.task.as_str().split('.').next().unwrap_or_default();
+                self.changes.push(Change::put(format!("done/{name}"), status.state.to_string()));
             }
             // The cluster lost it.
-            _ => {
-                self.waiting.insert(status.task.clone(), ask);
-            }
+            _ => self.again(&status.task, ask),
         }
         Plan::new()
     }
