@@ -200,7 +200,10 @@ fn the_command_that_is_told_tells_the_same_run_again() {
         for name in ["LONJA_TEST_SEED", "LONJA_TEST_SEEDS", "LONJA_TEST_KEEP", "RUST_BACKTRACE"] {
             command.env_remove(name);
         }
-        command.args(["--exact", "planted", "--nocapture"]).env(PLANTED, "yes").envs(variables.iter().copied());
+        command
+            .args(["--exact", "planted", "--nocapture"])
+            .env(PLANTED, "yes")
+            .envs(variables.iter().copied());
         let output = command.output().expect("it runs");
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()

@@ -31,9 +31,14 @@ fn processes_of(folder: &Path) -> Vec<PathBuf> {
 fn start_a_long_task(cluster: &LocalCluster) -> Child {
     let mut command = Command::new(cluster.binary());
     command.args(["run", "--master", cluster.master_url(), "--", "sleep", "3600"]);
-    let run = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let run = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
     let running = |output: Output| String::from_utf8_lossy(&output.stdout).contains("TASK_RUNNING");
-    while !running(cluster.lonja(["tasks", "-o", "json"]).unwrap()) {}
+    while !running(cluster.lonja(["tasks", "-o", "json"]).expect("the binary runs")) {}
     run
 }
 
