@@ -90,7 +90,8 @@ impl Options {
 /// Puts tasks on offers. See the module.
 ///
 /// ```
-/// use lonja_model::{AgentId, FrameworkId, MasterInfo, Offer, TaskId, TaskStatus, Timestamp};
+/// use lonja_model::scheduler::MasterInfo;
+/// use lonja_model::{AgentId, FrameworkId, Offer, TaskId, TaskStatus, Timestamp};
 /// use lonja_sdk_core::placement::policies::BestFit;
 /// use lonja_sdk_core::placement::predicate::{Tasks, agent, attribute};
 /// use lonja_sdk_core::placement::{Placement, Wanted};

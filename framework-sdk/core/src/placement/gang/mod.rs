@@ -102,7 +102,8 @@ pub enum InvalidGang {
 /// Gangs that wait for their start. See the module.
 ///
 /// ```
-/// use lonja_model::{AgentId, FrameworkId, MasterInfo, Offer, OfferId, TaskId, TaskStatus, Timestamp};
+/// use lonja_model::scheduler::MasterInfo;
+/// use lonja_model::{AgentId, FrameworkId, Offer, OfferId, TaskId, TaskStatus, Timestamp};
 /// use lonja_sdk_core::placement::gang::{Gangs, Options};
 /// use lonja_sdk_core::placement::policies::BestFit;
 /// use lonja_sdk_core::placement::{Placement, Wanted};
