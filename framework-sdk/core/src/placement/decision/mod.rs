@@ -24,7 +24,7 @@ mod search;
 mod values;
 mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::labels::Labels;
 use lonja_model::unplaced::Unplaced;
@@ -90,15 +90,17 @@ impl Options {
 /// Puts tasks on offers. See the module.
 ///
 /// ```
-/// use lonja_model::{Offer, TaskId, TaskStatus, Timestamp};
+/// use lonja_model::scheduler::MasterInfo;
+/// use lonja_model::{AgentId, FrameworkId, Offer, TaskId, TaskStatus, Timestamp};
 /// use lonja_sdk_core::placement::policies::BestFit;
 /// use lonja_sdk_core::placement::predicate::{Tasks, agent, attribute};
 /// use lonja_sdk_core::placement::{Placement, Wanted};
-/// use lonja_sdk_core::{InvalidTask, Plan, Scheduler, Task};
+/// use lonja_sdk_core::{Plan, Problem, Scheduler, Task};
 ///
 /// /// Three web servers, no two on one machine.
 /// struct Web {
 ///     waiting: Vec<Wanted>,
+///     launched: Vec<Wanted>,
 ///     placement: Placement,
 /// }
 ///
@@ -108,19 +110,37 @@ impl Options {
 ///         let task = Task::shell("serve")?.ports(1).label("app", "web").place(attribute("disk").is("ssd") & apart);
 ///         let waiting = ["web-1", "web-2", "web-3"].map(|id| Ok(Wanted::new(TaskId::new(id)?, task.clone())));
 ///         let waiting: Result<Vec<Wanted>, lonja_model::InvalidId> = waiting.into_iter().collect();
-///         Ok(Self { waiting: waiting?, placement: Placement::new(Box::new(BestFit::default())) })
+///         let placement = Placement::new(Box::new(BestFit::default()));
+///         Ok(Self { waiting: waiting?, launched: Vec::new(), placement })
 ///     }
 /// }
 ///
 /// impl Scheduler for Web {
 ///     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
 ///         let decision = self.placement.decide(offers, &self.waiting);
-///         self.waiting.retain(|wanted| !decision.has_placed(wanted.id()));
+///         self.launched.extend(self.waiting.extract_if(.., |wanted| decision.has_placed(wanted.id())));
 ///         decision.plan
 ///     }
 ///
 ///     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
 ///         self.placement.update(status);
+///         Plan::new()
+///     }
+///
+///     // An impossible launch was not made: its tasks wait again.
+///     fn refused(&mut self, _now: Timestamp, problem: &Problem) -> Plan {
+///         let again = self.placement.refused(problem);
+///         self.waiting.extend(self.launched.extract_if(.., |wanted| again.contains(wanted.id())));
+///         Plan::new()
+///     }
+///
+///     fn agent_lost(&mut self, _now: Timestamp, agent: &AgentId) -> Plan {
+///         self.placement.agent_lost(agent);
+///         Plan::new()
+///     }
+///
+///     fn subscribed(&mut self, _now: Timestamp, _framework: &FrameworkId, _master: &MasterInfo) -> Plan {
+///         self.placement.subscribed();
 ///         Plan::new()
 ///     }
 ///
@@ -143,8 +163,16 @@ pub struct Placement {
     tell_at: u64,
     /// Where the next search begins that does not look at all.
     start: usize,
-    /// The launches of the last decision, by their first offer.
-    launches: Vec<(OfferId, Vec<TaskId>)>,
+    /// The launches of the last decision.
+    launches: Vec<Launch>,
+}
+
+/// One launch of a decision.
+#[derive(Clone, Debug)]
+pub(in crate::placement) struct Launch {
+    /// All that it uses: whichever is gone, nothing is launched.
+    offers: Vec<OfferId>,
+    tasks: Vec<TaskId>,
 }
 
 /// A task that has a place.
@@ -236,6 +264,13 @@ impl Placement {
     /// Each offer stands there once, and none of the tasks runs already: such a task gets no place. O(offers +
     /// tasks + rooms · asks), for tasks of few kinds.
     pub fn decide(&mut self, offers: &[Offer], waiting: &[Wanted]) -> Decision {
+        let decision = self.try_out(offers, waiting);
+        self.count(&decision, waiting);
+        decision
+    }
+
+    /// Decides, and does not count it: it may be taken back.
+    fn try_out(&mut self, offers: &[Offer], waiting: &[Wanted]) -> Decision {
         let mut search = Search::new(self, offers, waiting);
         search.place_all();
         search.finish()
@@ -244,8 +279,9 @@ impl Placement {
     /// Places all of them, or none. They are tried in their order, and if that fails the large ones first. Errors:
     /// [`NotTogether`], when nothing was changed.
     pub fn decide_together(&mut self, offers: &[Offer], waiting: &[Wanted]) -> Result<Decision, NotTogether> {
-        let decision = self.decide(offers, waiting);
+        let decision = self.try_out(offers, waiting);
         if decision.placed.len() == waiting.len() {
+            self.count(&decision, waiting);
             return Ok(decision);
         }
         self.take_back(&decision);
@@ -254,8 +290,9 @@ impl Placement {
             let need = &wanted.ask().need;
             std::cmp::Reverse((need.gpus.thousandths(), need.cpus, need.mem))
         });
-        let other = self.decide(offers, &large_first);
+        let other = self.try_out(offers, &large_first);
         if other.placed.len() == waiting.len() {
+            self.count(&other, waiting);
             return Ok(other);
         }
         self.take_back(&other);
@@ -269,6 +306,35 @@ impl Placement {
             self.own.remove(&placed.task);
         }
         self.launches.clear();
+    }
+
+    /// Remembers what was placed, to tell the scorer.
+    fn count(&mut self, decision: &Decision, waiting: &[Wanted]) {
+        let count = u64::try_from(decision.placed.len()).unwrap_or(u64::MAX);
+        self.placed = self.placed.saturating_add(count);
+        let placed: BTreeSet<&TaskId> = decision.placed.iter().map(|placed| &placed.task).collect();
+        for wanted in waiting.iter().filter(|wanted| placed.contains(wanted.id())) {
+            if self.workload.len() < MAX_ASKS || self.workload.contains_key(wanted.ask()) {
+                *self.workload.entry(wanted.ask().clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// The launches of the last decision, which are then known no more: for those who make one plan of several decisions.
+    pub(in crate::placement) fn take_launches(&mut self) -> Vec<Launch> {
+        std::mem::take(&mut self.launches)
+    }
+
+    /// The launches of all decisions of a plan.
+    pub(in crate::placement) fn set_launches(&mut self, launches: Vec<Launch>) {
+        self.launches = launches;
+    }
+
+    /// The subscription stands, for the first time or again: what was lost in between is told by nobody, so agents count
+    /// for [`Subject::spread`](crate::placement::predicate::Subject::spread) once they are seen anew
+    /// ([`OwnTasks::subscribed`]).
+    pub fn subscribed(&mut self) {
+        self.own.subscribed();
     }
 
     /// News of a task: one that has ended counts no more.
@@ -285,12 +351,13 @@ impl Placement {
     /// were not launched, and wait again. Launches that the master refused are told of by updates.
     pub fn refused(&mut self, problem: &Problem) -> Vec<TaskId> {
         let Problem::Plan(error) = problem else { return Vec::new() };
-        let (offer, task) = match error {
-            PlanError::OfferGone(offer) | PlanError::OffersDiffer(offer, _) => (Some(offer), None),
+        let (offers, task) = match error {
+            PlanError::OfferGone(offer) => ([Some(offer), None], None),
+            PlanError::OffersDiffer(one, other) => ([Some(one), Some(other)], None),
             PlanError::Exceeds { task, .. }
             | PlanError::TaskIdInUse(task)
             | PlanError::NoResources(task)
-            | PlanError::WrongAgent { task, .. } => (None, Some(task)),
+            | PlanError::WrongAgent { task, .. } => ([None, None], Some(task)),
             PlanError::NoOffer
             | PlanError::ExecutorExceeds { .. }
             | PlanError::NothingToConvert { .. }
@@ -298,13 +365,15 @@ impl Placement {
             | PlanError::TooManyTasks(_)
             | PlanError::MessageTooLarge(_)
             | PlanError::MessageLost(_)
-            | PlanError::UnknownTask(_) => (None, None),
+            | PlanError::UnknownTask(_) => ([None, None], None),
         };
-        let is_it = |(first, tasks): &(OfferId, Vec<TaskId>)| {
-            offer == Some(first) || task.is_some_and(|task| tasks.contains(task))
+        let is_it = |launch: &Launch| {
+            let mut named = offers.iter().flatten();
+            named.any(|offer| launch.offers.contains(offer))
+                || task.is_some_and(|task| launch.tasks.contains(task))
         };
         let Some(index) = self.launches.iter().position(is_it) else { return Vec::new() };
-        let (_, tasks) = self.launches.swap_remove(index);
+        let Launch { tasks, .. } = self.launches.swap_remove(index);
         tasks.iter().for_each(|task| {
             self.own.remove(task);
         });

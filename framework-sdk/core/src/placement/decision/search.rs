@@ -1,6 +1,6 @@
 //! One decision.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lonja_model::resources::{DeviceId, Ranges, Value};
 use lonja_model::unplaced::{MAX_UNPLACED, Unplaced};
@@ -12,7 +12,7 @@ use super::leaves::{Formula, Leaves};
 use super::machines::{Machine, machines};
 use super::rooms::{Ranking, Rooms, better, score};
 use super::wanted::{Kind, Wanted};
-use super::{Decision, MAX_ASKS, Placed, Placement};
+use super::{Decision, Launch, Placed, Placement};
 use crate::placement::fit::{fit_exactly, plain};
 use crate::placement::{Ask, Spec};
 use crate::{MAX_TASKS, Plan};
@@ -317,26 +317,13 @@ impl<'a> Search<'a> {
             }
             let tasks = std::mem::take(&mut machine.tasks);
             let ids: Vec<TaskId> = tasks.iter().map(|task| task.id.clone()).collect();
-            self.placement.launches.push((machine.first().id.clone(), ids));
+            let offers = machine.offers.iter().map(|offer| offer.id.clone()).collect();
+            self.placement.launches.push(Launch { offers, tasks: ids });
             plan = plan.launch_on(machine.offers.iter().copied(), tasks);
         }
         decision.plan = plan;
-        let count = u64::try_from(self.placed.len()).unwrap_or(u64::MAX);
-        self.placement.placed = self.placement.placed.saturating_add(count);
         decision.placed = std::mem::take(&mut self.placed);
-        self.count_asks(&decision);
         decision
-    }
-
-    /// Remembers what was placed.
-    fn count_asks(&mut self, decision: &Decision) {
-        let placed: BTreeSet<&TaskId> = decision.placed.iter().map(|placed| &placed.task).collect();
-        for wanted in self.waiting.iter().filter(|wanted| placed.contains(&wanted.id)) {
-            let workload = &mut self.placement.workload;
-            if workload.len() < MAX_ASKS || workload.contains_key(wanted.ask()) {
-                *workload.entry(wanted.ask().clone()).or_default() += 1;
-            }
-        }
     }
 
     fn explain_all(&self) -> Vec<Unplaced> {

@@ -343,3 +343,32 @@ fn a_policy_that_draws_finds_the_one_place_there_is() {
     assert_eq!(places(&decision), [("t1", "big")]);
     assert_eq!(Scalar::from_units(4), Some(decision.placed[0].resources.scalar("cpus")));
 }
+
+#[test]
+fn a_launch_over_several_offers_is_undone_whichever_of_them_is_gone() {
+    let offers = ["o1", "o2"].map(|name| on(name, "a1", "cpus:2;mem:9", ""));
+    let id = |name: &str| OfferId::new(name).unwrap();
+    let problems = [
+        PlanError::OfferGone(id("o1")),
+        PlanError::OfferGone(id("o2")),
+        PlanError::OffersDiffer(id("other"), id("o2")),
+    ];
+    for problem in problems {
+        let mut placement = binpack();
+        assert_eq!(placement.decide(&offers, &[wanted("t1", cpus(3.0))]).placed.len(), 1);
+        let left = placement.refused(&Problem::Plan(problem.clone()));
+        assert_eq!(left, [TaskId::new("t1").unwrap()], "{problem}");
+        assert!(placement.own().is_empty(), "{problem}");
+    }
+}
+
+#[test]
+fn what_was_not_placed_together_is_no_workload() {
+    let offers = [on("o1", "a1", "cpus:2;mem:9", "")];
+    let waiting = ["t1", "t2", "t3"].map(|name| wanted(name, cpus(1.0)));
+    let mut placement = binpack();
+    placement.decide_together(&offers, &waiting).unwrap_err();
+    assert!(placement.workload.is_empty() && placement.placed == 0 && placement.own().is_empty());
+    placement.decide_together(&offers, &waiting[..2]).unwrap();
+    assert_eq!((placement.placed, placement.workload.values().sum::<u64>()), (2, 2));
+}

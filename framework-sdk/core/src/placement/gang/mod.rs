@@ -6,7 +6,8 @@
 //! Who holds and waits can wait for ever: two schedulers that each hold half of a cluster, say. So what is held is given
 //! back after a time, all of it, and the scheduler rests before it begins anew. The time is drawn from a seed and is the longer
 //! the older the gang is, so that of two that are in each other's way the younger yields and the older gets what was
-//! given back. Within one scheduler the oldest gang alone gathers, and the next one after it.
+//! given back. Within one scheduler the older gang takes what is of use to it, and younger ones are tried on the rest and
+//! gather of it, a few at a time and each in its turn: a gang that nothing helps is in nobody's way.
 //!
 //! Invariants
 //! - All members of a gang are in one plan, or none is.
@@ -101,11 +102,12 @@ pub enum InvalidGang {
 /// Gangs that wait for their start. See the module.
 ///
 /// ```
-/// use lonja_model::{Offer, TaskId, TaskStatus, Timestamp};
+/// use lonja_model::scheduler::MasterInfo;
+/// use lonja_model::{AgentId, FrameworkId, Offer, OfferId, TaskId, TaskStatus, Timestamp};
 /// use lonja_sdk_core::placement::gang::{Gangs, Options};
 /// use lonja_sdk_core::placement::policies::BestFit;
 /// use lonja_sdk_core::placement::{Placement, Wanted};
-/// use lonja_sdk_core::{Plan, Scheduler, Task};
+/// use lonja_sdk_core::{Plan, Problem, Scheduler, Task};
 ///
 /// /// Four workers that talk to each other.
 /// struct Training {
@@ -141,8 +143,22 @@ pub enum InvalidGang {
 ///     fn tick(&mut self, now: Timestamp) -> Plan {
 ///         self.gangs.tick(now, &mut self.placement).plan
 ///     }
-///     fn rescinded(&mut self, _now: Timestamp, offer: &lonja_model::OfferId) {
+///     // What was launched of a gang that is broken is killed; submit it anew, with new ids.
+///     fn refused(&mut self, _now: Timestamp, problem: &Problem) -> Plan {
+///         let (plan, _broken) = self.gangs.refused(&mut self.placement, problem);
+///         plan
+///     }
+///     fn rescinded(&mut self, _now: Timestamp, offer: &OfferId) {
 ///         self.gangs.rescinded(offer);
+///     }
+///     fn agent_lost(&mut self, _now: Timestamp, agent: &AgentId) -> Plan {
+///         self.gangs.agent_lost(agent);
+///         self.placement.agent_lost(agent);
+///         Plan::new()
+///     }
+///     fn subscribed(&mut self, _now: Timestamp, _framework: &FrameworkId, _master: &MasterInfo) -> Plan {
+///         self.placement.subscribed();
+///         Plan::new()
 ///     }
 ///     fn disconnected(&mut self, _now: Timestamp) {
 ///         self.gangs.disconnected();
@@ -160,6 +176,12 @@ pub struct Gangs {
     names: BTreeSet<String>,
     last: u64,
     in_hand: BTreeMap<OfferId, Offer>,
+    /// Those for which something is in hand.
+    gather: BTreeSet<u64>,
+    /// The one that was tried last.
+    tried_last: u64,
+    /// What was in hand after the last step.
+    held: BTreeSet<OfferId>,
     /// When all in hand is given back.
     gathers_until: Option<Timestamp>,
     rests_until: Option<Timestamp>,
@@ -183,7 +205,7 @@ pub struct Gathered {
     pub plan: Plan,
     /// The gangs that the plan starts, with their members.
     pub started: Vec<(String, Vec<TaskId>)>,
-    /// Why members of the oldest gang that waits have no place.
+    /// Why members of the oldest gang that was tried and did not start have no place.
     pub unplaced: Vec<Unplaced>,
 }
 
@@ -210,6 +232,9 @@ impl Gangs {
             names: BTreeSet::new(),
             last: 0,
             in_hand: BTreeMap::new(),
+            gather: BTreeSet::new(),
+            held: BTreeSet::new(),
+            tried_last: 0,
             gathers_until: None,
             rests_until: None,
             launched: Vec::new(),
@@ -271,7 +296,8 @@ impl Gangs {
         earliest(self.gathers_until, self.rests_until)
     }
 
-    /// Offers come in. Starts what can start, and holds what helps the oldest; what the plan does not name is of no use.
+    /// Offers come in. Starts what can start, and holds what helps those that wait, the oldest first; what is of no use is
+    /// declined.
     pub fn offers(&mut self, now: Timestamp, placement: &mut Placement, offers: &[Offer]) -> Gathered {
         let offers = offers.iter().map(|offer| (offer.id.clone(), offer.clone()));
         self.in_hand.extend(offers);
@@ -296,6 +322,7 @@ impl Gangs {
     /// The connection is lost, and with it all offers.
     pub fn disconnected(&mut self) {
         self.in_hand.clear();
+        self.gather.clear();
         self.gathers_until = None;
     }
 
@@ -319,6 +346,7 @@ impl Gangs {
     fn take(&mut self, key: u64) -> Option<Gang> {
         let gang = self.waiting.remove(&key)?;
         self.names.remove(&gang.name);
+        self.gather.remove(&key);
         Some(gang)
     }
 }

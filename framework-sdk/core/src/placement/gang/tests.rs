@@ -122,6 +122,82 @@ fn a_gang_of_which_a_part_was_not_launched_is_broken_and_the_rest_killed() {
 }
 
 #[test]
+fn a_gang_that_nothing_helps_is_in_nobodys_way() {
+    let gpu = Task::shell("true").unwrap().cpus(1.0).unwrap().gpus(crate::placement::Gpus::Whole(1));
+    let impossible = Task::shell("true").unwrap().cpus(64.0).unwrap();
+    for task in [gpu, impossible] {
+        let (mut gangs, mut placement) = (gangs(1), placement());
+        let first = Wanted::new(TaskId::new("never").unwrap(), task);
+        gangs.submit(at(0), "never", vec![first]).unwrap();
+        gangs.submit(at(0), "small", members("small", 1)).unwrap();
+        gangs.submit(at(0), "pair", members("pair", 2)).unwrap();
+        let names =
+            |gathered: &Gathered| gathered.started.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&gangs.offers(at(1), &mut placement, &[slot(1, 1)])), ["small"]);
+        assert!(names(&gangs.offers(at(2), &mut placement, &[slot(2, 2)])).is_empty());
+        assert_eq!(gangs.in_hand(), 1, "the pair gathers");
+        assert_eq!(names(&gangs.offers(at(3), &mut placement, &[slot(3, 3)])), ["pair"]);
+        assert_eq!((gangs.waiting(), gangs.next_deadline()), (1, None));
+    }
+}
+
+#[test]
+fn each_gang_has_its_turn_however_many_cannot_start() {
+    // Half of them find nothing of use, and the others all that there is, but never enough.
+    let (mut gangs, mut placement) = (gangs(1), placement());
+    for index in 0..50 {
+        let of = members(&format!("m{index}"), 100);
+        let impossible = Task::shell("true").unwrap().cpus(64.0).unwrap();
+        let alone = Wanted::new(TaskId::new(format!("s{index}")).unwrap(), impossible);
+        let members = if index % 2 == 0 { of } else { vec![alone] };
+        gangs.submit(at(0), format!("g{index}"), members).unwrap();
+    }
+    gangs.submit(at(0), "small", members("small", 1)).unwrap();
+    let mut started = Vec::new();
+    for second in 1..600 {
+        let now = at(second);
+        if gangs.next_deadline().is_some_and(|deadline| deadline <= now) {
+            started.extend(gangs.tick(now, &mut placement).started);
+        }
+        if gangs.wants_offers() && second % 5 == 0 {
+            started.extend(gangs.offers(now, &mut placement, &[slot(1, second)]).started);
+        }
+    }
+    assert_eq!(started.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["small"]);
+}
+
+#[test]
+fn nothing_is_held_longer_because_others_start_meanwhile() {
+    let (mut gangs, mut placement) = (Gangs::new(Options::seeded(1).most_offers(1)), placement());
+    gangs.submit(at(0), "huge", members("huge", 100)).unwrap();
+    gangs.offers(at(0), &mut placement, &[slot(1, 1)]);
+    let until = gangs.next_deadline();
+    for number in 2..6 {
+        let name = format!("small-{number}");
+        gangs.submit(at(number), &name, members(&name, 1)).unwrap();
+        let slots = [slot(2, number)];
+        assert_eq!(gangs.offers(at(number), &mut placement, &slots).started.len(), 1);
+        assert_eq!((gangs.in_hand(), gangs.next_deadline()), (1, until));
+    }
+}
+
+#[test]
+fn each_of_several_gangs_of_one_plan_is_broken_by_its_own_offers() {
+    let (mut gangs, mut placement) = (gangs(1), placement());
+    for name in ["g", "h"] {
+        gangs.submit(at(0), name, members(name, 2)).unwrap();
+    }
+    let slots = [slot(1, 1), slot(2, 2), slot(3, 3), slot(4, 4)];
+    assert_eq!(gangs.offers(at(1), &mut placement, &slots).started.len(), 2);
+    for offer in ["o1", "o4"] {
+        let gone = Problem::Plan(PlanError::OfferGone(OfferId::new(offer).unwrap()));
+        let (_, broken) = gangs.refused(&mut placement, &gone);
+        assert_eq!(broken.map(|broken| (broken.launched.len(), broken.left.len())), Some((1, 1)), "{offer}");
+    }
+    assert_eq!(placement.own().len(), 2);
+}
+
+#[test]
 fn a_wrong_gang_is_refused_with_what_to_do() {
     let mut gangs = gangs(1);
     gangs.submit(at(0), "g", members("g", 1)).unwrap();

@@ -77,6 +77,8 @@ pub(super) struct Machine {
     /// The most that was ever seen.
     pub(super) spec: Spec,
     pub(super) is_lost: bool,
+    /// In which subscription an offer of it was last seen.
+    pub(super) seen_in: u64,
     /// In which decision it was last seen, and as which of its machines.
     pub(super) mark: Option<(u64, usize)>,
 }

@@ -1,7 +1,7 @@
 //! One's own tasks: what runs where, with which labels, beside which attributes.
 //!
 //! A scheduler keeps this up to date from what it launches and hears: [`OwnTasks::put`] when it launches,
-//! [`OwnTasks::update`] on news, [`OwnTasks::saw`] on offers, [`OwnTasks::agent_lost`]. A
+//! [`OwnTasks::update`] on news, [`OwnTasks::saw`] on offers, [`OwnTasks::agent_lost`], [`OwnTasks::subscribed`]. A
 //! [`Placement`](crate::placement::Placement) does so by itself.
 //!
 //! Predicates about one's own tasks ask how many of some there are at some value, of zones for instance. For those
@@ -25,7 +25,7 @@ use lonja_model::{AgentId, Offer, TaskId, TaskStatus};
 
 use crate::placement::predicate::{Census, Predicate, Rule, Standing, Subject, Tasks};
 use crate::task::Need;
-use agents::{Agents, Place, Seen};
+use agents::{Agents, Machine, Place, Seen};
 use tracked::Tracked;
 
 /// The most tasks that are remembered; what is launched beyond counts nowhere.
@@ -62,6 +62,7 @@ pub struct OwnTasks {
     /// How many agents there are on which nothing runs.
     idle: usize,
     decisions: u64,
+    subscription: u64,
 }
 
 /// One task.
@@ -148,7 +149,8 @@ impl OwnTasks {
         self.tracked.remove_task(&labels, |subject| machine.value(&agent, subject));
         if machine.tasks.is_empty() {
             self.idle += 1;
-            if machine.is_lost || machine.place.is_none() || self.idle > MAX_AGENTS {
+            let may_be_gone = machine.is_lost || machine.seen_in != self.subscription;
+            if may_be_gone || machine.place.is_none() || self.idle > MAX_AGENTS {
                 self.forget(&agent);
             }
         }
@@ -176,7 +178,11 @@ impl OwnTasks {
             Some(false) => Some(self.learn(offer)),
             None => (self.idle < MAX_AGENTS).then(|| self.learn(offer)),
         };
-        Seen { machine: slot.and_then(|slot| self.agents.at_mut(slot)), decision: self.decisions }
+        let mut machine = slot.and_then(|slot| self.agents.at_mut(slot));
+        if let Some(machine) = &mut machine {
+            machine.seen_in = self.subscription;
+        }
+        Seen { machine, decision: self.decisions }
     }
 
     /// Another decision begins: no offer of it was seen.
@@ -209,6 +215,16 @@ impl OwnTasks {
             self.tracked.add_task(labels, |subject| machine.value(agent, subject));
         }
         self.agents.slot(agent).expect("it was just put there")
+    }
+
+    /// The subscription stands, for the first time or again. Agents that went away in between are told of by nobody, and
+    /// what was their zone alone would count for ever. So those on which nothing runs are forgotten until an offer shows
+    /// them anew, and the others once nothing runs there, should none have shown them by then. O(agents).
+    pub fn subscribed(&mut self) {
+        self.subscription += 1;
+        let is_idle = |(_, machine): &(&AgentId, &Machine)| machine.tasks.is_empty();
+        let idle: Vec<AgentId> = self.agents.iter().filter(is_idle).map(|(agent, _)| agent.clone()).collect();
+        idle.iter().for_each(|agent| self.forget(agent));
     }
 
     /// An agent is lost. It is forgotten once the news of its tasks have come.
@@ -276,15 +292,16 @@ impl OwnTasks {
         rule: &Rule,
         f: impl FnOnce(&Standing<'_>) -> T,
     ) -> T {
-        let least = |census: &Census, values: &BTreeMap<Arc<str>, u32>| {
-            rule.expected().map_or(0, |expected| census.least(values, expected))
+        let expected = rule.expected();
+        let least = |census: &Census, known: &BTreeMap<Arc<str>, u32>| {
+            expected.map_or(0, |expected| census.least(known, expected))
         };
-        if let Some((values, census)) = self.tracked.get(subject, tasks) {
-            return f(&Standing { census, least: least(census, values) });
+        if let Some((known, census)) = self.tracked.get(subject, tasks) {
+            return f(&Standing { census, least: least(census, known), expected, known });
         }
         let census = self.census(subject, tasks);
-        let least = if rule.expected().is_some() { least(&census, &self.values(subject)) } else { 0 };
-        f(&Standing { census: &census, least })
+        let known = if expected.is_some() { self.values(subject) } else { BTreeMap::new() };
+        f(&Standing { census: &census, least: least(&census, &known), expected, known: &known })
     }
 
     /// Do all invariants hold?

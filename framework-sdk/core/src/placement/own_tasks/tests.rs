@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::placement::predicate::testing::{any_offer_of, any_rule, any_small_labels};
 use crate::placement::predicate::{agent, zone};
+use crate::tests::fixture::offer;
 
 fn agent_id(number: usize) -> AgentId {
     AgentId::new(format!("s{number}")).unwrap()
@@ -21,6 +22,7 @@ enum Step {
     End(usize),
     Saw(Offer),
     Lost(usize),
+    Subscribed,
     Track(Predicate),
 }
 
@@ -30,6 +32,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => (0..8_usize).prop_map(Step::End),
         3 => (0..4_usize).prop_flat_map(any_offer_of).prop_map(Step::Saw),
         1 => (0..4_usize).prop_map(Step::Lost),
+        1 => Just(Step::Subscribed),
         2 => any_rule().prop_map(Step::Track),
     ]
 }
@@ -49,6 +52,7 @@ proptest! {
                 }
                 Step::Saw(offer) => own.saw(&offer),
                 Step::Lost(agent) => own.agent_lost(&agent_id(agent)),
+                Step::Subscribed => own.subscribed(),
                 Step::Track(predicate) => own.track(&predicate),
             }
             prop_assert!(own.is_consistent());
@@ -82,4 +86,38 @@ fn the_kind_not_asked_for_longest_is_forgotten_first_and_counted_anew() {
     assert!(own.tracked.get(&agent(), &Tasks::labelled("app", "0")).is_none());
     assert_eq!(own.count(&agent(), &Tasks::labelled("app", "0"), "s1"), 1);
     assert!(own.is_consistent());
+}
+
+#[test]
+fn a_zone_that_is_gone_keeps_no_task_from_the_others() {
+    let in_zone = |number: usize, zone: &str| {
+        let domain = lonja_model::agent::Domain { region: "r".to_owned(), zone: zone.to_owned() };
+        Offer {
+            agent: agent_id(number),
+            domain: Some(domain),
+            ..offer(&format!("o{number}"), "cpus:1;mem:1")
+        }
+    };
+    let (kept, gone, busy) = (in_zone(1, "kept"), in_zone(2, "gone"), in_zone(3, "busy"));
+    let spread = zone().spread(&Tasks::all(), 1);
+    for is_tracked in [true, false] {
+        let mut own = OwnTasks::new();
+        if is_tracked {
+            own.track(&spread);
+        }
+        [&kept, &gone, &busy].into_iter().for_each(|offer| own.saw(offer));
+        own.put(task_id(1), &agent_id(1), &Labels::default(), &Need::default());
+        own.put(task_id(3), &agent_id(3), &Labels::default(), &Need::default());
+        let why = spread.first_unmet(&kept, &own).unwrap();
+        assert!(why.ends_with(": 1 at kept, only 0 at gone"), "{why}");
+
+        own.subscribed();
+        own.saw(&kept);
+        assert!(spread.holds(&kept, &own), "nobody has seen the other zone again");
+        own.remove(&task_id(3));
+        assert!(spread.holds(&kept, &own), "nor this one, and nothing runs there now");
+        own.saw(&gone);
+        assert!(!spread.holds(&kept, &own), "it is back");
+        assert!(own.is_consistent());
+    }
 }

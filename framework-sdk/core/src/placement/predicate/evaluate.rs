@@ -97,6 +97,19 @@ impl Census {
 pub(crate) struct Standing<'a> {
     pub(crate) census: &'a Census,
     pub(crate) least: u32,
+    /// Among the values that count, those of the rule, if it asks for the least.
+    pub(crate) expected: Option<&'a BTreeSet<Arc<str>>>,
+    /// And those of agents, then.
+    pub(crate) known: &'a BTreeMap<Arc<str>, u32>,
+}
+
+impl Standing<'_> {
+    /// The first value where there are least, if the rule asks for it. O(values).
+    fn emptiest(&self) -> Option<&str> {
+        let expected = self.expected?;
+        let mut values = self.known.keys().chain(expected);
+        values.find(|value| self.census.at(value) == self.least).map(|value| &**value)
+    }
 }
 
 impl Rule {
@@ -193,8 +206,15 @@ impl Leaf {
             Self::Port(_) => "in use, or not offered".to_owned(),
             Self::Own { subject, tasks, rule } => {
                 let Some(value) = subject.value(site) else { return format!("no {subject} told") };
-                let count = own.ask(subject, tasks, rule, |standing| standing.census.at(&value));
-                format!("{count} at {value}")
+                own.ask(subject, tasks, rule, |standing| {
+                    let count = standing.census.at(&value);
+                    match standing.emptiest() {
+                        Some(emptiest) => {
+                            format!("{count} at {value}, only {} at {emptiest}", standing.least)
+                        }
+                        None => format!("{count} at {value}"),
+                    }
+                })
             }
         }
     }

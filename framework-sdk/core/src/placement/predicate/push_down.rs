@@ -33,10 +33,12 @@ const MAX_PATTERNS: usize = 64;
 const MAX_TEXT_BYTES: usize = 1024;
 
 /// What the master is told so that it makes offers for `role` only where one of `predicates` may hold: those of all
-/// tasks that wait. None at all are told if one of them may hold anywhere, as far as the master can see.
+/// tasks that wait. None at all are told if one of them may hold anywhere, as far as the master can see, nor if there
+/// are no predicates: who waits for nothing yet may want anything later.
 ///
-/// It is meant for [`Options::constraints`](crate::Options::constraints), for tasks that are all of a few kinds: a master
-/// bounds how often a framework may change its patterns.
+/// It is meant for [`Options::constraints`](crate::Options::constraints), which are set once, when the scheduler is made,
+/// and hold for as long as it lives: give the predicates of all kinds of tasks that it may ever have, not only of those
+/// that wait by then.
 ///
 /// ```
 /// use lonja_model::Role;
@@ -52,6 +54,10 @@ pub fn to_offer_constraints<'a>(
     role: &Role,
     predicates: impl IntoIterator<Item = &'a Predicate>,
 ) -> OfferConstraints {
+    let mut predicates = predicates.into_iter().peekable();
+    if predicates.peek().is_none() {
+        return OfferConstraints::default();
+    }
     let mut all = Some(Vec::new());
     for predicate in predicates {
         all = either(all, alternatives(predicate, true));

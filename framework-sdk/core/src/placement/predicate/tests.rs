@@ -178,6 +178,7 @@ fn the_master_is_told_what_it_understands() {
     assert_eq!(told(&!zone().near(&web())), None);
     assert_eq!(told(&agent().is("a1")), None);
     assert_eq!(told(&Predicate::never()), Some(vec![1]));
+    assert_eq!(to_offer_constraints(&role(), []), OfferConstraints::default(), "nothing waits yet");
     let many: Vec<String> = (0..65).map(|index| index.to_string()).collect();
     assert_eq!(told(&zone().is_in(many.clone())), None, "more than can be told");
     assert_eq!(told(&(zone().is_in(many) & ssd)), Some(vec![1]));
