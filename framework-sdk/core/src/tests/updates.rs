@@ -72,7 +72,7 @@ fn a_task_is_kept_from_its_launch_to_its_end_and_asked_about_by_the_next_run() {
     let here = offer("o1", "cpus:1;mem:32");
     world.launches(&here, "t1");
     let launched = Change::Launched { task: task_id("t1"), agent: here.agent.clone() };
-    assert_eq!(world.last.persist, [launched.clone()]);
+    assert_eq!(world.last.persist, std::slice::from_ref(&launched));
     let mut state = State::default();
     state.apply(launched);
 
