@@ -55,6 +55,8 @@ pub struct Driver {
     shared: Arc<Shared>,
     handle: Handle,
     commands: mpsc::Receiver<Command>,
+    /// Dropped with the driver, whether it ran or not.
+    ending: Ending,
 }
 
 impl Driver {
@@ -70,6 +72,7 @@ impl Driver {
             stop_within: STOP_WITHIN,
             rebuilds: REBUILDS,
             store: Box::new(MemoryStore::new()),
+            ending: Ending(Arc::clone(&shared)),
             shared,
             handle,
             commands,
@@ -171,12 +174,12 @@ impl Driver {
         };
         // Kept until the run ends, so that the queue of commands does not.
         let _handle = self.handle;
-        let _ending = Ending(self.shared);
+        let _ending = self.ending;
         run.drive().await
     }
 }
 
-/// Says that the run has ended, also when its future is dropped.
+/// Says that the run has ended, also when its future is dropped, or when it never began.
 struct Ending(Arc<Shared>);
 
 impl Drop for Ending {

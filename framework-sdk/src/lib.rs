@@ -50,7 +50,7 @@
 //! # What is guaranteed, and what is not
 //!
 //! No plan is sent that goes over its offers or that uses an id of a live task. Every update is shown to the scheduler at
-//! least once over the framework's life, and once within one run. Of each task that was launched one hears in the end, also
+//! least once, and now and then again: write `update` so that twice does no harm. Of each task that was launched one hears in the end, also
 //! when its launch was lost. A start after a crash is the same framework, and a tear-down that was begun goes on.
 //!
 //! Not guaranteed: that a task runs once, if you launch another in its place while its agent is unreachable; that

@@ -406,7 +406,7 @@ pub(crate) fn framework_writes(note: &Note) -> Option<Step> {
         Note::Ended(_) => Some(Step::FrameworkWritesEnd),
         Note::Leaving | Note::Gone => Some(Step::FrameworkWritesLeaving),
         Note::Change(Change::Framework(_)) => Some(Step::FrameworkWritesId),
-        Note::Change(Change::Launched { .. }) => Some(Step::FrameworkWritesTask),
+        Note::Change(Change::Launched { .. } | Change::Killing { .. }) => Some(Step::FrameworkWritesTask),
         Note::Change(Change::Ended { .. }) => Some(Step::FrameworkWritesEnd),
         Note::Change(Change::Put { .. }) => Some(Step::FrameworkWritesTask),
         Note::Change(Change::Remove { .. }) => Some(Step::FrameworkWritesEnd),

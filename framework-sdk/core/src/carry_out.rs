@@ -83,7 +83,9 @@ impl<S: Scheduler> Framework<S> {
             }
             Action::Kill { task, grace } => {
                 let known = self.tasks.get_mut(&task).ok_or_else(|| PlanError::UnknownTask(task.clone()))?;
-                known.kill = Some(grace);
+                if known.kill.replace(grace) != Some(grace) {
+                    effects.persist.push(Change::Killing { task: task.clone(), grace });
+                }
                 let agent = Some(known.agent.clone());
                 if self.is_subscribed() {
                     self.call(effects, Call::Kill { task, agent, grace });

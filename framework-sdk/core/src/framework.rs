@@ -123,7 +123,8 @@ pub enum Outcome {
 pub(crate) struct Known {
     pub(crate) agent: AgentId,
     pub(crate) state: TaskState,
-    /// It is to be killed, with this grace period; said again to each master until it has ended (INV-23).
+    /// It is to be killed, with this grace period; said again to each master until it has ended, by later runs
+    /// too (INV-23).
     pub(crate) kill: Option<Option<Duration>>,
 }
 
@@ -213,7 +214,7 @@ impl<S: Scheduler> Framework<S> {
     }
 
     /// Goes on where an earlier run has ended: its tasks are taken for alive, each where it was to run, and asked about as
-    /// soon as the subscription stands; a tear-down that it had begun is gone through with. Its id is for
+    /// soon as the subscription stands; kills and a tear-down that it had begun are gone through with. Its id is for
     /// [`Options::id`].
     #[must_use]
     pub fn resuming(mut self, state: &State) -> Self {
@@ -221,6 +222,11 @@ impl<S: Scheduler> Framework<S> {
             (task.clone(), Known::new(agent.clone(), TaskState::Staging))
         };
         self.tasks.extend(state.tasks().map(known));
+        for (task, grace) in state.kills() {
+            if let Some(known) = self.tasks.get_mut(task) {
+                known.kill = Some(grace);
+            }
+        }
         self.stopping = state.is_tearing_down().then_some(Stop::TearDown).or(self.stopping);
         self
     }

@@ -237,7 +237,9 @@ impl<S: Scheduler> Framework<S> {
     }
 
     fn ended(&mut self, effects: &mut Effects, why: String) {
-        if self.stopping == Some(Stop::TearDown) {
+        // Nothing but this word proves it. By any other, such as that another instance has taken over or that the
+        // subscription is refused, the framework lives on, and so do its id and the intent to tear it down.
+        if self.stopping == Some(Stop::TearDown) && why.starts_with(REMOVED) {
             return self.finish(effects, Outcome::TornDown);
         }
         let why = match why.as_str() {

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
 use lonja_model::{AgentId, FrameworkId, TaskId};
 
@@ -46,6 +47,14 @@ pub enum Change {
         /// Where.
         agent: AgentId,
     },
+    /// A task is to be killed, which each master is told until its end was seen (INV-23). The library says this, a
+    /// scheduler need not.
+    Killing {
+        /// Which.
+        task: TaskId,
+        /// Overrides the task's own.
+        grace: Option<Duration>,
+    },
     /// A task's end was seen. The library says this, a scheduler need not.
     Ended {
         /// Which.
@@ -71,6 +80,7 @@ pub struct State {
     framework: Option<FrameworkId>,
     tearing_down: bool,
     tasks: BTreeMap<TaskId, AgentId>,
+    kills: BTreeMap<TaskId, Option<Duration>>,
     entries: BTreeMap<String, Vec<u8>>,
 }
 
@@ -89,6 +99,12 @@ impl State {
     /// asks the master as soon as it is subscribed; that one was never launched comes as an update too.
     pub fn tasks(&self) -> impl Iterator<Item = (&TaskId, &AgentId)> {
         self.tasks.iter()
+    }
+
+    /// The tasks that are to be killed and whose end was not seen, each with the grace period if it overrides the task's
+    /// own. The library says it to the master as soon as it is subscribed.
+    pub fn kills(&self) -> impl Iterator<Item = (&TaskId, Option<Duration>)> {
+        self.kills.iter().map(|(task, grace)| (task, *grace))
     }
 
     /// What is kept under `key`.
@@ -127,8 +143,12 @@ impl State {
             Change::Launched { task, agent } => {
                 self.tasks.insert(task, agent);
             }
+            Change::Killing { task, grace } => {
+                self.kills.insert(task, grace);
+            }
             Change::Ended { task } => {
                 self.tasks.remove(&task);
+                self.kills.remove(&task);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Why a run ended before its scheduler said so.
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use lonja_model::FrameworkId;
@@ -7,7 +9,9 @@ use lonja_model::FrameworkId;
 use crate::store::StoreError;
 
 /// Why a run ended before its scheduler said so.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` is its `Display` with its causes, since that is what a `main` that returns it prints.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DriverError {
     /// An address is none.
@@ -114,9 +118,42 @@ pub enum DriverError {
     },
 }
 
+impl fmt::Debug for DriverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last = self.to_string();
+        f.write_str(&last)?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some say their cause in their own words already.
+            if !last.contains(&text) {
+                write!(f, ": {text}")?;
+            }
+            last = text;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
 fn times(rebuilt: usize) -> String {
     match rebuilt {
         0 => String::new(),
         times => format!(", having been made anew {times} times within a minute"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_main_prints_is_what_people_read_with_its_causes_each_once() {
+        let inner = std::io::Error::other("no space left");
+        let source = StoreError::Failed { why: "the disk failed".to_owned(), source: Some(Box::new(inner)) };
+        let error = DriverError::Store { store: "/state".to_owned(), source };
+        let printed = format!("{error:?}");
+        assert!(printed.starts_with(&error.to_string()), "{printed}");
+        assert!(printed.ends_with(": the disk failed: no space left"), "{printed}");
     }
 }

@@ -80,6 +80,8 @@ pub(crate) struct State<S> {
     /// Until when the confirmation of a tear-down is waited for.
     stop: Option<Timestamp>,
     last_failure: String,
+    /// Has the subscription stood in this run?
+    ever_subscribed: bool,
 }
 
 impl<S> State<S> {
@@ -96,7 +98,19 @@ impl<S> State<S> {
             look: Instant::now() + BLOCKED,
             stop: None,
             last_failure: "no try has ended yet".to_owned(),
+            ever_subscribed: false,
         }
+    }
+
+    /// May the thread be given nothing now? A master that takes no calls is noticed by its silence, so what is `due`
+    /// is handed over for longer than the rest.
+    fn is_barred(&self, due: bool) -> bool {
+        self.busy || self.calls.len() > if due { 4 * CALLS } else { CALLS }
+    }
+
+    /// The deadline to wake for: none that could not be served, or the loop would spin.
+    fn armed(&self) -> Option<Timestamp> {
+        self.standing.deadline.filter(|_| !self.is_barred(true))
     }
 }
 
@@ -132,8 +146,10 @@ impl<S: Scheduler + 'static> Run<S> {
                 }
                 Woken::Sent(sent) => {
                     if !sent {
-                        // Broken: the incoming half says so.
+                        // Broken: the incoming half says so. What waits would bar the thread from what comes in, and with
+                        // it from that word.
                         self.state.outgoing = None;
+                        self.state.calls.clear();
                     }
                 }
                 Woken::Time => self.look_after(),
@@ -152,10 +168,10 @@ impl<S: Scheduler + 'static> Run<S> {
     }
 
     async fn next(&mut self) -> Woken<S> {
-        let State { connection, outgoing, calls, inputs, standing, busy, look, stop, .. } = &mut self.state;
+        let own = earliest(self.state.stop, self.patience.wait.map(|(at, _)| at));
+        let deadline = earliest(self.state.armed(), own);
+        let State { connection, outgoing, calls, inputs, busy, look, .. } = &mut self.state;
         let room = inputs.len() < INPUTS;
-        let own = earliest(*stop, self.patience.wait.map(|(at, _)| at));
-        let deadline = if *busy { own } else { earliest(standing.deadline, own) };
         let mut wake = deadline.map(|deadline| Instant::from(self.clock.instant(deadline)));
         if *busy {
             wake = Some(wake.map_or(*look, |wake| wake.min(*look)));
@@ -197,7 +213,8 @@ impl<S: Scheduler + 'static> Run<S> {
     fn take_one(&mut self, news: News) -> Result<(), DriverError> {
         let event = match news {
             News::Event(event) => event,
-            News::NoMaster(why) if self.masters.is_no_master() => {
+            // Later on it is something passing: a port that another took while the master is away, or its proxy.
+            News::NoMaster(why) if self.masters.is_no_master() && !self.state.ever_subscribed => {
                 return Err(DriverError::NoMaster { master: self.addresses.clone(), why });
             }
             News::NoMaster(why) => Event::Disconnected { why },
@@ -231,6 +248,7 @@ impl<S: Scheduler + 'static> Run<S> {
 
     fn take_standing(&mut self, standing: Standing) {
         let before = std::mem::replace(&mut self.state.standing, standing).subscribed;
+        self.state.ever_subscribed |= self.state.standing.subscribed;
         if let (false, true, Some(framework)) =
             (before, self.state.standing.subscribed, &self.state.standing.framework)
         {
@@ -278,8 +296,7 @@ impl<S: Scheduler + 'static> Run<S> {
             self.masters.answered();
         }
         let due = state.standing.deadline.is_some_and(|deadline| deadline <= self.clock.now());
-        // A master that takes no calls is noticed by its silence, so deadlines are kept for longer than the rest.
-        if state.busy || state.calls.len() > if due { 4 * CALLS } else { CALLS } {
+        if state.is_barred(due) {
             return;
         }
         if due {
@@ -336,5 +353,22 @@ impl<S: Scheduler + 'static> Run<S> {
             Some(framework) => DriverError::NotTornDown { framework, master, waited, failover_timeout },
             None => DriverError::Unreachable { master, waited, why: self.state.last_failure.clone() },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_deadline_is_armed_that_could_not_be_served() {
+        let mut state = State::<()>::new();
+        state.standing.deadline = Some(Timestamp::ZERO);
+        assert_eq!(state.armed(), None, "the thread is at work");
+        state.busy = false;
+        state.calls = std::iter::repeat_with(SchedulerRequest::default).take(4 * CALLS).collect();
+        assert!(state.is_barred(false) && state.armed().is_some(), "silence is still noticed");
+        state.calls.push_back(SchedulerRequest::default());
+        assert_eq!(state.armed(), None, "too many calls wait");
     }
 }

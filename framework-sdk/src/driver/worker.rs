@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! - No step is reported before the changes of its batch are durable.
-//! - What an input led to at which the scheduler panicked is neither kept nor sent.
+//! - What an input led to at which the scheduler panicked is neither kept nor sent; but an id that the master gave is kept,
+//!   and a command is given to the scheduler that is made next.
 //! - A word of a connection that was given up never reaches the framework.
 
 use std::collections::VecDeque;
@@ -32,6 +33,12 @@ use crate::store::{Store, StoreError, check_size};
 
 /// Within this time a scheduler is made anew so many times at most.
 const REBUILDS_WITHIN: Duration = Duration::from_secs(60);
+
+/// The changes of several events are committed together up to so many bytes, well below what a [`FileStore`] takes at
+/// once. Those of one event always go together.
+///
+/// [`FileStore`]: crate::store::FileStore
+const COMMIT_BYTES: usize = 16 << 20;
 
 /// A decision to be made by the scheduler, from outside.
 pub(crate) type Decision<S> = Box<dyn FnOnce(&mut S, Timestamp) -> Plan + Send>;
@@ -216,19 +223,26 @@ impl<S: Scheduler + 'static> Worker<S> {
         batch: Vec<Input<S>>,
         turn: &mut Turn,
     ) -> Result<(), DriverError> {
-        for input in batch {
+        let mut waiting = VecDeque::from(batch);
+        while let Some(input) = waiting.pop_front() {
             let now = self.clock.now();
+            let was_stopping = held.framework.is_stopping();
+            let command = match &input {
+                Input::Command(command) => Some(command.clone()),
+                Input::Connection(..) | Input::Decide(_) | Input::Tick => None,
+            };
             let Some(effects) = held.handle(now, input) else { continue };
-            if let Some(panicked) = held.framework.scheduler().panicked() {
-                self.rebuild(held, turn, panicked)?;
-                continue;
-            }
             let outside = &mut self.outside;
             held.framework.scheduler_mut().call("take_events", |scheduler| outside.take(scheduler));
             if let Some(panicked) = held.framework.scheduler().panicked() {
+                turn.persist.extend(effects.persist.into_iter().filter(is_given_by_the_master));
                 self.rebuild(held, turn, panicked)?;
+                for command in held.still_wanted(command, was_stopping) {
+                    waiting.push_front(Input::Command(command));
+                }
                 continue;
             }
+            self.make_room(turn, &effects.persist)?;
             held.perform(effects, turn, &self.shared);
             if turn.outcome.is_some() {
                 return self.check_end(held, turn);
@@ -237,9 +251,25 @@ impl<S: Scheduler + 'static> Worker<S> {
         // Asked here, so that a panic in it is seen before anything of this batch is done.
         turn.deadline = held.framework.next_deadline();
         if let Some(panicked) = held.framework.scheduler().panicked() {
+            let was_stopping = held.framework.is_stopping();
             self.rebuild(held, turn, panicked)?;
+            let again = held.still_wanted(None, was_stopping);
+            if !again.is_empty() {
+                return self.handle_all(held, again.into_iter().map(Input::Command).collect(), turn);
+            }
             turn.deadline = Some(self.clock.now());
         }
+        Ok(())
+    }
+
+    /// Commits what the turn has come to if it would be too much together with these changes, of one event.
+    fn make_room(&mut self, turn: &mut Turn, changes: &[Change]) -> Result<(), DriverError> {
+        let bytes = changes.iter().map(size).sum::<usize>();
+        if turn.bytes + bytes > COMMIT_BYTES && !turn.persist.is_empty() {
+            turn.bytes = 0;
+            self.commit(&std::mem::take(&mut turn.persist))?;
+        }
+        turn.bytes += bytes;
         Ok(())
     }
 
@@ -284,6 +314,7 @@ impl<S: Scheduler + 'static> Worker<S> {
             "the scheduler panicked and is made anew from what is kept"
         );
         held.rebuilt.push_back(Instant::now());
+        turn.bytes = 0;
         self.commit(&std::mem::take(&mut turn.persist))?;
         let state = self.load()?;
         let id = state.framework().cloned();
@@ -337,6 +368,22 @@ impl<S: Scheduler + 'static> Worker<S> {
     }
 }
 
+/// Is it something that the master says once, and that counts whatever the scheduler made of it?
+fn is_given_by_the_master(change: &Change) -> bool {
+    matches!(change, Change::Framework(Some(_)))
+}
+
+/// About what a change takes up in a store, in bytes.
+fn size(change: &Change) -> usize {
+    /// For a change without a value, ids included.
+    const SMALL: usize = 1 << 9;
+    match change {
+        Change::Put { key, value } => key.len() + value.len(),
+        Change::Remove { key } => key.len(),
+        _ => SMALL,
+    }
+}
+
 type Last<S> = (Vec<Step>, Standing, Result<(S, Outcome), DriverError>);
 
 /// Nobody is there to read it.
@@ -348,6 +395,8 @@ fn abandoned() -> DriverError {
 #[derive(Default)]
 struct Turn {
     persist: Vec<Change>,
+    /// How much that is, as [`size`] has it.
+    bytes: usize,
     steps: Vec<Step>,
     outcome: Option<Outcome>,
     deadline: Option<Timestamp>,
@@ -367,6 +416,18 @@ struct Held<S> {
 }
 
 impl<S: Scheduler + 'static> Held<S> {
+    /// What the framework that has just been made anew must be told again, since the one before went with a panic: the
+    /// command it was at, and that it was to be torn down, should that not have been kept. A kill of a task that is not
+    /// there is done with.
+    fn still_wanted(&self, command: Option<Command>, was_stopping: bool) -> Vec<Command> {
+        let stop = (was_stopping && !self.framework.is_stopping()).then_some(Command::TearDown);
+        let command = command.filter(|command| match command {
+            Command::Kill { task, .. } => self.framework.live_tasks().any(|(live, _)| live == task),
+            Command::TearDown | Command::Leave => true,
+        });
+        stop.into_iter().chain(command).collect()
+    }
+
     fn handle(&mut self, now: Timestamp, input: Input<S>) -> Option<Effects> {
         let event = match input {
             Input::Connection(number, event) => {

@@ -1,7 +1,7 @@
 //! A store in a folder of this machine, over [`lonja_storage`]: one synced commit for each batch.
 //!
-//! A key of the scheduler is the key in the database; the framework's id and the agents of its tasks stand under keys that
-//! no text can be.
+//! A key of the scheduler is the key in the database; the framework's id, the agents of its tasks and their kills stand under
+//! keys that no text can be.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,6 +21,10 @@ const FRAMEWORK: &[u8] = &[0xff];
 
 /// What comes before a task's id in the key of its agent: no beginning of any UTF-8 text either.
 const TASK: u8 = 0xfe;
+
+/// What comes before a task's id in the key of its kill: no beginning of any UTF-8 text either.
+const KILL: u8 = 0xfd;
+
 /// The key that is there while the framework is being torn down.
 const TEARING_DOWN: &[u8] = &[0xff, 1];
 
@@ -58,8 +62,25 @@ impl FileStore {
     }
 }
 
-fn task_key(task: &TaskId) -> Vec<u8> {
-    [&[TASK], task.as_str().as_bytes()].concat()
+fn task_key(kind: u8, task: &TaskId) -> Vec<u8> {
+    [&[kind], task.as_str().as_bytes()].concat()
+}
+
+/// A grace period as it is kept: nothing, or seconds and nanoseconds, big-endian.
+fn grace_to_bytes(grace: Option<Duration>) -> Vec<u8> {
+    grace.map_or_else(Vec::new, |grace| {
+        [&grace.as_secs().to_be_bytes()[..], &grace.subsec_nanos().to_be_bytes()].concat()
+    })
+}
+
+/// The same back; `None` if these bytes are none.
+fn grace_from_bytes(bytes: &[u8]) -> Option<Option<Duration>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    let (seconds, nanos) = bytes.split_first_chunk()?;
+    let nanos = u32::from_be_bytes(nanos.try_into().ok()?);
+    (nanos < 1_000_000_000).then(|| Some(Duration::new(u64::from_be_bytes(*seconds), nanos)))
 }
 
 fn open(folder: &Path) -> Result<RedbStore, StoreError> {
@@ -95,6 +116,11 @@ impl Store for FileStore {
                 let agent = std::str::from_utf8(&entry.value).ok().and_then(|id| AgentId::new(id).ok());
                 let (task, agent) = task.zip(agent).ok_or_else(|| damaged("a task that is none"))?;
                 state.apply(Change::Launched { task, agent });
+            } else if let Some((&KILL, id)) = key.as_bytes().split_first() {
+                let task = std::str::from_utf8(id).ok().and_then(|id| TaskId::new(id).ok());
+                let kill = task.zip(grace_from_bytes(&entry.value));
+                let (task, grace) = kill.ok_or_else(|| damaged("a kill that is none"))?;
+                state.apply(Change::Killing { task, grace });
             } else if key.as_bytes() == TEARING_DOWN {
                 state.apply(Change::TearingDown);
             } else {
@@ -120,13 +146,17 @@ impl Store for FileStore {
                     let kept = scan(store)?.entries.into_iter().map(|(key, _)| key);
                     let put = changes.iter().filter_map(|change| match change {
                         Change::Put { key, .. } => Some(Key::from(key.as_str())),
-                        Change::Launched { task, .. } => Some(Key::from(task_key(task))),
+                        Change::Launched { task, .. } => Some(Key::from(task_key(TASK, task))),
+                        Change::Killing { task, .. } => Some(Key::from(task_key(KILL, task))),
                         _ => None,
                     });
                     kept.chain(put).fold(batch, Batch::delete).delete(FRAMEWORK).delete(TEARING_DOWN)
                 }
-                Change::Launched { task, agent } => batch.put(task_key(task), agent.as_str().as_bytes()),
-                Change::Ended { task } => batch.delete(task_key(task)),
+                Change::Launched { task, agent } => {
+                    batch.put(task_key(TASK, task), agent.as_str().as_bytes())
+                }
+                Change::Killing { task, grace } => batch.put(task_key(KILL, task), grace_to_bytes(*grace)),
+                Change::Ended { task } => batch.delete(task_key(TASK, task)).delete(task_key(KILL, task)),
                 other => {
                     return Err(StoreError::failed(format!(
                         "a change that this store cannot make: {other:?}"
@@ -139,10 +169,12 @@ impl Store for FileStore {
         match futures::executor::block_on(tokio::task::unconstrained(store.commit(batch))) {
             Ok(_revision) => Ok(()),
             Err(CommitError::Failed(failure)) => Err(failed(failure)),
-            Err(error @ (CommitError::Conflict(_) | CommitError::Limit(_))) => Err(StoreError::Failed {
-                why: "a commit was refused".to_owned(),
-                source: Some(Box::new(error)),
-            }),
+            // In the words: whoever prints the error alone learns the limit too.
+            Err(error @ (CommitError::Conflict(_) | CommitError::Limit(_))) => {
+                Err(StoreError::failed(format!(
+                    "the changes of one event were refused together: {error}; make them over several events"
+                )))
+            }
         }
     }
 

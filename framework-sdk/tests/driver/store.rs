@@ -250,7 +250,10 @@ fn change(bits: u64) -> Change {
         2..10 => Change::Framework(FrameworkId::new(format!("f{which}")).ok()),
         10..20 => Change::Launched { task, agent: AgentId::new(format!("a{}", bits >> 61)).unwrap() },
         20..30 => Change::Ended { task },
-        30..40 => Change::remove(format!("key{which}")),
+        30..35 => {
+            Change::Killing { task, grace: (bits & (1 << 40) != 0).then(|| Duration::from_nanos(bits >> 12)) }
+        }
+        35..40 => Change::remove(format!("key{which}")),
         _ => Change::put(format!("key{which}"), bits.to_le_bytes()),
     }
 }

@@ -318,3 +318,110 @@ async fn a_server_that_speaks_another_protocol_is_no_master() {
     assert!(matches!(error, DriverError::NoMaster { .. }), "{error}");
     server.abort();
 }
+
+/// Panics once: at its subscription, or when asked what has changed, as soon as it may.
+struct Fragile {
+    at_subscription: bool,
+    at_changes: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Scheduler for Fragile {
+    fn offers(&mut self, _now: Timestamp, _offers: &[Offer]) -> Plan {
+        Plan::new()
+    }
+    fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+        Plan::new()
+    }
+    fn subscribed(
+        &mut self,
+        _now: Timestamp,
+        _framework: &FrameworkId,
+        _master: &lonja_sdk::model::scheduler::MasterInfo,
+    ) -> Plan {
+        assert!(!self.at_subscription, "not ready");
+        Plan::new()
+    }
+    fn changes(&mut self) -> Vec<Change> {
+        assert!(!self.at_changes.swap(false, Ordering::Relaxed), "the notes are lost");
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn an_id_given_to_a_scheduler_that_panics_over_it_is_kept() {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let mut first = true;
+    let run = tokio::spawn(driver(&master).run_from(move |_| Fragile {
+        at_subscription: std::mem::take(&mut first),
+        at_changes: Arc::default(),
+    }));
+    assert_eq!(master.accepts().await.subscribes().await, None);
+    assert_eq!(master.accepts().await.subscribes().await.unwrap().as_str(), "f-0001");
+    run.abort();
+}
+
+#[tokio::test]
+async fn a_command_over_which_a_scheduler_panics_is_given_to_the_next() {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let handle = driver.handle();
+    let mut notices = handle.notices();
+    let panics = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let at_changes = Arc::clone(&panics);
+    let make = move |_: &State| Fragile { at_subscription: false, at_changes: Arc::clone(&at_changes) };
+    let run = tokio::spawn(driver.run_from(make));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+    notice(&mut notices, |notice| matches!(notice, Notice::Subscribed { .. })).await;
+
+    panics.store(true, Ordering::Relaxed);
+    handle.tear_down().await;
+
+    let mut talk = master.accepts().await;
+    assert_eq!(talk.subscribes().await.unwrap().as_str(), "f-0001");
+    let (id, call) = talk.next().await;
+    assert_eq!(call, Call::Teardown);
+    talk.answers(id).await;
+    assert_eq!(ends(run).await.map(|(_, outcome)| outcome).unwrap(), Outcome::TornDown);
+    assert_eq!(handle.metrics().panics, 1);
+}
+
+#[tokio::test]
+async fn a_stranger_at_the_masters_address_is_passing_once_the_framework_was_subscribed() {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let mut notices = driver.handle().notices();
+    let run = tokio::spawn(driver.run(Wrong::new(|_| Plan::new())));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+    notice(&mut notices, |notice| matches!(notice, Notice::Subscribed { .. })).await;
+    let address = master.dies(talk).await;
+
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let stranger = tonic::transport::Server::builder()
+        .add_routes(tonic::service::Routes::default())
+        .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
+    let stranger = tokio::spawn(stranger);
+    let unknown = |notice: &Notice| matches!(notice, Notice::Disconnected { why, .. } if why.to_lowercase().contains("not implemented"));
+    let told = tokio::time::timeout(TOO_LONG, notice(&mut notices, unknown)).await;
+    assert!(told.is_ok() && !run.is_finished());
+    stranger.abort();
+    let _aborted = stranger.await;
+
+    let mut master = Master::start(&address.to_string()).await;
+    assert_eq!(master.accepts().await.subscribes().await.unwrap().as_str(), "f-0001");
+    run.abort();
+}
+
+#[tokio::test]
+async fn notices_end_with_a_driver_that_never_ran() {
+    let unrun = Driver::new("127.0.0.1:1", FrameworkOptions::named("test"));
+    let mut notices = unrun.handle().notices();
+    drop(unrun);
+    assert!(notices.next().await.is_none());
+
+    let not_started = Driver::new("no address at all", FrameworkOptions::named("test"));
+    let mut notices = not_started.handle().notices();
+    assert!(not_started.run(Wrong::new(|_| Plan::new())).await.is_err());
+    assert!(notices.next().await.is_none());
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::ids::InvalidId;
 use lonja_model::resources::Quantities;
-use lonja_model::{ExecutorId, Offer, TaskId};
+use lonja_model::{ExecutorId, Offer, Resources, TaskId};
 
 use super::{InvalidTask, Need, Request, Task, TaskBuilder};
 use crate::MAX_TASKS;
@@ -139,8 +139,13 @@ impl TaskGroup {
             return None;
         }
         let mut left = offer.resources.clone();
-        let resources = fit(&left, &self.executor)?;
-        if !offer.executors.contains(&ids.executor) {
+        let running = offer.executors.contains(&ids.executor);
+        // One that runs has its part, which the offer need not hold once more. It must be described as it was: by amounts
+        // that anyone may have, since which they were is known to the master alone.
+        let amounts = || Resources::parse(&self.executor.quantities().to_string()).ok().filter(|_| running);
+        let resources =
+            fit(&left, &self.executor).or_else(|| amounts().and_then(|all| fit(&all, &self.executor)))?;
+        if !running {
             left = left.checked_sub(&resources)?;
         }
         let mut tasks = Vec::with_capacity(self.tasks.len());
@@ -212,6 +217,11 @@ mod tests {
         assert!(group.on(&small, &ids).is_none());
         let running = Offer { executors: vec![ids.executor().clone()], ..small };
         assert!(group.on(&running, &ids).is_some());
+        let large = TaskGroup::builder().task("web", member(1.0)).executor_needs(cpus(2)).build().unwrap();
+        let Some(Step::LaunchGroup { executor, .. }) = large.on(&running, &ids) else {
+            panic!("it must fit again")
+        };
+        assert_eq!(executor.resources.to_string(), "cpus:2", "the master wants it described as it was");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Connecting, losing the connection, coming back, ending.
 
 use lonja_model::TaskState;
-use lonja_model::scheduler::{Call, Event as MasterEvent, MasterInfo, RefusalCode};
+use lonja_model::scheduler::{Call, Event as MasterEvent, MasterInfo, Refusal, RefusalCode};
 
 use super::fixture::*;
-use crate::{Command, Event, Outcome, Plan};
+use crate::{Change, Command, Event, Outcome, Plan, State};
 use lonja_model::FrameworkId;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -166,6 +166,48 @@ fn the_word_that_it_was_removed_is_what_a_tearing_down_framework_waits_for() {
 }
 
 #[test]
+fn no_other_word_of_the_master_proves_that_a_framework_was_torn_down() {
+    let codes = [
+        RefusalCode::InvalidArgument,
+        RefusalCode::NotSubscribed,
+        RefusalCode::NotFound,
+        RefusalCode::Conflict,
+        RefusalCode::Unsupported,
+    ];
+    for code in codes {
+        let mut world = subscribed();
+        world.event(Event::Command(Command::TearDown));
+        world.loses_connection();
+        world.passes(secs(60));
+        world.event(Event::Connected);
+
+        world.is_refused(code);
+
+        let because = Outcome::EndedByMaster { why: "because".to_owned() };
+        assert_eq!(world.outcome(), Some(&because), "{code:?}");
+        assert_eq!(world.last.persist, [], "{code:?}: its id and the intent are kept");
+    }
+    let mut world = subscribed();
+    world.event(Event::Command(Command::TearDown));
+    world.hears(MasterEvent::Error("Framework failed over".to_owned()));
+    assert!(matches!(world.outcome(), Some(Outcome::EndedByMaster { .. })), "{:?}", world.outcome());
+    assert_eq!(world.last.persist, []);
+}
+
+#[test]
+fn a_refusal_because_it_was_removed_is_what_a_tearing_down_framework_waits_for() {
+    let mut world = subscribed();
+    world.event(Event::Command(Command::TearDown));
+    world.loses_connection();
+    world.passes(secs(60));
+    let id = world.event(Event::Connected).send[0].0;
+    let removed = Refusal::new(RefusalCode::Conflict, "Framework has been removed; subscribe without an id");
+    world.event(Event::Answered { id, result: Err(removed) });
+    assert_eq!(world.outcome(), Some(&Outcome::TornDown));
+    assert_eq!(world.last.persist, [Change::Framework(None)]);
+}
+
+#[test]
 fn a_framework_that_no_master_knows_is_torn_down_at_once() {
     let mut idle = world();
     idle.event(Event::Command(Command::TearDown));
@@ -178,6 +220,28 @@ fn a_framework_that_no_master_knows_is_torn_down_at_once() {
     subscribing.event(Event::Command(Command::TearDown));
     assert_eq!(subscribing.outcome(), None);
     assert_eq!(subscribing.is_subscribed_as("f1"), [Call::Teardown]);
+}
+
+#[test]
+fn a_kill_is_said_by_the_next_run_too_until_the_task_has_ended() {
+    let mut world = subscribed();
+    world.launches(&offer("o1", "cpus:1;mem:32"), "t1");
+    let mut kept = State::default();
+    let mut keep = |changes: &[Change]| changes.iter().for_each(|change| kept.apply(change.clone()));
+    keep(&world.last.persist);
+    let kill = || Event::Command(Command::Kill { task: task_id("t1"), grace: Some(secs(3)) });
+    keep(&world.event(kill()).persist);
+    assert_eq!(world.event(kill()).persist, [], "it is kept already");
+
+    let mut next = world_with(Some("f1"));
+    next.framework = next.framework.resuming(&kept);
+    let sent = next.connects();
+
+    let killed = |call: &Call| matches!(call, Call::Kill { grace, .. } if *grace == Some(secs(3)));
+    assert_eq!(sent.iter().filter(|call| killed(call)).count(), 1, "{sent:?}");
+    next.hears_of("t1", TaskState::Killed, Some(1));
+    next.last.persist.iter().for_each(|change| kept.apply(change.clone()));
+    assert_eq!(kept.kills().count(), 0);
 }
 
 #[test]
