@@ -20,7 +20,7 @@
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
 use lonja_sdk::model::task::Reason;
+use lonja_sdk::model::unplaced::{MAX_UNPLACED, Unplaced};
 use lonja_sdk::placement::first_fit;
 use lonja_sdk::prelude::*;
 
@@ -241,8 +242,8 @@ impl Job {
 struct Run {
     /// How often it was launched. Ids are never used twice.
     attempts: u32,
-    /// Where it was launched; `None`: it waits.
-    agent: Option<AgentId>,
+    /// It was launched; else it waits.
+    launched: bool,
 }
 
 /// The scheduler: its jobs, up to when their times were looked at, and the runs that have not ended.
@@ -254,15 +255,14 @@ struct Cron {
     looked_at: Vec<Option<u64>>,
     /// By job and time.
     runs: BTreeMap<(usize, u64), Run>,
-    /// Ended runs: job, time, how.
-    ended: Vec<(String, u64, TaskState)>,
     next: Option<u64>,
     started: bool,
     changes: Vec<Change>,
 }
 
 impl Cron {
-    /// As an earlier run left it; from an empty state, the beginning. Jobs that are no longer there are forgotten.
+    /// As an earlier run left it; from an empty state, the beginning. Jobs that are no longer there are forgotten, so that
+    /// one that is there again later begins anew; a task of theirs that still runs is nobody's.
     fn restore(jobs: &[Job], catch_up: CatchUp, overlap: Overlap, state: &State) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
         let looked_at = jobs.iter().map(|job| text(state.get(&format!("job/{}", job.name))?)?.parse().ok());
@@ -270,24 +270,33 @@ impl Cron {
             let (name, time) = key.split_once('@')?;
             let job = jobs.iter().position(|job| job.name == name)?;
             let value = text(value)?;
-            let (attempts, agent) = value.split_once(' ')?;
-            Some((
-                (job, time.parse().ok()?),
-                Run { attempts: attempts.parse().ok()?, agent: agent.parse().ok() },
-            ))
+            let (attempts, launched) = value.split_once(' ')?;
+            let run = Run { attempts: attempts.parse().ok()?, launched: launched.parse().ok()? };
+            Some(((job, time.parse().ok()?), run))
         };
-        Self {
+        let mut cron = Self {
             looked_at: looked_at.collect(),
             runs: state.below("run/").filter_map(run).collect(),
             jobs: jobs.to_vec(),
             catch_up,
             overlap,
-            ended: Vec::new(),
             // At once: what was missed is due.
             next: Some(0),
             started: false,
             changes: Vec::new(),
-        }
+        };
+        // A launched one that is not among the tasks has ended while nobody here knew it.
+        let tasks: BTreeSet<&TaskId> = state.tasks().map(|(task, _)| task).collect();
+        let mut runs = std::mem::take(&mut cron.runs);
+        runs.retain(|at, run| {
+            !run.launched || cron.id(*at, run.attempts).is_some_and(|id| tasks.contains(&id))
+        });
+        cron.runs = runs;
+        let mut known: BTreeSet<String> = cron.runs.keys().map(|at| cron.key(*at)).collect();
+        known.extend(jobs.iter().map(|job| format!("job/{}", job.name)));
+        let unknown = state.entries().filter(|(key, _)| !known.contains(*key));
+        cron.changes = unknown.map(|(key, _)| Change::remove(key)).collect();
+        cron
     }
 
     fn key(&self, (job, time): (usize, u64)) -> String {
@@ -295,8 +304,7 @@ impl Cron {
     }
 
     fn put(&mut self, at: (usize, u64), run: Run) {
-        let agent = run.agent.as_ref().map_or("", AgentId::as_str);
-        self.changes.push(Change::put(self.key(at), format!("{} {agent}", run.attempts)));
+        self.changes.push(Change::put(self.key(at), format!("{} {}", run.attempts, run.launched)));
         self.runs.insert(at, run);
     }
 
@@ -315,7 +323,7 @@ impl Cron {
         let (attempt, time, name) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
         let at = (self.jobs.iter().position(|job| job.name == name)?, time);
         let run = self.runs.get(&at)?;
-        (run.agent.is_some() && run.attempts.to_string() == attempt).then_some(at)
+        (run.launched && run.attempts.to_string() == attempt).then_some(at)
     }
 
     fn runs_of(&self, job: usize) -> impl Iterator<Item = (&(usize, u64), &Run)> {
@@ -352,18 +360,17 @@ impl Cron {
 
     fn is_due(&mut self, job: usize, time: u64) -> Plan {
         let mut plan = Plan::new();
-        let waiting: Vec<_> =
-            self.runs_of(job).filter(|(_, run)| run.agent.is_none()).map(|(at, _)| *at).collect();
+        let waiting: Vec<_> = self.runs_of(job).filter(|(_, run)| !run.launched).map(|(at, _)| *at).collect();
         match self.overlap {
             Overlap::Skip if self.runs_of(job).next().is_some() => return plan,
             Overlap::Replace => {
-                waiting.into_iter().for_each(|at| self.remove(at));
+                plan = waiting.into_iter().fold(plan, |plan, at| plan.and(self.leave_out(at)));
                 let running = self.runs_of(job).filter_map(|(at, run)| self.id(*at, run.attempts));
                 plan = running.fold(plan, |plan, task| plan.kill(task, None));
             }
             Overlap::Allow | Overlap::Wait | Overlap::Skip => {
                 let too_many = (waiting.len() + 1).saturating_sub(MOST_WAITING);
-                waiting.into_iter().take(too_many).for_each(|at| self.remove(at));
+                plan = waiting.into_iter().take(too_many).fold(plan, |plan, at| plan.and(self.leave_out(at)));
             }
         }
         self.put((job, time), Run::default());
@@ -376,8 +383,25 @@ impl Cron {
         let ready = self
             .runs
             .iter()
-            .filter(|(at, run)| run.agent.is_none() && (self.overlap == Overlap::Allow || is_first(at)));
+            .filter(|(at, run)| !run.launched && (self.overlap == Overlap::Allow || is_first(at)));
         ready.map(|(at, _)| *at).collect()
+    }
+
+    /// For `lonja explain`: why these have no place.
+    fn why_not(&self, runs: &[(usize, u64)], offers: &[Offer]) -> Vec<Unplaced> {
+        let word = |at: &(usize, u64)| {
+            let id = self.id(*at, self.runs.get(at)?.attempts + 1)?;
+            Some(self.jobs[at.0].task.need().why_not_on(id.as_str(), offers))
+        };
+        runs.iter().take(MAX_UNPLACED).filter_map(word).collect()
+    }
+
+    /// A run that waits is left out.
+    fn leave_out(&mut self, at: (usize, u64)) -> Plan {
+        let attempts = self.runs.get(&at).map_or(0, |run| run.attempts) + 1;
+        let id = self.id(at, attempts);
+        self.remove(at);
+        Plan::new().no_longer_waits(id.map(|id| id.to_string()))
     }
 }
 
@@ -388,10 +412,12 @@ impl Scheduler for Cron {
 
     fn tick(&mut self, now: Timestamp) -> Plan {
         let now = now.since(Timestamp::ZERO).as_secs();
+        let before = self.ready();
         let plan = (0..self.jobs.len()).fold(Plan::new(), |plan, job| plan.and(self.look(job, now)));
+        let new: Vec<_> = self.ready().into_iter().filter(|at| before.binary_search(at).is_err()).collect();
         self.started = true;
         self.next = self.jobs.iter().filter_map(|job| job.schedule.next(now, now + 9 * 366 * DAY)).min();
-        plan
+        plan.unplaced(self.why_not(&new, &[]))
     }
 
     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
@@ -404,7 +430,7 @@ impl Scheduler for Cron {
                 let at = ready[index];
                 let attempts = self.runs.get(&at).map_or(0, |run| run.attempts) + 1;
                 let Some(id) = self.id(at, attempts) else { continue };
-                self.put(at, Run { attempts, agent: Some(offer.agent.clone()) });
+                self.put(at, Run { attempts, launched: true });
                 let task = self.jobs[at.0].task.clone().env("SCHEDULED_AT", at.1.to_string());
                 tasks.push(task.with_resources(&offer.agent, id, with));
             }
@@ -412,7 +438,7 @@ impl Scheduler for Cron {
                 plan = plan.launch(offer, tasks);
             }
         }
-        plan
+        plan.unplaced(self.why_not(&self.ready(), offers))
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
@@ -423,25 +449,25 @@ impl Scheduler for Cron {
         let is_drained = status.reason == Some(Reason::AgentDraining);
         match status.state {
             TaskState::Finished | TaskState::Failed | TaskState::Killed | TaskState::Error if !is_drained => {
-                self.ended.push((self.jobs[at.0].name.clone(), at.1, status.state));
                 self.remove(at);
             }
             // The cluster lost it, or an operator wanted its agent empty.
             _ => {
                 let attempts = self.runs.get(&at).map_or(0, |run| run.attempts);
-                self.put(at, Run { attempts, agent: None });
+                self.put(at, Run { attempts, launched: false });
             }
         }
         Plan::new()
     }
 
-    /// Perhaps a kill was not sent: one of a run that is to be replaced.
+    /// Perhaps a kill was not sent: one of a run that is to be replaced. That no offer has come may take an explanation.
     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
         let later = |at: &(usize, u64)| self.runs_of(at.0).any(|(other, _)| other > at);
-        let replaced = self.runs.iter().filter(|(at, run)| run.agent.is_some() && later(at));
+        let replaced = self.runs.iter().filter(|(at, run)| run.launched && later(at));
         let replaced = replaced.filter(|_| self.overlap == Overlap::Replace);
         let tasks = replaced.filter_map(|(at, run)| self.id(*at, run.attempts));
-        tasks.fold(Plan::new(), |plan, task| plan.kill(task, None))
+        let plan = Plan::new().unplaced(self.why_not(&self.ready(), &[]));
+        tasks.fold(plan, |plan, task| plan.kill(task, None))
     }
 
     fn wants_offers(&self) -> bool {

@@ -25,6 +25,7 @@ use anyhow::{bail, ensure};
 use clap::Parser;
 use lonja_sdk::PlanError;
 use lonja_sdk::model::time::earliest;
+use lonja_sdk::model::unplaced::{MAX_UNPLACED, Unplaced};
 use lonja_sdk::placement::first_fit;
 use lonja_sdk::prelude::*;
 
@@ -166,8 +167,9 @@ impl Gang {
         }
         let of_use: Vec<_> = offers.iter().zip(&placed).filter(|(_, placed)| !placed.is_empty()).collect();
         self.held = of_use.into_iter().map(|(offer, _)| (offer.id.clone(), offer.clone())).collect();
+        let plan = Plan::new().unplaced(self.why_not(&offers));
         if self.held.is_empty() {
-            return Plan::new();
+            return plan;
         }
         let until = match self.gathers_until {
             Some(until) => until,
@@ -175,7 +177,14 @@ impl Gang {
         };
         self.gathers_until = Some(until);
         let held = self.held.values().filter(|held| new.iter().any(|offer| offer.id == held.id));
-        held.fold(Plan::new(), |plan, offer| plan.hold(offer, until.since(now)))
+        held.fold(plan, |plan, offer| plan.hold(offer, until.since(now)))
+    }
+
+    /// For `lonja explain`: why those of the next epoch have no place. Where one has none, all wait.
+    fn why_not(&self, offers: &[Offer]) -> Vec<Unplaced> {
+        let id = |rank: usize| format!("member-{rank}.{}", self.epoch + 1);
+        let word = self.task.need().why_not_on(id(0), offers);
+        (0..self.size.min(MAX_UNPLACED)).map(|rank| Unplaced { task: id(rank), ..word.clone() }).collect()
     }
 
     fn launch(&mut self, offers: &[Offer], placed: Vec<Vec<(usize, Resources)>>) -> Plan {
@@ -254,8 +263,15 @@ impl Scheduler for Gang {
         }
     }
 
-    /// Perhaps kills that were decided were not sent.
+    /// Perhaps kills that were decided were not sent, or that it is over was not said. That no offer has come may take an
+    /// explanation as well.
     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
+        if self.is_over() {
+            return Plan::new().tear_down();
+        }
+        if self.is_gathering() {
+            return Plan::new().unplaced(self.why_not(&[]));
+        }
         let failed = self.members.iter().find(|(_, standing)| **standing == Standing::Failed);
         let failed = failed.map(|(rank, _)| *rank);
         failed.map_or_else(Plan::new, |rank| self.ended(rank, Standing::Failed))
@@ -316,7 +332,7 @@ async fn main() -> anyhow::Result<()> {
     if let Some(why) = gang.failure {
         bail!("{why}");
     }
-    ensure!(outcome == Outcome::TornDown, "ended too early: {outcome:?}");
+    ensure!(outcome == Outcome::TornDown && gang.is_over(), "ended too early: {outcome:?}");
     println!("all {} members have finished, in epoch {}", args.members, gang.epoch);
     Ok(())
 }

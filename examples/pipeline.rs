@@ -128,7 +128,7 @@ struct Standing {
 enum Now {
     #[default]
     Waiting,
-    Running(AgentId),
+    Running,
     Done,
 }
 
@@ -137,7 +137,7 @@ impl fmt::Display for Standing {
         write!(f, "{} {} ", self.attempts, self.failures)?;
         match &self.now {
             Now::Waiting => f.write_str("waiting"),
-            Now::Running(agent) => write!(f, "running {agent}"),
+            Now::Running => f.write_str("running"),
             Now::Done => f.write_str("done"),
         }
     }
@@ -145,14 +145,14 @@ impl fmt::Display for Standing {
 
 impl Standing {
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut words = str::from_utf8(bytes).ok()?.splitn(3, ' ');
+        let mut words = str::from_utf8(bytes).ok()?.split(' ');
         let (attempts, failures) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let now = match words.next()?.split_once(' ') {
-            Some((_running, agent)) => Now::Running(agent.parse().ok()?),
-            None => Now::Waiting,
+        let now = match words.next()? {
+            "running" => Now::Running,
+            "done" => Now::Done,
+            _ => Now::Waiting,
         };
-        let done = bytes.ends_with(b" done");
-        Some(Self { attempts, failures, now: if done { Now::Done } else { now } })
+        Some(Self { attempts, failures, now })
     }
 }
 
@@ -173,21 +173,37 @@ impl Pipeline {
         let all = stages.iter().cloned();
         let all =
             all.map(|stage| (stage.name.clone(), (stage.clone(), standing(&stage.name).unwrap_or_default())));
-        Self { task: task.clone(), retries, stages: all.collect(), failure: None, changes: Vec::new() }
+        let mut pipeline =
+            Self { task: task.clone(), retries, stages: all.collect(), failure: None, changes: Vec::new() };
+        pipeline.failure = pipeline.has_failed();
+        pipeline
+    }
+
+    /// The stage that has failed too often, as is known from what is kept.
+    fn has_failed(&self) -> Option<String> {
+        let mut all = self.stages.values().map(|(stage, standing)| (&stage.name, standing.failures));
+        let (name, failures) = all.find(|(_, failures)| *failures > self.retries)?;
+        Some(format!("stage {name} failed {failures} times"))
     }
 
     fn is_done(&self, name: &str) -> bool {
         self.stages.get(name).is_some_and(|(_, standing)| standing.now == Now::Done)
     }
 
-    fn is_over(&self) -> bool {
-        self.failure.is_some() || self.stages.keys().all(|name| self.is_done(name))
+    fn is_complete(&self) -> bool {
+        self.stages.keys().all(|name| self.is_done(name))
     }
 
-    /// Those that wait for nothing but room.
+    fn is_over(&self) -> bool {
+        self.failure.is_some() || self.is_complete()
+    }
+
+    /// Those that wait for nothing but room; none once it has failed.
     fn ready(&self) -> impl Iterator<Item = &str> {
         let ready = |(stage, standing): &&(Stage, Standing)| {
-            standing.now == Now::Waiting && stage.inputs.iter().all(|input| self.is_done(input))
+            self.failure.is_none()
+                && standing.now == Now::Waiting
+                && stage.inputs.iter().all(|input| self.is_done(input))
         };
         self.stages.values().filter(ready).map(|(stage, _)| stage.name.as_str())
     }
@@ -202,7 +218,7 @@ impl Pipeline {
     fn launch(&mut self, name: &str, agent: &AgentId, resources: Resources) -> Option<TaskInfo> {
         self.put(name, |standing| {
             standing.attempts += 1;
-            standing.now = Now::Running(agent.clone());
+            standing.now = Now::Running;
         });
         let (stage, standing) = self.stages.get(name)?;
         let attempt = standing.attempts;
@@ -215,7 +231,7 @@ impl Pipeline {
     fn stage_of(&self, task: &TaskId) -> Option<String> {
         let (name, attempt) = task.as_str().rsplit_once('.')?;
         let (_, standing) = self.stages.get(name)?;
-        let is_present = matches!(standing.now, Now::Running(_)) && attempt == standing.attempts.to_string();
+        let is_present = standing.now == Now::Running && attempt == standing.attempts.to_string();
         is_present.then(|| name.to_owned())
     }
 }
@@ -251,15 +267,19 @@ impl Scheduler for Pipeline {
                 self.put(&name, |standing| {
                     (standing.failures, standing.now) = (standing.failures + 1, Now::Waiting)
                 });
-                let failures = self.stages.get(&name).map_or(0, |(_, standing)| standing.failures);
-                if failures > self.retries {
-                    let why = status.message.clone().unwrap_or_else(|| status.state.to_string());
-                    self.failure = Some(format!("stage {name} failed {failures} times, at last with: {why}"));
+                let why = status.message.clone().unwrap_or_else(|| status.state.to_string());
+                if self.failure.is_none() {
+                    self.failure = self.has_failed().map(|failed| format!("{failed}, at last with: {why}"));
                 }
             }
             _ if has_ended || is_silent => self.put(&name, |standing| standing.now = Now::Waiting),
             _ => {}
         }
+        if self.is_over() { Plan::new().tear_down() } else { Plan::new() }
+    }
+
+    /// An earlier run may have written down how it ends, and not come to say it.
+    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
         if self.is_over() { Plan::new().tear_down() } else { Plan::new() }
     }
 
@@ -297,7 +317,7 @@ async fn main() -> anyhow::Result<()> {
     if let Some(why) = pipeline.failure {
         bail!("{why}");
     }
-    ensure!(outcome == Outcome::TornDown, "ended too early: {outcome:?}");
+    ensure!(outcome == Outcome::TornDown && pipeline.is_complete(), "ended too early: {outcome:?}");
     println!("{} stages are done; their outputs are in {data}", pipeline.stages.len());
     Ok(())
 }

@@ -12,9 +12,9 @@
 //! - [`Replica`]: what is kept of each. Written before the launch is sent; made certain by news of the volume's making.
 //! - [`Stateful::operation`]: the making failed, so its place is nobody's; or it was done, and from then on there is data.
 //! - [`Stateful::update`]: a replica that has ended waits for an offer from its home. One that is unreachable is waited
-//!   for: its data are there and nowhere else. Only when the operator says that the agent is gone for good, or it was not
-//!   heard of for `--give-up`, the replica begins anew elsewhere, without its data. A server that matters copies them
-//!   from its peers then.
+//!   for: its data are there and nowhere else. Only when the operator says that the agent is gone for good, or its volume
+//!   was not offered for `--give-up`, the replica begins anew elsewhere, without its data. A server that matters copies
+//!   them from its peers then. A home that offers the volume without room beside it is alive, and waited for.
 //! - A volume that nobody calls home any more is destroyed when it is offered ([`Stateful::clear`]).
 //!
 //! Two replicas are never on one agent. To end it all: Ctrl-C, `lonja kill`, then `lonja volumes destroy`.
@@ -59,7 +59,7 @@ struct Args {
     /// The size of each volume, in MiB.
     #[arg(long, default_value_t = 64)]
     disk_mib: u64,
-    /// After how many seconds without offers from its home a replica begins anew elsewhere, without its data.
+    /// After how many seconds in which its volume was not offered a replica begins anew elsewhere, without its data.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     give_up: u64,
     /// What each runs; its volume is the folder `data`, its number is in REPLICA.
@@ -80,7 +80,7 @@ struct Replica {
     on: Option<AgentId>,
     /// Not kept: when it may start again.
     not_before: Timestamp,
-    /// Not kept: since when its home is waited for.
+    /// Not kept: since when its volume was not offered while it is waited for.
     waits_since: Option<Timestamp>,
 }
 
@@ -250,6 +250,18 @@ impl Stateful {
         steps
     }
 
+    /// Whose volume is offered has a home that is alive, be it too full to start there.
+    fn hear_of_homes(&mut self, offers: &[Offer]) {
+        for offer in offers {
+            for number in offer.resources.iter().filter_map(volume_of) {
+                let replica = self.replicas.get_mut(number);
+                if let Some(replica) = replica.filter(|one| one.home.as_ref() == Some(&offer.agent)) {
+                    replica.waits_since = None;
+                }
+            }
+        }
+    }
+
     /// Those whose home has not been heard of for too long begin anew.
     fn give_up(&mut self, now: Timestamp) {
         for number in 0..self.replicas.len() {
@@ -283,6 +295,7 @@ fn volume_of(resource: &Resource) -> Option<usize> {
 
 impl Scheduler for Stateful {
     fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
+        self.hear_of_homes(offers);
         self.give_up(now);
         let mut plan = Plan::new();
         for offer in offers {
@@ -295,6 +308,12 @@ impl Scheduler for Stateful {
             }
         }
         plan
+    }
+
+    /// While there was no connection nothing could be offered: the time that counts begins anew.
+    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
+        self.replicas.iter_mut().for_each(|replica| replica.waits_since = None);
+        Plan::new()
     }
 
     fn operation(&mut self, _now: Timestamp, status: &OperationStatus) -> Plan {

@@ -22,7 +22,7 @@ impl Cron {
     fn comes(&mut self, seconds: u64) -> Vec<String> {
         self.tick(at(seconds));
         let running = |cron: &Self| -> Vec<_> {
-            let running = cron.runs.iter().filter(|(_, run)| run.agent.is_some());
+            let running = cron.runs.iter().filter(|(_, run)| run.launched);
             running.filter_map(|(at, run)| Some(cron.id(*at, run.attempts)?.to_string())).collect()
         };
         let before = running(self);
@@ -36,6 +36,10 @@ impl Cron {
 
     fn state(&mut self, mut before: State) -> State {
         self.changes().into_iter().for_each(|change| before.apply(change));
+        for (at, run) in self.runs.iter().filter(|(_, run)| run.launched) {
+            let task = self.id(*at, run.attempts).unwrap();
+            before.apply(Change::Launched { task, agent: "a".parse().unwrap() });
+        }
         before
     }
 }
@@ -124,6 +128,23 @@ fn a_run_that_is_due_before_the_last_has_ended_does_as_it_is_told() {
 }
 
 #[test]
+fn why_a_run_waits_can_be_asked() {
+    let mut cron = cron(CatchUp::All, Overlap::Replace, &State::default());
+    cron.tick(at(5));
+    let not_asked = Plan::new().unplaced([Unplaced::new("beat.10.1")]);
+    assert_eq!(cron.tick(at(10)), not_asked);
+
+    let small = offer("o", "a", "cpus:0.01;mem:64");
+    let plan = cron.offers(at(11), std::slice::from_ref(&small));
+
+    let need = *cron.jobs[0].task.need();
+    assert_eq!(plan, Plan::new().unplaced([need.why_not_on("beat.10.1", [&small])]));
+    // The next takes its turn.
+    let plan = Plan::new().no_longer_waits(["beat.10.1"]).unplaced([Unplaced::new("beat.20.1")]);
+    assert_eq!(cron.tick(at(20)), plan);
+}
+
+#[test]
 fn a_run_is_started_again_only_if_the_cluster_lost_it() {
     let mut cron = cron(CatchUp::All, Overlap::Wait, &State::default());
     cron.comes(5);
@@ -137,7 +158,7 @@ fn a_run_is_started_again_only_if_the_cluster_lost_it() {
     cron.hears("beat.10.2", TaskState::Failed);
 
     assert!(cron.comes(13).is_empty());
-    assert_eq!(cron.ended, [("beat".to_owned(), 10, TaskState::Failed)]);
+    assert!(cron.runs.is_empty());
 }
 
 #[test]
@@ -155,6 +176,42 @@ fn a_scheduler_started_anew_knows_what_runs_and_what_waits() {
     assert!(second.comes(21).is_empty());
     second.hears("beat.10.1", TaskState::Finished);
     assert_eq!(second.comes(22), ["beat.20.1"]);
+}
+
+#[test]
+fn a_job_that_was_taken_out_and_is_there_again_runs() {
+    let mut first = cron(CatchUp::All, Overlap::Wait, &State::default());
+    first.comes(5);
+    first.comes(10);
+    first.comes(20);
+    let state = first.state(State::default());
+    // Without the job its run ends.
+    let other = [Job::parse("@every 1d other date").unwrap()];
+    let mut without = Cron::restore(&other, CatchUp::All, Overlap::Wait, &state);
+    without.hears("beat.10.1", TaskState::Finished);
+    let mut state = without.state(state);
+    state.apply(Change::Ended { task: "beat.10.1".parse().unwrap() });
+    assert!(state.is_empty(), "{state:?}");
+
+    let mut again = cron(CatchUp::All, Overlap::Wait, &state);
+
+    assert!(again.comes(35).is_empty());
+    assert_eq!(again.comes(40), ["beat.40.1"]);
+}
+
+#[test]
+fn a_run_whose_end_was_seen_by_nobody_here_blocks_nothing() {
+    let mut first = cron(CatchUp::All, Overlap::Wait, &State::default());
+    first.comes(5);
+    first.comes(10);
+    let mut state = first.state(State::default());
+    state.apply(Change::Ended { task: "beat.10.1".parse().unwrap() });
+
+    let mut second = cron(CatchUp::All, Overlap::Wait, &state);
+
+    assert_eq!(second.comes(20), ["beat.20.1"]);
+    let state = second.state(state);
+    assert_eq!(state.below("run/").count(), 1, "what is not known any more is not kept");
 }
 
 mod faults {

@@ -67,6 +67,37 @@ fn with_one_that_fails_all_start_again() {
 }
 
 #[test]
+fn why_its_members_wait_can_be_asked() {
+    let mut gang = gang(1, &State::default());
+
+    let small = room("o1", 2);
+    let words = gang.why_not(std::slice::from_ref(&small));
+
+    let tasks: Vec<_> = words.iter().map(|word| word.task.as_str()).collect();
+    assert_eq!(tasks, ["member-0.1", "member-1.1", "member-2.1"]);
+    assert!(words.iter().all(|word| word.offers == 1 && word.nearest.is_some()));
+    let too_small = offer("o2", "a", "cpus:0.5;mem:1024");
+    assert_eq!(
+        gang.offers(NOW, std::slice::from_ref(&too_small)),
+        Plan::new().unplaced(gang.why_not(&[too_small]))
+    );
+}
+
+#[test]
+fn one_that_is_over_says_so_after_a_restart() {
+    let (mut first, mut state) = (gang(1, &State::default()), State::default());
+    first.offers(NOW, &[room("o1", 3)]);
+    (0..3).for_each(|rank| {
+        first.update(NOW, &status(&format!("member-{rank}.1"), TaskState::Finished));
+    });
+    first.changes().into_iter().for_each(|change| state.apply(change));
+
+    let plan = gang(2, &state).subscribed(NOW, &"f".parse().unwrap(), &MasterInfo::default());
+
+    assert_eq!(plan, Plan::new().tear_down());
+}
+
+#[test]
 fn a_scheduler_started_anew_knows_its_members() {
     let (mut first, mut state) = (gang(1, &State::default()), State::default());
     first.offers(NOW, &[room("o1", 3)]);

@@ -19,7 +19,7 @@ impl Pipeline {
     }
 
     fn running(&self) -> Vec<String> {
-        let running = self.stages.values().filter(|(_, one)| matches!(one.now, Now::Running(_)));
+        let running = self.stages.values().filter(|(_, one)| one.now == Now::Running);
         running.map(|(stage, standing)| format!("{}.{}", stage.name, standing.attempts)).collect()
     }
 
@@ -55,6 +55,23 @@ fn a_scheduler_started_anew_goes_on_where_the_last_one_was() {
 
     assert_eq!(second.running(), first.running());
     assert_eq!(second.starts(4).len(), 0, "both were started before");
+}
+
+#[test]
+fn one_that_has_failed_is_known_for_it_after_a_restart() {
+    let (mut first, mut state) = (pipeline(&State::default()), State::default());
+    for attempt in 1..=2 {
+        first.starts(4);
+        first.hears(&format!("numbers.{attempt}"), TaskState::Failed);
+    }
+    first.changes().into_iter().for_each(|change| state.apply(change));
+
+    let mut second = pipeline(&state);
+
+    assert_eq!(second.failure.as_deref(), Some("stage numbers failed 2 times"));
+    assert!(!second.wants_offers() && second.starts(4).is_empty());
+    let plan = second.subscribed(NOW, &"f".parse().unwrap(), &MasterInfo::default());
+    assert_eq!(plan, Plan::new().tear_down());
 }
 
 #[test]

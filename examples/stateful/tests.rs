@@ -144,6 +144,45 @@ fn a_home_that_is_not_heard_of_for_long_is_given_up() {
     assert_eq!(servers.homes(), [Some("b")]);
 }
 
+/// A server whose volume is on `a` and waits to be started again.
+fn waiting() -> Stateful {
+    let mut servers = stateful(1, &State::default());
+    servers.is_offered(0, "a", &[]);
+    servers.hears_of("0.1.create", OperationState::Finished);
+    servers.hears("replica-0.1", TaskState::Failed);
+    servers
+}
+
+#[test]
+fn a_home_that_is_too_full_is_alive_and_waited_for() {
+    let mut servers = waiting();
+    let mut full = offer(&servers, "a", &[0]);
+    full.resources = full.resources.filter(|one| volume_of(one).is_some());
+
+    servers.is_offered(10, "b", &[]);
+    for seconds in [600, 1_100] {
+        assert!(servers.offers(at(seconds), std::slice::from_ref(&full)).is_empty());
+    }
+    servers.is_offered(1_101, "b", &[]);
+    servers.is_offered(1_699, "b", &[]);
+
+    assert_eq!(servers.homes(), [Some("a")]);
+    servers.is_offered(1_700, "b", &[]);
+    assert_eq!(servers.homes(), [Some("b")], "from then on it was not heard of");
+}
+
+#[test]
+fn no_home_is_given_up_for_the_time_without_a_master() {
+    let mut servers = waiting();
+    servers.is_offered(10, "b", &[]);
+
+    let master = MasterInfo::default();
+    servers.subscribed(at(5_000), &"f".parse().unwrap(), &master);
+    servers.is_offered(5_001, "b", &[]);
+
+    assert_eq!(servers.homes(), [Some("a")]);
+}
+
 #[test]
 fn a_scheduler_started_anew_knows_all_homes() {
     let mut first = stateful(2, &State::default());

@@ -60,9 +60,8 @@ pub(crate) fn run(init: &Init) -> anyhow::Result<ExitCode> {
 
 fn write(folder: &Path, name: &str, sdk: &Sdk) -> anyhow::Result<()> {
     let requirement = format!("{{ {}", sdk.requirement()?);
-    let own = [name.to_owned(), name.replace('-', "_")];
     for (path, text) in TEMPLATE {
-        let mut text = text.replace(NAME[0], &own[0]).replace(NAME[1], &own[1]);
+        let mut text = named(text, name);
         if *path == "Cargo.toml" {
             text = text.replace(REQUIREMENT, &requirement);
         }
@@ -77,6 +76,14 @@ fn write(folder: &Path, name: &str, sdk: &Sdk) -> anyhow::Result<()> {
         copied.with_context(|| format!("cannot copy {}", lock.display()))?;
     }
     Ok(())
+}
+
+/// The text with the crate's name in place of the template's. In one pass: what was put in is not looked at again, since
+/// a name may hold the template's own.
+fn named(text: &str, name: &str) -> String {
+    let module = name.replace('-', "_");
+    let parts: Vec<String> = text.split(NAME[0]).map(|part| part.replace(NAME[1], &module)).collect();
+    parts.join(name)
 }
 
 fn next_steps(name: &str, sdk: &Sdk) -> Vec<String> {
@@ -122,5 +129,24 @@ mod tests {
         assert_eq!(manifest["package"]["name"].as_str(), Some("gang-of-four"));
         assert_eq!(manifest["dependencies"]["lonja-sdk"]["version"].as_str(), Some("9.9.9"));
         assert_eq!(manifest["dev-dependencies"]["lonja-sdk"]["features"][0].as_str(), Some("testing"));
+    }
+
+    #[test]
+    fn a_name_that_holds_the_templates_own_stays_as_it_is() {
+        for name in ["my_scheduler2", "my-scheduler-2", "not-my_scheduler", "my-scheduler-my_scheduler"] {
+            let module = name.replace('-', "_");
+            assert_eq!(
+                named("package my-scheduler\nuse my_scheduler::Keeper; // my-scheduler\n", name),
+                format!("package {name}\nuse {module}::Keeper; // {name}\n")
+            );
+            // All that the template says of itself is said of this name, and as often.
+            for (path, text) in TEMPLATE {
+                let plain = named(text, "x");
+                assert!(!NAME.iter().any(|own| plain.contains(own)), "{path}");
+                let grown = NAME.iter().map(|own| text.matches(own).count()).sum::<usize>();
+                let expected = plain.len() + grown * (name.len() - 1);
+                assert_eq!(named(text, name).len(), expected, "{path} for {name}");
+            }
+        }
     }
 }
