@@ -124,7 +124,11 @@ impl<S: Scheduler> Framework<S> {
         }
         let mut plan = None;
         self.counts.updates += 1;
-        if status.update.is_none_or(|update| self.seen.note(update)) {
+        // Asked before the end was seen, answered after: the master has forgotten the task by then, and calls it gone.
+        let is_over = status.update.is_none()
+            && !self.tasks.contains_key(&status.task)
+            && self.seen.has_ended(&status.task);
+        if !is_over && status.update.is_none_or(|update| self.seen.note(update)) {
             self.note_state(effects, status);
             plan = Some(self.scheduler.update(now, status));
         } else {
@@ -164,6 +168,7 @@ impl<S: Scheduler> Framework<S> {
         if status.state.is_terminal() {
             if self.tasks.remove(&status.task).is_some() {
                 effects.persist.push(Change::Ended { task: status.task.clone() });
+                self.seen.note_end(&status.task);
             }
         } else if let Some(known) = self.tasks.get_mut(&status.task) {
             known.state = status.state;

@@ -88,6 +88,19 @@ fn a_task_is_kept_from_its_launch_to_its_end_and_asked_about_by_the_next_run() {
 }
 
 #[test]
+fn an_answer_about_a_task_whose_end_was_seen_is_not_shown() {
+    let mut world = subscribed();
+    world.launches(&offer("o1", "cpus:1;mem:32"), "t1");
+    world.hears_of("t1", TaskState::Finished, Some(1));
+    let shown = world.scheduler().updates.len();
+
+    // It was asked about before, and the master has forgotten it since.
+    world.hears_of("t1", TaskState::Gone, None);
+
+    assert_eq!(world.scheduler().updates.len(), shown);
+}
+
+#[test]
 fn nothing_is_asked_for_while_there_is_no_subscription() {
     let mut world = world();
     world.will(Plan::new().reconcile().revive().remember([(task_id("t1"), offer("o1", "cpus:1").agent)]));
