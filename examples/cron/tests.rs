@@ -236,8 +236,8 @@ mod faults {
 
     /// How a task ended, as its framework was told; older news may have come again after that.
     fn end<S: 'static>(cluster: &TestCluster<S>, task: &TaskId) -> Option<TaskState> {
-        let told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
-        told.filter(|state| state.is_terminal()).last()
+        let mut told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
+        told.find(|state| state.is_terminal())
     }
 
     /// For each time that became a run, its attempts in order.
@@ -290,7 +290,7 @@ mod faults {
                     let is_last = index + 1 == attempts.len();
                     // None was run again without need. A machine that loses power fails what it runs.
                     let ended = matches!(state, Some(TaskState::Finished | TaskState::Failed));
-                    let told = cluster.history(id.as_str());
+                    let mut told = cluster.history(id.as_str());
                     assert!(
                         ended == is_last,
                         "{time}: {id} is {state:?}, attempts {attempts:?}, told {told:?}"

@@ -117,10 +117,10 @@ fn cluster(seed: u64) -> TestCluster<Gang> {
         .framework(FrameworkOptions::named("gang"), move |state| patient(seed, state))
 }
 
-/// How a task ended, as its framework was told; older news may have come again after that.
+/// How a task ended, as its framework was first told: older news, and answers to questions of before, may come after that.
 fn end<S: 'static>(cluster: &TestCluster<S>, task: &TaskId) -> Option<TaskState> {
-    let told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
-    told.filter(|state| state.is_terminal()).last()
+    let mut told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
+    told.find(|state| state.is_terminal())
 }
 
 /// Of each epoch the members that were launched, and how many of them have finished.

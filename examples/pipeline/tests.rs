@@ -136,8 +136,8 @@ mod faults {
 
     /// How a task ended, as its framework was told; older news may have come again after that.
     fn end<S: 'static>(cluster: &TestCluster<S>, task: &TaskId) -> Option<TaskState> {
-        let told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
-        told.filter(|state| state.is_terminal()).last()
+        let mut told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
+        told.find(|state| state.is_terminal())
     }
 
     /// Has a task of the stage finished, as its framework was told?
@@ -156,7 +156,7 @@ mod faults {
         cluster.until(mins(5), |cluster| finished(cluster, "both"));
 
         let ran = |stage: &str| {
-            let told = cluster.history(&format!("{stage}.1"));
+            let mut told = cluster.history(&format!("{stage}.1"));
             told.first().map(|told| told.at).zip(told.last().map(|told| told.at)).unwrap()
         };
         assert!(ran("numbers").1 < ran("fives").0 && ran("numbers").1 < ran("threes").0);
@@ -188,7 +188,7 @@ mod faults {
         });
         attempts.pop();
         for id in attempts {
-            let told = cluster.history(id.as_str());
+            let mut told = cluster.history(id.as_str());
             let given_up = told.iter().any(|told| {
                 let state = told.status.state;
                 let lost = matches!(state, TaskState::Unreachable | TaskState::Unknown);
