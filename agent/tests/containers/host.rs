@@ -170,6 +170,15 @@ impl Drop for Host {
         if let Err(error) = self.containerizer.remove_instance() {
             eprintln!("cannot clean up: {error}");
         }
+        // A supervisor whose container was ended just now may still be writing that down, in a folder that would then not
+        // be empty.
+        for _ in 0..500 {
+            if fs::remove_dir_all(self.dir.path()).is_ok() || !self.dir.path().exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        eprintln!("cannot remove {}", self.dir.path().display());
     }
 }
 
