@@ -466,6 +466,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_found_in_use_on_one_agent_frees_what_was_kept_on_another() {
+        let mut cluster = cluster().agent("a1", "cpus:8").agent("a2", "cpus:8").framework("f1", "ops");
+        cluster.allocator.deactivate_agent(&agent("a2"));
+        cluster.allocator.set_quota(role("eng"), quota("cpus:2", ""));
+        assert_eq!(cluster.allocate(), ["f1 ops a1 cpus:6"]);
+        cluster.charge("f2 eng a2 cpus:4");
+        assert_eq!(cluster.allocate(), ["f1 ops a1 cpus:2"]);
+    }
+
+    #[test]
     fn guarantees_above_the_cluster_can_always_be_lowered() {
         let mut cluster = cluster().agent("a1", "cpus:8");
         cluster.allocator.set_quota(role("eng"), quota("cpus:20", ""));
