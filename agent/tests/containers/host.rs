@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,8 +15,13 @@ use lonja_agent::isolation::{GroupName, Layout};
 use lonja_agent::launcher::Launcher;
 use lonja_agent::supervisor::{Owner, Supervisor};
 use lonja_model::profile::Profile;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, pidfd_send_signal};
 
 pub const ROOT_NEEDED: &str = "needs root";
+
+/// How long a supervisor that was killed may take to be gone.
+const ENDS_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Skips a check that only root can make.
 pub fn need_root() -> Result<(), String> {
@@ -125,6 +131,17 @@ impl Host {
         }
     }
 
+    /// The supervisors that live, of all containers that have a run directory.
+    fn supervisors(&self) -> Vec<OwnedFd> {
+        let run_dirs = fs::read_dir(self.dir.path().join("work/run")).into_iter().flatten().flatten();
+        let owners = run_dirs.filter_map(|run_dir| Owner::read(&run_dir.path()).ok().flatten());
+        let open = |owner| match owner {
+            Owner::Supervisor(supervisor) => supervisor.process.open().ok().flatten(),
+            Owner::Abandoned => None,
+        };
+        owners.filter_map(open).collect()
+    }
+
     /// The groups of all containers that have a run directory.
     fn used_groups(&self) -> BTreeSet<GroupName> {
         let run_dirs = fs::read_dir(self.dir.path().join("work/run")).into_iter().flatten().flatten();
@@ -166,9 +183,19 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Also after a failed check.
+        // Also after a failed check. Known by their run directories, which go with the folder.
+        let supervisors = self.supervisors();
         if let Err(error) = self.containerizer.remove_instance() {
             eprintln!("cannot clean up: {error}");
+        }
+        // Without control groups nothing else ends them, and their containers with them; with them they may still be
+        // writing the end down, in a folder that is about to be removed.
+        for supervisor in supervisors {
+            let _ended = pidfd_send_signal(&supervisor, Signal::KILL);
+            let gone = poll(&mut [PollFd::new(&supervisor, PollFlags::IN)], Some(&ENDS_WITHIN));
+            if !gone.is_ok_and(|count| count > 0) {
+                eprintln!("a supervisor has not ended within {ENDS_WITHIN:?}");
+            }
         }
     }
 }

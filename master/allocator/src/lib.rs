@@ -411,6 +411,7 @@ impl Allocator {
         let client = self.client(framework, role);
         if let Some(change) = self.agents.charge(number, client, resources, &mut self.kinds) {
             self.account(client, &change);
+            self.more_room(); // what met a guarantee is no longer kept free for it elsewhere
         }
         Ok(())
     }

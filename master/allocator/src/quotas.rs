@@ -321,17 +321,6 @@ impl RoleTree {
         room.min(owed.saturating_add(spare))
     }
 
-    /// What is owed to a client and to the roles above it, of `kind`.
-    pub(crate) fn owed_to(&self, client: Entry, kind: Kind) -> u128 {
-        let mut owed = 0;
-        let mut entry = self.above(client);
-        while entry != ROOT {
-            owed += self.place(entry).books.own_need(kind);
-            entry = self.above(entry);
-        }
-        owed
-    }
-
     /// What is owed to all together.
     pub(crate) fn owed_in_all(&self) -> &Sums {
         &self.place(ROOT).books.need
@@ -463,6 +452,31 @@ mod tests {
         cluster.allocator.set_quota(role("eng"), quota("", "cpus:3"));
         assert_eq!(cluster.allocate(), ["f1 eng/web a1 cpus:3;mem:8192"]);
         assert_eq!(cluster.allocator.quota_consumed(&role("eng")).to_string(), "cpus:3;mem:8192");
+    }
+
+    #[test]
+    fn what_is_found_in_use_on_one_agent_frees_what_was_kept_on_another() {
+        let mut cluster = cluster().agent("a1", "cpus:8").agent("a2", "cpus:8").framework("f1", "ops");
+        cluster.allocator.deactivate_agent(&agent("a2"));
+        cluster.allocator.set_quota(role("eng"), quota("cpus:2", ""));
+        assert_eq!(cluster.allocate(), ["f1 ops a1 cpus:6"]);
+        cluster.charge("f2 eng a2 cpus:4");
+        assert_eq!(cluster.allocate(), ["f1 ops a1 cpus:2"]);
+    }
+
+    #[test]
+    fn who_is_owed_what_a_limit_keeps_from_it_does_not_come_first() {
+        let mut cluster = cluster()
+            .agent("a1", "cpus:8;mem:100")
+            .agent("a2", "mem:31")
+            .agent("a3", "mem:31;cpus(eng):3")
+            .framework("f1", "eng/web")
+            .framework("f2", "ops");
+        cluster.allocator.set_quota(role("eng"), quota("", "cpus:3"));
+        cluster.allocator.set_quota(role("eng/web"), quota("cpus:2", ""));
+        cluster.allocator.set_quota(role("ops"), quota("mem:100", ""));
+        let round = cluster.allocate();
+        assert_eq!(round[0], "f2 ops a1 cpus:6;mem:100");
     }
 
     #[test]

@@ -182,10 +182,11 @@ impl Allocator {
         self.agents.available().get(kind).saturating_sub(self.tree.owed_in_all().get(kind))
     }
 
+    /// Is something there that is owed to the client and that limits let it have?
     fn is_owed_any_of(&self, client: u32, known: &Agent) -> bool {
         let entry = self.clients.get(client).entry;
         self.marks.needy.get(client)
-            && known.open().iter().any(|(kind, _)| self.tree.owed_to(entry, *kind) > 0)
+            && known.open().iter().any(|(kind, _)| self.tree.allowance(entry, *kind, 0) > 0)
     }
 
     /// The first of the open clients, in order, of which `takes` makes something.

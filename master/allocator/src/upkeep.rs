@@ -256,7 +256,7 @@ impl Allocator {
         }
     }
 
-    /// Something came back, or there is more: where quotas bind, that may open what is free elsewhere.
+    /// Something came back, there is more, or a guarantee was met: where quotas bind, that may open what is free elsewhere.
     pub(crate) fn more_room(&mut self) {
         if std::mem::take(&mut self.bound_by_quota) {
             self.agents.all_are_dirty();
