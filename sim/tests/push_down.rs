@@ -1,4 +1,5 @@
 //! What a framework tells the master of its predicates, judged by the master's own allocator.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use lonja_allocator::{AgentFacts, CompiledConstraints};
 use lonja_model::agent::Domain;
