@@ -136,7 +136,7 @@ mod faults {
 
     /// How a task ended, as its framework was told; older news may have come again after that.
     fn end<S: 'static>(cluster: &TestCluster<S>, task: &TaskId) -> Option<TaskState> {
-        let told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
+        let mut told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
         told.find(|state| state.is_terminal())
     }
 
