@@ -3,6 +3,7 @@
 //! A thread of its own has the scheduler and the store ([`worker`]); the driver's future carries what it decides
 //! ([`run`]), and stays awake whatever the scheduler does. Commands come in by a [`Handle`].
 
+mod address;
 mod contained;
 mod error;
 mod events;
@@ -60,7 +61,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver for the master at `masters`, as `http://host:port` or `host:port`; several of one cluster with commas
+    /// A driver for the master at `masters`, as `http://HOST:PORT` or `HOST:PORT`; several of one cluster with commas
     /// between. They are tried in turn, the one that answered last first.
     pub fn new(masters: impl Into<String>, options: FrameworkOptions) -> Self {
         let shared = Arc::new(Shared::default());

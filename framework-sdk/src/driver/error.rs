@@ -16,7 +16,7 @@ use crate::store::StoreError;
 pub enum DriverError {
     /// An address is none.
     #[error(
-        "{master:?} is not the address of a master ({why}); write http://host:port, several with commas between"
+        "{master:?} is not the address of a master: {why}; it must read `http://HOST:PORT`, several with commas between"
     )]
     Address {
         /// As it was given.

@@ -26,8 +26,8 @@ impl Masters {
     pub(crate) fn parse(list: &str) -> Result<Self, DriverError> {
         let mut all = Vec::new();
         for address in list.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            let master = address.to_owned();
-            all.push((master, endpoint(address).map_err(|why| no_address(address, why))?));
+            let endpoint = super::address::url(address).and_then(|url| endpoint(&url));
+            all.push((address.to_owned(), endpoint.map_err(|why| no_address(address, why))?));
         }
         if all.is_empty() {
             return Err(no_address(list, "there is none".to_owned()));
@@ -102,5 +102,13 @@ mod tests {
         for list in ["", " , "] {
             assert!(matches!(Masters::parse(list), Err(DriverError::Address { .. })));
         }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_named_with_what_is_wrong_and_how_it_must_read() {
+        let error = Masters::parse("a:1, https://b:2").unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, DriverError::Address { .. }), "{text}");
+        assert!(text.contains("\"https://b:2\"") && text.contains("TLS") && text.contains("`http://HOST:PORT`"), "{text}");
     }
 }
