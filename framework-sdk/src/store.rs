@@ -50,6 +50,18 @@ pub enum StoreError {
         /// Who has it, as far as that is known.
         holder: String,
     },
+    /// It was removed, or moved, while it was open: nobody would find what is kept there, and nobody is kept out any more.
+    #[error(
+        "{} was removed or moved while the framework ran ({why}), and its lock with it: another scheduler may be running \
+         as the same framework; put the folder back as it was, or start with a new one as a new framework",
+        path.display()
+    )]
+    Moved {
+        /// The file that is not there, or is another.
+        path: PathBuf,
+        /// What is found in its place.
+        why: String,
+    },
     /// There is something else at the path, or a newer release wrote it.
     #[error("{why}")]
     Foreign {

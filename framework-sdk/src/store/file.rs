@@ -3,6 +3,7 @@
 //! A key of the scheduler is the key in the database; the framework's id, the agents of its tasks and their kills stand under
 //! keys that no text can be.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ const KILL: u8 = 0xfd;
 /// The key that is there while the framework is being torn down.
 const TEARING_DOWN: &[u8] = &[0xff, 1];
 
+/// The file in the folder whose lock keeps others out.
+const LOCK: &str = "LOCK";
+
 /// How long a run of this same process may take to let go of the folder: one that was dropped ends a little later.
 const OWN_HOLD: Duration = Duration::from_secs(2);
 
@@ -39,7 +43,7 @@ const OWN_HOLD: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct FileStore {
     folder: PathBuf,
-    open: Option<RedbStore>,
+    open: Option<Open>,
 }
 
 impl FileStore {
@@ -53,13 +57,59 @@ impl FileStore {
         &self.folder
     }
 
+    /// The database, if it is there still.
     fn opened(&mut self) -> Result<&RedbStore, StoreError> {
-        let store = match self.open.take() {
-            Some(store) => store,
-            None => open(&self.folder)?,
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => Open::new(&self.folder)?,
         };
-        Ok(self.open.insert(store))
+        let open = self.open.insert(open);
+        open.is_in_place()?;
+        Ok(&open.store)
     }
+}
+
+/// The open database and the files that it is made of: removed or moved they go on to be written and locked, and nobody
+/// else sees either.
+#[derive(Debug)]
+struct Open {
+    store: RedbStore,
+    files: Vec<(PathBuf, (u64, u64))>,
+}
+
+impl Open {
+    fn new(folder: &Path) -> Result<Self, StoreError> {
+        let store = open(folder)?;
+        let mut files = Vec::new();
+        for path in [store.path(), folder.join(LOCK)] {
+            // The process may go to another folder meanwhile.
+            let path = std::path::absolute(&path).unwrap_or(path);
+            let identity = identity(&path).map_err(|why| moved(&path, &why))?;
+            files.push((path, identity));
+        }
+        Ok(Self { store, files })
+    }
+
+    fn is_in_place(&self) -> Result<(), StoreError> {
+        for (path, opened) in &self.files {
+            match identity(path) {
+                Ok(found) if found == *opened => {}
+                Ok(_) => return Err(moved(path, "another file stands in its place")),
+                Err(why) => return Err(moved(path, &why)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which file this path names: its device and inode. Errors: none, in words.
+fn identity(path: &Path) -> Result<(u64, u64), String> {
+    let metadata = std::fs::symlink_metadata(path).map_err(|error| error.to_string())?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+fn moved(path: &Path, why: &str) -> StoreError {
+    StoreError::Moved { path: path.to_owned(), why: why.to_owned() }
 }
 
 fn task_key(kind: u8, task: &TaskId) -> Vec<u8> {

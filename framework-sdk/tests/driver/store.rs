@@ -1,5 +1,6 @@
 //! What must not be forgotten is durable before anybody is told.
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -213,6 +214,30 @@ async fn two_drivers_on_one_store_are_told_apart() {
     assert!(refused.to_string().contains("another driver of this process"), "{refused}");
     drop(first);
     second.load().unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_is_removed_while_it_is_open_takes_nothing_more() {
+    let away = |store: &Path| std::fs::remove_dir_all(store).unwrap();
+    let file_away = |store: &Path| std::fs::remove_file(store.join("framework.redb")).unwrap();
+    let lock_away = |store: &Path| std::fs::remove_file(store.join("LOCK")).unwrap();
+    let replaced = |store: &Path| {
+        std::fs::copy(store.join("framework.redb"), store.join("copy")).unwrap();
+        std::fs::rename(store.join("copy"), store.join("framework.redb")).unwrap();
+    };
+    let removals: [&dyn Fn(&Path); 4] = [&away, &file_away, &lock_away, &replaced];
+    for remove in removals {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let mut store = FileStore::at(&path);
+        store.commit(&[Change::put("a", "1")]).unwrap();
+        remove(&path);
+
+        let refused = store.commit(&[Change::put("a", "2")]).unwrap_err();
+
+        assert!(matches!(&refused, StoreError::Moved { .. }), "{refused}");
+        assert!(refused.to_string().contains(path.to_str().unwrap()), "{refused}");
+    }
 }
 
 #[tokio::test]
