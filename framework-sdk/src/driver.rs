@@ -8,6 +8,7 @@ mod contained;
 mod error;
 mod events;
 mod handle;
+mod kept;
 mod link;
 mod masters;
 mod metrics;
@@ -34,6 +35,7 @@ pub use notice::Notice;
 
 use crate::FrameworkOptions;
 use crate::store::{MemoryStore, Store};
+use kept::Kept;
 use masters::Masters;
 use run::{Patience, Run};
 use shared::Shared;
@@ -152,7 +154,7 @@ impl Driver {
             options: self.options,
             masters: u32::try_from(masters.len()).unwrap_or(u32::MAX),
             make,
-            store: self.store,
+            store: Kept::new(self.store),
             outside,
             clock,
             shared: Arc::clone(&self.shared),

@@ -46,9 +46,14 @@ mod tests {
 
     #[test]
     fn an_address_names_a_host_and_a_port_and_nothing_else() {
-        for address in
-            ["host:5050", "http://host:5050", "HTTP://host:5050/", "10.0.0.1:1", "http://[::1]:65535", "[::1]:1"]
-        {
+        for address in [
+            "host:5050",
+            "http://host:5050",
+            "HTTP://host:5050/",
+            "10.0.0.1:1",
+            "http://[::1]:65535",
+            "[::1]:1",
+        ] {
             assert!(url(address).is_ok_and(|url| url.starts_with("http://")), "{address}");
         }
         for (address, why) in [
