@@ -38,7 +38,7 @@ impl Cron {
         self.changes().into_iter().for_each(|change| before.apply(change));
         for (at, run) in self.runs.iter().filter(|(_, run)| run.launched) {
             let task = self.id(*at, run.attempts).unwrap();
-            before.apply(Change::Launched { task, agent: "a".parse().unwrap() });
+            before.apply(Record::Launched { task, agent: "a".parse().unwrap() });
         }
         before
     }
@@ -190,7 +190,7 @@ fn a_job_that_was_taken_out_and_is_there_again_runs() {
     let mut without = Cron::restore(&other, CatchUp::All, Overlap::Wait, &state);
     without.hears("beat.10.1", TaskState::Finished);
     let mut state = without.state(state);
-    state.apply(Change::Ended { task: "beat.10.1".parse().unwrap() });
+    state.apply(Record::Ended { task: "beat.10.1".parse().unwrap() });
     assert!(state.is_empty(), "{state:?}");
 
     let mut again = cron(CatchUp::All, Overlap::Wait, &state);
@@ -205,7 +205,7 @@ fn a_run_whose_end_was_seen_by_nobody_here_blocks_nothing() {
     first.comes(5);
     first.comes(10);
     let mut state = first.state(State::default());
-    state.apply(Change::Ended { task: "beat.10.1".parse().unwrap() });
+    state.apply(Record::Ended { task: "beat.10.1".parse().unwrap() });
 
     let mut second = cron(CatchUp::All, Overlap::Wait, &state);
 

@@ -3,10 +3,12 @@
 //! A thread of its own has the scheduler and the store ([`worker`]); the driver's future carries what it decides
 //! ([`run`]), and stays awake whatever the scheduler does. Commands come in by a [`Handle`].
 
+mod address;
 mod contained;
 mod error;
 mod events;
 mod handle;
+mod kept;
 mod link;
 mod masters;
 mod metrics;
@@ -33,6 +35,7 @@ pub use notice::Notice;
 
 use crate::FrameworkOptions;
 use crate::store::{MemoryStore, Store};
+use kept::Kept;
 use masters::Masters;
 use run::{Patience, Run};
 use shared::Shared;
@@ -60,7 +63,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver for the master at `masters`, as `http://host:port` or `host:port`; several of one cluster with commas
+    /// A driver for the master at `masters`, as `http://HOST:PORT` or `HOST:PORT`; several of one cluster with commas
     /// between. They are tried in turn, the one that answered last first.
     pub fn new(masters: impl Into<String>, options: FrameworkOptions) -> Self {
         let shared = Arc::new(Shared::default());
@@ -151,7 +154,7 @@ impl Driver {
             options: self.options,
             masters: u32::try_from(masters.len()).unwrap_or(u32::MAX),
             make,
-            store: self.store,
+            store: Kept::new(self.store),
             outside,
             clock,
             shared: Arc::clone(&self.shared),

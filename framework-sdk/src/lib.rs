@@ -95,7 +95,7 @@ pub use driver::{
 };
 pub use lonja_sdk_core::{
     Change, Counts, ExecutorTask, Interactive, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError,
-    Problem, Scheduler, State, Step, Task, TaskBuilder, TaskGroup, placement, task, task::Need,
+    Problem, Record, Scheduler, State, Step, Task, TaskBuilder, TaskGroup, placement, task, task::Need,
 };
 pub use options::FrameworkOptions;
 
@@ -113,8 +113,8 @@ pub mod prelude {
         Timestamp,
     };
     pub use crate::{
-        Change, ExecutorTask, FrameworkOptions, Need, Outcome, Plan, Problem, Scheduler, State, Step, Task,
-        TaskBuilder, TaskGroup,
+        Change, ExecutorTask, FrameworkOptions, Need, Outcome, Plan, Problem, Record, Scheduler, State, Step,
+        Task, TaskBuilder, TaskGroup,
         task::{Units, cpus, disk, gpus, mem, ports},
     };
     #[cfg(feature = "driver")]

@@ -14,8 +14,8 @@ mod memory;
 use std::error::Error;
 use std::path::PathBuf;
 
-use lonja_sdk_core::state::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
-use lonja_sdk_core::{Change, State};
+use lonja_sdk_core::state::{MAX_CHANGES, MAX_CHANGES_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use lonja_sdk_core::{Record, State};
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
@@ -27,7 +27,15 @@ pub trait Store: Send + 'static {
 
     /// Makes these changes in order: all of them or none, and durable on return. After an error the driver ends the
     /// run, for what is kept is then not known.
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+    fn commit(&mut self, changes: &[Record]) -> Result<(), StoreError>;
+
+    /// Forgets a framework that is no more, so that the next run begins as a new one: its id, its tasks and their kills.
+    /// The scheduler's own notes stay, also of tasks that ended with that framework. This is for a framework that the master
+    /// has removed ([`DriverError::Removed`](crate::DriverError::Removed)); the tasks of one that lives would run on without
+    /// anybody who knows of them.
+    fn forget_framework(&mut self) -> Result<(), StoreError> {
+        self.commit(&[Record::Removed])
+    }
 
     /// What to call it in errors, such as its path.
     fn name(&self) -> String {
@@ -49,6 +57,18 @@ pub enum StoreError {
         path: PathBuf,
         /// Who has it, as far as that is known.
         holder: String,
+    },
+    /// It was removed, or moved, while it was open: nobody would find what is kept there, and nobody is kept out any more.
+    #[error(
+        "{} was removed or moved while the framework ran ({why}), and its lock with it: another scheduler may be running \
+         as the same framework; put the folder back as it was, or start with a new one as a new framework",
+        path.display()
+    )]
+    Moved {
+        /// The file that is not there, or is another.
+        path: PathBuf,
+        /// What is found in its place.
+        why: String,
     },
     /// There is something else at the path, or a newer release wrote it.
     #[error("{why}")]
@@ -75,6 +95,27 @@ pub enum StoreError {
         /// The value's length.
         value_bytes: usize,
     },
+    /// The scheduler wants to keep more at one event than is taken.
+    #[error(
+        "{changes} changes of {bytes} bytes together are too much for one event (at most {MAX_CHANGES} and \
+         {MAX_CHANGES_BYTES}; the last is of key {key:?}): make them over several events"
+    )]
+    TooMuch {
+        /// How many changes.
+        changes: usize,
+        /// Their keys and values together.
+        bytes: usize,
+        /// The beginning of the last one's key.
+        key: String,
+    },
+    /// A store of your own panicked. What was to be kept may or may not be.
+    #[error("it panicked in `{method}`: {message}")]
+    Panicked {
+        /// In which method.
+        method: &'static str,
+        /// What it said.
+        message: String,
+    },
     /// The disk or the database failed. What was to be kept may or may not be.
     #[error("{why}")]
     Failed {
@@ -94,14 +135,35 @@ impl StoreError {
 }
 
 /// Refuses what no store takes, whichever it is.
-pub(crate) fn check_size(change: &Change) -> Result<(), StoreError> {
+pub(crate) fn check_size(change: &Record) -> Result<(), StoreError> {
     let (key, value_bytes) = match change {
-        Change::Put { key, value } => (key, value.len()),
-        Change::Remove { key } => (key, 0),
+        Record::Put { key, value } => (key, value.len()),
+        Record::Remove { key } => (key, 0),
         _ => return Ok(()),
     };
     if key.len() <= MAX_KEY_BYTES && value_bytes <= MAX_VALUE_BYTES {
         return Ok(());
     }
-    Err(StoreError::TooLarge { key: key.chars().take(80).collect(), key_bytes: key.len(), value_bytes })
+    Err(StoreError::TooLarge { key: beginning(key), key_bytes: key.len(), value_bytes })
+}
+
+/// Refuses more than is taken of a scheduler for one event, whichever store it is.
+pub(crate) fn check_event(changes: &[Record]) -> Result<(), StoreError> {
+    let (mut number, mut bytes, mut last) = (0, 0, "");
+    for change in changes {
+        let (key, size) = match change {
+            Record::Put { key, value } => (key, key.len() + value.len()),
+            Record::Remove { key } => (key, key.len()),
+            _ => continue,
+        };
+        (number, bytes, last) = (number + 1, bytes + size, key.as_str());
+    }
+    if number <= MAX_CHANGES && bytes <= MAX_CHANGES_BYTES {
+        return Ok(());
+    }
+    Err(StoreError::TooMuch { changes: number, bytes, key: beginning(last) })
+}
+
+fn beginning(key: &str) -> String {
+    key.chars().take(80).collect()
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lonja_model::{AgentId, FrameworkId, TaskId, TaskState};
-use lonja_sdk_core::{Change, State};
+use lonja_sdk_core::{Record, State};
 
 use crate::disk::Durable;
 use crate::workload::Plan;
@@ -56,7 +56,7 @@ pub(crate) enum Note {
     Leaving,
     Gone,
     /// Of a guest's own.
-    Change(Change),
+    Change(Record),
 }
 
 impl Durable for Notebook {

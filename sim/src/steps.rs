@@ -14,7 +14,7 @@ use lonja_model::checkpoint::CheckpointOp;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::RegistryOp;
 use lonja_model::scheduler::{Call, Event};
-use lonja_sdk_core::Change;
+use lonja_sdk_core::Record;
 
 use crate::notes::Note;
 use crate::random::Random;
@@ -405,11 +405,11 @@ pub(crate) fn framework_writes(note: &Note) -> Option<Step> {
         Note::Task(..) => Some(Step::FrameworkWritesTask),
         Note::Ended(_) => Some(Step::FrameworkWritesEnd),
         Note::Leaving | Note::Gone => Some(Step::FrameworkWritesLeaving),
-        Note::Change(Change::Framework(_)) => Some(Step::FrameworkWritesId),
-        Note::Change(Change::Launched { .. } | Change::Killing { .. }) => Some(Step::FrameworkWritesTask),
-        Note::Change(Change::Ended { .. }) => Some(Step::FrameworkWritesEnd),
-        Note::Change(Change::Put { .. }) => Some(Step::FrameworkWritesTask),
-        Note::Change(Change::Remove { .. }) => Some(Step::FrameworkWritesEnd),
+        Note::Change(Record::Framework(_)) => Some(Step::FrameworkWritesId),
+        Note::Change(Record::Launched { .. } | Record::Killing { .. }) => Some(Step::FrameworkWritesTask),
+        Note::Change(Record::Ended { .. }) => Some(Step::FrameworkWritesEnd),
+        Note::Change(Record::Put { .. }) => Some(Step::FrameworkWritesTask),
+        Note::Change(Record::Remove { .. }) => Some(Step::FrameworkWritesEnd),
         Note::Job(..) | Note::Change(_) => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::counts::as_count;
 use crate::executor::MAX_DATA_BYTES;
 use crate::framework::Known;
 use crate::plan::{Action, Plan, PlanError, Step, Stop};
-use crate::{Change, Effects, Framework, Outcome, Problem, Scheduler};
+use crate::{Effects, Framework, Outcome, Problem, Record, Scheduler};
 
 impl<S: Scheduler> Framework<S> {
     /// Takes the plan's steps in order. A step that cannot be taken is left out and the scheduler told.
@@ -84,7 +84,7 @@ impl<S: Scheduler> Framework<S> {
             Action::Kill { task, grace } => {
                 let known = self.tasks.get_mut(&task).ok_or_else(|| PlanError::UnknownTask(task.clone()))?;
                 if known.kill.replace(grace) != Some(grace) {
-                    effects.persist.push(Change::Killing { task: task.clone(), grace });
+                    effects.persist.push(Record::Killing { task: task.clone(), grace });
                 }
                 let agent = Some(known.agent.clone());
                 if self.is_subscribed() {
@@ -157,7 +157,7 @@ impl<S: Scheduler> Framework<S> {
     /// A task is taken for alive from now on, after a crash too.
     pub(crate) fn launched(&mut self, effects: &mut Effects, task: &TaskId, agent: &AgentId) {
         self.tasks.insert(task.clone(), Known::new(agent.clone(), TaskState::Staging));
-        effects.persist.push(Change::Launched { task: task.clone(), agent: agent.clone() });
+        effects.persist.push(Record::Launched { task: task.clone(), agent: agent.clone() });
     }
 
     fn remember(&mut self, now: Timestamp, effects: &mut Effects, tasks: Vec<(TaskId, AgentId)>) {
@@ -182,7 +182,7 @@ impl<S: Scheduler> Framework<S> {
         }
         self.stopping = Some(stop);
         if stop == Stop::TearDown && self.id.is_some() {
-            effects.persist.push(Change::TearingDown);
+            effects.persist.push(Record::TearingDown);
         }
         match stop {
             Stop::TearDown if self.is_subscribed() => self.call(effects, Call::Teardown),

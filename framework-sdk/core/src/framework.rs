@@ -21,7 +21,7 @@ use crate::plan::{Plan, Stop};
 use crate::reconciliation::{PER_CALL, Reconciliation};
 use crate::subscription::{Link, Subscription};
 use crate::unplaced::Waiting;
-use crate::{Change, Problem, Scheduler, State};
+use crate::{Problem, Record, Scheduler, State};
 
 /// A scheduler whose deadline stays in the past is called no more often than this.
 const LEAST_BETWEEN_TICKS: Duration = Duration::from_millis(1);
@@ -88,7 +88,7 @@ pub enum Command {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// To be made durable before anything else is done, in order and all at once.
-    pub persist: Vec<Change>,
+    pub persist: Vec<Record>,
     /// Make a connection; answered by [`Event::Connected`] or [`Event::Disconnected`].
     pub connect: bool,
     /// Calls with their numbers, in order.
@@ -162,7 +162,7 @@ pub struct Framework<S> {
     ticked: Option<Timestamp>,
     pub(crate) stopping: Option<Stop>,
     pub(crate) finished: bool,
-    /// The master has said that the framework of our id is no more, and refuses it.
+    /// The master has said that the framework of our id is no more.
     pub(crate) removed: bool,
     pub(crate) counts: Counts,
     /// When the last event was handled.
@@ -273,7 +273,7 @@ impl<S: Scheduler> Framework<S> {
         self.request(effects);
         self.report(self.now, effects);
         // Before what the library keeps: should the framework be torn down by this, what it kept goes with it.
-        effects.persist.splice(0..0, self.scheduler.changes());
+        effects.persist.splice(0..0, self.scheduler.changes().into_iter().map(Record::from));
     }
 
     /// When to send [`Event::Tick`], should nothing happen before.
@@ -323,7 +323,7 @@ impl<S: Scheduler> Framework<S> {
         self.stopping.is_some()
     }
 
-    /// Was its end that the master refused its id, because the framework of that id has been removed?
+    /// Was its end that the framework is no more, by the master's word: somebody tore it down, or it was away for too long?
     pub fn was_removed(&self) -> bool {
         self.removed
     }
@@ -450,7 +450,7 @@ impl<S: Scheduler> Framework<S> {
 
     pub(crate) fn finish(&mut self, effects: &mut Effects, outcome: Outcome) {
         if outcome == Outcome::TornDown && self.id.is_some() {
-            effects.persist.push(Change::Framework(None));
+            effects.persist.push(Record::Framework(None));
         }
         self.finished = true;
         self.subscription.link = Link::Closed;

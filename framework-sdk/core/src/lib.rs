@@ -59,7 +59,7 @@ pub use interactive::Interactive;
 pub use offers::MAX_HOLD;
 pub use placement::Gpus;
 pub use plan::{Plan, PlanError, Step};
-pub use state::{Change, State};
+pub use state::{Change, Record, State};
 pub use task::{ExecutorTask, InvalidTask, Task, TaskBuilder, TaskGroup};
 
 /// Your placement logic. Every method is called by one owner, in order, and must not block: it decides and
@@ -154,7 +154,8 @@ pub trait Scheduler: Send {
 
     /// What has changed since it was last asked in what this scheduler must not forget. Asked after every event; made
     /// durable before anything is sent that the event has led to, be it a launch or an acknowledgement. A scheduler
-    /// started anew is given all of it as a [`State`].
+    /// started anew is given all of it as a [`State`]. A driver takes [`state::MAX_CHANGES`] of them for one event, of
+    /// [`state::MAX_CHANGES_BYTES`] together.
     fn changes(&mut self) -> Vec<Change> {
         Vec::new()
     }

@@ -9,7 +9,7 @@ use lonja_model::{FrameworkId, Offer, TaskState, TaskStatus, Timestamp};
 use crate::calls::Sent;
 use crate::counts::as_count;
 use crate::plan::Stop;
-use crate::{Change, Effects, Framework, Outcome, Problem, Scheduler};
+use crate::{Effects, Framework, Outcome, Problem, Record, Scheduler};
 
 /// How a master begins to say that the framework is no more.
 /// Source: Mesos, `Master::subscribe` and `Master::removeFramework`.
@@ -64,14 +64,14 @@ impl<S: Scheduler> Framework<S> {
         master: &MasterInfo,
     ) {
         if self.id.as_ref() != Some(&framework) {
-            effects.persist.push(Change::Framework(Some(framework.clone())));
+            effects.persist.push(Record::Framework(Some(framework.clone())));
         }
         self.id = Some(framework.clone());
         self.subscription.subscribed(now, heartbeat);
         self.counts.subscriptions += 1;
         self.drop_offers();
         if self.stopping == Some(Stop::TearDown) {
-            effects.persist.push(Change::TearingDown);
+            effects.persist.push(Record::TearingDown);
             return self.call(effects, Call::Teardown);
         }
         if std::mem::take(&mut self.earlier_run) {
@@ -167,7 +167,7 @@ impl<S: Scheduler> Framework<S> {
     fn note_state(&mut self, effects: &mut Effects, status: &TaskStatus) {
         if status.state.is_terminal() {
             if self.tasks.remove(&status.task).is_some() {
-                effects.persist.push(Change::Ended { task: status.task.clone() });
+                effects.persist.push(Record::Ended { task: status.task.clone() });
                 self.seen.note_end(&status.task);
             }
         } else if let Some(known) = self.tasks.get_mut(&status.task) {
@@ -199,7 +199,6 @@ impl<S: Scheduler> Framework<S> {
             | RefusalCode::NotFound
             | RefusalCode::Conflict
             | RefusalCode::Unsupported => {
-                self.removed = self.id.is_some() && refusal.message.starts_with(REMOVED);
                 self.ended(effects, refusal.message);
             }
         }
@@ -244,9 +243,11 @@ impl<S: Scheduler> Framework<S> {
     fn ended(&mut self, effects: &mut Effects, why: String) {
         // Nothing but this word proves it. By any other, such as that another instance has taken over or that the
         // subscription is refused, the framework lives on, and so do its id and the intent to tear it down.
-        if self.stopping == Some(Stop::TearDown) && why.starts_with(REMOVED) {
+        let removed = why.starts_with(REMOVED);
+        if self.stopping == Some(Stop::TearDown) && removed {
             return self.finish(effects, Outcome::TornDown);
         }
+        self.removed = removed && self.id.is_some();
         let why = match why.as_str() {
             "Framework failed over" => {
                 format!("{why}: another instance has subscribed with this framework's id; run one at a time")

@@ -18,7 +18,13 @@ pub const MAX_KEY_BYTES: usize = 1 << 10;
 /// The longest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// One change of what is kept.
+/// The most changes of a scheduler's own that go with one event.
+pub const MAX_CHANGES: usize = 1 << 16;
+
+/// The most that the keys and values of those come to, in bytes.
+pub const MAX_CHANGES_BYTES: usize = 64 << 20;
+
+/// One change of what a scheduler keeps: its own notes. What the library keeps beside them it says by itself ([`Record`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -34,32 +40,6 @@ pub enum Change {
         /// Which.
         key: String,
     },
-    /// The framework's id, or none any more: it was torn down, and all that it kept goes with it, so that the next run
-    /// begins anew. The library says this, a scheduler need not.
-    Framework(Option<FrameworkId>),
-    /// The framework is to be torn down: said before the master is asked to, so that a run that is killed in between
-    /// neither begins anew nor takes the master's word that the framework is no more for a mistake. The library says this.
-    TearingDown,
-    /// A task is about to be launched, or was found alive. The library says this, a scheduler need not.
-    Launched {
-        /// Which.
-        task: TaskId,
-        /// Where.
-        agent: AgentId,
-    },
-    /// A task is to be killed, which each master is told until its end was seen (INV-23). The library says this, a
-    /// scheduler need not.
-    Killing {
-        /// Which.
-        task: TaskId,
-        /// Overrides the task's own.
-        grace: Option<Duration>,
-    },
-    /// A task's end was seen. The library says this, a scheduler need not.
-    Ended {
-        /// Which.
-        task: TaskId,
-    },
 }
 
 impl Change {
@@ -71,6 +51,61 @@ impl Change {
     /// Keep nothing under `key`.
     pub fn remove(key: impl Into<String>) -> Self {
         Self::Remove { key: key.into() }
+    }
+}
+
+/// One change of all that is kept, as a store makes it durable: the scheduler's [`Change`]s and those of the library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Record {
+    /// The scheduler's own: keep `value` under `key`, in place of what was there.
+    Put {
+        /// At most [`MAX_KEY_BYTES`].
+        key: String,
+        /// At most [`MAX_VALUE_BYTES`].
+        value: Vec<u8>,
+    },
+    /// The scheduler's own: keep nothing under this key.
+    Remove {
+        /// Which.
+        key: String,
+    },
+    /// The framework's id, or none any more: it was torn down, and all that it kept goes with it, so that the next run
+    /// begins anew.
+    Framework(Option<FrameworkId>),
+    /// The framework is to be torn down: said before the master is asked to, so that a run that is killed in between
+    /// neither begins anew nor takes the master's word that the framework is no more for a mistake.
+    TearingDown,
+    /// The framework is no more, and the next run is to begin as a new one: its id, its tasks, their kills and an intent to
+    /// tear it down are forgotten. The scheduler's own notes stay. Said by nobody but who asks for just that.
+    Removed,
+    /// A task is about to be launched, or was found alive.
+    Launched {
+        /// Which.
+        task: TaskId,
+        /// Where.
+        agent: AgentId,
+    },
+    /// A task is to be killed, which each master is told until its end was seen (INV-23).
+    Killing {
+        /// Which.
+        task: TaskId,
+        /// Overrides the task's own.
+        grace: Option<Duration>,
+    },
+    /// A task's end was seen.
+    Ended {
+        /// Which.
+        task: TaskId,
+    },
+}
+
+impl From<Change> for Record {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Put { key, value } => Self::Put { key, value },
+            Change::Remove { key } => Self::Remove { key },
+        }
     }
 }
 
@@ -129,24 +164,25 @@ impl State {
     }
 
     /// Makes one change.
-    pub fn apply(&mut self, change: Change) {
-        match change {
-            Change::Put { key, value } => {
+    pub fn apply(&mut self, change: impl Into<Record>) {
+        match change.into() {
+            Record::Put { key, value } => {
                 self.entries.insert(key, value);
             }
-            Change::Remove { key } => {
+            Record::Remove { key } => {
                 self.entries.remove(&key);
             }
-            Change::Framework(None) => *self = Self::default(),
-            Change::Framework(id) => self.framework = id,
-            Change::TearingDown => self.tearing_down = true,
-            Change::Launched { task, agent } => {
+            Record::Framework(None) => *self = Self::default(),
+            Record::Framework(id) => self.framework = id,
+            Record::Removed => *self = Self { entries: std::mem::take(&mut self.entries), ..Self::default() },
+            Record::TearingDown => self.tearing_down = true,
+            Record::Launched { task, agent } => {
                 self.tasks.insert(task, agent);
             }
-            Change::Killing { task, grace } => {
+            Record::Killing { task, grace } => {
                 self.kills.insert(task, grace);
             }
-            Change::Ended { task } => {
+            Record::Ended { task } => {
                 self.tasks.remove(&task);
                 self.kills.remove(&task);
             }
@@ -161,12 +197,28 @@ mod tests {
     #[test]
     fn a_framework_that_was_torn_down_leaves_nothing_behind() {
         let mut state = State::default();
-        state.apply(Change::Framework(FrameworkId::new("f1").ok()));
+        state.apply(Record::Framework(FrameworkId::new("f1").ok()));
         state.apply(Change::put("job", "1"));
 
-        state.apply(Change::Framework(None));
+        state.apply(Record::Framework(None));
 
         assert!(state.is_empty());
+    }
+
+    #[test]
+    fn a_framework_that_was_removed_leaves_the_notes_of_its_scheduler() {
+        let (task, agent) = (TaskId::new("t1").unwrap(), AgentId::new("a1").unwrap());
+        let mut state = State::default();
+        state.apply(Change::put("job", "1"));
+        let notes = state.clone();
+        state.apply(Record::Framework(FrameworkId::new("f1").ok()));
+        state.apply(Record::Launched { task: task.clone(), agent });
+        state.apply(Record::Killing { task, grace: None });
+        state.apply(Record::TearingDown);
+
+        state.apply(Record::Removed);
+
+        assert_eq!(state, notes);
     }
 
     #[test]

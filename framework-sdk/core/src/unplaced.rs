@@ -7,11 +7,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lonja_model::unplaced::{MAX_REPORT_BYTES, MAX_UNPLACED, Unplaced};
+use lonja_model::unplaced::{MAX_REPORT_BYTES, MAX_UNPLACED, MAX_WORDS_BYTES, Unplaced};
 use lonja_model::{TaskInfo, Timestamp};
 
 /// Between two reports, at least. Nothing is decided by them, so that they may lag.
 pub(crate) const LEAST_BETWEEN: Duration = Duration::from_secs(5);
+
+/// As which a task of this name is known: by no more than [`Unplaced::trimmed`] leaves of it.
+fn name(task: &str) -> &str {
+    &task[..task.floor_char_boundary(MAX_WORDS_BYTES)]
+}
 
 /// The words of one framework.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +57,7 @@ impl Waiting {
 
     /// The task does not wait any more.
     pub(crate) fn forget(&mut self, task: &str) {
-        self.untold |= self.words.remove(task).is_some();
+        self.untold |= self.words.remove(name(task)).is_some();
     }
 
     /// These have a place, be they known by their id or by their name.

@@ -4,7 +4,6 @@
 //! - A scheduler that has panicked is not called again: what it holds may be half done.
 //! - While a method runs, [`Watch`] says which and since when.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -98,28 +97,42 @@ pub(crate) struct Panicked {
     pub(crate) message: String,
 }
 
-impl Panicked {
-    pub(crate) fn new(method: &'static str, payload: &(dyn Any + Send)) -> Self {
+/// Runs somebody else's code, which is called `method`; what its panic leaves half done is for the caller never to look at
+/// again.
+pub(crate) fn caught<T>(method: &'static str, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        Self { method, message: text.unwrap_or_else(|| "no message".to_owned()) }
-    }
+        let message = text.unwrap_or_else(|| "no message".to_owned());
+        // What was thrown may itself panic when it is dropped. What that throws is not dropped at all.
+        if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(another);
+        }
+        Panicked { method, message }
+    })
 }
 
-/// See the module.
+/// See the module. The scheduler's drop is contained too; of a panic in it the log tells.
 pub(crate) struct Contained<S> {
-    scheduler: S,
+    /// There until it is taken out.
+    scheduler: Option<S>,
     watch: Arc<Watch>,
     panicked: RefCell<Option<Panicked>>,
 }
 
 impl<S> Contained<S> {
     pub(crate) fn new(scheduler: S, watch: Arc<Watch>) -> Self {
-        Self { scheduler, watch, panicked: RefCell::new(None) }
+        Self { scheduler: Some(scheduler), watch, panicked: RefCell::new(None) }
     }
 
-    pub(crate) fn into_inner(self) -> S {
-        self.scheduler
+    pub(crate) fn into_inner(mut self) -> S {
+        self.scheduler.take().expect("a scheduler is taken out once, by value")
+    }
+
+    /// Drops the scheduler. How it panicked, if it did.
+    pub(crate) fn drop_scheduler(&mut self) -> Option<Panicked> {
+        let scheduler = self.scheduler.take()?;
+        self.watch.over("drop", || caught("drop", || drop(scheduler))).err()
     }
 
     /// How it has panicked, if it has.
@@ -129,12 +142,24 @@ impl<S> Contained<S> {
 
     /// Lets the scheduler do something; a default if it panics, or has.
     pub(crate) fn call<T: Default>(&mut self, name: &'static str, work: impl FnOnce(&mut S) -> T) -> T {
-        let Self { scheduler, watch, panicked } = self;
+        let (Some(scheduler), watch, panicked) = (&mut self.scheduler, &self.watch, &self.panicked) else {
+            return T::default();
+        };
         guarded(watch, panicked, name, || work(scheduler)).unwrap_or_default()
     }
 
     fn ask<T: Default>(&self, name: &'static str, work: impl FnOnce(&S) -> T) -> T {
-        guarded(&self.watch, &self.panicked, name, || work(&self.scheduler)).unwrap_or_default()
+        let Some(scheduler) = &self.scheduler else { return T::default() };
+        guarded(&self.watch, &self.panicked, name, || work(scheduler)).unwrap_or_default()
+    }
+}
+
+impl<S> Drop for Contained<S> {
+    fn drop(&mut self) {
+        if let Some(Panicked { method, message }) = self.drop_scheduler() {
+            let scheduler = std::any::type_name::<S>();
+            tracing::error!(scheduler, method, message, "the scheduler panicked as it was dropped");
+        }
     }
 }
 
@@ -147,14 +172,8 @@ fn guarded<T>(
     if panicked.borrow().is_some() {
         return None;
     }
-    // What the panic leaves half done is never looked at again: see the module.
-    match watch.call(name, || catch_unwind(AssertUnwindSafe(work))) {
-        Ok(result) => Some(result),
-        Err(payload) => {
-            panicked.replace(Some(Panicked::new(name, &*payload)));
-            None
-        }
-    }
+    let done = watch.call(name, || caught(name, work));
+    done.map_err(|how| panicked.replace(Some(how))).ok()
 }
 
 impl<S: Scheduler> Scheduler for Contained<S> {

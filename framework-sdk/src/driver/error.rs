@@ -16,7 +16,7 @@ use crate::store::StoreError;
 pub enum DriverError {
     /// An address is none.
     #[error(
-        "{master:?} is not the address of a master ({why}); write http://host:port, several with commas between"
+        "{master:?} is not the address of a master: {why}; it must read `http://HOST:PORT`, several with commas between"
     )]
     Address {
         /// As it was given.
@@ -84,18 +84,23 @@ pub enum DriverError {
         /// The id in the options.
         given: FrameworkId,
     },
-    /// The master has removed this framework: it was torn down, or away for longer than its failover timeout. Its tasks have
-    /// been killed.
+    /// The master has removed this framework: somebody else tore it down, or it was away for longer than its failover
+    /// timeout. Its tasks have been killed. What its store keeps is as it was: a new framework starts with another store, or
+    /// with this one after [`Store::forget_framework`](crate::store::Store::forget_framework), and then with the scheduler's
+    /// own notes.
     #[error(
         "framework {framework}, whose id is kept in {store}, has been removed by the master and its tasks were killed: it \
-         was torn down, or was away for longer than its failover timeout; start with an empty store to run as a new \
-         framework"
+         was torn down by somebody else, or was away for longer than its failover timeout (the master says: {why}); to run \
+         as a new framework start with an empty store, or call `Store::forget_framework` on this one first, which keeps the \
+         scheduler's own notes"
     )]
     Removed {
         /// Which.
         framework: FrameworkId,
         /// Where its id is kept.
         store: String,
+        /// The master's words.
+        why: String,
     },
     /// The scheduler panicked; what it would have done then was not done. With [`Driver::run_from`](crate::Driver::run_from)
     /// it was made anew from the store first, as often as it may be.

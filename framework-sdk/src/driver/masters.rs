@@ -2,7 +2,7 @@
 //!
 //! They are tried in turn, beginning with the one that answered last. How long is waited between tries is the core's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tonic::transport::Endpoint;
 
@@ -19,6 +19,8 @@ pub(crate) struct Masters {
     tried: bool,
     /// Those whose last answer was that they are no masters.
     strangers: BTreeSet<usize>,
+    /// What the last try of each came to, since one has answered.
+    failures: BTreeMap<usize, String>,
 }
 
 impl Masters {
@@ -26,13 +28,13 @@ impl Masters {
     pub(crate) fn parse(list: &str) -> Result<Self, DriverError> {
         let mut all = Vec::new();
         for address in list.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            let master = address.to_owned();
-            all.push((master, endpoint(address).map_err(|why| no_address(address, why))?));
+            let endpoint = super::address::url(address).and_then(|url| endpoint(&url));
+            all.push((address.to_owned(), endpoint.map_err(|why| no_address(address, why))?));
         }
         if all.is_empty() {
             return Err(no_address(list, "there is none".to_owned()));
         }
-        Ok(Self { all, current: 0, tried: false, strangers: BTreeSet::new() })
+        Ok(Self { all, current: 0, tried: false, strangers: BTreeSet::new(), failures: BTreeMap::new() })
     }
 
     /// How many there are.
@@ -57,10 +59,27 @@ impl Masters {
     pub(crate) fn answered(&mut self) {
         self.tried = false;
         self.strangers.clear();
+        self.failures.clear();
+    }
+
+    /// The current one could not be reached, or was lost.
+    pub(crate) fn failed(&mut self, why: String) {
+        self.failures.insert(self.current, why);
+    }
+
+    /// Why there is no master: what the last try of each came to, by its address if there are several.
+    pub(crate) fn why(&self) -> String {
+        let why = |index| self.failures.get(&index).map_or("no try has ended yet", String::as_str);
+        if let [_one] = &*self.all {
+            return why(0).to_owned();
+        }
+        let each = self.all.iter().enumerate();
+        each.map(|(index, (address, _))| format!("{address}: {}", why(index))).collect::<Vec<_>>().join("; ")
     }
 
     /// The current one is no master; `true` if none of them is.
-    pub(crate) fn is_no_master(&mut self) -> bool {
+    pub(crate) fn is_no_master(&mut self, why: &str) -> bool {
+        self.failed(format!("no Lonja master of this version ({why})"));
         self.strangers.insert(self.current);
         self.strangers.len() == self.all.len()
     }
@@ -91,10 +110,10 @@ mod tests {
     async fn only_if_none_of_them_is_a_master_is_there_no_master() {
         let mut masters = Masters::parse("a:1,b:2").unwrap();
         masters.next();
-        assert!(!masters.is_no_master());
-        assert!(!masters.is_no_master(), "the same again");
+        assert!(!masters.is_no_master("it laughs"));
+        assert!(!masters.is_no_master("it laughs"), "the same again");
         masters.next();
-        assert!(masters.is_no_master());
+        assert!(masters.is_no_master("it laughs"));
     }
 
     #[test]
@@ -102,5 +121,16 @@ mod tests {
         for list in ["", " , "] {
             assert!(matches!(Masters::parse(list), Err(DriverError::Address { .. })));
         }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_named_with_what_is_wrong_and_how_it_must_read() {
+        let error = Masters::parse("a:1, https://b:2").unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, DriverError::Address { .. }), "{text}");
+        assert!(
+            text.contains("\"https://b:2\"") && text.contains("TLS") && text.contains("`http://HOST:PORT`"),
+            "{text}"
+        );
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use lonja_model::Timestamp;
 use lonja_model::clock::Clock;
+use lonja_model::scheduler::Event as MasterEvent;
 use lonja_model::time::earliest;
 use lonja_proto::lonja::SchedulerRequest;
 use lonja_sdk_core::{Command, Event, Outcome, Scheduler};
@@ -79,9 +80,8 @@ pub(crate) struct State<S> {
     look: Instant,
     /// Until when the confirmation of a tear-down is waited for.
     stop: Option<Timestamp>,
-    last_failure: String,
-    /// Has the subscription stood in this run?
-    ever_subscribed: bool,
+    /// Has a master spoken in this run?
+    spoken: bool,
 }
 
 impl<S> State<S> {
@@ -97,8 +97,7 @@ impl<S> State<S> {
             busy: true,
             look: Instant::now() + BLOCKED,
             stop: None,
-            last_failure: "no try has ended yet".to_owned(),
-            ever_subscribed: false,
+            spoken: false,
         }
     }
 
@@ -213,12 +212,34 @@ impl<S: Scheduler + 'static> Run<S> {
     fn take_one(&mut self, news: News) -> Result<(), DriverError> {
         let event = match news {
             News::Event(event) => event,
-            // Later on it is something passing: a port that another took while the master is away, or its proxy.
-            News::NoMaster(why) if self.masters.is_no_master() && !self.state.ever_subscribed => {
-                return Err(DriverError::NoMaster { master: self.addresses.clone(), why });
+            News::NoMaster(why) => {
+                // Later on it is something passing: a port that another took while the master is away, or its proxy.
+                if self.masters.is_no_master(&why) && !self.state.spoken {
+                    let why = if self.masters.len() == 1 { why } else { self.masters.why() };
+                    return Err(DriverError::NoMaster { master: self.addresses.clone(), why });
+                }
+                self.event(Event::Disconnected { why });
+                return Ok(());
             }
-            News::NoMaster(why) => Event::Disconnected { why },
         };
+        match &event {
+            Event::Received(said) => {
+                self.state.spoken = true;
+                // Noted here, since the same batch may end with the connection's loss.
+                if matches!(said, MasterEvent::Subscribed { .. }) {
+                    self.masters.answered();
+                }
+            }
+            Event::Answered { .. } => self.state.spoken = true,
+            Event::Disconnected { why } => self.masters.failed(why.clone()),
+            Event::Connected | Event::Command(_) | Event::Tick => {}
+        }
+        self.event(event);
+        Ok(())
+    }
+
+    /// Tells of it, and puts it where the thread will find it.
+    fn event(&mut self, event: Event) {
         let master = self.masters.current();
         match &event {
             Event::Connected => {
@@ -237,18 +258,15 @@ impl<S: Scheduler + 'static> Run<S> {
                     true => metrics.lost_connections += 1,
                     false => metrics.failed_connections += 1,
                 });
-                self.state.last_failure.clone_from(why);
                 self.shared.tell(Notice::Disconnected { master: master.to_owned(), why: why.clone() });
             }
             Event::Received(_) | Event::Answered { .. } | Event::Command(_) | Event::Tick => {}
         }
         self.state.inputs.push(Input::Connection(self.state.number, event));
-        Ok(())
     }
 
     fn take_standing(&mut self, standing: Standing) {
         let before = std::mem::replace(&mut self.state.standing, standing).subscribed;
-        self.state.ever_subscribed |= self.state.standing.subscribed;
         if let (false, true, Some(framework)) =
             (before, self.state.standing.subscribed, &self.state.standing.framework)
         {
@@ -337,7 +355,7 @@ impl<S: Scheduler + 'static> Run<S> {
             patience.wait = None;
         }
         if let Some((_, waited)) = patience.wait.filter(|(at, _)| *at <= now) {
-            let (master, why) = (self.addresses.clone(), self.state.last_failure.clone());
+            let (master, why) = (self.addresses.clone(), self.masters.why());
             return Err(DriverError::Unreachable { master, waited, why });
         }
         if !standing.stopping {
@@ -351,7 +369,7 @@ impl<S: Scheduler + 'static> Run<S> {
         let failover_timeout = patience.failover_timeout;
         Err(match standing.framework.clone() {
             Some(framework) => DriverError::NotTornDown { framework, master, waited, failover_timeout },
-            None => DriverError::Unreachable { master, waited, why: self.state.last_failure.clone() },
+            None => DriverError::Unreachable { master, waited, why: self.masters.why() },
         })
     }
 }

@@ -19,17 +19,18 @@ use lonja_model::{FrameworkId, Timestamp};
 use lonja_proto::convert::call::request_to_wire;
 use lonja_proto::lonja::SchedulerRequest;
 use lonja_sdk_core::{
-    Change, Command, Counts, Effects, Event, Framework, Options, Outcome, Plan, Scheduler, State,
+    Command, Counts, Effects, Event, Framework, Options, Outcome, Plan, Record, Scheduler, State,
 };
 use tokio::sync::mpsc;
 
-use super::contained::{Contained, Panicked};
+use super::contained::{Contained, Panicked, caught};
 use super::error::DriverError;
 use super::fresh_seed;
+use super::kept::Kept;
 use super::notice::Notice;
 use super::shared::Shared;
 use crate::FrameworkOptions;
-use crate::store::{Store, StoreError, check_size};
+use crate::store::{StoreError, check_event, check_size};
 
 /// Within this time a scheduler is made anew so many times at most.
 const REBUILDS_WITHIN: Duration = Duration::from_secs(60);
@@ -114,7 +115,7 @@ pub(crate) struct Worker<S> {
     pub(crate) options: FrameworkOptions,
     pub(crate) masters: u32,
     pub(crate) make: Make<S>,
-    pub(crate) store: Box<dyn Store>,
+    pub(crate) store: Kept,
     pub(crate) outside: Box<dyn Outside<S>>,
     pub(crate) clock: Clock,
     pub(crate) shared: Arc<Shared>,
@@ -130,7 +131,13 @@ impl<S: Scheduler + 'static> Worker<S> {
     ) -> Result<(), DriverError> {
         let thread = std::thread::Builder::new().name("lonja-scheduler".to_owned());
         let started = thread.spawn(move || {
-            let (steps, standing, end) = self.work(inputs, &reports);
+            // Schedulers and stores are contained where they are called. What is not, such as the drop of a command that
+            // nobody took, at least is not silent.
+            let (steps, standing, end) = caught("the scheduler's thread", || self.work(inputs, &reports))
+                .unwrap_or_else(|panicked| {
+                    let why = format!("it panicked: {}", panicked.message);
+                    (Vec::new(), Standing::default(), Err(DriverError::Thread { why }))
+                });
             // By now the store is closed, so whoever learns of the end can start the next run.
             let _gone = reports.blocking_send(Report { steps, standing, end: Some(end) });
         });
@@ -175,11 +182,11 @@ impl<S: Scheduler + 'static> Worker<S> {
         let id = match (state.framework(), self.options.id.clone()) {
             (Some(kept), Some(given)) if *kept != given => {
                 let kept = kept.clone();
-                return Err(DriverError::OtherFramework { store: self.store.name(), kept, given });
+                return Err(DriverError::OtherFramework { store: self.store.name().to_owned(), kept, given });
             }
             (Some(kept), _) => Some(kept.clone()),
             (None, Some(given)) => {
-                self.commit(&[Change::Framework(Some(given.clone()))])?;
+                self.commit(&[Record::Framework(Some(given.clone()))])?;
                 Some(given)
             }
             (None, None) => None,
@@ -210,11 +217,7 @@ impl<S: Scheduler + 'static> Worker<S> {
         let Make::From(make) = &mut self.make else {
             return Err(Panicked { method: "run", message: "there is no other scheduler".to_owned() });
         };
-        let made = self
-            .shared
-            .watch
-            .over("run_from", || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| make(state))));
-        made.map_err(|payload| Panicked::new("run_from", &*payload))
+        self.shared.watch.over("run_from", || caught("run_from", || make(state)))
     }
 
     fn handle_all(
@@ -242,6 +245,7 @@ impl<S: Scheduler + 'static> Worker<S> {
                 }
                 continue;
             }
+            check_event(&effects.persist).map_err(|source| self.not_kept(source))?;
             self.make_room(turn, &effects.persist)?;
             held.perform(effects, turn, &self.shared);
             if turn.outcome.is_some() {
@@ -263,7 +267,7 @@ impl<S: Scheduler + 'static> Worker<S> {
     }
 
     /// Commits what the turn has come to if it would be too much together with these changes, of one event.
-    fn make_room(&mut self, turn: &mut Turn, changes: &[Change]) -> Result<(), DriverError> {
+    fn make_room(&mut self, turn: &mut Turn, changes: &[Record]) -> Result<(), DriverError> {
         let bytes = changes.iter().map(size).sum::<usize>();
         if turn.bytes + bytes > COMMIT_BYTES && !turn.persist.is_empty() {
             turn.bytes = 0;
@@ -276,10 +280,10 @@ impl<S: Scheduler + 'static> Worker<S> {
     /// An end that is a matter of the store is told as such.
     fn check_end(&self, held: &Held<S>, turn: &mut Turn) -> Result<(), DriverError> {
         let Some(framework) = held.framework.id().cloned() else { return Ok(()) };
-        let store = self.store.name();
+        let store = self.store.name().to_owned();
         match &mut turn.outcome {
-            Some(Outcome::EndedByMaster { .. }) if held.framework.was_removed() => {
-                Err(DriverError::Removed { framework, store })
+            Some(Outcome::EndedByMaster { why }) if held.framework.was_removed() => {
+                Err(DriverError::Removed { framework, store, why: std::mem::take(why) })
             }
             Some(Outcome::EndedByMaster { why }) if held.framework.counts().subscriptions == 0 => {
                 *why = format!("{why} (framework {framework}, whose id is kept in {store})");
@@ -297,9 +301,10 @@ impl<S: Scheduler + 'static> Worker<S> {
         panicked: Panicked,
     ) -> Result<(), DriverError> {
         self.outside.forget();
-        self.shared.change(|metrics| metrics.panics += 1);
-        let Panicked { method, message } = panicked.clone();
-        self.shared.tell(Notice::Panicked { method, message });
+        self.panicked(&panicked);
+        if let Some(panicked) = held.framework.scheduler_mut().drop_scheduler() {
+            self.panicked(&panicked);
+        }
         held.rebuilt.retain(|at| at.elapsed() < REBUILDS_WITHIN);
         let rebuilt = held.rebuilt.len();
         if rebuilt >= self.rebuilds || matches!(self.make, Make::Once(_)) {
@@ -326,6 +331,12 @@ impl<S: Scheduler + 'static> Worker<S> {
         Ok(())
     }
 
+    fn panicked(&self, panicked: &Panicked) {
+        self.shared.change(|metrics| metrics.panics += 1);
+        let Panicked { method, message } = panicked.clone();
+        self.shared.tell(Notice::Panicked { method, message });
+    }
+
     fn broken(&self, panicked: Panicked, rebuilt: usize) -> DriverError {
         let Panicked { method, message } = panicked;
         DriverError::Panicked { scheduler: std::any::type_name::<S>(), method, message, rebuilt }
@@ -336,7 +347,7 @@ impl<S: Scheduler + 'static> Worker<S> {
         watch.over("Store::load", || store.load()).map_err(|source| self.not_kept(source))
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), DriverError> {
+    fn commit(&mut self, changes: &[Record]) -> Result<(), DriverError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -356,7 +367,7 @@ impl<S: Scheduler + 'static> Worker<S> {
     }
 
     fn not_kept(&self, source: StoreError) -> DriverError {
-        DriverError::Store { store: self.store.name(), source }
+        DriverError::Store { store: self.store.name().to_owned(), source }
     }
 
     fn note(&self, held: &Held<S>) {
@@ -369,17 +380,17 @@ impl<S: Scheduler + 'static> Worker<S> {
 }
 
 /// Is it something that the master says once, and that counts whatever the scheduler made of it?
-fn is_given_by_the_master(change: &Change) -> bool {
-    matches!(change, Change::Framework(Some(_)))
+fn is_given_by_the_master(change: &Record) -> bool {
+    matches!(change, Record::Framework(Some(_)))
 }
 
 /// About what a change takes up in a store, in bytes.
-fn size(change: &Change) -> usize {
+fn size(change: &Record) -> usize {
     /// For a change without a value, ids included.
     const SMALL: usize = 1 << 9;
     match change {
-        Change::Put { key, value } => key.len() + value.len(),
-        Change::Remove { key } => key.len(),
+        Record::Put { key, value } => key.len() + value.len(),
+        Record::Remove { key } => key.len(),
         _ => SMALL,
     }
 }
@@ -394,7 +405,7 @@ fn abandoned() -> DriverError {
 /// What one batch adds up to.
 #[derive(Default)]
 struct Turn {
-    persist: Vec<Change>,
+    persist: Vec<Record>,
     /// How much that is, as [`size`] has it.
     bytes: usize,
     steps: Vec<Step>,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lonja_sdk_core::{Change, State};
+use lonja_sdk_core::{Record, State};
 
 use super::{Store, StoreError};
 
@@ -34,7 +34,7 @@ impl Store for MemoryStore {
         Ok(self.state())
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+    fn commit(&mut self, changes: &[Record]) -> Result<(), StoreError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             state.apply(change.clone());

@@ -1,5 +1,6 @@
 //! What must not be forgotten is durable before anybody is told.
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ impl Scheduler for Notes {
 /// A store whose commits wait until the test lets them, or fails them.
 struct Slow {
     kept: MemoryStore,
-    begun: mpsc::Sender<Vec<Change>>,
+    begun: mpsc::Sender<Vec<Record>>,
     go_on: mpsc::Receiver<Result<(), StoreError>>,
 }
 
@@ -56,7 +57,7 @@ impl Store for Slow {
         self.kept.load()
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+    fn commit(&mut self, changes: &[Record]) -> Result<(), StoreError> {
         self.begun.send(changes.to_vec()).unwrap();
         self.go_on.recv().unwrap_or_else(|_| Err(StoreError::failed("the test is over")))?;
         self.kept.commit(changes)
@@ -65,7 +66,7 @@ impl Store for Slow {
 
 /// The test's side of a [`Slow`] store.
 struct Disk {
-    begun: mpsc::Receiver<Vec<Change>>,
+    begun: mpsc::Receiver<Vec<Record>>,
     go_on: mpsc::Sender<Result<(), StoreError>>,
 }
 
@@ -76,11 +77,11 @@ impl Disk {
     }
 
     /// Waits for a commit to begin.
-    fn begins(&self) -> Vec<Change> {
+    fn begins(&self) -> Vec<Record> {
         tokio::task::block_in_place(|| self.begun.recv_timeout(TOO_LONG).expect("nothing is committed"))
     }
 
-    fn commits(&self) -> Vec<Change> {
+    fn commits(&self) -> Vec<Record> {
         let changes = self.begins();
         self.go_on.send(Ok(())).unwrap();
         changes
@@ -105,11 +106,11 @@ async fn nothing_is_sent_before_what_it_rests_on_is_durable() {
     let mut talk = master.accepts().await;
     talk.subscribes().await;
     let id = FrameworkId::new("f-0001").unwrap();
-    assert_eq!(disk.commits(), [Change::Framework(Some(id))]);
+    assert_eq!(disk.commits(), [Record::Framework(Some(id))]);
 
     talk.says(Event::Offers(vec![offer()])).await;
     let (task, agent) = (TaskId::new("t1").unwrap(), offer().agent);
-    assert_eq!(disk.begins(), [Change::put("launched", "t1"), Change::Launched { task, agent }]);
+    assert_eq!(disk.begins(), [Change::put("launched", "t1").into(), Record::Launched { task, agent }]);
     is_silent(&mut talk).await;
     disk.go_on.send(Ok(())).unwrap();
     assert!(matches!(talk.next().await.1, Call::Accept { .. }));
@@ -161,6 +162,70 @@ async fn what_no_store_takes_ends_the_run_and_names_the_key() {
     let _talk = tokio::time::timeout(Duration::from_secs(1), master.accepts()).await;
     let Err(DriverError::Store { source, .. }) = ends(run).await else { panic!("it was kept") };
     assert!(source.to_string().contains("\"everything\""), "{source}");
+}
+
+#[tokio::test]
+async fn more_than_is_taken_for_one_event_ends_the_run_and_says_how_much_it_was() {
+    struct Talkative;
+    impl Scheduler for Talkative {
+        fn offers(&mut self, _now: Timestamp, _offers: &[Offer]) -> Plan {
+            Plan::new()
+        }
+        fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+            Plan::new()
+        }
+        fn changes(&mut self) -> Vec<Change> {
+            (0..=1 << 16).map(|number| Change::remove(format!("word/{number}"))).collect()
+        }
+    }
+    let master = Master::start("127.0.0.1:0").await;
+    let Err(DriverError::Store { source, .. }) = driver(&master).run(Talkative).await else {
+        panic!("it was kept")
+    };
+    assert!(matches!(source, StoreError::TooMuch { .. }), "{source}");
+    assert!(source.to_string().contains("65537 changes") && source.to_string().contains("\"word/65536\""));
+}
+
+/// Panics where it is told to.
+struct Panicking(&'static str);
+
+impl Panicking {
+    fn at(&self, method: &str) {
+        assert_ne!(self.0, method, "my mistake");
+    }
+}
+
+impl Store for Panicking {
+    fn load(&mut self) -> Result<State, StoreError> {
+        self.at("Store::load");
+        Ok(State::default())
+    }
+
+    fn commit(&mut self, _changes: &[Record]) -> Result<(), StoreError> {
+        self.at("Store::commit");
+        Ok(())
+    }
+}
+
+impl Drop for Panicking {
+    fn drop(&mut self) {
+        panic!("and another");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_panics_ends_the_run_and_names_its_method() {
+    for method in ["Store::load", "Store::commit"] {
+        let mut master = Master::start("127.0.0.1:0").await;
+        let run = tokio::spawn(driver(&master).store(Panicking(method)).run_from(Notes::restore));
+        if method == "Store::commit" {
+            master.accepts().await.subscribes().await;
+        }
+        let Err(error) = ends(run).await else { panic!("it goes on") };
+        let DriverError::Store { source, .. } = &error else { panic!("{error}") };
+        assert!(matches!(source, StoreError::Panicked { method: named, .. } if *named == method), "{source}");
+        assert!(source.to_string().contains("my mistake"), "{source}");
+    }
 }
 
 #[tokio::test]
@@ -216,6 +281,30 @@ async fn two_drivers_on_one_store_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_removed_while_it_is_open_takes_nothing_more() {
+    let away = |store: &Path| std::fs::remove_dir_all(store).unwrap();
+    let file_away = |store: &Path| std::fs::remove_file(store.join("framework.redb")).unwrap();
+    let lock_away = |store: &Path| std::fs::remove_file(store.join("LOCK")).unwrap();
+    let replaced = |store: &Path| {
+        std::fs::copy(store.join("framework.redb"), store.join("copy")).unwrap();
+        std::fs::rename(store.join("copy"), store.join("framework.redb")).unwrap();
+    };
+    let removals: [&dyn Fn(&Path); 4] = [&away, &file_away, &lock_away, &replaced];
+    for remove in removals {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let mut store = FileStore::at(&path);
+        store.commit(&[Change::put("a", "1").into()]).unwrap();
+        remove(&path);
+
+        let refused = store.commit(&[Change::put("a", "2").into()]).unwrap_err();
+
+        assert!(matches!(&refused, StoreError::Moved { .. }), "{refused}");
+        assert!(refused.to_string().contains(path.to_str().unwrap()), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_store_ends_the_run_and_says_which() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("framework.redb");
@@ -232,7 +321,7 @@ async fn a_file_that_is_no_store_ends_the_run_and_says_which() {
 #[tokio::test]
 async fn an_id_that_is_not_the_stores_is_refused() {
     let mut kept = MemoryStore::new();
-    kept.commit(&[Change::Framework(FrameworkId::new("f-1").ok())]).unwrap();
+    kept.commit(&[Record::Framework(FrameworkId::new("f-1").ok())]).unwrap();
     let options = FrameworkOptions::named("test").id(FrameworkId::new("f-2").unwrap());
 
     let run = Driver::new("127.0.0.1:1", options).store(kept).run_from(Notes::restore).await;
@@ -241,20 +330,21 @@ async fn an_id_that_is_not_the_stores_is_refused() {
 }
 
 /// Any change, from some bits.
-fn change(bits: u64) -> Change {
+fn change(bits: u64) -> Record {
     let (kind, which) = (bits % 64, (bits >> 8) % 5);
     let task = TaskId::new(format!("t{which}")).unwrap();
     match kind {
-        0 => Change::Framework(None),
-        1 => Change::TearingDown,
-        2..10 => Change::Framework(FrameworkId::new(format!("f{which}")).ok()),
-        10..20 => Change::Launched { task, agent: AgentId::new(format!("a{}", bits >> 61)).unwrap() },
-        20..30 => Change::Ended { task },
+        0 => Record::Framework(None),
+        1 => Record::TearingDown,
+        2..10 => Record::Framework(FrameworkId::new(format!("f{which}")).ok()),
+        10..20 => Record::Launched { task, agent: AgentId::new(format!("a{}", bits >> 61)).unwrap() },
+        20..30 => Record::Ended { task },
         30..35 => {
-            Change::Killing { task, grace: (bits & (1 << 40) != 0).then(|| Duration::from_nanos(bits >> 12)) }
+            Record::Killing { task, grace: (bits & (1 << 40) != 0).then(|| Duration::from_nanos(bits >> 12)) }
         }
-        35..40 => Change::remove(format!("key{which}")),
-        _ => Change::put(format!("key{which}"), bits.to_le_bytes()),
+        35..40 => Change::remove(format!("key{which}")).into(),
+        40 => Record::Removed,
+        _ => Change::put(format!("key{which}"), bits.to_le_bytes()).into(),
     }
 }
 

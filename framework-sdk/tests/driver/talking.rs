@@ -122,7 +122,7 @@ impl Store for Slow {
     fn load(&mut self) -> Result<State, StoreError> {
         self.1.load()
     }
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+    fn commit(&mut self, changes: &[Record]) -> Result<(), StoreError> {
         self.0.recv().map_err(|_| StoreError::failed("the test is over"))?;
         self.1.commit(changes)
     }

@@ -122,6 +122,58 @@ async fn a_scheduler_that_panics_is_made_anew_from_what_is_kept_and_goes_on() {
     run.abort();
 }
 
+/// Panics in each way there is: over an update with a value that panics as it is dropped, and then as it is itself dropped.
+struct Bomb {
+    armed: bool,
+}
+
+/// What it throws.
+struct Splinter;
+
+impl Drop for Splinter {
+    fn drop(&mut self) {
+        panic!("a splinter");
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!self.armed, "the bomb itself");
+    }
+}
+
+impl Scheduler for Bomb {
+    fn offers(&mut self, _now: Timestamp, _offers: &[Offer]) -> Plan {
+        Plan::new()
+    }
+    fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+        if self.armed {
+            std::panic::panic_any(Splinter);
+        }
+        Plan::new()
+    }
+}
+
+#[tokio::test]
+async fn panics_in_what_is_dropped_are_contained_and_named_too() {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let handle = driver.handle();
+    let mut notices = handle.notices();
+    let mut armed = true;
+    let run = tokio::spawn(driver.run_from(move |_| Bomb { armed: std::mem::take(&mut armed) }));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+    talk.says(update(TaskState::Running, 1)).await;
+    notice(&mut notices, |notice| matches!(notice, Notice::Panicked { method: "update", .. })).await;
+    let dropped = notice(&mut notices, |notice| matches!(notice, Notice::Panicked { .. })).await;
+    assert_eq!(dropped, Notice::Panicked { method: "drop", message: "the bomb itself".to_owned() });
+
+    assert_eq!(master.accepts().await.subscribes().await.unwrap().as_str(), "f-0001");
+    assert_eq!(handle.metrics().panics, 2);
+    run.abort();
+}
+
 #[tokio::test]
 async fn one_that_panics_again_and_again_is_given_up() {
     let mut master = Master::start("127.0.0.1:0").await;
@@ -252,7 +304,7 @@ async fn an_offer_that_is_held_and_never_answered_expires() {
 #[tokio::test]
 async fn an_id_that_the_master_has_removed_says_what_to_do() {
     let mut kept = MemoryStore::new();
-    kept.commit(&[Change::Framework(FrameworkId::new("f-1").ok())]).unwrap();
+    kept.commit(&[Record::Framework(FrameworkId::new("f-1").ok())]).unwrap();
     let mut master = Master::start("127.0.0.1:0").await;
     let run = tokio::spawn(driver(&master).store(kept).run_from(|_| Wrong::new(|_| Plan::new())));
     let mut talk = master.accepts().await;
@@ -264,6 +316,31 @@ async fn an_id_that_the_master_has_removed_says_what_to_do() {
     let text = error.to_string();
     assert!(matches!(error, DriverError::Removed { .. }), "{text}");
     assert!(text.contains("f-1") && text.contains("empty store"), "{text}");
+}
+
+#[tokio::test]
+async fn a_framework_that_is_removed_while_it_runs_can_start_anew_with_its_notes() {
+    let kept = MemoryStore::new();
+    let notes = || kept.state().entries().map(|(key, _)| key.to_owned()).collect::<Vec<_>>();
+    let mut forgetful = kept.clone();
+    forgetful.commit(&[Change::put("note", "1").into()]).unwrap();
+    let mut master = Master::start("127.0.0.1:0").await;
+    let run = tokio::spawn(driver(&master).store(kept.clone()).run_from(|_| Wrong::new(|_| Plan::new())));
+    let mut talk = master.accepts().await;
+    talk.subscribes().await;
+    talk.says(Event::Error("Framework has been removed: an operator tore it down".to_owned())).await;
+
+    let Err(error) = ends(run).await else { panic!("it ended well") };
+    let text = error.to_string();
+    assert!(matches!(error, DriverError::Removed { .. }), "{text}");
+    assert!(text.contains("an operator tore it down") && text.contains("forget_framework"), "{text}");
+    assert!(kept.state().framework().is_some(), "nobody has said that it may be forgotten");
+
+    forgetful.forget_framework().unwrap();
+    assert_eq!((kept.state().framework(), notes()), (None, vec!["note".to_owned()]));
+    let run = tokio::spawn(driver(&master).store(kept.clone()).run_from(|_| Wrong::new(|_| Plan::new())));
+    assert_eq!(master.accepts().await.subscribes().await, None, "it is a new framework");
+    run.abort();
 }
 
 #[tokio::test]
@@ -411,6 +488,83 @@ async fn a_stranger_at_the_masters_address_is_passing_once_the_framework_was_sub
     let mut master = Master::start(&address.to_string()).await;
     assert_eq!(master.accepts().await.subscribes().await.unwrap().as_str(), "f-0001");
     run.abort();
+}
+
+/// Waits, the second time that it is asked whether it wants offers: as it is connected.
+struct Waits {
+    asked: AtomicUsize,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Scheduler for Waits {
+    fn offers(&mut self, _now: Timestamp, _offers: &[Offer]) -> Plan {
+        Plan::new()
+    }
+    fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+        Plan::new()
+    }
+    fn wants_offers(&self) -> bool {
+        if self.asked.fetch_add(1, Ordering::Relaxed) == 1 {
+            let _over = self.go_on.lock().unwrap().recv();
+        }
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_is_passing_also_if_the_subscription_was_lost_as_soon_as_it_stood() {
+    let mut master = Master::start("127.0.0.1:0").await;
+    let driver = driver(&master);
+    let mut notices = driver.handle().notices();
+    let (go, go_on) = mpsc::channel();
+    let waits = Waits { asked: AtomicUsize::new(0), go_on: Mutex::new(go_on) };
+    let run = tokio::spawn(driver.run(waits));
+    let talk = master.accepts().await;
+    let framework = FrameworkId::new("f-0001").unwrap();
+    let master_info = lonja_sdk::model::scheduler::MasterInfo { id: "m".into(), ..Default::default() };
+    let heartbeat = Duration::from_secs(15);
+    talk.says(Event::Subscribed { framework, heartbeat, master: master_info }).await;
+    let address = master.dies(talk).await;
+    notice(&mut notices, |notice| matches!(notice, Notice::Disconnected { .. })).await;
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let stranger = tonic::transport::Server::builder()
+        .add_routes(tonic::service::Routes::default())
+        .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
+    let stranger = tokio::spawn(stranger);
+
+    // Now the thread is given both at once, the subscription and its loss.
+    go.send(()).unwrap();
+
+    let unknown = |notice: &Notice| matches!(notice, Notice::Disconnected { why, .. } if why.to_lowercase().contains("not implemented"));
+    notice(&mut notices, unknown).await;
+    assert!(!run.is_finished());
+    stranger.abort();
+    let _aborted = stranger.await;
+    let mut master = Master::start(&address.to_string()).await;
+    assert_eq!(master.accepts().await.subscribes().await.unwrap().as_str(), "f-0001");
+    run.abort();
+}
+
+#[tokio::test]
+async fn of_several_addresses_without_a_master_each_is_named_with_its_reason() {
+    let away = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let stranger = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let strange = stranger.local_addr().unwrap();
+    let server = tonic::transport::Server::builder()
+        .add_routes(tonic::service::Routes::default())
+        .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(stranger));
+    let server = tokio::spawn(server);
+    let list = format!("{strange},{away}");
+    let driver =
+        Driver::new(list, FrameworkOptions::named("test")).wait_for_master(Duration::from_millis(500));
+
+    let Err(error) = driver.run(Wrong::new(|_| Plan::new())).await else { panic!("there is no master") };
+
+    let text = error.to_string();
+    assert!(matches!(error, DriverError::Unreachable { .. }), "{text}");
+    assert!(text.contains(&format!("{strange}: no Lonja master")), "{text}");
+    assert!(text.contains(&format!("{away}: ")) && text.to_lowercase().contains("refused"), "{text}");
+    server.abort();
 }
 
 #[tokio::test]

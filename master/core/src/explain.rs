@@ -62,7 +62,7 @@ pub struct TaskExplanation {
     pub framework: FrameworkId,
     /// What the framework is called.
     pub framework_name: String,
-    /// How long ago its framework told that it waits, and what.
+    /// How long ago its framework first told in just these words that it waits, and which.
     pub waiting: Option<(Duration, Unplaced)>,
     /// The task, if it was launched; it may have ended.
     pub record: Option<Arc<Task>>,
@@ -130,7 +130,7 @@ fn still_waiting(
     report: &Report,
 ) -> (Duration, Vec<Unplaced>) {
     let waits = |word: &&Unplaced| !is_alive(state, framework, &word.task);
-    (now.since(report.at), report.tasks.iter().filter(waits).cloned().collect())
+    (now.since(report.at), report.tasks.iter().map(|word| &word.said).filter(waits).cloned().collect())
 }
 
 fn is_alive(state: &State, framework: &FrameworkId, task: &str) -> bool {
@@ -143,11 +143,11 @@ fn of_task(state: &State, now: Timestamp, name: &str) -> Option<Explanation> {
     let mut tasks = Vec::new();
     for (framework, known) in state.frameworks.iter() {
         let word = known.waiting.as_ref().and_then(|report| {
-            let word = report.tasks.iter().find(|word| word.task == name)?;
+            let word = report.tasks.iter().find(|word| word.said.task == name)?;
             if is_alive(state, framework, name) {
                 return None;
             }
-            Some((now.since(report.at), word.clone()))
+            Some((now.since(word.at), word.said.clone()))
         });
         let record = id.as_ref().and_then(|id| state.tasks.get(framework, id));
         if word.is_some() || record.is_some() {

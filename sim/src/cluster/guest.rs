@@ -9,7 +9,7 @@ use lonja_model::constraints::OfferConstraints;
 use lonja_model::{FrameworkInfo, TaskId, TaskState, Timestamp};
 use lonja_sdk_core::state::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use lonja_sdk_core::{
-    Change, Event, Framework, Options, Outcome, PlanError, Problem, Scheduler, State, invariants,
+    Event, Framework, Options, Outcome, PlanError, Problem, Record, Scheduler, State, invariants,
 };
 
 use crate::hosts::resident::{Fall, Guest, Life, Wishes};
@@ -179,9 +179,9 @@ fn is_its_own_fault(error: &PlanError) -> bool {
     !matches!(error, PlanError::OfferGone(_) | PlanError::UnknownTask(_) | PlanError::MessageLost(_))
 }
 
-fn too_large(changes: &[Change]) -> Option<Fall> {
-    let large = |change: &Change| match change {
-        Change::Put { key, value } => (key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES)
+fn too_large(changes: &[Record]) -> Option<Fall> {
+    let large = |change: &Record| match change {
+        Record::Put { key, value } => (key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES)
             .then(|| format!("a change of {} bytes under a key of {}", value.len(), key.len())),
         _ => None,
     };

@@ -113,6 +113,7 @@ fn a_framework_that_somebody_else_removes_keeps_what_it_has_written_down() {
     let mut world = subscribed();
     world.hears(MasterEvent::Error("Framework has been removed: by an operator".to_owned()));
     assert!(matches!(world.outcome(), Some(Outcome::EndedByMaster { .. })));
+    assert!(world.framework.was_removed());
     assert_eq!(world.last.persist, []);
 }
 

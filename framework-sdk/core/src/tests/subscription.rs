@@ -4,7 +4,7 @@ use lonja_model::TaskState;
 use lonja_model::scheduler::{Call, Event as MasterEvent, MasterInfo, Refusal, RefusalCode};
 
 use super::fixture::*;
-use crate::{Change, Command, Event, Outcome, Plan, State};
+use crate::{Command, Event, Outcome, Plan, Record, State};
 use lonja_model::FrameworkId;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -204,7 +204,7 @@ fn a_refusal_because_it_was_removed_is_what_a_tearing_down_framework_waits_for()
     let removed = Refusal::new(RefusalCode::Conflict, "Framework has been removed; subscribe without an id");
     world.event(Event::Answered { id, result: Err(removed) });
     assert_eq!(world.outcome(), Some(&Outcome::TornDown));
-    assert_eq!(world.last.persist, [Change::Framework(None)]);
+    assert_eq!(world.last.persist, [Record::Framework(None)]);
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_kill_is_said_by_the_next_run_too_until_the_task_has_ended() {
     let mut world = subscribed();
     world.launches(&offer("o1", "cpus:1;mem:32"), "t1");
     let mut kept = State::default();
-    let mut keep = |changes: &[Change]| changes.iter().for_each(|change| kept.apply(change.clone()));
+    let mut keep = |changes: &[Record]| changes.iter().for_each(|change| kept.apply(change.clone()));
     keep(&world.last.persist);
     let kill = || Event::Command(Command::Kill { task: task_id("t1"), grace: Some(secs(3)) });
     keep(&world.event(kill()).persist);

@@ -55,6 +55,16 @@ fn what_has_not_changed_is_not_told_again() {
 }
 
 #[test]
+fn a_task_whose_name_is_cut_is_given_up_by_its_whole_name() {
+    let long = format!("{}{}", "ä".repeat(127), "€uro".repeat(20));
+    let mut world = subscribed();
+    let told = reports(&world.says(Plan::new().unplaced([word(&long, 1)])));
+    assert_eq!(told, [vec![word(&long, 1).trimmed()]]);
+    world.passes(secs(6));
+    assert_eq!(reports(&world.says(Plan::new().no_longer_waits([long.as_str()]))), [vec![]]);
+}
+
+#[test]
 fn a_task_that_is_launched_or_given_up_waits_no_more() {
     let mut world = subscribed();
     world.says(Plan::new().unplaced([word("a", 1), word("b", 1), word("c", 1)]));

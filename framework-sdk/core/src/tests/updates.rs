@@ -4,7 +4,7 @@ use lonja_model::TaskState;
 use lonja_model::scheduler::Call;
 
 use super::fixture::*;
-use crate::{Change, Event, Plan, State};
+use crate::{Event, Plan, Record, State};
 
 #[test]
 fn an_update_that_comes_again_is_acknowledged_again_and_shown_once() {
@@ -71,7 +71,7 @@ fn a_task_is_kept_from_its_launch_to_its_end_and_asked_about_by_the_next_run() {
     let mut world = subscribed();
     let here = offer("o1", "cpus:1;mem:32");
     world.launches(&here, "t1");
-    let launched = Change::Launched { task: task_id("t1"), agent: here.agent.clone() };
+    let launched = Record::Launched { task: task_id("t1"), agent: here.agent.clone() };
     assert_eq!(world.last.persist, std::slice::from_ref(&launched));
     let mut state = State::default();
     state.apply(launched);
@@ -84,7 +84,7 @@ fn a_task_is_kept_from_its_launch_to_its_end_and_asked_about_by_the_next_run() {
     assert!(asked.contains(&Call::Reconcile { tasks: vec![about] }), "{asked:?}");
 
     again.hears_of("t1", TaskState::Lost, None);
-    assert_eq!(again.last.persist, [Change::Ended { task: task_id("t1") }]);
+    assert_eq!(again.last.persist, [Record::Ended { task: task_id("t1") }]);
 }
 
 #[test]

@@ -45,6 +45,20 @@ fn a_task_that_waits_is_explained_in_its_frameworks_words_with_their_age() {
 }
 
 #[test]
+fn a_word_is_as_old_as_it_was_first_told_and_not_as_the_report_that_repeats_it() {
+    let mut cluster = cluster();
+    let (stream, _) = cluster.framework("web");
+    cluster.tells(stream, &["web-1", "web-2"]);
+    cluster.advance(secs(12));
+    let changed = Unplaced { offers: 4, ..word("web-2") };
+    cluster.call(stream, Call::Unplaced { tasks: vec![word("web-1"), changed, word("web-3")] }).unwrap();
+    cluster.advance(secs(5));
+
+    let age = |name: &str| cluster.explains(name).unwrap().tasks[0].waiting.as_ref().unwrap().0;
+    assert_eq!((age("web-1"), age("web-2"), age("web-3")), (secs(17), secs(5), secs(5)));
+}
+
+#[test]
 fn a_report_replaces_the_one_before_and_a_new_subscription_has_told_nothing() {
     let mut cluster = cluster();
     let (stream, id) = cluster.framework("web");
