@@ -14,8 +14,8 @@
 //!   has not ended. Both are written together, so no time is turned into two runs and none is passed over, whenever the
 //!   scheduler is killed.
 //!
-//! A run is started again only if the cluster lost it (an agent that is gone for good, a launch that never arrived); how
-//! its command ends is its own affair. While its agent is silent a run is waited for, since it may go on there: `lonja
+//! A run is started again only if the cluster lost it (an agent that is gone for good, a launch that never arrived) or
+//! killed it to drain its agent; how its command ends is its own affair. While its agent is silent a run is waited for, since it may go on there: `lonja
 //! agents gone` says that it does not.
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
@@ -330,6 +330,11 @@ impl Cron {
         self.runs.range((job, 0)..=(job, u64::MAX))
     }
 
+    /// Is it to be killed for a later one?
+    fn is_replaced(&self, at: (usize, u64)) -> bool {
+        self.overlap == Overlap::Replace && self.runs_of(at.0).any(|(other, _)| *other > at)
+    }
+
     /// Turns the times that have passed into runs.
     fn look(&mut self, job: usize, now: u64) -> Plan {
         let Some(after) = self.looked_at[job] else {
@@ -446,11 +451,12 @@ impl Scheduler for Cron {
             return Plan::new();
         }
         let Some(at) = self.run_of(&status.task) else { return Plan::new() };
-        let is_drained = status.reason == Some(Reason::AgentDraining);
+        // An answer to RECONCILE says that it was killed, not why. Rather once more than never: a person can kill it again.
+        let is_drained = matches!(status.reason, Some(Reason::AgentDraining | Reason::Reconciliation));
         match status.state {
-            TaskState::Finished | TaskState::Failed | TaskState::Killed | TaskState::Error if !is_drained => {
-                self.remove(at);
-            }
+            _ if self.is_replaced(at) => self.remove(at),
+            TaskState::Finished | TaskState::Failed | TaskState::Error => self.remove(at),
+            TaskState::Killed if !is_drained => self.remove(at),
             // The cluster lost it, or an operator wanted its agent empty.
             _ => {
                 let attempts = self.runs.get(&at).map_or(0, |run| run.attempts);
@@ -462,9 +468,7 @@ impl Scheduler for Cron {
 
     /// Perhaps a kill was not sent: one of a run that is to be replaced. That no offer has come may take an explanation.
     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
-        let later = |at: &(usize, u64)| self.runs_of(at.0).any(|(other, _)| other > at);
-        let replaced = self.runs.iter().filter(|(at, run)| run.launched && later(at));
-        let replaced = replaced.filter(|_| self.overlap == Overlap::Replace);
+        let replaced = self.runs.iter().filter(|(at, run)| run.launched && self.is_replaced(**at));
         let tasks = replaced.filter_map(|(at, run)| self.id(*at, run.attempts));
         let plan = Plan::new().unplaced(self.why_not(&self.ready(), &[]));
         tasks.fold(plan, |plan, task| plan.kill(task, None))

@@ -162,6 +162,33 @@ fn a_run_is_started_again_only_if_the_cluster_lost_it() {
 }
 
 #[test]
+fn a_run_that_a_drain_killed_is_started_again_and_one_that_a_person_killed_is_not() {
+    for (reason, expected) in [
+        (Some(Reason::AgentDraining), vec!["beat.10.2"]),
+        // Who killed it is not said: it may have been a drain.
+        (Some(Reason::Reconciliation), vec!["beat.10.2"]),
+        (None, vec![]),
+    ] {
+        let mut cron = cron(CatchUp::All, Overlap::Wait, &State::default());
+        cron.comes(5);
+        cron.comes(10);
+
+        let killed = status("beat.10.1", TaskState::Killed);
+        cron.update(at(11), &TaskStatus { reason, ..killed });
+
+        assert_eq!(cron.comes(12), expected, "{reason:?}");
+    }
+    // One that was to be replaced is not, whatever killed it.
+    let mut cron = cron(CatchUp::All, Overlap::Replace, &State::default());
+    cron.comes(5);
+    cron.comes(10);
+    cron.tick(at(20));
+    let killed = status("beat.10.1", TaskState::Killed);
+    cron.update(at(21), &TaskStatus { reason: Some(Reason::Reconciliation), ..killed });
+    assert_eq!(cron.comes(22), ["beat.20.1"]);
+}
+
+#[test]
 fn a_scheduler_started_anew_knows_what_runs_and_what_waits() {
     let mut first = cron(CatchUp::All, Overlap::Wait, &State::default());
     first.comes(5);
@@ -234,10 +261,13 @@ mod faults {
             .settled_when(|cron| cron.runs.is_empty())
     }
 
-    /// How a task ended, as its framework was told; older news may have come again after that.
-    fn end<S: 'static>(cluster: &TestCluster<S>, task: &TaskId) -> Option<TaskState> {
-        let mut told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
-        told.find(|state| state.is_terminal())
+    /// Whether the framework was ever told that a task came to its own end, and whether it was ever told that it was lost or
+    /// killed. Both: it could not write down the one, and the agent that would have said it again is gone.
+    fn ends<S: 'static>(cluster: &TestCluster<S>, task: &TaskId) -> (bool, bool) {
+        let told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
+        let ends: Vec<_> = told.filter(|state| state.is_terminal()).collect();
+        let is_own = |state: &TaskState| matches!(state, TaskState::Finished | TaskState::Failed);
+        (ends.iter().any(is_own), ends.iter().any(|state| !is_own(state)))
     }
 
     /// For each time that became a run, its attempts in order.
@@ -286,14 +316,13 @@ mod faults {
             assert_eq!(times, (first..=last).step_by(60).collect::<Vec<_>>());
             for (time, attempts) in &runs {
                 for (index, id) in attempts.iter().enumerate() {
-                    let state = end(&cluster, id);
+                    let (ended, lost) = ends(&cluster, id);
                     let is_last = index + 1 == attempts.len();
                     // None was run again without need. A machine that loses power fails what it runs.
-                    let ended = matches!(state, Some(TaskState::Finished | TaskState::Failed));
                     let told = cluster.history(id.as_str());
                     assert!(
-                        ended == is_last,
-                        "{time}: {id} is {state:?}, attempts {attempts:?}, told {told:?}"
+                        if is_last { ended } else { lost },
+                        "{time}: {id} ended: {ended}, lost: {lost}, attempts {attempts:?}, told {told:?}"
                     );
                 }
             }

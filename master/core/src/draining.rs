@@ -186,6 +186,7 @@ fn kill_all(state: &mut State, effects: &mut Effects, agent: &AgentId, max_grace
         }
         let grace = capped(known, max_grace);
         known.killing = Some(grace);
+        known.drained = true;
         if let Some(link) = link {
             effects.agent(link, ToAgent::Kill { framework, task, grace });
         }
@@ -252,7 +253,8 @@ pub(crate) fn has_settled(state: &State, agent: &AgentId) -> bool {
 
 /// Puts what an agent says of a task's end into the words of its drain: the task was killed because its agent is
 /// drained, or, for a framework that knows the word, is gone with it. What was told before is told again in the same
-/// words, also if the drain was called off since: an end is final (INV-17).
+/// words, also if the drain was called off since: an end is final (INV-17). So is why a task was killed: once a drain has
+/// asked for its end, that end is the drain's, however early it is called off.
 pub(crate) fn retell(
     state: &State,
     agent: &AgentId,
@@ -260,7 +262,8 @@ pub(crate) fn retell(
     status: &mut TaskStatus,
     latest: &mut TaskState,
 ) {
-    let told = state.tasks.get(framework, &status.task).and_then(|task| {
+    let known = state.tasks.get(framework, &status.task);
+    let told = known.and_then(|task| {
         task.statuses.iter().find(|told| told.update.is_some() && told.update == status.update)
     });
     if let Some(told) = told {
@@ -269,12 +272,17 @@ pub(crate) fn retell(
         }
         (status.state, status.reason) = (told.state, told.reason);
     }
-    let Duty::Draining(drain) = registry::duty(state, agent) else { return };
-    if matches!(status.state, TaskState::Killing | TaskState::Killed)
+    let drain = match registry::duty(state, agent) {
+        Duty::Draining(drain) => Some(drain),
+        Duty::Active | Duty::Deactivated | Duty::Drained(_) => None,
+    };
+    if (drain.is_some() || known.is_some_and(|task| task.drained))
+        && matches!(status.state, TaskState::Killing | TaskState::Killed)
         && matches!(status.reason, None | Some(Reason::TaskKilledDuringLaunch))
     {
         status.reason = Some(Reason::AgentDraining);
     }
+    let Some(drain) = drain else { return };
     let aware =
         state.frameworks.get(framework).is_some_and(|known| known.info.can(Capability::PartitionAware));
     // Told once as killed it stays killed, though the drain may have another aim by now.

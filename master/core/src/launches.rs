@@ -87,6 +87,7 @@ pub(crate) fn begin(
         statuses: Vec::new(),
         awaiting: None,
         killing: None,
+        drained: false,
         container: None,
         since: now,
     });

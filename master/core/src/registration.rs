@@ -501,6 +501,7 @@ fn learn_task(state: &mut State, effects: &mut Effects, now: Timestamp, back: &B
         statuses,
         awaiting: None,
         killing: None,
+        drained: false,
         container: task.container,
         since: now,
     });

@@ -34,6 +34,8 @@ pub struct Task {
     pub awaiting: Option<(UpdateId, TaskState)>,
     /// A kill that was asked for, with the grace period if one was named: repeated when its agent comes back.
     pub killing: Option<Option<Duration>>,
+    /// A drain of its agent has asked for that kill, be it called off since.
+    pub drained: bool,
     /// Its container, once that is known.
     pub container: Option<ContainerId>,
     /// When the master first knew it.

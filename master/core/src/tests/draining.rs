@@ -215,6 +215,23 @@ fn tasks_of_an_agent_that_is_then_gone_end_in_words_that_their_frameworks_know()
 }
 
 #[test]
+fn a_task_that_a_drain_killed_says_so_though_the_drain_was_called_off_before_its_end() {
+    for (called_off, expected) in [(true, Some(Reason::AgentDraining)), (false, None)] {
+        let mut cluster = cluster();
+        let (link, agent, stream, framework) = cluster.running();
+        if called_off {
+            drain(&mut cluster, &agent, None, false);
+            reactivate(&mut cluster, &agent).unwrap();
+        }
+
+        cluster.report(link, &framework, "t1", TaskState::Killed, 2);
+
+        let last = cluster.updates(stream).pop().unwrap().clone();
+        assert_eq!((last.state, last.reason), (TaskState::Killed, expected), "called off: {called_off}");
+    }
+}
+
+#[test]
 fn a_task_that_ends_by_itself_in_a_drain_keeps_its_own_end() {
     let mut cluster = cluster();
     let (link, agent, stream, framework) = cluster.running();
