@@ -12,16 +12,17 @@ use crate::placement::predicate::{Site, Subject};
 use crate::placement::{Gpus, Room, Spec};
 
 /// All agents. Each keeps its slot for as long as it is known, so that it is looked for by its name once.
+/// Names of one master have a long beginning in common: they are told apart by a number made of them first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Agents {
-    by_name: BTreeMap<AgentId, usize>,
+    by_name: BTreeMap<(u64, AgentId), usize>,
     slots: Vec<Option<Machine>>,
     unused: Vec<usize>,
 }
 
 impl Agents {
     pub(super) fn slot(&self, agent: &AgentId) -> Option<usize> {
-        self.by_name.get(agent).copied()
+        self.by_name.get(&key(agent)).copied()
     }
 
     pub(super) fn at(&self, slot: usize) -> Option<&Machine> {
@@ -48,7 +49,7 @@ impl Agents {
                 if slot == self.slots.len() {
                     self.slots.push(None);
                 }
-                self.by_name.insert(agent.clone(), slot);
+                self.by_name.insert(key(agent), slot);
                 slot
             }
         };
@@ -56,14 +57,25 @@ impl Agents {
     }
 
     pub(super) fn remove(&mut self, agent: &AgentId) -> Option<Machine> {
-        let slot = self.by_name.remove(agent)?;
+        let slot = self.by_name.remove(&key(agent))?;
         self.unused.push(slot);
         self.slots[slot].take()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&AgentId, &Machine)> {
-        self.by_name.iter().filter_map(|(agent, slot)| Some((agent, self.at(*slot)?)))
+        self.by_name.iter().filter_map(|((_, agent), slot)| Some((agent, self.at(*slot)?)))
     }
+}
+
+/// By what an agent is looked for. Names that share a number only cost time.
+fn key(agent: &AgentId) -> (u64, AgentId) {
+    let mut number = 0_u64;
+    for chunk in agent.as_str().as_bytes().chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        number = (number.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    (number, agent.clone())
 }
 
 /// One agent.
