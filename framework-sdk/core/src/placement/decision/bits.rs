@@ -137,6 +137,11 @@ impl Group {
         Self::Few(Vec::new())
     }
 
+    /// Was nothing ever put in?
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Self::Few(list) if list.is_empty())
+    }
+
     /// Adds one; `of` is how many machines there are.
     pub(super) fn insert(&mut self, index: usize, of: usize) {
         match self {

@@ -8,6 +8,7 @@ use lonja_model::attributes::Attributes;
 use lonja_model::resources::Scalar;
 use lonja_model::{AgentId, Offer, TaskId};
 
+use super::Told;
 use crate::placement::predicate::{Site, Subject};
 use crate::placement::{Gpus, Room, Spec};
 
@@ -83,6 +84,8 @@ fn key(agent: &AgentId) -> (u64, AgentId) {
 pub(super) struct Machine {
     /// As offers told it.
     pub(super) place: Option<Place>,
+    /// Which of all tellings that was, the first 1.
+    pub(super) telling: u64,
     pub(super) tasks: BTreeSet<TaskId>,
     pub(super) by_gpus: BTreeMap<Gpus, u32>,
     pub(super) used: (Scalar, Scalar),
@@ -129,6 +132,7 @@ impl Machine {
 pub(crate) struct Seen<'a> {
     /// None if there are too many to be remembered.
     pub(super) machine: Option<&'a mut Machine>,
+    pub(super) slot: Option<usize>,
     pub(super) decision: u64,
 }
 
@@ -136,6 +140,11 @@ impl Seen<'_> {
     /// Is there a place to mark it?
     pub(crate) fn is_known(&self) -> bool {
         self.machine.is_some()
+    }
+
+    /// As which telling it is kept.
+    pub(crate) fn told(&self) -> Option<Told> {
+        Some((self.slot?, self.machine.as_ref()?.telling))
     }
 
     /// The number by which it was marked in this decision.
