@@ -78,20 +78,21 @@ impl Bits {
 
     /// In order.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.words.iter().enumerate().flat_map(|(index, word)| {
-            let mut left = *word;
-            std::iter::from_fn(move || {
-                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
-                left &= left - 1;
-                Some(index * 64 + bit)
-            })
-        })
+        self.words.iter().enumerate().flat_map(|(index, word)| ones(index, *word))
     }
 
     /// In order from `start` on, and then from the beginning.
     pub(super) fn iter_from(&self, start: usize) -> impl Iterator<Item = usize> {
-        let behind = self.iter().skip_while(move |index| *index < start);
-        behind.chain(self.iter().take_while(move |index| *index < start))
+        let (words, first) = (&self.words, start / 64);
+        let before = (1_u64 << (start % 64)) - 1;
+        let cut = words.get(first).map_or([0, 0], |word| [word & !before, word & before]);
+        let behind = (first + 1..words.len()).map(|index| (index, words[index]));
+        let ahead = (0..first.min(words.len())).map(|index| (index, words[index]));
+        let turned = std::iter::once((first, cut[0]))
+            .chain(behind)
+            .chain(ahead)
+            .chain(std::iter::once((first, cut[1])));
+        turned.flat_map(|(index, word)| ones(index, word))
     }
 
     /// The one before which there are so many.
@@ -111,9 +112,21 @@ impl Bits {
     }
 }
 
+/// Those of one word, in order.
+fn ones(index: usize, word: u64) -> impl Iterator<Item = usize> {
+    let mut left = word;
+    std::iter::from_fn(move || {
+        let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+        left &= left - 1;
+        Some(index * 64 + bit)
+    })
+}
+
 /// Some of many machines: a list while there are few of them, else bits.
 #[derive(Clone, Debug)]
 pub(super) enum Group {
+    /// Most rooms are those of one machine.
+    One(usize),
     /// In order.
     Few(Vec<usize>),
     Many(Bits),
@@ -124,9 +137,17 @@ impl Group {
         Self::Few(Vec::new())
     }
 
+    /// Was nothing ever put in?
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Self::Few(list) if list.is_empty())
+    }
+
     /// Adds one; `of` is how many machines there are.
     pub(super) fn insert(&mut self, index: usize, of: usize) {
         match self {
+            Self::One(one) if *one == index => {}
+            Self::One(one) => *self = Self::Few(vec![index.min(*one), index.max(*one)]),
+            Self::Few(list) if list.is_empty() => *self = Self::One(index),
             Self::Few(list) => {
                 if let Err(place) = list.binary_search(&index) {
                     list.insert(place, index);
@@ -144,6 +165,8 @@ impl Group {
 
     pub(super) fn remove(&mut self, index: usize) {
         match self {
+            Self::One(one) if *one == index => *self = Self::none(),
+            Self::One(_) => {}
             Self::Few(list) => {
                 if let Ok(place) = list.binary_search(&index) {
                     list.remove(place);
@@ -156,6 +179,7 @@ impl Group {
     /// The first that is in `bits`, too.
     pub(super) fn first_in(&self, bits: &Bits) -> Option<usize> {
         match self {
+            Self::One(one) => bits.has(*one).then_some(*one),
             Self::Few(list) => list.iter().copied().find(|index| bits.has(*index)),
             Self::Many(own) => own.first_common(bits),
         }
@@ -164,6 +188,7 @@ impl Group {
     /// Puts all of them into `bits`, or takes them out.
     pub(super) fn put(&self, bits: &mut Bits, into: bool) {
         match self {
+            Self::One(one) => bits.set(*one, into),
             Self::Few(list) => list.iter().for_each(|index| bits.set(*index, into)),
             Self::Many(own) if into => bits.add(own),
             Self::Many(own) => bits.drop(own),

@@ -86,7 +86,7 @@ impl<'a> Leaves<'a> {
         let number = self.judged.len();
         let (holds, least) = match leaf {
             Leaf::Says { subject, test } => {
-                let values = self.values_of(subject, machines);
+                let values = self.values_of(subject, machines, own);
                 let mut holds = Bits::none(machines.len());
                 if let Test::In(wanted) = test {
                     wanted.iter().for_each(|name| values.put(name, &mut holds, true));
@@ -106,7 +106,7 @@ impl<'a> Leaves<'a> {
             Leaf::Own { subject, tasks, rule } => {
                 own.track_one(subject, tasks);
                 self.own.entry(tasks.first_test().cloned()).or_default().push(number);
-                judge_own(self.values_of(subject, machines), own, (subject, tasks, rule))
+                judge_own(self.values_of(subject, machines, own), own, (subject, tasks, rule))
             }
         };
         self.judged.push(Judged { leaf, holds, least });
@@ -114,8 +114,13 @@ impl<'a> Leaves<'a> {
         number
     }
 
-    fn values_of(&mut self, subject: &'a Subject, machines: &[Machine<'a>]) -> &Values<'a> {
-        self.values.entry(subject).or_insert_with(|| Values::new(subject, machines))
+    fn values_of(
+        &mut self,
+        subject: &'a Subject,
+        machines: &[Machine<'a>],
+        own: &mut OwnTasks,
+    ) -> &Values<'a> {
+        self.values.entry(subject).or_insert_with(|| Values::new(subject, machines, own))
     }
 
     /// May its verdict change when tasks are placed, to a yes where it was a no?

@@ -6,6 +6,7 @@ use lonja_model::{AgentId, Offer, Resources, TaskInfo};
 
 use super::rooms::Rooms;
 use crate::placement::fit::plain;
+use crate::placement::own_tasks::Told;
 use crate::placement::predicate::Site;
 use crate::placement::{OwnTasks, Room};
 
@@ -15,6 +16,8 @@ pub(super) struct Machine<'a> {
     pub(super) offers: Vec<&'a Offer>,
     /// What tasks may be given a part of, less what they were given.
     pub(super) free: Resources,
+    /// What is kept of its agent.
+    pub(super) told: Option<Told>,
     /// Of the same agent in another role.
     other: Option<usize>,
     /// Of one offer alone, until it has joined its class.
@@ -66,8 +69,8 @@ pub(super) fn machines<'a>(offers: &'a [Offer], own: &mut OwnTasks) -> (Vec<Mach
         }
         let mut room = Room::new(&free, &offer.attributes);
         seen.complete(&mut room);
-        let (offers, room, tasks) = (vec![offer], Some(room), Vec::new());
-        machines.push(Machine { offers, other: known, free, room, class: 0, tasks });
+        let (offers, told, room, tasks) = (vec![offer], seen.told(), Some(room), Vec::new());
+        machines.push(Machine { offers, told, other: known, free, room, class: 0, tasks });
     }
     let mut rooms = Rooms::new(machines.len());
     for (index, machine) in machines.iter_mut().enumerate() {

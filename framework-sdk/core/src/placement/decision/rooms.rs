@@ -4,8 +4,11 @@
 //! adds at most one.
 
 use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
+
+use lonja_model::resources::Scalar;
 
 use super::bits::{Bits, Group};
 use crate::placement::{Ask, Room, Scorer};
@@ -14,7 +17,8 @@ use crate::placement::{Ask, Room, Scorer};
 pub(super) struct Rooms {
     machines: usize,
     classes: Vec<Class>,
-    by_room: BTreeMap<Arc<Room>, usize>,
+    /// The amounts stand in front as they nearly always tell rooms apart: no room is looked into then.
+    by_room: BTreeMap<(Scalar, Scalar, Arc<Room>), usize>,
 }
 
 struct Class {
@@ -41,11 +45,11 @@ impl Rooms {
 
     /// Puts a machine into the class of its room; returns which.
     pub(super) fn join(&mut self, machine: usize, room: Room) -> usize {
-        let class = match self.by_room.get(&room) {
-            Some(class) => *class,
-            None => {
-                let room = Arc::new(room);
-                self.by_room.insert(room.clone(), self.classes.len());
+        let room = Arc::new(room);
+        let class = match self.by_room.entry((room.cpus, room.mem, room.clone())) {
+            Entry::Occupied(class) => *class.get(),
+            Entry::Vacant(vacant) => {
+                vacant.insert(self.classes.len());
                 self.classes.push(Class { room, members: Group::none() });
                 self.classes.len() - 1
             }

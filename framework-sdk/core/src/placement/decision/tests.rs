@@ -312,6 +312,20 @@ proptest! {
         check(placement(Options::default().most_scores(1)), own, &offers, &waiting)?;
     }
 
+    /// What agents said before, and is kept, is not taken for what they say now.
+    #[test]
+    fn a_later_decision_is_by_what_agents_say_then(
+        before in any_offers(), after in any_offers(), waiting in any_wanted(), own in any_own(),
+    ) {
+        let mut earlier = binpack();
+        earlier.own = own;
+        for offers in [&before, &after, &before] {
+            let decision = earlier.decide(offers, &waiting);
+            earlier.take_back(&decision);
+            check(binpack(), earlier.own.clone(), &after, &waiting)?;
+        }
+    }
+
     /// The place of the first task is the best there is, its wishes counted in, and of equal ones the first.
     #[test]
     fn the_first_task_gets_the_best_place(

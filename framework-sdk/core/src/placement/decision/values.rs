@@ -2,24 +2,26 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::bits::{Bits, Group};
 use super::machines::Machine;
+use crate::placement::OwnTasks;
+use crate::placement::own_tasks::Names;
 use crate::placement::predicate::Subject;
 
 /// Machines by the value of one subject.
 pub(super) struct Values<'a> {
     /// Those that have a value.
     present: Bits,
-    names: Names<'a>,
+    names: ByValue<'a>,
 }
 
-enum Names<'a> {
+enum ByValue<'a> {
     /// Many machines have the same value.
     Shared {
-        by_name: BTreeMap<Cow<'a, str>, usize>,
-        names: Vec<Cow<'a, str>>,
+        names: Arc<Names>,
+        /// By number; perhaps of values that no machine has now.
         holders: Vec<Group>,
         /// By machine.
         of: Vec<Option<usize>>,
@@ -34,7 +36,7 @@ enum Names<'a> {
 }
 
 impl<'a> Values<'a> {
-    pub(super) fn new(subject: &Subject, machines: &[Machine<'a>]) -> Self {
+    pub(super) fn new(subject: &Subject, machines: &[Machine<'a>], own: &mut OwnTasks) -> Self {
         let mut present = Bits::none(machines.len());
         let mut value = |index: usize, machine: &Machine<'a>| {
             let value = subject.value(&machine.site());
@@ -43,26 +45,28 @@ impl<'a> Values<'a> {
         };
         let each = machines.iter().enumerate();
         let names = match subject {
-            Subject::Agent | Subject::Hostname => Names::Own {
+            Subject::Agent | Subject::Hostname => ByValue::Own {
                 names: each.map(|(index, machine)| value(index, machine)).collect(),
                 order: OnceCell::new(),
             },
             Subject::Region | Subject::Zone | Subject::Attribute(_) => {
-                let (mut by_name, mut names, mut holders) = (BTreeMap::new(), Vec::new(), Vec::new());
+                let column = own.column(subject, machines.len());
+                let mut holders = Vec::new();
                 let mut of = Vec::with_capacity(machines.len());
                 for (index, machine) in each {
-                    of.push(value(index, machine).map(|name: Cow<'a, str>| {
-                        let number = by_name.get(&name).copied().unwrap_or_else(|| {
-                            by_name.insert(name.clone(), holders.len());
-                            names.push(name);
-                            holders.push(Group::none());
-                            holders.len() - 1
-                        });
+                    let number = column.number(subject, &machine.site(), machine.told);
+                    if let Some(number) = number {
+                        present.set(index, true);
+                        if holders.len() <= number {
+                            holders.resize_with(number + 1, Group::none);
+                        }
                         holders[number].insert(index, machines.len());
-                        number
-                    }));
+                    }
+                    of.push(number);
                 }
-                Names::Shared { by_name, names, holders, of }
+                let names = column.names();
+                holders.resize_with(names.names.len(), Group::none);
+                ByValue::Shared { names, holders, of }
             }
         };
         Self { present, names }
@@ -80,20 +84,20 @@ impl<'a> Values<'a> {
 
     pub(super) fn name_of(&self, machine: usize) -> Option<&str> {
         match &self.names {
-            Names::Shared { names, of, .. } => of[machine].map(|number| &*names[number]),
-            Names::Own { names, .. } => names[machine].as_deref(),
+            ByValue::Shared { names, of, .. } => of[machine].map(|number| &*names.names[number]),
+            ByValue::Own { names, .. } => names[machine].as_deref(),
         }
     }
 
     /// Puts those with this value into `bits`, or takes them out.
     pub(super) fn put(&self, name: &str, bits: &mut Bits, into: bool) {
         match &self.names {
-            Names::Shared { by_name, holders, .. } => {
-                if let Some(number) = by_name.get(name) {
+            ByValue::Shared { names, holders, .. } => {
+                if let Some(number) = names.by_name.get(name) {
                     holders[*number].put(bits, into);
                 }
             }
-            Names::Own { names, order } => {
+            ByValue::Own { names, order } => {
                 let order = order.get_or_init(|| {
                     let mut order: Vec<usize> = self.present.iter().collect();
                     order.sort_unstable_by_key(|machine| names[*machine].as_deref());
@@ -110,11 +114,14 @@ impl<'a> Values<'a> {
     /// Puts those into `bits` whose value is such.
     pub(super) fn put_those(&self, is_such: impl Fn(&str) -> bool, bits: &mut Bits) {
         match &self.names {
-            Names::Shared { by_name, holders, .. } => {
-                let such = by_name.iter().filter(|(name, _)| is_such(name));
+            ByValue::Shared { names, holders, .. } => {
+                let such = names
+                    .by_name
+                    .iter()
+                    .filter(|(name, number)| !holders[**number].is_none() && is_such(name));
                 such.for_each(|(_, number)| holders[*number].put(bits, true));
             }
-            Names::Own { names, .. } => {
+            ByValue::Own { names, .. } => {
                 let such = |name: &Option<Cow<'a, str>>| name.as_deref().is_some_and(&is_such);
                 let such = names.iter().enumerate().filter(|(_, name)| such(name));
                 such.for_each(|(machine, _)| bits.set(machine, true));

@@ -8,20 +8,22 @@ use lonja_model::attributes::Attributes;
 use lonja_model::resources::Scalar;
 use lonja_model::{AgentId, Offer, TaskId};
 
+use super::Told;
 use crate::placement::predicate::{Site, Subject};
 use crate::placement::{Gpus, Room, Spec};
 
 /// All agents. Each keeps its slot for as long as it is known, so that it is looked for by its name once.
+/// Names of one master have a long beginning in common: they are told apart by a number made of them first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Agents {
-    by_name: BTreeMap<AgentId, usize>,
+    by_name: BTreeMap<(u64, AgentId), usize>,
     slots: Vec<Option<Machine>>,
     unused: Vec<usize>,
 }
 
 impl Agents {
     pub(super) fn slot(&self, agent: &AgentId) -> Option<usize> {
-        self.by_name.get(agent).copied()
+        self.by_name.get(&key(agent)).copied()
     }
 
     pub(super) fn at(&self, slot: usize) -> Option<&Machine> {
@@ -48,7 +50,7 @@ impl Agents {
                 if slot == self.slots.len() {
                     self.slots.push(None);
                 }
-                self.by_name.insert(agent.clone(), slot);
+                self.by_name.insert(key(agent), slot);
                 slot
             }
         };
@@ -56,14 +58,25 @@ impl Agents {
     }
 
     pub(super) fn remove(&mut self, agent: &AgentId) -> Option<Machine> {
-        let slot = self.by_name.remove(agent)?;
+        let slot = self.by_name.remove(&key(agent))?;
         self.unused.push(slot);
         self.slots[slot].take()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&AgentId, &Machine)> {
-        self.by_name.iter().filter_map(|(agent, slot)| Some((agent, self.at(*slot)?)))
+        self.by_name.iter().filter_map(|((_, agent), slot)| Some((agent, self.at(*slot)?)))
     }
+}
+
+/// By what an agent is looked for. Names that share a number only cost time.
+fn key(agent: &AgentId) -> (u64, AgentId) {
+    let mut number = 0_u64;
+    for chunk in agent.as_str().as_bytes().chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        number = (number.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    (number, agent.clone())
 }
 
 /// One agent.
@@ -71,6 +84,8 @@ impl Agents {
 pub(super) struct Machine {
     /// As offers told it.
     pub(super) place: Option<Place>,
+    /// Which of all tellings that was, the first 1.
+    pub(super) telling: u64,
     pub(super) tasks: BTreeSet<TaskId>,
     pub(super) by_gpus: BTreeMap<Gpus, u32>,
     pub(super) used: (Scalar, Scalar),
@@ -117,6 +132,7 @@ impl Machine {
 pub(crate) struct Seen<'a> {
     /// None if there are too many to be remembered.
     pub(super) machine: Option<&'a mut Machine>,
+    pub(super) slot: Option<usize>,
     pub(super) decision: u64,
 }
 
@@ -124,6 +140,11 @@ impl Seen<'_> {
     /// Is there a place to mark it?
     pub(crate) fn is_known(&self) -> bool {
         self.machine.is_some()
+    }
+
+    /// As which telling it is kept.
+    pub(crate) fn told(&self) -> Option<Told> {
+        Some((self.slot?, self.machine.as_ref()?.telling))
     }
 
     /// The number by which it was marked in this decision.

@@ -14,6 +14,7 @@
 //! - Memory is bounded: [`MAX_TASKS`], [`MAX_AGENTS`], [`MAX_TRACKED`].
 
 mod agents;
+mod columns;
 mod tracked;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,10 @@ use lonja_model::{AgentId, Offer, TaskId, TaskStatus};
 use crate::placement::predicate::{Census, Predicate, Rule, Standing, Subject, Tasks};
 use crate::task::Need;
 use agents::{Agents, Machine, Place, Seen};
+use columns::Columns;
 use tracked::Tracked;
+
+pub(crate) use columns::{Column, Names, Told};
 
 /// The most tasks that are remembered; what is launched beyond counts nowhere.
 pub const MAX_TASKS: usize = 1_000_000;
@@ -59,6 +63,9 @@ pub struct OwnTasks {
     tasks: BTreeMap<TaskId, OwnTask>,
     agents: Agents,
     tracked: Tracked,
+    columns: Columns,
+    /// How often agents have told something new of themselves.
+    tellings: u64,
     /// How many agents there are on which nothing runs.
     idle: usize,
     decisions: u64,
@@ -182,7 +189,12 @@ impl OwnTasks {
         if let Some(machine) = &mut machine {
             machine.seen_in = self.subscription;
         }
-        Seen { machine, decision: self.decisions }
+        Seen { machine, slot, decision: self.decisions }
+    }
+
+    /// The values of a subject at so many machines that are asked about.
+    pub(crate) fn column(&mut self, subject: &Subject, machines: usize) -> &mut Column {
+        self.columns.get(subject, machines)
     }
 
     /// Another decision begins: no offer of it was seen.
@@ -206,8 +218,10 @@ impl OwnTasks {
         }
         let place =
             Place { hostname: hostname.clone(), domain: domain.clone(), attributes: attributes.clone() };
+        self.tellings += 1;
         let machine = self.agents.get_or_add(agent);
         machine.place = Some(place);
+        machine.telling = self.tellings;
         machine.is_lost = false;
         let machine = &*machine;
         self.tracked.add_agent(|subject| machine.value(agent, subject));
