@@ -1,9 +1,11 @@
 //! A scheduler on real daemons: skipped, and loudly so, where there is no `lonja` binary.
 #![cfg(feature = "testing")]
 
+use std::io::{BufRead, BufReader};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use lonja_sdk::testing::LocalCluster;
 
@@ -78,4 +80,40 @@ fn it_brings_daemons_up_runs_a_task_survives_kills_and_leaves_nothing() {
     drop(cluster);
     assert_eq!(processes_of(&folder), Vec::<PathBuf>::new());
     assert!(!folder.exists());
+}
+
+/// The variable that makes a test of this file the one that is killed.
+const VICTIM: &str = "LONJA_TEST_VICTIM";
+
+#[test]
+fn nothing_outlives_a_test_that_is_killed() {
+    if std::env::var_os(VICTIM).is_some() {
+        let cluster = cluster(1).expect("the other process has found a binary");
+        let mut run = start_a_long_task(&cluster);
+        println!("\nfolder={}", cluster.folder().display());
+        let _killed = run.wait();
+        return;
+    }
+    if let Err(error) = LocalCluster::available() {
+        eprintln!("SKIPPED: {error}");
+        return;
+    }
+    let mut victim = Command::new(std::env::current_exe().unwrap());
+    victim.args(["--exact", "nothing_outlives_a_test_that_is_killed", "--nocapture"]).env(VICTIM, "1");
+    let mut victim = victim.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(victim.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let folder = lines.filter_map(|line| line.strip_prefix("folder=").map(PathBuf::from)).next();
+    let folder = folder.expect("it says where its cluster is");
+    let before = processes_of(&folder);
+
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+
+    let began = Instant::now();
+    while !processes_of(&folder).is_empty() || folder.exists() {
+        let left = processes_of(&folder);
+        assert!(began.elapsed() < Duration::from_secs(60), "left in {}: {left:?}", folder.display());
+        std::thread::yield_now();
+    }
+    assert!(before.len() >= 4, "master, agent, launcher and a supervisor were there: {before:?}");
 }

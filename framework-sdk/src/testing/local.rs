@@ -1,8 +1,9 @@
 //! A real cluster on this host, for the tests that should see real processes.
 //!
 //! [`LocalCluster`] starts the `lonja` binary as a master and agents, each a process of its own on a free port of loopback,
-//! with folders of its own, and ends all of it when it is dropped, tasks included, also when the test panics. What it
-//! needs is the binary alone; neither an async runtime nor the driver.
+//! with folders of its own, and ends all of it when it is dropped, tasks included, also when the test panics, and soon after
+//! the test's process has ended in any other way, such as by SIGKILL. What it needs is the binary and a shell; neither an
+//! async runtime nor the driver.
 //!
 //! What [`TestCluster`](crate::testing::TestCluster) proves in a second of virtual time over thousands of faults is the rule; this is for
 //! the few tests of what a task really does.
@@ -19,6 +20,7 @@
 
 mod cleaning;
 mod daemon;
+mod watchdog;
 
 use std::env;
 use std::ffi::OsString;
@@ -30,6 +32,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use daemon::Daemon;
+use watchdog::Watchdog;
 
 /// How long a daemon may take to be there, or an agent to register.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -60,10 +63,14 @@ pub enum LocalClusterError {
         source: io::Error,
     },
     /// A daemon ended at its start, or did not say where it listens.
-    #[error("{name} did not start: it said {said:?} and logged:\n{log}")]
+    #[error("{name} did not start: {command} {ended}; it said {said:?} and logged:\n{log}")]
     NotStarted {
         /// `master`, or `agent-0` and so on.
         name: String,
+        /// What was started, with its arguments.
+        command: String,
+        /// How that ended.
+        ended: String,
         /// Its standard output.
         said: String,
         /// The end of its log.
@@ -129,13 +136,31 @@ impl Builder {
     /// Brings the cluster up; when this returns, all agents are registered. Errors: there is no binary, or a daemon
     /// does not come up within a minute; what was started has then ended again.
     pub fn start(self) -> Result<LocalCluster, LocalClusterError> {
-        let binary = find_binary()?;
+        self.start_from(find_binary()?)
+    }
+
+    fn start_from(self, binary: PathBuf) -> Result<LocalCluster, LocalClusterError> {
         let folder = new_folder()?;
+        let watchdog = match Watchdog::over(&folder, &binary) {
+            Ok(watchdog) => watchdog,
+            Err(error) => {
+                let _empty = fs::remove_dir(&folder);
+                return Err(error);
+            }
+        };
         let agents = (0..self.agents.len()).map(|_| None).collect();
         let listen = "127.0.0.1:0".to_owned();
         // From here on it is the cluster's own to clean up.
-        let mut cluster =
-            LocalCluster { binary, folder, shape: self, listen, master: None, agents, url: String::new() };
+        let mut cluster = LocalCluster {
+            binary,
+            folder,
+            shape: self,
+            listen,
+            master: None,
+            agents,
+            url: String::new(),
+            _watchdog: watchdog,
+        };
         cluster.restart_master()?;
         for number in 0..cluster.agents.len() {
             cluster.start_agent(number)?;
@@ -157,6 +182,8 @@ pub struct LocalCluster {
     master: Option<Daemon>,
     /// `None`: was killed.
     agents: Vec<Option<Daemon>>,
+    /// Called off when all else is gone.
+    _watchdog: Watchdog,
 }
 
 impl LocalCluster {
@@ -364,6 +391,19 @@ mod tests {
 
         let error = find_in(Some("/nowhere/lonja".into()), None).unwrap_err().to_string();
         assert!(error.contains("/nowhere/lonja, which is no file"), "{error}");
+    }
+
+    #[test]
+    fn a_binary_that_is_no_lonja_is_named_with_how_it_ended() {
+        let began = Instant::now();
+        for (program, ended) in [("/bin/true", "exit status: 0"), ("/bin/false", "exit status: 1")] {
+            let error = LocalCluster::new().agents(1, "cpus:1").start_from(program.into()).unwrap_err();
+
+            let said = error.to_string();
+            let begins = format!("master did not start: {program} master --listen 127.0.0.1:0 --work-dir ");
+            assert!(said.starts_with(&begins) && said.contains(&format!("ended with {ended}")), "{said}");
+        }
+        assert!(began.elapsed() < READY_WITHIN / 2, "{:?}", began.elapsed());
     }
 
     #[test]

@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn clean_up_after(work_dir: &Path) {
     let supervisors: Vec<u32> = supervisors(work_dir);
     supervisors.iter().for_each(|pid| signal("TERM", *pid));
-    if !within(PATIENCE, || !supervisors.iter().any(|pid| is_supervisor(*pid))) {
-        supervisors.iter().filter(|pid| is_supervisor(**pid)).for_each(|pid| signal("KILL", *pid));
+    if !within(PATIENCE, || !supervisors.iter().any(|pid| is_supervisor(*pid, work_dir))) {
+        supervisors.iter().filter(|pid| is_supervisor(**pid, work_dir)).for_each(|pid| signal("KILL", *pid));
     }
     // A spare that is still being made would make its group again.
     within(PATIENCE, || !has_helpers(work_dir));
@@ -43,7 +43,7 @@ fn within(time: Duration, is_so: impl Fn() -> bool) -> bool {
 fn supervisors(work_dir: &Path) -> Vec<u32> {
     let runs = fs::read_dir(work_dir.join("run")).into_iter().flatten().flatten();
     let owners = runs.filter_map(|run| fs::read_to_string(run.path().join("owner")).ok());
-    owners.filter_map(|owner| pid_in(&owner)).filter(|pid| is_supervisor(*pid)).collect()
+    owners.filter_map(|owner| pid_in(&owner)).filter(|pid| is_supervisor(*pid, work_dir)).collect()
 }
 
 /// The first number called `pid` in a record.
@@ -54,21 +54,27 @@ fn pid_in(record: &str) -> Option<u32> {
     after[..digits].parse().ok()
 }
 
-fn is_supervisor(pid: u32) -> bool {
-    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let is_zombie = read("stat").rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
-    read("comm").starts_with("lonja-super") && !is_zombie
+/// Is that a supervisor of this agent that has not ended? An id is used again once its process has ended, perhaps by the
+/// supervisor of another agent, so the name alone does not say whose it is.
+fn is_supervisor(pid: u32, work_dir: &Path) -> bool {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let is_zombie = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
+    !is_zombie && is_of(&process, "lonja-super", work_dir)
+}
+
+/// Does a process have a name that begins so, and the agent's folder among its arguments?
+fn is_of(process: &Path, name: &str, work_dir: &Path) -> bool {
+    let work_dir = work_dir.as_os_str().as_encoded_bytes();
+    let read = |file: &str| fs::read(process.join(file)).unwrap_or_default();
+    read("comm").starts_with(name.as_bytes())
+        && read("cmdline").split(|byte| *byte == 0).any(|one| one == work_dir)
 }
 
 /// Whether a launcher, a spare or a supervisor of the agent is there: they have its arguments, and names of their own.
 fn has_helpers(work_dir: &Path) -> bool {
-    let work_dir = work_dir.as_os_str().as_encoded_bytes();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.map(|process| process.path()).any(|process| {
-        let read = |file: &str| fs::read(process.join(file)).unwrap_or_default();
-        read("comm").starts_with(b"lonja-")
-            && read("cmdline").split(|byte| *byte == 0).any(|one| one == work_dir)
-    })
+    processes.map(|process| process.path()).any(|process| is_of(&process, "lonja-", work_dir))
 }
 
 /// By the shell's own `kill`: the standard library can only kill its own children.
@@ -109,6 +115,29 @@ mod tests {
         assert_eq!(pid_in(r#"{"pid":17}"#), Some(17));
         assert_eq!(pid_in(r#"{"pid":"x"}"#), None);
         assert_eq!(pid_in(""), None);
+    }
+
+    /// A supervisor is forked, not started: its arguments are those of the agent's own command line, the folder a word by
+    /// itself.
+    #[test]
+    fn a_supervisor_of_another_agent_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        // A stranger under the name of a supervisor, with the folder of its own agent among its arguments.
+        let program = folder.path().join("lonja-supervisor");
+        std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+        let mut command = Command::new(&program);
+        command.args(["-c", "echo; read line", "sh", "/theirs"]);
+        let mut stranger = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = [0];
+        std::io::Read::read_exact(stranger.stdout.as_mut().unwrap(), &mut said).unwrap();
+        let pid = stranger.id();
+
+        let (theirs, mine) =
+            (is_supervisor(pid, Path::new("/theirs")), is_supervisor(pid, Path::new("/mine")));
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+
+        assert!(theirs && !mine, "theirs: {theirs}, mine: {mine}");
     }
 
     #[test]

@@ -5,9 +5,12 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{LocalClusterError, host};
+
+/// How long a process that has closed its standard output is waited for, to say how it ended.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How much of a log is shown, in bytes.
 const SHOWN: u64 = 8 << 10;
@@ -49,12 +52,26 @@ impl Daemon {
         match said.split_whitespace().find(|word| word.starts_with("http://")) {
             Some(url) => url.clone_into(&mut daemon.url),
             None => {
+                let ended = daemon.how_it_ended();
                 drop(daemon);
-                let (name, log) = (name.to_owned(), end_of(log));
-                return Err(LocalClusterError::NotStarted { name, said, log });
+                let (name, command, log) = (name.to_owned(), in_words(&command), end_of(log));
+                return Err(LocalClusterError::NotStarted { name, command, ended, said, log });
             }
         }
         Ok(daemon)
+    }
+
+    /// How it ended by itself, if it has or does so soon.
+    fn how_it_ended(&mut self) -> String {
+        let began = Instant::now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return format!("ended with {status}"),
+                Ok(None) if began.elapsed() < ENDS_WITHIN => std::thread::yield_now(),
+                Ok(None) => return "still ran and was killed".to_owned(),
+                Err(error) => return format!("ended in a way that is not known ({error})"),
+            }
+        }
     }
 
     /// Where it listens.
@@ -69,6 +86,12 @@ impl Drop for Daemon {
         let _gone = self.child.kill();
         let _status = self.child.wait();
     }
+}
+
+/// A command as it would be typed.
+fn in_words(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 /// The end of a log, as far as it can be read.
