@@ -35,6 +35,9 @@ use lonja_sdk::prelude::*;
 /// Runs of one job that wait, at most; of more the oldest are left out.
 const MOST_WAITING: usize = 1_000;
 
+/// How long tasks go on without their scheduler: so long may it be away and come back to them.
+const OUTLIVES: Duration = Duration::from_hours(7 * 24);
+
 const DAY: u64 = 86_400;
 
 /// Run jobs at given times on a Lonja cluster.
@@ -486,7 +489,9 @@ async fn main() -> anyhow::Result<()> {
     for (index, job) in jobs.iter().enumerate() {
         ensure!(jobs[..index].iter().all(|other| other.name != job.name), "two jobs are called {}", job.name);
     }
-    let driver = Driver::new(&args.master, FrameworkOptions::named("cron")).store(FileStore::at(&args.store));
+    let options = FrameworkOptions::named("cron").failover_timeout(OUTLIVES);
+    let driver = Driver::new(&args.master, options).store(FileStore::at(&args.store));
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
     println!("{} jobs; Ctrl-C ends the scheduler, and another start goes on where it was", jobs.len());
     let make = move |state: &State| Cron::restore(&jobs, args.catch_up, args.overlap, state);
     let (_, outcome) = driver.run_from(make).await?;

@@ -1,7 +1,7 @@
 //! Servers that keep data: each has a volume of its own and comes back to it after a failure. One file, on the SDK alone.
 //!
 //! ```sh
-//! lonja dev &
+//! lonja dev --agents 2 &
 //! cargo run --example stateful -- --replicas 2
 //! ```
 //!
@@ -17,7 +17,8 @@
 //!   them from its peers then. A home that offers the volume without room beside it is alive, and waited for.
 //! - A volume that nobody calls home any more is destroyed when it is offered ([`Stateful::clear`]).
 //!
-//! Two replicas are never on one agent. To end it all: Ctrl-C, `lonja kill`, then `lonja volumes destroy`.
+//! Two replicas are never on one agent: with more replicas than agents the rest wait, and `lonja explain replica-1.1` says for
+//! what, as does the line that is printed whenever their number changes. To end it all: Ctrl-C, `lonja kill`, then `lonja volumes destroy`.
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
@@ -31,11 +32,15 @@ use lonja_sdk::model::operation::{Conversion, OperationState, OperationStatus};
 use lonja_sdk::model::resources::{
     Disk, Metadata, Persistence, Reservation, ReservationKind, Resource, Scalar, Value,
 };
+use lonja_sdk::model::unplaced::MAX_UNPLACED;
 use lonja_sdk::placement::fit;
 use lonja_sdk::prelude::*;
 
 /// How long a replica that has ended waits before it is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(2);
+
+/// How long tasks go on without their scheduler: so long may it be away and come back to them.
+const OUTLIVES: Duration = Duration::from_hours(7 * 24);
 
 /// What a replica runs unless told otherwise: it counts its starts in its volume.
 const COUNTER: &str =
@@ -293,8 +298,9 @@ fn volume_of(resource: &Resource) -> Option<usize> {
     persistence.id.strip_prefix("replica-")?.parse().ok()
 }
 
-impl Scheduler for Stateful {
-    fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
+impl Stateful {
+    /// Makes places and starts replicas where these offers allow it.
+    fn place(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
         self.hear_of_homes(offers);
         self.give_up(now);
         let mut plan = Plan::new();
@@ -310,10 +316,43 @@ impl Scheduler for Stateful {
         plan
     }
 
-    /// While there was no connection nothing could be offered: the time that counts begins anew.
+    /// For `lonja explain`: why those that wait are not on these offers. Of use to one with a volume is its home alone, to
+    /// one without any agent that has no other.
+    fn why_not(&self, offers: &[Offer]) -> Vec<Unplaced> {
+        let waiting = self.replicas.iter().enumerate().filter(|(_, replica)| replica.on.is_none());
+        let word = |(number, replica): (usize, &Replica)| {
+            let is_taken = |agent| self.replicas.iter().any(|other| other.home.as_ref() == Some(agent));
+            let (of_use, others): (Vec<_>, Vec<_>) = offers.iter().partition(|offer| match &replica.home {
+                Some(home) => offer.agent == *home,
+                None => !is_taken(&offer.agent),
+            });
+            let disk = if replica.made { Scalar::ZERO } else { Scalar::from_units(self.disk_mib)? };
+            let id = task_id(number, replica.attempts + 1)?;
+            let mut word = Need { disk, ..*self.task.need() }.why_not_on(id.as_str(), of_use);
+            let why = match &replica.home {
+                Some(home) => format!("its volume is on agent {home}"),
+                None => "another replica has its volume there".to_owned(),
+            };
+            let count = others.len() as u64;
+            word.offers += count;
+            word.reasons.extend((count > 0).then_some((why, count)));
+            Some(word)
+        };
+        waiting.filter_map(word).take(MAX_UNPLACED).collect()
+    }
+}
+
+impl Scheduler for Stateful {
+    fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
+        let plan = self.place(now, offers);
+        plan.unplaced(self.why_not(offers))
+    }
+
+    /// While there was no connection nothing could be offered: the time that counts begins anew. That no offer has come may
+    /// take an explanation as well.
     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
         self.replicas.iter_mut().for_each(|replica| replica.waits_since = None);
-        Plan::new()
+        Plan::new().unplaced(self.why_not(&[]))
     }
 
     fn operation(&mut self, _now: Timestamp, status: &OperationStatus) -> Plan {
@@ -391,8 +430,10 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let task = Task::shell(args.command.as_str())?.cpus(0.1)?.mem_mib(32.0)?;
     let give_up = Duration::from_secs(args.give_up);
-    let options = FrameworkOptions::named("stateful").role(&args.role)?.failover_timeout(give_up);
+    let options =
+        FrameworkOptions::named("stateful").role(&args.role)?.failover_timeout(OUTLIVES.max(give_up));
     let driver = Driver::new(&args.master, options).store(FileStore::at(&args.store));
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
     println!(
         "{} replicas; Ctrl-C ends the scheduler and leaves them, another start takes them over",
         args.replicas

@@ -40,6 +40,23 @@ fn a_new_crate_compiles_and_passes_its_tests_offline() {
     assert!(!stderr(&tested).contains("warning"), "{}", stderr(&tested));
 }
 
+/// As a newcomer has it who has put the binary on the path: no checkout is upward from it.
+#[test]
+fn without_a_folder_of_the_sdk_it_says_what_will_not_work_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let installed = folder.path().join("lonja");
+    std::fs::copy(lonja(), &installed).unwrap();
+
+    let mut command = Command::new(&installed);
+    let made = command.args(["init", "mine"]).current_dir(folder.path()).output().expect("the binary starts");
+
+    assert!(made.status.success(), "{}", stderr(&made));
+    let said = stderr(&made);
+    assert!(said.starts_with("warning: ") && said.contains("lonja init mine --sdk PATH"), "{said}");
+    let manifest = std::fs::read_to_string(folder.path().join("mine/Cargo.toml")).unwrap();
+    assert!(manifest.contains("version = \""), "{manifest}");
+}
+
 #[test]
 fn the_template_is_written_as_cargo_would() {
     let files = ["src/lib.rs", "src/main.rs", "tests/faults.rs"];
