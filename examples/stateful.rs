@@ -18,10 +18,11 @@
 //! - A volume that nobody calls home any more is destroyed when it is offered ([`Stateful::clear`]).
 //!
 //! Two replicas are never on one agent: with more replicas than agents the rest wait, and `lonja explain replica-1.1` says for
-//! what, as does the line that is printed whenever their number changes. To end it all: Ctrl-C, `lonja kill`, then `lonja volumes destroy`.
+//! what, as does a line on the terminal. To end it all: Ctrl-C, `lonja kill`, then `lonja volumes destroy`.
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,6 +112,10 @@ struct Stateful {
     give_up: Duration,
     replicas: Vec<Replica>,
     changes: Vec<Change>,
+    /// Takes lines for people. It decides nothing.
+    tell: fn(String),
+    /// Lines on why something waits that were told, so that each is once.
+    told: BTreeSet<String>,
 }
 
 impl Stateful {
@@ -118,7 +123,15 @@ impl Stateful {
     fn restore(replicas: usize, task: &Task, disk_mib: u64, give_up: Duration, state: &State) -> Self {
         let replica = |number| Replica::read(state.get(&format!("replica/{number}"))?);
         let replicas = (0..replicas).map(|number| replica(number).unwrap_or_default()).collect();
-        Self { task: task.clone(), disk_mib, give_up, replicas, changes: Vec::new() }
+        Self {
+            task: task.clone(),
+            disk_mib,
+            give_up,
+            replicas,
+            changes: Vec::new(),
+            tell: |_line| (),
+            told: BTreeSet::new(),
+        }
     }
 
     /// Changes a replica, and writes that down.
@@ -175,6 +188,7 @@ impl Stateful {
             replica.waits_since = None;
         });
         let id = task_id(number, self.replicas.get(number)?.attempts)?;
+        (self.tell)(format!("{id} starts on agent {agent}"));
         let task = self.task.clone().env("REPLICA", number.to_string());
         Some(Step::Launch(vec![task.with_resources(agent, id, needed)]))
     }
@@ -340,19 +354,38 @@ impl Stateful {
         };
         waiting.filter_map(word).take(MAX_UNPLACED).collect()
     }
+
+    /// Tells people of what waits, each reason once.
+    fn tell_of(&mut self, words: &[Unplaced]) {
+        if words.is_empty() {
+            self.told.clear();
+        }
+        for word in words {
+            let why: Vec<&str> = word.reasons.iter().map(|(why, _)| why.as_str()).collect();
+            let why = if why.is_empty() { "no offer has come as yet".to_owned() } else { why.join(", or ") };
+            let line = format!("{} waits: {why}", word.task);
+            if self.told.insert(line.clone()) {
+                (self.tell)(line);
+            }
+        }
+    }
 }
 
 impl Scheduler for Stateful {
     fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
         let plan = self.place(now, offers);
-        plan.unplaced(self.why_not(offers))
+        let words = self.why_not(offers);
+        self.tell_of(&words);
+        plan.unplaced(words)
     }
 
     /// While there was no connection nothing could be offered: the time that counts begins anew. That no offer has come may
     /// take an explanation as well.
     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
         self.replicas.iter_mut().for_each(|replica| replica.waits_since = None);
-        Plan::new().unplaced(self.why_not(&[]))
+        let words = self.why_not(&[]);
+        self.tell_of(&words);
+        Plan::new().unplaced(words)
     }
 
     fn operation(&mut self, _now: Timestamp, status: &OperationStatus) -> Plan {
@@ -393,6 +426,7 @@ impl Scheduler for Stateful {
             return if kill { Plan::new().kill(status.task.clone(), None) } else { Plan::new() };
         };
         if status.state.is_terminal() {
+            (self.tell)(format!("{} has ended: {}", status.task, status.state));
             self.put(number, |replica| {
                 (replica.on, replica.not_before) = (None, now + RESTART_AFTER);
                 if status.state == TaskState::GoneByOperator {
@@ -434,11 +468,13 @@ async fn main() -> anyhow::Result<()> {
         FrameworkOptions::named("stateful").role(&args.role)?.failover_timeout(OUTLIVES.max(give_up));
     let driver = Driver::new(&args.master, options).store(FileStore::at(&args.store));
     driver.handle().tell_connection(|line| eprintln!("{line}"));
-    println!(
-        "{} replicas; Ctrl-C ends the scheduler and leaves them, another start takes them over",
-        args.replicas
-    );
-    let make = move |state: &State| Stateful::restore(args.replicas, &task, args.disk_mib, give_up, state);
+    let count =
+        if args.replicas == 1 { "1 replica".to_owned() } else { format!("{} replicas", args.replicas) };
+    println!("{count}; Ctrl-C ends the scheduler and leaves them, another start takes them over");
+    let make = move |state: &State| Stateful {
+        tell: |line| println!("{line}"),
+        ..Stateful::restore(args.replicas, &task, args.disk_mib, give_up, state)
+    };
     let (_, outcome) = driver.run_from(make).await?;
     bail!("the run ended: {outcome:?}")
 }

@@ -290,7 +290,7 @@ mod faults {
                     let is_last = index + 1 == attempts.len();
                     // None was run again without need. A machine that loses power fails what it runs.
                     let ended = matches!(state, Some(TaskState::Finished | TaskState::Failed));
-                    let mut told = cluster.history(id.as_str());
+                    let told = cluster.history(id.as_str());
                     assert!(
                         ended == is_last,
                         "{time}: {id} is {state:?}, attempts {attempts:?}, told {told:?}"

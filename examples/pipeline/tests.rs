@@ -156,7 +156,7 @@ mod faults {
         cluster.until(mins(5), |cluster| finished(cluster, "both"));
 
         let ran = |stage: &str| {
-            let mut told = cluster.history(&format!("{stage}.1"));
+            let told = cluster.history(&format!("{stage}.1"));
             told.first().map(|told| told.at).zip(told.last().map(|told| told.at)).unwrap()
         };
         assert!(ran("numbers").1 < ran("fives").0 && ran("numbers").1 < ran("threes").0);
@@ -188,7 +188,7 @@ mod faults {
         });
         attempts.pop();
         for id in attempts {
-            let mut told = cluster.history(id.as_str());
+            let told = cluster.history(id.as_str());
             let given_up = told.iter().any(|told| {
                 let state = told.status.state;
                 let lost = matches!(state, TaskState::Unreachable | TaskState::Unknown);

@@ -181,7 +181,7 @@ fn a_home_that_is_too_full_is_alive_and_waited_for() {
 
     servers.is_offered(10, "b", &[]);
     for seconds in [600, 1_100] {
-        assert!(servers.offers(at(seconds), std::slice::from_ref(&full)).is_empty());
+        assert!(servers.place(at(seconds), std::slice::from_ref(&full)).is_empty());
     }
     servers.is_offered(1_101, "b", &[]);
     servers.is_offered(1_699, "b", &[]);
