@@ -128,10 +128,11 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Tasks run as whoever may write there.
     let options = FrameworkOptions::named("batch").user(fs::metadata(&output.0)?.uid().to_string());
 
-    eprintln!("{} shards; waiting for the master at {}", shards.len(), args.master);
+    eprintln!("{} shards", shards.len());
     let (progress, watched) = watch::channel(Progress::default());
     let batch = Batch::new(shards.len(), task, args.retries, progress);
     let driver = Driver::new(&args.master, options).wait_for_master(START_WITHIN).stop_within(STOP_WITHIN);
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
     let shown = tokio::spawn(show(watched, shards.len()));
     let Some((batch, outcome)) = drive(driver, batch, interrupt).await? else {
         return Ok(ExitCode::from(130));

@@ -35,6 +35,9 @@ use lonja_sdk::prelude::*;
 /// Runs of one job that wait, at most; of more the oldest are left out.
 const MOST_WAITING: usize = 1_000;
 
+/// How long tasks go on without their scheduler: so long may it be away and come back to them.
+const OUTLIVES: Duration = Duration::from_hours(7 * 24);
+
 const DAY: u64 = 86_400;
 
 /// Run jobs at given times on a Lonja cluster.
@@ -258,6 +261,8 @@ struct Cron {
     next: Option<u64>,
     started: bool,
     changes: Vec<Change>,
+    /// Takes lines for people. It decides nothing.
+    tell: fn(String),
 }
 
 impl Cron {
@@ -284,6 +289,7 @@ impl Cron {
             next: Some(0),
             started: false,
             changes: Vec::new(),
+            tell: |_line| (),
         };
         // A launched one that is not among the tasks has ended while nobody here knew it.
         let tasks: BTreeSet<&TaskId> = state.tasks().map(|(task, _)| task).collect();
@@ -436,6 +442,7 @@ impl Scheduler for Cron {
                 let attempts = self.runs.get(&at).map_or(0, |run| run.attempts) + 1;
                 let Some(id) = self.id(at, attempts) else { continue };
                 self.put(at, Run { attempts, launched: true });
+                (self.tell)(format!("{id} starts on agent {}", offer.agent));
                 let task = self.jobs[at.0].task.clone().env("SCHEDULED_AT", at.1.to_string());
                 tasks.push(task.with_resources(&offer.agent, id, with));
             }
@@ -451,6 +458,7 @@ impl Scheduler for Cron {
             return Plan::new();
         }
         let Some(at) = self.run_of(&status.task) else { return Plan::new() };
+        (self.tell)(format!("{} has ended: {}", status.task, status.state));
         // An answer to RECONCILE says that it was killed, not why. Rather once more than never: a person can kill it again.
         let is_drained = matches!(status.reason, Some(Reason::AgentDraining | Reason::Reconciliation));
         match status.state {
@@ -490,9 +498,15 @@ async fn main() -> anyhow::Result<()> {
     for (index, job) in jobs.iter().enumerate() {
         ensure!(jobs[..index].iter().all(|other| other.name != job.name), "two jobs are called {}", job.name);
     }
-    let driver = Driver::new(&args.master, FrameworkOptions::named("cron")).store(FileStore::at(&args.store));
-    println!("{} jobs; Ctrl-C ends the scheduler, and another start goes on where it was", jobs.len());
-    let make = move |state: &State| Cron::restore(&jobs, args.catch_up, args.overlap, state);
+    let options = FrameworkOptions::named("cron").failover_timeout(OUTLIVES);
+    let driver = Driver::new(&args.master, options).store(FileStore::at(&args.store));
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
+    let count = if jobs.len() == 1 { "1 job".to_owned() } else { format!("{} jobs", jobs.len()) };
+    println!("{count}; Ctrl-C ends the scheduler, and another start goes on where it was");
+    let make = move |state: &State| Cron {
+        tell: |line| println!("{line}"),
+        ..Cron::restore(&jobs, args.catch_up, args.overlap, state)
+    };
     let (_, outcome) = driver.run_from(make).await?;
     bail!("the run ended: {outcome:?}")
 }

@@ -159,6 +159,7 @@ async fn schedule(args: &Args) -> anyhow::Result<()> {
     // Whoever interrupts this wants its tasks to end.
     let options = FrameworkOptions::named("primes").failover_timeout(Duration::ZERO);
     let driver = Driver::new(&args.master, options).wait_for_master(START_WITHIN);
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
     let (primes, outcome) = driver.run(primes).await?;
     if let Some(why) = primes.failure {
         bail!(why);

@@ -38,6 +38,9 @@ const RESTS: Duration = Duration::from_secs(5);
 /// Offers that are held at most.
 const MOST_HELD: usize = 1_000;
 
+/// How long tasks go on without their scheduler: so long may it be away and come back to them.
+const OUTLIVES: Duration = Duration::from_hours(7 * 24);
+
 /// Run a distributed job on a Lonja cluster.
 #[derive(Parser)]
 struct Args {
@@ -326,7 +329,9 @@ async fn main() -> anyhow::Result<()> {
     ensure!((1..=MOST_HELD).contains(&args.members), "--members: from 1 to {MOST_HELD}");
     let task = Task::shell(args.command.as_str())?.cpus(args.cpus)?.mem_mib(32.0)?;
     let seed = u64::from(std::process::id());
-    let driver = Driver::new(&args.master, FrameworkOptions::named("gang")).store(FileStore::at(&args.store));
+    let options = FrameworkOptions::named("gang").failover_timeout(OUTLIVES);
+    let driver = Driver::new(&args.master, options).store(FileStore::at(&args.store));
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
     let make = move |state: &State| Gang::restore(&task, args.members, args.retries, seed, state);
     let (gang, outcome) = driver.run_from(make).await?;
     if let Some(why) = gang.failure {

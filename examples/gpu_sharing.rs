@@ -30,6 +30,9 @@ struct Args {
     /// The folder with the openb trace, or the one that its folder `openb-2023` is in. Without it: a generated workload.
     #[arg(env = "LONJA_TRACES")]
     trace: Option<PathBuf>,
+    /// Of the generated workload: how many machines, with 75 tasks for each.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    machines: u16,
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -204,11 +207,16 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let workload = match &args.trace {
         Some(folder) => read(folder)?,
-        None => generated(20)?,
+        None => generated(args.machines.into())?,
     };
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build, some ten times slower: cargo run --release --example gpu_sharing");
+    }
     println!("{}: {} machines, {} tasks", workload.source, workload.machines.len(), workload.arrivals.len());
     let scheduler = |_: &_| Sharing::new().expect("a command");
+    eprintln!("1 of 2: every share rounded up to a whole device ...");
     report("whole devices", &simulate(&without_shares(workload.clone()), args.seed, scheduler)?);
+    eprintln!("2 of 2: shares as they are asked for ...");
     report("shares", &simulate(&workload, args.seed, scheduler)?);
     Ok(())
 }

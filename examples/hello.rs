@@ -11,6 +11,8 @@
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
+use std::time::Duration;
+
 use lonja_sdk::prelude::*;
 
 /// One task: whether it was launched, and how it ended.
@@ -29,9 +31,11 @@ impl Hello {
 
 impl Scheduler for Hello {
     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
-        let fits = |offer| Some((offer, Task::shell("echo hello").ok()?.on(offer, "hello".parse().ok()?)?));
-        let place = offers.iter().find_map(fits).filter(|_| !self.launched);
-        let Some((offer, task)) = place else { return Plan::new() };
+        let (false, Ok(task)) = (self.launched, Task::shell("echo hello")) else { return Plan::new() };
+        let fits = |offer| Some((offer, task.on(offer, "hello".parse().ok()?)?));
+        let Some((offer, task)) = offers.iter().find_map(fits) else {
+            return Plan::new().unplaced([task.need().why_not_on("hello", offers)]);
+        };
         self.launched = true;
         self.changes.push(Change::put("launched", "yes"));
         Plan::new().launch(offer, [task])
@@ -49,8 +53,11 @@ impl Scheduler for Hello {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let store = FileStore::at(std::env::temp_dir().join("lonja-hello"));
-    let driver = Driver::new("http://127.0.0.1:5050", FrameworkOptions::named("hello")).store(store);
+    let master = std::env::var("LONJA_MASTER").unwrap_or("http://127.0.0.1:5050".to_owned());
+    let store = std::env::home_dir().unwrap_or_default().join(".local/state/lonja/hello");
+    let options = FrameworkOptions::named("hello").failover_timeout(Duration::from_hours(24));
+    let driver = Driver::new(master, options).store(FileStore::at(store));
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
     let (hello, outcome) = driver.run_from(Hello::restore).await?;
     println!("{:?}, {outcome:?}", hello.end);
     Ok(())
@@ -58,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(test)]
 mod tests {
-    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, secs};
+    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, fuzz, hours, mins, offer, secs};
 
     use super::*;
 
@@ -67,6 +74,16 @@ mod tests {
             .agents(3, "cpus:1;mem:128")
             .outcome(|_task| TaskOutcome::exits(0).after(secs(60)))
             .framework(FrameworkOptions::named("hello"), Hello::restore)
+    }
+
+    #[test]
+    fn while_it_has_no_place_it_says_why() {
+        let (mut hello, small) = (Hello::restore(&State::default()), offer("o1", "a1", "cpus:0.01;mem:1"));
+
+        let plan = hello.offers(Timestamp::ZERO, std::slice::from_ref(&small));
+
+        let need = *Task::shell("echo hello").unwrap().need();
+        assert_eq!(plan, Plan::new().unplaced([need.why_not_on("hello", [&small])]));
     }
 
     #[test]

@@ -21,6 +21,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
@@ -42,6 +43,9 @@ threes < numbers = awk '$1 % 3 == 0' data/numbers
 fives < numbers = awk '$1 % 5 == 0' data/numbers
 both < threes fives = sort data/threes data/fives | uniq -d | sort -n
 ";
+
+/// How long tasks go on without their scheduler: so long may it be away and come back to them.
+const OUTLIVES: Duration = Duration::from_hours(7 * 24);
 
 /// Run a pipeline of stages on a Lonja cluster.
 #[derive(Parser)]
@@ -310,8 +314,9 @@ async fn main() -> anyhow::Result<()> {
     let data = args.data.canonicalize()?;
     let data = data.to_str().context("the folder's path is not UTF-8, and a volume's has to be")?;
     let task = Task::shell(SCRIPT)?.cpus(0.5)?.mem_mib(64.0)?.volume(data, "data", false)?;
-    let driver =
-        Driver::new(&args.master, FrameworkOptions::named("pipeline")).store(FileStore::at(&args.store));
+    let options = FrameworkOptions::named("pipeline").failover_timeout(OUTLIVES);
+    let driver = Driver::new(&args.master, options).store(FileStore::at(&args.store));
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
     let make = move |state: &State| Pipeline::restore(&stages, &task, args.retries, state);
     let (pipeline, outcome) = driver.run_from(make).await?;
     if let Some(why) = pipeline.failure {

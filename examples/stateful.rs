@@ -1,7 +1,7 @@
 //! Servers that keep data: each has a volume of its own and comes back to it after a failure. One file, on the SDK alone.
 //!
 //! ```sh
-//! lonja dev &
+//! lonja dev --agents 2 &
 //! cargo run --example stateful -- --replicas 2
 //! ```
 //!
@@ -17,10 +17,12 @@
 //!   them from its peers then. A home that offers the volume without room beside it is alive, and waited for.
 //! - A volume that nobody calls home any more is destroyed when it is offered ([`Stateful::clear`]).
 //!
-//! Two replicas are never on one agent. To end it all: Ctrl-C, `lonja kill`, then `lonja volumes destroy`.
+//! Two replicas are never on one agent: with more replicas than agents the rest wait, and `lonja explain replica-1.1` says for
+//! what, as does a line on the terminal. To end it all: Ctrl-C, `lonja kill`, then `lonja volumes destroy`.
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,11 +33,15 @@ use lonja_sdk::model::operation::{Conversion, OperationState, OperationStatus};
 use lonja_sdk::model::resources::{
     Disk, Metadata, Persistence, Reservation, ReservationKind, Resource, Scalar, Value,
 };
+use lonja_sdk::model::unplaced::MAX_UNPLACED;
 use lonja_sdk::placement::fit;
 use lonja_sdk::prelude::*;
 
 /// How long a replica that has ended waits before it is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(2);
+
+/// How long tasks go on without their scheduler: so long may it be away and come back to them.
+const OUTLIVES: Duration = Duration::from_hours(7 * 24);
 
 /// What a replica runs unless told otherwise: it counts its starts in its volume.
 const COUNTER: &str =
@@ -106,6 +112,10 @@ struct Stateful {
     give_up: Duration,
     replicas: Vec<Replica>,
     changes: Vec<Change>,
+    /// Takes lines for people. It decides nothing.
+    tell: fn(String),
+    /// Lines on why something waits that were told, so that each is once.
+    told: BTreeSet<String>,
 }
 
 impl Stateful {
@@ -113,7 +123,15 @@ impl Stateful {
     fn restore(replicas: usize, task: &Task, disk_mib: u64, give_up: Duration, state: &State) -> Self {
         let replica = |number| Replica::read(state.get(&format!("replica/{number}"))?);
         let replicas = (0..replicas).map(|number| replica(number).unwrap_or_default()).collect();
-        Self { task: task.clone(), disk_mib, give_up, replicas, changes: Vec::new() }
+        Self {
+            task: task.clone(),
+            disk_mib,
+            give_up,
+            replicas,
+            changes: Vec::new(),
+            tell: |_line| (),
+            told: BTreeSet::new(),
+        }
     }
 
     /// Changes a replica, and writes that down.
@@ -170,6 +188,7 @@ impl Stateful {
             replica.waits_since = None;
         });
         let id = task_id(number, self.replicas.get(number)?.attempts)?;
+        (self.tell)(format!("{id} starts on agent {agent}"));
         let task = self.task.clone().env("REPLICA", number.to_string());
         Some(Step::Launch(vec![task.with_resources(agent, id, needed)]))
     }
@@ -293,8 +312,9 @@ fn volume_of(resource: &Resource) -> Option<usize> {
     persistence.id.strip_prefix("replica-")?.parse().ok()
 }
 
-impl Scheduler for Stateful {
-    fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
+impl Stateful {
+    /// Makes places and starts replicas where these offers allow it.
+    fn place(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
         self.hear_of_homes(offers);
         self.give_up(now);
         let mut plan = Plan::new();
@@ -310,10 +330,62 @@ impl Scheduler for Stateful {
         plan
     }
 
-    /// While there was no connection nothing could be offered: the time that counts begins anew.
+    /// For `lonja explain`: why those that wait are not on these offers. Of use to one with a volume is its home alone, to
+    /// one without any agent that has no other.
+    fn why_not(&self, offers: &[Offer]) -> Vec<Unplaced> {
+        let waiting = self.replicas.iter().enumerate().filter(|(_, replica)| replica.on.is_none());
+        let word = |(number, replica): (usize, &Replica)| {
+            let is_taken = |agent| self.replicas.iter().any(|other| other.home.as_ref() == Some(agent));
+            let (of_use, others): (Vec<_>, Vec<_>) = offers.iter().partition(|offer| match &replica.home {
+                Some(home) => offer.agent == *home,
+                None => !is_taken(&offer.agent),
+            });
+            let disk = if replica.made { Scalar::ZERO } else { Scalar::from_units(self.disk_mib)? };
+            let id = task_id(number, replica.attempts + 1)?;
+            let mut word = Need { disk, ..*self.task.need() }.why_not_on(id.as_str(), of_use);
+            let why = match &replica.home {
+                Some(home) => format!("its volume is on agent {home}"),
+                None => "another replica has its volume there".to_owned(),
+            };
+            let count = others.len() as u64;
+            word.offers += count;
+            word.reasons.extend((count > 0).then_some((why, count)));
+            Some(word)
+        };
+        waiting.filter_map(word).take(MAX_UNPLACED).collect()
+    }
+
+    /// Tells people of what waits, each reason once.
+    fn tell_of(&mut self, words: &[Unplaced]) {
+        if words.is_empty() {
+            self.told.clear();
+        }
+        for word in words {
+            let why: Vec<&str> = word.reasons.iter().map(|(why, _)| why.as_str()).collect();
+            let why = if why.is_empty() { "no offer has come as yet".to_owned() } else { why.join(", or ") };
+            let line = format!("{} waits: {why}", word.task);
+            if self.told.insert(line.clone()) {
+                (self.tell)(line);
+            }
+        }
+    }
+}
+
+impl Scheduler for Stateful {
+    fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan {
+        let plan = self.place(now, offers);
+        let words = self.why_not(offers);
+        self.tell_of(&words);
+        plan.unplaced(words)
+    }
+
+    /// While there was no connection nothing could be offered: the time that counts begins anew. That no offer has come may
+    /// take an explanation as well.
     fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
         self.replicas.iter_mut().for_each(|replica| replica.waits_since = None);
-        Plan::new()
+        let words = self.why_not(&[]);
+        self.tell_of(&words);
+        Plan::new().unplaced(words)
     }
 
     fn operation(&mut self, _now: Timestamp, status: &OperationStatus) -> Plan {
@@ -354,6 +426,7 @@ impl Scheduler for Stateful {
             return if kill { Plan::new().kill(status.task.clone(), None) } else { Plan::new() };
         };
         if status.state.is_terminal() {
+            (self.tell)(format!("{} has ended: {}", status.task, status.state));
             self.put(number, |replica| {
                 (replica.on, replica.not_before) = (None, now + RESTART_AFTER);
                 if status.state == TaskState::GoneByOperator {
@@ -391,13 +464,17 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let task = Task::shell(args.command.as_str())?.cpus(0.1)?.mem_mib(32.0)?;
     let give_up = Duration::from_secs(args.give_up);
-    let options = FrameworkOptions::named("stateful").role(&args.role)?.failover_timeout(give_up);
+    let options =
+        FrameworkOptions::named("stateful").role(&args.role)?.failover_timeout(OUTLIVES.max(give_up));
     let driver = Driver::new(&args.master, options).store(FileStore::at(&args.store));
-    println!(
-        "{} replicas; Ctrl-C ends the scheduler and leaves them, another start takes them over",
-        args.replicas
-    );
-    let make = move |state: &State| Stateful::restore(args.replicas, &task, args.disk_mib, give_up, state);
+    driver.handle().tell_connection(|line| eprintln!("{line}"));
+    let count =
+        if args.replicas == 1 { "1 replica".to_owned() } else { format!("{} replicas", args.replicas) };
+    println!("{count}; Ctrl-C ends the scheduler and leaves them, another start takes them over");
+    let make = move |state: &State| Stateful {
+        tell: |line| println!("{line}"),
+        ..Stateful::restore(args.replicas, &task, args.disk_mib, give_up, state)
+    };
     let (_, outcome) = driver.run_from(make).await?;
     bail!("the run ended: {outcome:?}")
 }

@@ -59,7 +59,7 @@ fn lasted(cluster: &Cluster, message: &str) -> f64 {
 }
 
 /// Waits for the end of a run and says its status and what it wrote to stderr.
-fn ended(run: std::process::Child) -> (Option<i32>, String) {
+fn ended(run: lonja_tests::Running) -> (Option<i32>, String) {
     let output = run.wait_with_output().unwrap();
     (output.status.code(), stderr(&output))
 }

@@ -73,7 +73,7 @@ fn a_sandbox_over_its_limit_ends_its_task_alone_with_limit_and_use() {
 }
 
 /// Ends a run in the background.
-fn drop_run(mut run: std::process::Child) {
+fn drop_run(mut run: lonja_tests::Running) {
     run.kill().unwrap();
     run.wait().unwrap();
 }

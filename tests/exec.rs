@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 /// A cluster with one running task.
 struct Running {
     cluster: Cluster,
-    run: Child,
+    run: lonja_tests::Running,
     task: String,
 }
 

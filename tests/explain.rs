@@ -1,7 +1,5 @@
 //! `lonja explain`, of tasks that wait, run and have ended.
 
-use std::process::Child;
-
 use lonja_tests::{Cluster, Gate, eventually, needs_root, stderr, stdout};
 use serde_json::{Value, json};
 
@@ -18,22 +16,6 @@ fn waiting(cluster: &Cluster) -> Vec<String> {
     names.flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
 }
 
-/// A `lonja run` that ends with the test, also if that fails.
-struct Run(Child);
-
-impl Run {
-    fn exit_code(&mut self) -> Option<i32> {
-        self.0.wait().expect("it was started").code()
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _status = self.0.wait();
-    }
-}
-
 #[test]
 fn a_task_that_waits_is_explained_until_it_runs_and_ends() {
     if needs_root() {
@@ -43,10 +25,10 @@ fn a_task_that_waits_is_explained_until_it_runs_and_ends() {
     let gate = cluster.gate();
     let volume = gate.volume();
     let wants_most = ["--cpus", "3", "--mem", "64", "-v", &volume, "--", "sh", "-c", Gate::WAIT];
-    let mut first = Run(cluster.spawn_run(&wants_most));
+    let mut first = cluster.spawn_run(&wants_most);
     let running = cluster.task_in("TASK_RUNNING");
     let running = running["id"].as_str().unwrap();
-    let mut second = Run(cluster.spawn_run(&wants_most));
+    let mut second = cluster.spawn_run(&wants_most);
 
     let waits = eventually("the second says that it waits", || waiting(&cluster).pop());
     let why = explained(&cluster, &[&waits]).unwrap();
@@ -63,8 +45,8 @@ fn a_task_that_waits_is_explained_until_it_runs_and_ends() {
     assert_eq!(of_running["tasks"][0]["state"], "TASK_RUNNING");
 
     gate.open();
-    assert_eq!(first.exit_code(), Some(0));
-    assert_eq!(second.exit_code(), Some(0), "it had its turn");
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    assert_eq!(second.wait().unwrap().code(), Some(0), "it had its turn");
     let ended = explained(&cluster, &[&waits]).unwrap();
     assert_eq!(
         (&ended["tasks"][0]["state"], &ended["tasks"][0]["waiting"]),

@@ -69,3 +69,39 @@ fn a_silent_agent_is_unreachable_and_comes_back_with_its_task() {
     run(&["kill", &task, "--master", cluster.url()]);
     run_child.wait().unwrap();
 }
+
+#[test]
+fn a_run_whose_master_is_dead_ends_when_it_is_told_to_and_says_what_it_leaves() {
+    if needs_root() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let run_child = cluster.spawn_run(&["--", "sleep", "1000"]);
+    cluster.running_process();
+
+    cluster.master.take().unwrap().kill9();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(run_child.id()).unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+
+    let output = run_child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("no master answers") && said.contains("1 task could not be ended"), "{said}");
+}
+
+#[test]
+fn a_run_that_is_cancelled_while_instances_wait_complains_of_nothing() {
+    if needs_root() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let run_child = cluster.spawn_run(&["--instances", "2", "--cpus", "3", "--", "sleep", "1000"]);
+    cluster.running_process();
+
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(run_child.id()).unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
+
+    let output = run_child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
+}

@@ -14,7 +14,7 @@ const SCRIPT: &str = "echo inside > plain; mkdir folder; echo deep > folder/deep
 
 struct Place {
     cluster: Cluster,
-    run: std::process::Child,
+    run: lonja_tests::Running,
     task: String,
     directory: String,
 }

@@ -18,6 +18,7 @@ fn each_piece_of_code_in_the_guide_stands_in_a_file_that_is_compiled() {
         "cli/template/src/lib.rs",
         "cli/template/src/main.rs",
         "cli/template/tests/faults.rs",
+        "framework-sdk/tests/guide.rs",
     ];
     let sources = sources.map(read);
     let guide = read("docs/sdk-guide.md");

@@ -21,6 +21,14 @@ fn target() -> PathBuf {
     own.ancestors().nth(3).expect("tests lie in TARGET/PROFILE/deps").to_owned()
 }
 
+/// How the workspace has its crates compiled, as cargo takes it by `--config`.
+fn own_profiles() -> String {
+    let manifest = std::fs::read_to_string(workspace().join("Cargo.toml")).expect("a workspace has one");
+    let manifest: toml::Table = manifest.parse().expect("cargo has read it");
+    let profiles = manifest.into_iter().filter(|(name, _)| name == "profile");
+    profiles.collect::<toml::Table>().to_string()
+}
+
 #[test]
 fn a_new_crate_compiles_and_passes_its_tests_offline() {
     let folder = tempfile::tempdir().unwrap();
@@ -32,12 +40,36 @@ fn a_new_crate_compiles_and_passes_its_tests_offline() {
 
     let crate_folder = folder.path().join("my-first");
     let mut test = Command::new(env!("CARGO"));
-    test.args(["test", "--offline", "--all-targets"]).current_dir(&crate_folder).stdin(Stdio::null());
+    // Compiled as this workspace is, so that what is there already is taken.
+    let profiles = folder.path().join("profiles.toml");
+    std::fs::write(&profiles, own_profiles()).unwrap();
+    test.arg("--config")
+        .arg(&profiles)
+        .args(["test", "--offline", "--all-targets"])
+        .current_dir(&crate_folder)
+        .stdin(Stdio::null());
     test.env("CARGO_TARGET_DIR", target()).env("LONJA_TEST_SEEDS", "20");
     let tested = test.output().expect("cargo starts");
     let passed = stdout(&tested).matches("test result: ok").count();
     assert!(tested.status.success() && passed == 3, "{}{}", stdout(&tested), stderr(&tested));
     assert!(!stderr(&tested).contains("warning"), "{}", stderr(&tested));
+}
+
+/// As a newcomer has it who has put the binary on the path: no checkout is upward from it.
+#[test]
+fn without_a_folder_of_the_sdk_it_says_what_will_not_work_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let installed = folder.path().join("lonja");
+    std::fs::copy(lonja(), &installed).unwrap();
+
+    let mut command = Command::new(&installed);
+    let made = command.args(["init", "mine"]).current_dir(folder.path()).output().expect("the binary starts");
+
+    assert!(made.status.success(), "{}", stderr(&made));
+    let said = stderr(&made);
+    assert!(said.starts_with("warning: ") && said.contains("lonja init mine --sdk PATH"), "{said}");
+    let manifest = std::fs::read_to_string(folder.path().join("mine/Cargo.toml")).unwrap();
+    assert!(manifest.contains("version = \""), "{manifest}");
 }
 
 #[test]

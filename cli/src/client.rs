@@ -108,6 +108,14 @@ impl Client {
         self.ask(Type::GetAgents).await?.get_agents.context("the master's answer holds no agents")
     }
 
+    /// The frameworks that have not ended: each one's id and name.
+    pub(crate) async fn frameworks(&mut self) -> anyhow::Result<Vec<(String, String)>> {
+        let known = self.ask(Type::GetFrameworks).await?.get_frameworks;
+        let known = known.context("the master's answer holds no frameworks")?.frameworks.into_iter();
+        let name = |info: mesos::FrameworkInfo| (info.id.unwrap_or_default().value, info.name);
+        Ok(known.map(|framework| name(framework.framework_info)).collect())
+    }
+
     /// All tasks.
     pub(crate) async fn tasks(&mut self) -> anyhow::Result<mesos::master::response::GetTasks> {
         self.ask(Type::GetTasks).await?.get_tasks.context("the master's answer holds no tasks")

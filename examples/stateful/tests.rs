@@ -30,7 +30,7 @@ fn offer(scheduler: &Stateful, agent: &str, volumes: &[usize]) -> Offer {
 impl Stateful {
     fn is_offered(&mut self, seconds: u64, agent: &str, volumes: &[usize]) -> Plan {
         let offer = offer(self, agent, volumes);
-        self.offers(at(seconds), &[offer])
+        self.place(at(seconds), &[offer])
     }
 
     fn homes(&self) -> Vec<Option<&str>> {
@@ -56,6 +56,26 @@ impl Stateful {
         };
         self.operation(at(0), &status);
     }
+}
+
+#[test]
+fn one_that_waits_says_for_which_agent_and_for_what_there() {
+    let mut servers = stateful(3, &State::default());
+    servers.is_offered(0, "a", &[]);
+    servers.is_offered(0, "b", &[]);
+    servers.hears_of("0.1.create", OperationState::Finished);
+    servers.hears("replica-0.1", TaskState::Failed);
+
+    let offers = ["b", "c"].map(|agent| made_up("o", agent, "cpus:1;mem:256"));
+    let words = servers.why_not(&offers);
+
+    let [first, third] = &words[..] else { panic!("{words:?}") };
+    assert_eq!((first.task.as_str(), third.task.as_str()), ("replica-0.2", "replica-2.1"));
+    assert_eq!(first.reasons, [("its volume is on agent a".to_owned(), 2)]);
+    let elsewhere = ("another replica has its volume there".to_owned(), 1);
+    assert_eq!(third.reasons, [("disk: wants 64".to_owned(), 1), elsewhere]);
+    let plan = servers.offers(at(0), &offers);
+    assert_eq!(plan, Plan::new().unplaced(words), "and so it reaches `lonja explain`");
 }
 
 #[test]
@@ -161,7 +181,7 @@ fn a_home_that_is_too_full_is_alive_and_waited_for() {
 
     servers.is_offered(10, "b", &[]);
     for seconds in [600, 1_100] {
-        assert!(servers.offers(at(seconds), std::slice::from_ref(&full)).is_empty());
+        assert!(servers.place(at(seconds), std::slice::from_ref(&full)).is_empty());
     }
     servers.is_offered(1_101, "b", &[]);
     servers.is_offered(1_699, "b", &[]);

@@ -78,6 +78,8 @@ mod options;
 mod connection;
 #[cfg(feature = "driver")]
 mod driver;
+#[cfg(feature = "driver")]
+mod telling;
 
 #[cfg(feature = "driver")]
 pub mod store;

@@ -44,7 +44,12 @@ impl FrameworkOptions {
         self
     }
 
-    /// How long tasks outlive a lost connection; zero: not at all.
+    /// How long tasks outlive a lost connection; zero: not at all. Without this, a minute.
+    ///
+    /// A scheduler that is away for longer is removed by the master and its tasks are killed. It then cannot come back: its
+    /// next start ends with `DriverError::Removed` until its store is empty. So whoever
+    /// has a store and wants to find its tasks again should say here how long a night, a weekend or a repair may take: a
+    /// day, a week. Whoever has none cannot find them again, and is better served by little.
     #[must_use]
     pub fn failover_timeout(mut self, timeout: Duration) -> Self {
         self.info.failover_timeout = timeout;

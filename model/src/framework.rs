@@ -16,7 +16,8 @@ pub struct FrameworkInfo {
     pub user: String,
     /// For people.
     pub name: String,
-    /// How long its tasks outlive a lost connection; zero: removed at once.
+    /// How long its tasks outlive a lost connection; zero: removed at once. A framework that is away for longer is removed
+    /// for good, so one that keeps its id to come back needs more than the minute of [`FrameworkInfo::named`].
     pub failover_timeout: Duration,
     /// Whether its tasks survive a restart of the agent. Lonja's always do; kept for Mesos clients.
     pub checkpoint: bool,

@@ -1,6 +1,8 @@
 //! Real binaries for tests: daemons on free ports in temporary folders, ended and cleaned up by whoever drops
 //! them, also when a test fails.
 
+mod running;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use running::Running;
 
 /// How long anything may take that happens within a moment on a quiet machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -319,11 +323,12 @@ impl Cluster {
     }
 
     /// Starts `lonja run` in the background; what it needs goes before the `--`.
-    pub fn spawn_run(&self, arguments: &[&str]) -> Child {
+    /// It is ended with its value, also where a test fails.
+    pub fn spawn_run(&self, arguments: &[&str]) -> Running {
         let mut command = Command::new(lonja());
         command.args(["run", "--master", &self.url]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().expect("the binary starts")
+        Running::from(command.spawn().expect("the binary starts"))
     }
 
     /// The one task that is in `state`, once there is one.

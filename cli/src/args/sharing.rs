@@ -161,6 +161,9 @@ pub(crate) struct Explain {
     /// It is a task, even if a framework or a role is called so.
     #[arg(long)]
     pub(crate) task: bool,
+    /// Whose task it is, by the framework's id, if more than one has one of that name.
+    #[arg(long, value_name = "ID", conflicts_with = "role")]
+    pub(crate) framework: Option<String>,
     #[command(flatten)]
     pub(crate) master: MasterUrl,
     /// How to print it.

@@ -5,8 +5,10 @@ mod tasks;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use lonja_proto::lonja::explain_request::About;
-use lonja_proto::lonja::{ExplainResponse, ExplainedFramework, ExplainedRole, Obstacle};
+use lonja_proto::lonja::{ExplainResponse, ExplainedFramework, ExplainedRole, ExplainedTask, Obstacle};
+use lonja_proto::mesos;
 use serde_json::{Value, json};
 
 use crate::args::{Explain, Format};
@@ -17,12 +19,18 @@ use crate::output::{amount, print_lines};
 pub(crate) async fn explain(explain: &Explain) -> anyhow::Result<ExitCode> {
     let mut client = Client::connect(&explain.master.master).await?;
     let name = explain.name.clone();
-    let about = match (explain.role, explain.task) {
+    let about = match (explain.role, explain.task || explain.framework.is_some()) {
         (true, _) => About::Role(name),
         (false, true) => About::Task(name),
-        (false, false) => About::Name(name),
+        (false, false) => {
+            one_of_its_name(&client.frameworks().await?, &name)?;
+            About::Name(name)
+        }
     };
-    let answer = client.explain(about).await?;
+    let mut answer = client.explain(about).await?;
+    if let Some(framework) = &explain.framework {
+        only_of(&mut answer, framework, &explain.name)?;
+    }
     if explain.output == Format::Json {
         print_lines(&[serde_json::to_string_pretty(&object(&answer))?]);
     } else {
@@ -31,8 +39,41 @@ pub(crate) async fn explain(explain: &Explain) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Frameworks that share a name are told apart by their ids alone. Errors: the name is that of several.
+fn one_of_its_name(frameworks: &[(String, String)], name: &str) -> anyhow::Result<()> {
+    if frameworks.iter().any(|(id, _)| id == name) {
+        return Ok(());
+    }
+    let ids: Vec<&str> =
+        frameworks.iter().filter(|(_, called)| called == name).map(|(id, _)| id.as_str()).collect();
+    if ids.len() > 1 {
+        bail!("{} frameworks are called {name}; name one by its id: {}", ids.len(), ids.join(", "));
+    }
+    Ok(())
+}
+
+/// Leaves what is of this framework. Errors: it has no such task; then those that have one are named.
+fn only_of(answer: &mut ExplainResponse, framework: &str, task: &str) -> anyhow::Result<()> {
+    let is_its = |id: &Option<mesos::FrameworkId>| id.as_ref().is_some_and(|id| id.value == framework);
+    let owners = owners(&answer.tasks).join(", ");
+    answer.tasks.retain(|task| is_its(&task.framework_id));
+    answer.frameworks.retain(|one| is_its(&one.framework_id));
+    if answer.tasks.is_empty() {
+        bail!("framework {framework} has no task {task}, but these have: {owners}");
+    }
+    Ok(())
+}
+
+fn owners(tasks: &[ExplainedTask]) -> Vec<&str> {
+    tasks.iter().filter_map(|task| Some(task.framework_id.as_ref()?.value.as_str())).collect()
+}
+
 fn sentences(answer: &ExplainResponse) -> Vec<String> {
     let mut lines: Vec<String> = answer.tasks.iter().flat_map(tasks::sentences).collect();
+    if let several @ 2.. = answer.tasks.len() {
+        let ids = owners(&answer.tasks).join(", ");
+        lines.insert(0, format!("{several} tasks are called so; --framework ID explains one, of: {ids}"));
+    }
     if let Some(role) = &answer.role {
         lines.extend(about_role(role));
     }
@@ -48,7 +89,7 @@ fn sentences(answer: &ExplainResponse) -> Vec<String> {
 fn about_role(role: &ExplainedRole) -> Vec<String> {
     let share = role.dominant_share * 100.0;
     let mut lines = vec![
-        format!("Role {}, weight {}", role.role, amount(role.weight)),
+        format!("Role {}, weight {}", named_role(&role.role), amount(role.weight)),
         format!("  holds       {} (dominant share {share:.2} %)", words(&role.allocated)),
     ];
     if !role.guarantees.is_empty() || !role.limits.is_empty() {
@@ -62,7 +103,7 @@ fn about_role(role: &ExplainedRole) -> Vec<String> {
 fn about_framework(framework: &ExplainedFramework) -> Vec<String> {
     let id = framework.framework_id.as_ref().map(|id| id.value.as_str()).unwrap_or_default();
     let mut lines = vec![
-        format!("Framework {} ({id}) in role {}", framework.name, framework.role),
+        format!("Framework {} ({id}) in role {}", framework.name, named_role(&framework.role)),
         format!("  holds       {}", words(&framework.allocated)),
     ];
     lines.push(match (framework.agents, framework.ahead) {
@@ -71,11 +112,8 @@ fn about_framework(framework: &ExplainedFramework) -> Vec<String> {
             format!("  could get   {} of {}, and is next", words(&framework.could_get), count(agents))
         }
         (agents, ahead) => {
-            format!(
-                "  could get   {} of {}, after {ahead} others",
-                words(&framework.could_get),
-                count(agents)
-            )
+            let others = if ahead == 1 { "1 other".to_owned() } else { format!("{ahead} others") };
+            format!("  could get   {} of {}, after {others}", words(&framework.could_get), count(agents))
         }
     });
     for obstacle in &framework.obstacles {
@@ -83,6 +121,11 @@ fn about_framework(framework: &ExplainedFramework) -> Vec<String> {
     }
     lines.extend(tasks::waiting(framework));
     lines
+}
+
+/// The role of those who name none is called so.
+fn named_role(role: &str) -> String {
+    if role == "*" { "* (the default one)".to_owned() } else { role.to_owned() }
 }
 
 fn count(agents: u32) -> String {
@@ -145,4 +188,37 @@ fn obstacle(obstacle: &Obstacle) -> Value {
         "soonest_seconds": obstacle.soonest_seconds,
         "latest_seconds": obstacle.latest_seconds,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(framework: &str) -> ExplainedTask {
+        let framework_id = Some(mesos::FrameworkId { value: framework.to_owned() });
+        ExplainedTask { task: "web-1".to_owned(), framework_id, ..ExplainedTask::default() }
+    }
+
+    #[test]
+    fn of_frameworks_with_one_name_the_ids_are_listed() {
+        let known = [("F1", "web"), ("F2", "web"), ("F3", "db")];
+        let known = known.map(|(id, name)| (id.to_owned(), name.to_owned()));
+
+        let said = one_of_its_name(&known, "web").unwrap_err().to_string();
+
+        assert_eq!(said, "2 frameworks are called web; name one by its id: F1, F2");
+        assert!(["db", "F1", "nobody"].iter().all(|name| one_of_its_name(&known, name).is_ok()));
+    }
+
+    #[test]
+    fn of_tasks_with_one_name_the_frameworks_are_listed_and_one_can_be_chosen() {
+        let mut answer = ExplainResponse { tasks: vec![task("F1"), task("F2")], ..Default::default() };
+        let first = sentences(&answer).remove(0);
+        assert_eq!(first, "2 tasks are called so; --framework ID explains one, of: F1, F2");
+
+        let said = only_of(&mut answer.clone(), "F3", "web-1").unwrap_err().to_string();
+        assert_eq!(said, "framework F3 has no task web-1, but these have: F1, F2");
+        only_of(&mut answer, "F2", "web-1").unwrap();
+        assert_eq!(owners(&answer.tasks), ["F2"]);
+    }
 }

@@ -46,6 +46,14 @@ impl Keeper {
         self.live.len()
     }
 
+    /// For `lonja explain`: why those that are missing are not on these offers.
+    fn why_not(&self, offers: &[Offer]) -> Vec<Unplaced> {
+        let missing = self.count.saturating_sub(self.live.len()) as u64;
+        let ids = (self.next..self.next + missing).map(|number| format!("task-{number}"));
+        ids.map(|id| self.task.need().why_not_on(id, offers))
+            .collect()
+    }
+
     /// Takes the next task's number and writes down where it goes.
     fn start(&mut self, offer: &Offer, resources: Resources) -> TaskInfo {
         let id = TaskId::new(format!("task-{}", self.next)).expect("letters and digits");
@@ -79,7 +87,12 @@ impl Scheduler for Keeper {
                 plan = plan.launch(offer, tasks);
             }
         }
-        plan
+        plan.unplaced(self.why_not(offers))
+    }
+
+    /// That no offer has come may take an explanation as well.
+    fn subscribed(&mut self, _now: Timestamp, _id: &FrameworkId, _master: &MasterInfo) -> Plan {
+        Plan::new().unplaced(self.why_not(&[]))
     }
 
     /// What has ended is no longer live, so the next offer replaces it. One that is unreachable is waited for: its agent
@@ -120,6 +133,17 @@ mod tests {
 
         let live: Vec<_> = keeper.live.keys().map(TaskId::as_str).collect();
         assert_eq!(live, ["task-2", "task-3"]);
+    }
+
+    #[test]
+    fn what_has_no_place_says_why() {
+        let mut keeper = keeper(1, &State::default());
+        let small = offer("o1", "a1", "cpus:0.5;mem:1024");
+
+        let plan = keeper.offers(Timestamp::ZERO, std::slice::from_ref(&small));
+
+        let why = keeper.task.need().why_not_on("task-1", [&small]);
+        assert_eq!(plan, Plan::new().unplaced([why]));
     }
 
     #[test]

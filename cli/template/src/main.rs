@@ -14,10 +14,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let task = Task::shell("echo here I am; sleep 3600")?
         .cpus(0.1)?
         .mem_mib(32.0)?;
+    // So long may it be away and find its tasks running; after that the master ends them.
     let options =
-        FrameworkOptions::named("my-scheduler").failover_timeout(Duration::from_secs(3600));
+        FrameworkOptions::named("my-scheduler").failover_timeout(Duration::from_hours(7 * 24));
     let driver = Driver::new(&master, options).store(FileStore::at("my-scheduler.state"));
     let handle = driver.handle();
+    handle.tell_connection(|line| eprintln!("{line}"));
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             handle.leave().await;

@@ -55,6 +55,9 @@ pub(crate) fn run(init: &Init) -> anyhow::Result<ExitCode> {
         return Err(error);
     }
     output::print_lines(&next_steps(&init.name, &sdk));
+    if let Some(warning) = warning(&init.name, &sdk) {
+        output::warn(&warning);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,9 +95,7 @@ fn next_steps(name: &str, sdk: &Sdk) -> Vec<String> {
             format!("lonja-sdk is taken from {}, other crates in the versions it has", sdk.display())
         }
         Sdk::Folder { sdk, lock: None } => format!("lonja-sdk is taken from {}", sdk.display()),
-        Sdk::Published { version } => format!(
-            "lonja-sdk {version} is taken from where crates are published; --sdk PATH takes it from a folder"
-        ),
+        Sdk::Published { version } => format!("lonja-sdk {version} is taken from where crates are published"),
     };
     vec![
         format!("made {name}: a scheduler that keeps three tasks running, with its tests"),
@@ -109,9 +110,30 @@ fn next_steps(name: &str, sdk: &Sdk) -> Vec<String> {
     ]
 }
 
+/// What does not work as it was written: releases of the SDK are not published, so only a folder of it will do.
+fn warning(name: &str, sdk: &Sdk) -> Option<String> {
+    let Sdk::Published { version } = sdk else { return None };
+    Some(format!(
+        "no folder of the SDK was found upward from here or from this program, so {name}/Cargo.toml asks for lonja-sdk \
+         {version} as a published crate; if cargo finds none of that name, remove {name} and make it again from a checkout \
+         of Lonja: lonja init {name} --sdk PATH"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_crate_without_a_folder_of_the_sdk_is_warned_of_with_the_command_that_helps() {
+        let folder = Sdk::Folder { sdk: "/lonja/framework-sdk".into(), lock: None };
+        let published = Sdk::Published { version: "9.9.9".to_owned() };
+
+        let warned = warning("mine", &published).unwrap();
+
+        assert_eq!(warning("mine", &folder), None);
+        assert!(warned.contains("lonja init mine --sdk PATH"), "{warned}");
+    }
 
     #[test]
     fn all_that_stands_for_something_is_replaced() {

@@ -20,7 +20,7 @@ use lonja_proto::lonja::AttachStart;
 use lonja_proto::lonja::logs_request::Stream;
 use lonja_proto::mesos;
 use lonja_sdk::model::container::WindowSize;
-use lonja_sdk::{Driver, FrameworkOptions, Handle, Need, Outcome, Task};
+use lonja_sdk::{Driver, FrameworkOptions, Handle, Need, Notice, Outcome, Task};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -191,8 +191,16 @@ async fn follow(
     // No more than instances, which are bounded, or commands beside, which are.
     let all = run.instances + u32::try_from(run.with.len()).unwrap_or(u32::MAX);
     let waiting = Waiting::new();
+    let mut notices = handle.notices();
+    // Until one hears otherwise: before the first subscription nothing runs.
+    let mut connected = true;
     loop {
         tokio::select! {
+            Some(notice) = notices.next() => match notice {
+                Ok(Notice::Subscribed { .. }) => connected = true,
+                Ok(Notice::Disconnected { .. }) => connected = false,
+                Ok(_) | Err(_) => {}
+            },
             news = inbox.recv() => match news {
                 // Not all have ended, and no more will be heard of them.
                 None => return Ok(None),
@@ -242,6 +250,13 @@ async fn follow(
                 }
             }
         }
+        if interrupted && !connected && ended < running {
+            // Nobody is there who could end them, and nobody knows when there will be.
+            output::warn(&left_behind(url, running - ended));
+            raw.restore();
+            handle.leave().await;
+            return Ok(Some(Ending::interrupted()));
+        }
         if ended == all || (interrupted && running == ended) {
             // What was written before the end is shown before it is told.
             let drained = async { while outputs.join_next().await.is_some() {} };
@@ -251,6 +266,19 @@ async fn follow(
             return Ok(worst);
         }
     }
+}
+
+/// What goes on when a run is ended without its master.
+fn left_behind(url: &str, tasks: u32) -> String {
+    let (tasks, go, end) = if tasks == 1 {
+        ("1 task".to_owned(), "it goes", "ends it")
+    } else {
+        (format!("{tasks} tasks"), "they go", "ends them")
+    };
+    format!(
+        "no master answers at {url}, so {tasks} could not be ended: {go} on, and a master that is back {end} after {}",
+        humantime::format_duration(FAILOVER_TIMEOUT)
+    )
 }
 
 /// Copies both streams of a task to ours until it has ended, with a name before each line of one beside the command.

@@ -221,6 +221,11 @@ impl Scheduler for RunScheduler {
     }
 
     fn refused(&mut self, _now: Timestamp, problem: &Problem) -> Plan {
+        let is_own = matches!(problem, Problem::Plan(_));
+        if is_own && self.cancelled.load(Ordering::Relaxed) {
+            // Whoever cancels asks for the end of all, those that wait as well.
+            return Plan::new();
+        }
         self.tell(News::Refused { why: problem.to_string() });
         Plan::new()
     }
