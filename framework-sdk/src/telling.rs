@@ -59,6 +59,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prelude::*;
 
     #[test]
     fn that_a_master_is_waited_for_is_said_once_and_that_it_was_reached() {
@@ -80,13 +81,17 @@ mod tests {
     #[tokio::test]
     async fn a_driver_without_a_master_says_for_what_it_waits() {
         struct Idle;
-        impl crate::Scheduler for Idle {
-            fn offers(&mut self, _: lonja_model::Timestamp, _: &[lonja_model::Offer]) -> crate::Plan {
-                crate::Plan::new()
+        impl Scheduler for Idle {
+            fn offers(&mut self, _now: Timestamp, _offers: &[Offer]) -> Plan {
+                Plan::new()
+            }
+
+            fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+                Plan::new()
             }
         }
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let driver = crate::Driver::new(address.to_string(), crate::FrameworkOptions::named("idle"));
+        let driver = Driver::new(address.to_string(), FrameworkOptions::named("idle"));
         let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
         driver.handle().tell_connection(move |line| {
             let _sent = sender.send(line);
