@@ -1,6 +1,13 @@
 //! What people want to read of a connection: that it is waited for, and that it stands.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
 use crate::{Handle, Notice};
+
+/// How long there is no master until that is said.
+const LASTS: Duration = Duration::from_millis(300);
 
 impl Handle {
     /// Has each line of how the connection fares given to `say`, from now until the run ends: that a master is waited for,
@@ -20,10 +27,26 @@ impl Handle {
         let mut notices = self.notices();
         tokio::spawn(async move {
             let mut told = Told::Nothing;
-            while let Some(notice) = notices.next().await {
-                // What was lost of many is repeated by the next that matters.
-                let line = notice.ok().and_then(|notice| told.line(&notice));
-                line.into_iter().for_each(&mut say);
+            // That one waits is said once it has lasted: a run that ends loses its connection just before.
+            let mut waits: Option<(Instant, String)> = None;
+            loop {
+                let next = match &waits {
+                    Some((until, _)) => timeout_at(*until, notices.next()).await,
+                    None => Ok(notices.next().await),
+                };
+                match next {
+                    Ok(None) => return,
+                    Err(_lasted) => waits.take().into_iter().for_each(|(_, line)| say(line)),
+                    // What was lost of many is repeated by the next that matters.
+                    Ok(Some(notice)) => match notice.ok().and_then(|notice| told.line(&notice)) {
+                        Some(line) if told == Told::Waiting => waits = Some((Instant::now() + LASTS, line)),
+                        Some(line) => {
+                            waits = None;
+                            say(line);
+                        }
+                        None => {}
+                    },
+                }
             }
         });
     }
