@@ -11,8 +11,6 @@
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
-use std::time::Duration;
-
 use lonja_sdk::prelude::*;
 
 /// One task: whether it was launched, and how it ended.
@@ -32,10 +30,9 @@ impl Hello {
 impl Scheduler for Hello {
     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
         let (false, Ok(task)) = (self.launched, Task::shell("echo hello")) else { return Plan::new() };
+        let why = task.need().why_not_on("hello", offers);
         let fits = |offer| Some((offer, task.on(offer, "hello".parse().ok()?)?));
-        let Some((offer, task)) = offers.iter().find_map(fits) else {
-            return Plan::new().unplaced([task.need().why_not_on("hello", offers)]);
-        };
+        let Some((offer, task)) = offers.iter().find_map(fits) else { return Plan::new().unplaced([why]) };
         self.launched = true;
         self.changes.push(Change::put("launched", "yes"));
         Plan::new().launch(offer, [task])
@@ -55,7 +52,7 @@ impl Scheduler for Hello {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let master = std::env::var("LONJA_MASTER").unwrap_or("http://127.0.0.1:5050".to_owned());
     let store = std::env::home_dir().unwrap_or_default().join(".local/state/lonja/hello");
-    let options = FrameworkOptions::named("hello").failover_timeout(Duration::from_hours(24));
+    let options = FrameworkOptions::named("hello").failover_timeout(std::time::Duration::from_hours(24));
     let driver = Driver::new(master, options).store(FileStore::at(store));
     driver.handle().tell_connection(|line| eprintln!("{line}"));
     let (hello, outcome) = driver.run_from(Hello::restore).await?;

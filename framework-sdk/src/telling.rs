@@ -1,6 +1,13 @@
 //! What people want to read of a connection: that it is waited for, and that it stands.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
 use crate::{Handle, Notice};
+
+/// How long there is no master until that is said.
+const LASTS: Duration = Duration::from_millis(300);
 
 impl Handle {
     /// Has each line of how the connection fares given to `say`, from now until the run ends: that a master is waited for,
@@ -20,10 +27,26 @@ impl Handle {
         let mut notices = self.notices();
         tokio::spawn(async move {
             let mut told = Told::Nothing;
-            while let Some(notice) = notices.next().await {
-                // What was lost of many is repeated by the next that matters.
-                let line = notice.ok().and_then(|notice| told.line(&notice));
-                line.into_iter().for_each(&mut say);
+            // That one waits is said once it has lasted: a run that ends loses its connection just before.
+            let mut waits: Option<(Instant, String)> = None;
+            loop {
+                let next = match &waits {
+                    Some((until, _)) => timeout_at(*until, notices.next()).await,
+                    None => Ok(notices.next().await),
+                };
+                match next {
+                    Ok(None) => return,
+                    Err(_lasted) => waits.take().into_iter().for_each(|(_, line)| say(line)),
+                    // What was lost of many is repeated by the next that matters.
+                    Ok(Some(notice)) => match notice.ok().and_then(|notice| told.line(&notice)) {
+                        Some(line) if told == Told::Waiting => waits = Some((Instant::now() + LASTS, line)),
+                        Some(line) => {
+                            waits = None;
+                            say(line);
+                        }
+                        None => {}
+                    },
+                }
             }
         });
     }
@@ -59,6 +82,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prelude::*;
 
     #[test]
     fn that_a_master_is_waited_for_is_said_once_and_that_it_was_reached() {
@@ -80,13 +104,17 @@ mod tests {
     #[tokio::test]
     async fn a_driver_without_a_master_says_for_what_it_waits() {
         struct Idle;
-        impl crate::Scheduler for Idle {
-            fn offers(&mut self, _: lonja_model::Timestamp, _: &[lonja_model::Offer]) -> crate::Plan {
-                crate::Plan::new()
+        impl Scheduler for Idle {
+            fn offers(&mut self, _now: Timestamp, _offers: &[Offer]) -> Plan {
+                Plan::new()
+            }
+
+            fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+                Plan::new()
             }
         }
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let driver = crate::Driver::new(address.to_string(), crate::FrameworkOptions::named("idle"));
+        let driver = Driver::new(address.to_string(), FrameworkOptions::named("idle"));
         let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
         driver.handle().tell_connection(move |line| {
             let _sent = sender.send(line);
