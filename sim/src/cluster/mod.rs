@@ -167,7 +167,7 @@ impl Cluster {
 
     /// Lets time pass. Errors: a promise is broken; from then on it is always the same one.
     pub fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
-        let until = self.now() + time;
+        let until = self.now().saturating_add(time);
         while self.step(until)? {}
         Ok(())
     }
