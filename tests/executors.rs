@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lonja_proto::lonja::executors_client::ExecutorsClient;
 use lonja_sdk::executor::{self, Environment, Executor, Update};
-use lonja_sdk::model::execution::Call;
+use lonja_sdk::wire::execution::Call;
 use lonja_sdk::model::executor::ExecutorInfo;
 use lonja_sdk::model::profile::Network;
 use lonja_sdk::model::task::Reason;

@@ -18,7 +18,7 @@ use lonja_proto::convert::resources::Shape;
 use lonja_proto::lonja::schedulers_server::{Schedulers, SchedulersServer};
 use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
 use lonja_sdk::model::UpdateId;
-use lonja_sdk::model::scheduler::{Event, MasterInfo};
+use lonja_sdk::wire::scheduler::{Event, MasterInfo};
 use lonja_sdk::model::task::Source;
 use lonja_sdk::prelude::*;
 use tokio::sync::mpsc;

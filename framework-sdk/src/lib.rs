@@ -99,14 +99,31 @@ pub use lonja_sdk_core::{
 };
 pub use options::FrameworkOptions;
 
-/// The values that schedulers deal in.
+/// The values that schedulers deal in. What only daemons and operators deal in is not among them.
 pub mod model {
-    pub use lonja_model::*;
+    pub use lonja_model::ids::{InvalidId, OperationUuid, ResourceProviderId};
+    pub use lonja_model::maintenance::Unavailability;
+    pub use lonja_model::role::{self, Role};
+    pub use lonja_model::scheduler::{MasterInfo, Refusal, RefusalCode};
+    pub use lonja_model::{
+        AgentId, AgentInfo, ContainerId, ExecutorId, FrameworkId, FrameworkInfo, Offer, OfferId, OperationId,
+        Resources, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp, UpdateId,
+    };
+    pub use lonja_model::{
+        agent, attributes, check, constraints, container, executor, files, framework, io_limits, labels, offer,
+        operation, pattern, privileges, profile, resources, task, time, unplaced,
+    };
+}
+
+/// What the driver and a master, and an executor and its agent, say to one another, for tests that play one of them. It
+/// changes with the protocol: no promise of compatibility is made here.
+pub mod wire {
+    pub use lonja_model::{execution, scheduler};
 }
 
 /// All that most schedulers need.
 pub mod prelude {
-    pub use crate::model::scheduler::MasterInfo;
+    pub use crate::model::MasterInfo;
     pub use crate::model::unplaced::Unplaced;
     pub use crate::model::{
         AgentId, ExecutorId, FrameworkId, Offer, OfferId, Resources, TaskId, TaskInfo, TaskState, TaskStatus,

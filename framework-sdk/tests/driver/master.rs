@@ -9,7 +9,7 @@ use lonja_proto::convert::resources::Shape;
 use lonja_proto::lonja::schedulers_server::{Schedulers, SchedulersServer};
 use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
 use lonja_sdk::model::attributes::Attributes;
-use lonja_sdk::model::scheduler::{Call, CallResult, Event, MasterInfo};
+use lonja_sdk::wire::scheduler::{Call, CallResult, Event, MasterInfo};
 use lonja_sdk::model::task::Source;
 use lonja_sdk::model::{Role, UpdateId};
 use lonja_sdk::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use lonja_sdk::model::scheduler::{Call, Event};
+use lonja_sdk::wire::scheduler::{Call, Event};
 use lonja_sdk::prelude::*;
 use lonja_sdk::store::StoreError;
 use lonja_sdk::{Ended, FrameworkOptions, Interactive, Link, Missed, Reply, Unanswered};

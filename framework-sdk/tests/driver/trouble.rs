@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use lonja_sdk::model::scheduler::{Call, Event, Refusal, RefusalCode};
+use lonja_sdk::wire::scheduler::{Call, Event, Refusal, RefusalCode};
 use lonja_sdk::prelude::*;
 use lonja_sdk::{DriverError, Events, FrameworkOptions, Notice};
 
@@ -413,7 +413,7 @@ impl Scheduler for Fragile {
         &mut self,
         _now: Timestamp,
         _framework: &FrameworkId,
-        _master: &lonja_sdk::model::scheduler::MasterInfo,
+        _master: &lonja_sdk::model::MasterInfo,
     ) -> Plan {
         assert!(!self.at_subscription, "not ready");
         Plan::new()
@@ -521,7 +521,7 @@ async fn a_stranger_is_passing_also_if_the_subscription_was_lost_as_soon_as_it_s
     let run = tokio::spawn(driver.run(waits));
     let talk = master.accepts().await;
     let framework = FrameworkId::new("f-0001").unwrap();
-    let master_info = lonja_sdk::model::scheduler::MasterInfo { id: "m".into(), ..Default::default() };
+    let master_info = lonja_sdk::model::MasterInfo { id: "m".into(), ..Default::default() };
     let heartbeat = Duration::from_secs(15);
     talk.says(Event::Subscribed { framework, heartbeat, master: master_info }).await;
     let address = master.dies(talk).await;
