@@ -17,7 +17,7 @@
 
 #![allow(clippy::print_stdout, reason = "its report is for people")]
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal};
@@ -32,6 +32,7 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lonja_sdk::model::resources::Quantities;
+use lonja_sdk::model::task::Reason;
 use lonja_sdk::model::unplaced::MAX_UNPLACED;
 use lonja_sdk::placement;
 use lonja_sdk::prelude::*;
@@ -130,7 +131,8 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
     eprintln!("{} shards", shards.len());
     let (progress, watched) = watch::channel(Progress::default());
-    let batch = Batch::new(shards.len(), task, args.retries, progress);
+    // Its results go with the process, so there is nothing to go on from.
+    let batch = Batch::restore(shards.len(), task, args.retries, progress, &State::default());
     let driver = Driver::new(&args.master, options).wait_for_master(START_WITHIN).stop_within(STOP_WITHIN);
     driver.handle().tell_connection(|line| eprintln!("{line}"));
     let shown = tokio::spawn(show(watched, shards.len()));
@@ -283,6 +285,29 @@ struct Failure {
     why: String,
 }
 
+/// What is kept of a shard.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    /// How often it was launched.
+    attempts: u32,
+    /// How often its program failed.
+    failures: u32,
+    done: bool,
+}
+
+impl Standing {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
+        let mut number = || words.next()?.parse().ok();
+        let (attempts, failures, done) = (number()?, number()?, number()?);
+        Some(Self { attempts, failures, done: done == 1 })
+    }
+
+    fn write(self) -> String {
+        format!("{} {} {}", self.attempts, self.failures, u32::from(self.done))
+    }
+}
+
 /// The framework: which shards wait, and which run under what name.
 struct Batch {
     /// What every task is; each is told its shard by its environment.
@@ -290,46 +315,82 @@ struct Batch {
     retries: u32,
     pending: VecDeque<usize>,
     in_flight: BTreeMap<TaskId, usize>,
-    /// How often each shard was launched.
-    attempts: Vec<u32>,
+    shards: Vec<Standing>,
     progress: Progress,
     watched: watch::Sender<Progress>,
     failure: Option<Failure>,
+    changes: Vec<Change>,
 }
 
 impl Batch {
-    fn new(shards: usize, task: Task, retries: u32, watched: watch::Sender<Progress>) -> Self {
-        let (pending, attempts) = ((0..shards).collect(), vec![0; shards]);
-        let (in_flight, progress) = (BTreeMap::new(), Progress::default());
-        Self { task, retries, pending, in_flight, attempts, progress, watched, failure: None }
+    /// As an earlier run left it; from an empty state, the beginning.
+    fn restore(
+        shards: usize,
+        task: Task,
+        retries: u32,
+        watched: watch::Sender<Progress>,
+        state: &State,
+    ) -> Self {
+        let kept = |shard| Standing::read(state.get(&format!("shard/{shard}"))?);
+        let shards: Vec<_> = (0..shards).map(|shard| kept(shard).unwrap_or_default()).collect();
+        let alive: BTreeSet<&TaskId> = state.tasks().map(|(task, _agent)| task).collect();
+        let (mut pending, mut in_flight) = (VecDeque::new(), BTreeMap::new());
+        for (shard, standing) in shards.iter().enumerate().filter(|(_, standing)| !standing.done) {
+            // Of each shard the latest attempt alone counts, as long as its end was not seen.
+            let latest = id(shard, standing.attempts);
+            if alive.contains(&latest) {
+                in_flight.insert(latest, shard);
+            } else {
+                pending.push_back(shard);
+            }
+        }
+        let over = shards.iter().position(|standing| standing.failures > retries);
+        let failure = over.map(|shard| Failure { shard, why: "as an earlier run has seen".to_owned() });
+        let done = shards.iter().filter(|standing| standing.done).count();
+        let progress = Progress { done, ..Progress::default() };
+        let changes = Vec::new();
+        Self { task, retries, pending, in_flight, shards, progress, watched, failure, changes }
+    }
+
+    /// Changes a shard's standing, and writes that down.
+    fn change(&mut self, shard: usize, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.shards[shard]);
+        self.changes.push(Change::put(format!("shard/{shard}"), self.shards[shard].write()));
+    }
+
+    /// All is done, or given up.
+    fn is_over(&self) -> bool {
+        self.failure.is_some() || self.progress.done == self.shards.len()
     }
 
     /// The next attempt at `shard`. Ids are never used twice, so that news of an old attempt is known for it.
     fn attempt(&mut self, shard: usize, agent: &AgentId, resources: Resources) -> TaskInfo {
-        self.attempts[shard] += 1;
-        let attempt = self.attempts[shard];
-        let id = TaskId::new(format!("shard-{shard}.{attempt}")).expect("letters, digits and dots");
+        self.change(shard, |standing| standing.attempts += 1);
+        let attempt = self.shards[shard].attempts;
+        let id = id(shard, attempt);
         self.in_flight.insert(id.clone(), shard);
         let task = self.task.clone().env("SHARD", shard.to_string()).env("ATTEMPT", attempt.to_string());
         task.with_resources(agent, id, resources)
     }
 
     /// An attempt came to nothing: the shard waits for another, or all is given up.
-    fn failed(&mut self, shard: usize, status: &TaskStatus) -> Plan {
+    fn failed(&mut self, shard: usize, status: &TaskStatus) {
         let why = status.message.clone().unwrap_or_else(|| status.state.to_string());
-        if self.attempts[shard] > self.retries {
+        if !is_lost(status) {
+            self.change(shard, |standing| standing.failures += 1);
+        }
+        if self.shards[shard].failures > self.retries {
             self.failure.get_or_insert(Failure { shard, why });
-            return Plan::new().tear_down();
+            return;
         }
         self.progress.retried += 1;
         self.progress.trouble = format!("shard {shard}: {why}");
         self.pending.push_back(shard);
-        Plan::new()
     }
 
     /// For people who ask by `lonja explain TASK`: why the next attempts at what waits are not on these offers.
     fn why_not(&self, offers: &[Offer]) -> Vec<Unplaced> {
-        let id = |shard: &usize| format!("shard-{shard}.{}", self.attempts[*shard] + 1);
+        let id = |shard: &usize| id(*shard, self.shards[*shard].attempts + 1).to_string();
         let Some(first) = self.pending.front() else { return Vec::new() };
         let word = self.task.need().why_not_on(id(first), offers);
         self.pending
@@ -381,28 +442,48 @@ impl Scheduler for Batch {
         }
         // News of an attempt that was given up before.
         let Some(shard) = self.in_flight.remove(&status.task) else { return Plan::new() };
-        let mut plan = Plan::new();
         if status.state == TaskState::Finished {
+            self.change(shard, |standing| standing.done = true);
             self.progress.done += 1;
         } else {
-            plan = self.failed(shard, status);
-        }
-        if self.progress.done == self.attempts.len() {
-            plan = plan.tear_down();
+            self.failed(shard, status);
         }
         self.tell();
-        plan
+        if self.is_over() { Plan::new().tear_down() } else { Plan::new() }
     }
 
     /// That no offer has come may take an explanation as well.
     fn subscribed(&mut self, _now: Timestamp, _framework: &FrameworkId, _master: &MasterInfo) -> Plan {
-        Plan::new().unplaced(self.why_not(&[]))
+        let plan = Plan::new().unplaced(self.why_not(&[]));
+        // It was killed before the master knew.
+        if self.is_over() { plan.tear_down() } else { plan }
     }
 
     /// While all shards are placed, offers go to those who need them.
     fn wants_offers(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() && !self.is_over()
     }
+
+    fn changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+}
+
+/// Did the cluster lose it, or a drain want it elsewhere? That says nothing about the shard.
+fn is_lost(status: &TaskStatus) -> bool {
+    match status.state {
+        TaskState::Failed | TaskState::Error => false,
+        // Who killed it is not said where the end itself was not seen: it may have been a drain.
+        TaskState::Killed => {
+            matches!(status.reason, Some(Reason::AgentDraining | Reason::Reconciliation))
+        }
+        _ => true,
+    }
+}
+
+/// Such an attempt at a shard.
+fn id(shard: usize, attempt: u32) -> TaskId {
+    TaskId::new(format!("shard-{shard}.{attempt}")).expect("letters, digits and dots")
 }
 
 /// Runs the framework to its end; `None` if Ctrl-C was pressed. Its tasks have then been killed.

@@ -11,7 +11,7 @@ const NOW: Timestamp = Timestamp::ZERO;
 /// A framework for so many shards of half a CPU each, which tries each twice more.
 fn batch(shards: usize) -> Batch {
     let task = Task::shell(SCRIPT).unwrap().cpus(0.5).unwrap().mem_mib(128.0).unwrap();
-    Batch::new(shards, task, 2, watch::Sender::default())
+    Batch::restore(shards, task, 2, watch::Sender::default(), &State::default())
 }
 
 fn offer(resources: &str) -> Offer {
@@ -165,4 +165,118 @@ fn results_are_removed_at_the_end() {
     drop(results);
 
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_the_cluster_lost_counts_for_no_failure_of_the_shard() {
+    let mut batch = batch(1);
+    for attempt in 1..10 {
+        batch.is_offered("cpus:4;mem:4096");
+
+        assert!(!batch.ends(&format!("shard-0.{attempt}"), TaskState::Lost));
+    }
+
+    batch.is_offered("cpus:4;mem:4096");
+    assert!(batch.ends("shard-0.10", TaskState::Finished) && batch.failure.is_none());
+}
+
+#[test]
+fn a_framework_started_anew_goes_on_where_it_was() {
+    let mut first = batch(4);
+    first.is_offered("cpus:1.5;mem:4096");
+    first.ends("shard-0.1", TaskState::Finished);
+    first.ends("shard-1.1", TaskState::Failed);
+    let mut state = State::default();
+    first.changes().into_iter().for_each(|change| state.apply(change));
+    state.apply(Record::Launched { task: "shard-2.1".parse().unwrap(), agent: "a1".parse().unwrap() });
+
+    let mut second = Batch::restore(4, first.task, 2, watch::Sender::default(), &state);
+
+    assert_eq!((second.running(), second.progress.done), (vec!["shard-2.1".to_owned()], 1));
+    assert_eq!(second.is_offered("cpus:4;mem:4096"), ["shard-1.2", "shard-3.1"]);
+    assert!(!second.ends("shard-1.2", TaskState::Failed) && second.is_offered("cpus:1;mem:200").len() == 1);
+    assert!(second.ends("shard-1.3", TaskState::Failed), "the failure of the first run counts");
+}
+
+mod faults {
+    use lonja_sdk::testing::{Faults, TaskOutcome, TestCluster, Told, fuzz, hours, mins, secs};
+
+    use super::*;
+
+    /// Room for three shards at a time, which take half a minute each.
+    const SHARDS: usize = 12;
+
+    fn cluster(seed: u64) -> TestCluster<Batch> {
+        TestCluster::new(seed)
+            .agents(3, "cpus:0.5;mem:256")
+            .outcome(|_task| TaskOutcome::exits(0).after(secs(30)))
+            .framework(FrameworkOptions::named("batch"), |state| {
+                let task = Task::shell(SCRIPT).unwrap().cpus(0.5).unwrap().mem_mib(128.0).unwrap();
+                // A machine that loses power fails what it runs: that is no end of all.
+                Batch::restore(SHARDS, task, 1_000, watch::Sender::default(), state)
+            })
+            .settled_when(Batch::is_over)
+            .invariant(|batch| match &batch.failure {
+                Some(Failure { shard, why }) => Err(format!("shard {shard} was given up: {why}")),
+                None => Ok(()),
+            })
+    }
+
+    /// What the framework was told of each attempt at a shard, in order.
+    fn attempts(cluster: &TestCluster<Batch>, shard: usize) -> Vec<Vec<Told>> {
+        let attempts = cluster.tasks().into_iter().filter_map(|task| {
+            let (of, attempt) = task.info.id.as_str().strip_prefix("shard-")?.split_once('.')?;
+            (of.parse() == Ok(shard)).then(|| attempt.parse::<u32>().ok())?
+        });
+        let mut attempts: Vec<u32> = attempts.collect();
+        attempts.sort_unstable();
+        attempts.into_iter().map(|attempt| cluster.history(id(shard, attempt).as_str())).collect()
+    }
+
+    fn finished(told: &[Told]) -> bool {
+        told.iter().any(|told| told.status.state == TaskState::Finished)
+    }
+
+    /// Could it be taken for lost?
+    fn came_to_nothing(told: &[Told]) -> bool {
+        told.iter().any(|told| {
+            let state = told.status.state;
+            let is_silent = matches!(state, TaskState::Unreachable | TaskState::Unknown);
+            is_silent || state.is_terminal() && state != TaskState::Finished
+        })
+    }
+
+    #[test]
+    fn without_faults_each_shard_is_counted_once_and_the_framework_ends() {
+        let mut cluster = cluster(1);
+
+        cluster.settles_within(mins(10));
+
+        assert_eq!(cluster.tasks().len(), SHARDS);
+        assert!((0..SHARDS).all(|shard| finished(&attempts(&cluster, shard)[0])));
+    }
+
+    #[test]
+    fn whatever_fails_each_shard_is_counted_and_none_again_without_need() {
+        fuzz(0..200, |seed| {
+            let mut cluster = cluster(seed);
+            cluster.random_faults(Faults::ALL, mins(4));
+            cluster.settles_within(hours(4));
+
+            for shard in 0..SHARDS {
+                let attempts = attempts(&cluster, shard);
+                assert!(
+                    attempts.iter().any(|told| finished(told)),
+                    "shard {shard} never finished: {attempts:?}"
+                );
+                let earlier = attempts.len().saturating_sub(1);
+                for told in &attempts[..earlier] {
+                    assert!(
+                        came_to_nothing(told),
+                        "shard {shard} was tried again without need: {attempts:?}"
+                    );
+                }
+            }
+        });
+    }
 }

@@ -1,9 +1,9 @@
 //! Both parts without a cluster.
 
 use lonja_sdk::model::attributes::Attributes;
-use lonja_sdk::wire::execution::environment as names;
 use lonja_sdk::model::task::Source;
 use lonja_sdk::model::{ExecutorId, FrameworkId, Role};
+use lonja_sdk::wire::execution::environment as names;
 
 use super::*;
 

@@ -112,8 +112,8 @@ pub mod model {
         Resources, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp, UpdateId,
     };
     pub use lonja_model::{
-        agent, attributes, check, constraints, container, executor, files, framework, io_limits, labels, offer,
-        operation, pattern, privileges, profile, resources, task, time, unplaced,
+        agent, attributes, check, constraints, container, executor, files, framework, io_limits, labels,
+        offer, operation, pattern, privileges, profile, resources, task, time, unplaced,
     };
 }
 

@@ -14,9 +14,9 @@ mod trouble;
 use std::time::Duration;
 
 use lonja_sdk::model::UpdateId;
+use lonja_sdk::prelude::*;
 use lonja_sdk::wire::scheduler::Call;
 use lonja_sdk::wire::scheduler::Event;
-use lonja_sdk::prelude::*;
 use lonja_sdk::{DriverError, FrameworkOptions};
 use master::{Master, ends, offer, update};
 use tokio::net::TcpListener;

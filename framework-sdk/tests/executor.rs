@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use agent::{Agent, Conversation, TOO_LONG, ends, environment_of, task, task_id};
 use lonja_sdk::executor::{Address, Driver, DriverError, Executor, Handle, Outcome, Plan, Problem, Update};
-use lonja_sdk::wire::execution::{Call, Event};
 use lonja_sdk::model::{TaskId, TaskInfo, TaskState, Timestamp};
+use lonja_sdk::wire::execution::{Call, Event};
 use tokio::sync::mpsc;
 
 /// What the executor was shown.

@@ -53,7 +53,7 @@ impl Client {
             self.gone = true;
             persist.push(Note::Gone);
         }
-        Wishes { persist, effects, fall: None }
+        Wishes { persist, effects, ..Wishes::default() }
     }
 
     /// When it wants to be woken.

@@ -354,6 +354,14 @@ impl World {
         Some((at, node))
     }
 
+    /// A process has something to do that no message brought.
+    pub(crate) fn nudge(&mut self, node: Node) -> Result<(), Broken> {
+        self.wake(node);
+        let quiet = self.turn(node)?;
+        self.set_alarm(node);
+        self.check(node, quiet)
+    }
+
     fn wake(&mut self, node: Node) -> Node {
         self.journal.note(self.now, "wakes", [node.number(), 0], || format!("{node} wakes"));
         match node {

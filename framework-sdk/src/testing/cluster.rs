@@ -1,11 +1,13 @@
 //! A cluster that a test breaks.
 //!
-//! This file builds it; then come `time`, `harm` and `sight`.
+//! This file builds it; then come `time`, `harm`, `outside` and `sight`.
 
 mod harm;
+mod outside;
 mod sight;
 mod time;
 
+use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,8 +15,10 @@ use std::time::Duration;
 use lonja_model::attributes::Attributes;
 use lonja_model::{Resources, TaskInfo};
 use lonja_sdk_core::{Scheduler, State};
-use lonja_sim::cluster::{Cluster, Failure, Member, Promises, Rule, TaskOutcome};
+use lonja_sim::cluster::{Cluster, Failure, Member, Outside, Promises, Rule, TaskOutcome};
 use lonja_sim::lab::Machine;
+
+pub use outside::Events;
 
 use super::fuzz::Watch;
 use crate::FrameworkOptions;
@@ -46,6 +50,9 @@ pub struct TestCluster<S = Nobody> {
     stage: Stage,
     rule: Option<Rule>,
     promises: Promises<S>,
+    outside: Outside<S>,
+    /// Who listens to it, once anybody does.
+    readers: Option<Box<dyn Any>>,
     impossible_plans: Rc<Cell<bool>>,
     survives_panics: bool,
     settled: Option<Settled<S>>,
@@ -80,6 +87,8 @@ impl TestCluster<Nobody> {
             stage: Stage::Building { machines: Vec::new(), members: Vec::new() },
             rule: None,
             promises: Promises::default(),
+            outside: Outside::default(),
+            readers: None,
             impossible_plans: Rc::default(),
             survives_panics: false,
             settled: None,
@@ -95,17 +104,19 @@ impl TestCluster<Nobody> {
         make: impl FnMut(&State) -> S + 'static,
     ) -> TestCluster<S> {
         let Self { seed, stage, rule, survives_panics, impossible_plans, .. } = self;
-        let promises = Promises::default();
+        let (promises, outside) = (Promises::default(), Outside::default());
         let mut cluster = TestCluster {
             seed,
             stage,
             rule,
             promises: promises.clone(),
+            outside: outside.clone(),
+            readers: None,
             impossible_plans,
             survives_panics,
             settled: None,
         };
-        cluster.join(options, make, promises);
+        cluster.join(options, make, promises, outside);
         cluster
     }
 }
@@ -140,7 +151,7 @@ impl<S: 'static> TestCluster<S> {
         options: FrameworkOptions,
         make: impl FnMut(&State) -> T + 'static,
     ) -> Self {
-        self.join(options, make, Promises::default());
+        self.join(options, make, Promises::default(), Outside::default());
         self
     }
 
@@ -149,10 +160,12 @@ impl<S: 'static> TestCluster<S> {
         options: FrameworkOptions,
         make: impl FnMut(&State) -> T + 'static,
         promises: Promises<T>,
+        outside: Outside<T>,
     ) {
         let mut info = options.info;
         info.failover_timeout = info.failover_timeout.max(FAILOVER);
-        let member = Member::new(info, options.constraints, make, promises, self.impossible_plans.clone());
+        let member =
+            Member::new(info, options.constraints, make, promises, outside, self.impossible_plans.clone());
         self.building("frameworks").1.push(member);
     }
 

@@ -172,7 +172,7 @@ mod made_up;
 mod simulate;
 mod times;
 
-pub use cluster::{Nobody, TestCluster};
+pub use cluster::{Events, Nobody, TestCluster};
 pub use fuzz::{Fuzzed, fuzz};
 pub use local::{Builder as LocalClusterBuilder, LocalCluster, LocalClusterError};
 pub use made_up::{offer, status};

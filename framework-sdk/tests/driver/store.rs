@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lonja_sdk::model::UpdateId;
-use lonja_sdk::wire::scheduler::{Call, Event};
 use lonja_sdk::prelude::*;
 use lonja_sdk::store::StoreError;
+use lonja_sdk::wire::scheduler::{Call, Event};
 use lonja_sdk::{DriverError, FrameworkOptions};
 
 use crate::master::{Conversation, Master, TOO_LONG, ends, offer, update};

@@ -2,9 +2,9 @@
 
 use std::sync::mpsc;
 
-use lonja_sdk::wire::scheduler::{Call, Event};
 use lonja_sdk::prelude::*;
 use lonja_sdk::store::StoreError;
+use lonja_sdk::wire::scheduler::{Call, Event};
 use lonja_sdk::{Ended, FrameworkOptions, Interactive, Link, Missed, Reply, Unanswered};
 
 use crate::master::{Master, TOO_LONG, ends, offer};

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use lonja_sdk::wire::scheduler::{Call, Event, Refusal, RefusalCode};
 use lonja_sdk::prelude::*;
+use lonja_sdk::wire::scheduler::{Call, Event, Refusal, RefusalCode};
 use lonja_sdk::{DriverError, Events, FrameworkOptions, Notice};
 
 use crate::master::{Conversation, Master, TOO_LONG, ends, offer, update};

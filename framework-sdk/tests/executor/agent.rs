@@ -12,11 +12,11 @@ use lonja_proto::mesos::executor as wire;
 use lonja_sdk::executor::{Address, Environment, Subscribed, Token};
 use lonja_sdk::model::agent::AgentInfo;
 use lonja_sdk::model::attributes::Attributes;
-use lonja_sdk::wire::execution::{Call, Event};
 use lonja_sdk::model::executor::ExecutorInfo;
 use lonja_sdk::model::{
     AgentId, ContainerId, ExecutorId, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskStatus,
 };
+use lonja_sdk::wire::execution::{Call, Event};
 use lonja_sdk::{ExecutorTask, Task};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};

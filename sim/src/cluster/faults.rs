@@ -7,7 +7,6 @@ use lonja_model::Role;
 use super::{Cluster, Failure};
 use crate::clocks::Clocks;
 use crate::faults::{self, ClockFault, Kill, Shape, Trouble, Ways};
-use crate::network::Network;
 use crate::world::{Happening, Node};
 use crate::{Fault, Profile, operator};
 
@@ -145,7 +144,7 @@ impl Cluster {
             let clients = (0..agents).map(Node::Agent).chain((0..frameworks).map(Node::Framework));
             let nodes = std::iter::once(Node::Master).chain(clients);
             world.clocks = Clocks::draw(&mut random.fork(), profile.clocks, nodes);
-            world.network = Network::draw(&mut random.fork(), profile.network);
+            world.network.draw_repeats(&mut random.fork(), profile.network);
         }
         for (at, fault) in drawn {
             let number = self.drawn;

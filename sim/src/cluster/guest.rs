@@ -12,6 +12,7 @@ use lonja_sdk_core::{
     Event, Framework, Options, Outcome, PlanError, Problem, Record, Scheduler, State, invariants,
 };
 
+use super::Outside;
 use crate::hosts::resident::{Fall, Guest, Life, Wishes};
 use crate::notes::Note;
 
@@ -54,10 +55,12 @@ impl Member {
         constraints: OfferConstraints,
         make: impl FnMut(&State) -> S + 'static,
         promises: Promises<S>,
+        outside: Outside<S>,
         impossible_plans: Rc<Cell<bool>>,
     ) -> Self {
         let name = short_name(std::any::type_name::<S>());
-        Self(Box::new(Visitor { name, info, constraints, make: Box::new(make), promises, impossible_plans }))
+        let make = Box::new(make);
+        Self(Box::new(Visitor { name, info, constraints, make, promises, outside, impossible_plans }))
     }
 }
 
@@ -73,6 +76,7 @@ struct Visitor<S> {
     constraints: OfferConstraints,
     make: Box<dyn FnMut(&State) -> S>,
     promises: Promises<S>,
+    outside: Outside<S>,
     impossible_plans: Rc<Cell<bool>>,
 }
 
@@ -86,6 +90,7 @@ impl<S: Scheduler + 'static> Guest for Visitor<S> {
     }
 
     fn start(&mut self, now: Timestamp, state: &State, seed: u64) -> Result<Box<dyn Life>, Fall> {
+        self.outside.forget();
         let scheduler = catch_unwind(AssertUnwindSafe(|| (self.make)(state)));
         let scheduler =
             scheduler.map_err(|panic| Fall::Panicked(format!("{}, at its start", words(&*panic))))?;
@@ -98,6 +103,7 @@ impl<S: Scheduler + 'static> Guest for Visitor<S> {
         Ok(Box::new(Stay {
             framework: Framework::new(now, options, scheduler).resuming(state),
             promises: self.promises.clone(),
+            outside: self.outside.clone(),
             impossible_plans: self.impossible_plans.clone(),
             fallen: RefCell::default(),
         }))
@@ -107,6 +113,7 @@ impl<S: Scheduler + 'static> Guest for Visitor<S> {
 struct Stay<S> {
     framework: Framework<S>,
     promises: Promises<S>,
+    outside: Outside<S>,
     impossible_plans: Rc<Cell<bool>>,
     /// It panicked when it was asked for its deadline.
     fallen: RefCell<Option<Fall>>,
@@ -117,10 +124,18 @@ impl<S: Scheduler + 'static> Life for Stay<S> {
         if let Some(fall) = self.fallen.take() {
             return Wishes { fall: Some(fall), ..Wishes::default() };
         }
-        let about = about(&event);
-        let handled = catch_unwind(AssertUnwindSafe(|| self.framework.handle(now, event)));
-        let mut effects = match handled {
-            Ok(effects) => effects,
+        // Whoever gives a command wakes the process; what else it is woken for comes right after.
+        let command = matches!(event, Event::Tick).then(|| self.outside.next()).flatten();
+        let about = if command.is_some() { ("when it was commanded", "") } else { about(&event) };
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            let effects = match command {
+                Some(command) => self.framework.decide(now, |scheduler| command(now, scheduler)),
+                None => self.framework.handle(now, event),
+            };
+            (effects, self.outside.hear(self.framework.scheduler_mut()))
+        }));
+        let (mut effects, told) = match handled {
+            Ok(handled) => handled,
             Err(panic) => {
                 let fall = Fall::Panicked(format!("{}, {}{}", words(&*panic), about.0, about.1));
                 return Wishes { fall: Some(fall), ..Wishes::default() };
@@ -132,7 +147,7 @@ impl<S: Scheduler + 'static> Life for Stay<S> {
         if effects.finished == Some(Outcome::TornDown) {
             persist.push(Note::Gone);
         }
-        Wishes { persist, effects, fall }
+        Wishes { persist, effects, fall, told }
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {

@@ -9,11 +9,12 @@
 //! - What happens follows from the seed, the members, the rule and the order of calls, and from nothing else.
 //! - After the first failure nothing happens any more.
 //!
-//! Reading order: this file, `guest`, `outcome`, `faults`, `view`.
+//! Reading order: this file, `guest`, `outcome`, `faults`, `outside`, `view`.
 
 mod faults;
 mod guest;
 mod outcome;
+mod outside;
 mod view;
 
 use std::cell::RefCell;
@@ -28,6 +29,7 @@ use lonja_model::Timestamp;
 pub use faults::Place;
 pub use guest::{Member, Promises};
 pub use outcome::{Rule, TaskOutcome};
+pub use outside::{Outside, PassOn};
 pub use view::{TaskView, Told};
 
 use crate::clocks::Clocks;
@@ -167,7 +169,7 @@ impl Cluster {
 
     /// Lets time pass. Errors: a promise is broken; from then on it is always the same one.
     pub fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
-        let until = self.now() + time;
+        let until = self.now().saturating_add(time);
         while self.step(until)? {}
         Ok(())
     }
@@ -176,6 +178,12 @@ impl Cluster {
     pub fn step(&mut self, until: Duration) -> Result<bool, Failure> {
         let until = self.born + until;
         self.attempt(|world| world.step_until(until))
+    }
+
+    /// Has a member's process look at what [`Outside::give`] has for it, now or as soon as it can. Errors: a promise is
+    /// broken.
+    pub fn command(&mut self, member: usize) -> Result<(), Failure> {
+        self.attempt(|world| world.nudge(Node::Framework(member)))
     }
 
     /// What is still under way, in words; `None`: every process is up and connected, every task runs or has ended, and

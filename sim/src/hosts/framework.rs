@@ -128,6 +128,9 @@ impl World {
         if let Some(fall) = wishes.fall {
             return self.falls(index, fall);
         }
+        if let Some(tell) = wishes.told {
+            tell();
+        }
         let effects = wishes.effects;
         if effects.connect {
             self.dial_soon(node);

@@ -12,6 +12,7 @@ use lonja_model::{FrameworkInfo, Role, TaskId, TaskState, Timestamp};
 use lonja_sdk_core::{Effects, Event, State};
 
 use crate::batch::Client;
+use crate::cluster::PassOn;
 use crate::hosts::Core;
 use crate::notes::{Note, Notebook};
 use crate::workload::Plan;
@@ -63,6 +64,8 @@ pub(crate) struct Wishes {
     pub(crate) persist: Vec<Note>,
     pub(crate) effects: Effects,
     pub(crate) fall: Option<Fall>,
+    /// What it tells whoever listens, once that rests on nothing that a crash could undo.
+    pub(crate) told: Option<PassOn>,
 }
 
 impl Resident {

@@ -124,8 +124,14 @@ pub(crate) struct Network {
 impl Network {
     /// No connections yet. How many messages in a thousand come twice is drawn, if any may.
     pub(crate) fn draw(random: &mut Random, repeats: bool) -> Self {
-        let repeats = if repeats { [0, 0, 5, 30][random.index(4)] } else { 0 };
-        Self { repeats, ..Self::default() }
+        let mut network = Self::default();
+        network.draw_repeats(random, repeats);
+        network
+    }
+
+    /// Draws anew how many messages in a thousand come twice, if any may. All else stays: links that are cut are.
+    pub(crate) fn draw_repeats(&mut self, random: &mut Random, repeats: bool) {
+        self.repeats = if repeats { [0, 0, 5, 30][random.index(4)] } else { 0 };
     }
 
     /// A new connection from `client` to the master that runs now.

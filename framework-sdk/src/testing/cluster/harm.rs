@@ -5,6 +5,7 @@ use std::time::Duration;
 use lonja_sim::cluster::Place;
 
 use super::TestCluster;
+use super::time::passes;
 use crate::testing::{Faults, secs};
 
 /// A process that is killed is back after so long.
@@ -47,8 +48,10 @@ impl<S: 'static> TestCluster<S> {
     }
 
     /// Starts the scheduler, if it is down.
+    #[track_caller]
     pub fn start_scheduler(&mut self) {
-        self.running().start(Place::Scheduler(0));
+        let place = self.place(Place::Scheduler(0));
+        self.running().start(place);
     }
 
     /// Kills an agent and keeps it down until [`Self::start_agent`]. Its tasks run on; the master calls them unreachable
@@ -59,6 +62,7 @@ impl<S: 'static> TestCluster<S> {
     }
 
     /// Starts an agent, if it is down.
+    #[track_caller]
     pub fn start_agent(&mut self, agent: usize) {
         let place = self.place(Place::Agent(agent));
         self.running().start(place);
@@ -68,14 +72,15 @@ impl<S: 'static> TestCluster<S> {
     #[track_caller]
     pub fn lose_power(&mut self, agent: usize, down: Duration) {
         let place = self.place(Place::Agent(agent));
-        let result = self.running().lose_power(place, down);
+        let result = self.running().lose_power(place, passes(down));
         self.demand(result);
     }
 
     /// The scheduler's process stands still for so long, as one that is stopped or swapped out, and goes on.
     #[track_caller]
     pub fn pause_scheduler(&mut self, lasts: Duration) {
-        let result = self.running().pause(Place::Scheduler(0), lasts);
+        let place = self.place(Place::Scheduler(0));
+        let result = self.running().pause(place, passes(lasts));
         self.demand(result);
     }
 
@@ -94,13 +99,17 @@ impl<S: 'static> TestCluster<S> {
     }
 
     /// Nothing passes between the scheduler and the master until [`Self::heal_scheduler`].
+    #[track_caller]
     pub fn partition_scheduler(&mut self) {
-        self.running().cut_off(Place::Scheduler(0));
+        let place = self.place(Place::Scheduler(0));
+        self.running().cut_off(place);
     }
 
     /// Ends a partition of the scheduler.
+    #[track_caller]
     pub fn heal_scheduler(&mut self) {
-        self.running().join(Place::Scheduler(0));
+        let place = self.place(Place::Scheduler(0));
+        self.running().join(place);
     }
 
     /// From now on this part of all messages is lost, from 0 to 1, each with its connection: over TCP there is no other way
@@ -123,8 +132,13 @@ impl<S: 'static> TestCluster<S> {
     ///
     /// A cluster may take long to recover from what is drawn: agents are waited for before they are given up, partitions may be
     /// longer than any patience. Give [`Self::settles_within`] an hour: it costs little.
+    ///
+    /// Panics: the cluster has no agent or no scheduler, and faults would meet nobody.
+    #[track_caller]
     pub fn random_faults(&mut self, faults: Faults, lasts: Duration) {
-        self.running().draw_faults(faults, lasts);
+        self.place(Place::Agent(0));
+        self.place(Place::Scheduler(0));
+        self.running().draw_faults(faults, passes(lasts));
     }
 
     #[track_caller]
@@ -142,10 +156,18 @@ impl<S: 'static> TestCluster<S> {
     }
 
     #[track_caller]
-    fn place(&mut self, place: Place) -> Place {
+    pub(super) fn place(&mut self, place: Place) -> Place {
         let cluster = self.running();
         let (agents, has) = (cluster.agents(), cluster.has(place));
-        assert!(has, "there is no {place:?} in this cluster of {agents} agents; numbers begin with 0");
+        match place {
+            Place::Scheduler(_) => assert!(has, "this cluster has no scheduler: give it one by framework()"),
+            Place::Agent(_) | Place::Master => {
+                assert!(
+                    has,
+                    "there is no {place:?} in this cluster of {agents} agents; numbers begin with 0"
+                );
+            }
+        }
         place
     }
 }
