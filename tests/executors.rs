@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use lonja_proto::lonja::executors_client::ExecutorsClient;
 use lonja_sdk::executor::{self, Environment, Executor, Update};
-use lonja_sdk::wire::execution::Call;
 use lonja_sdk::model::executor::ExecutorInfo;
 use lonja_sdk::model::profile::Network;
 use lonja_sdk::model::task::Reason;
 use lonja_sdk::prelude::*;
+use lonja_sdk::wire::execution::Call;
 use lonja_tests::{Cluster, PATIENCE, eventually, needs_root, start_time};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -1,7 +1,7 @@
 //! The scheduler of `lonja run`: so many of one task, wherever they fit.
 
-use lonja_sdk::model::resources::{Quantities, Scalar};
 use lonja_sdk::model::MasterInfo;
+use lonja_sdk::model::resources::{Quantities, Scalar};
 use lonja_sdk::model::unplaced::MAX_UNPLACED;
 use lonja_sdk::placement::fit;
 use lonja_sdk::prelude::*;
