@@ -132,8 +132,8 @@ pub mod prelude {
         Timestamp,
     };
     pub use crate::{
-        Change, ExecutorTask, FrameworkOptions, Need, Outcome, Plan, Problem, Record, Scheduler, State, Step,
-        Task, TaskBuilder, TaskGroup,
+        Change, ExecutorTask, FrameworkOptions, Interactive, Need, Outcome, Plan, Problem, Record, Scheduler,
+        State, Step, Task, TaskBuilder, TaskGroup,
         task::{Units, cpus, disk, gpus, mem, ports},
     };
     #[cfg(feature = "driver")]

@@ -1,7 +1,6 @@
 //! Commands to a scheduler on a cluster in virtual time, and what it tells: the same type as a driver runs.
 #![cfg(feature = "testing")]
 
-use lonja_sdk::Interactive;
 use lonja_sdk::prelude::*;
 use lonja_sdk::testing::{TestCluster, mins, secs};
 
