@@ -155,8 +155,12 @@ pub(crate) fn hand_over(turn: &mut Turn<'_>, key: &ExecutorKey, tasks: &[Key]) {
     }
 }
 
-/// Sends tasks over the executor's connection, those of one group together.
+/// Sends tasks over the executor's connection, those of one group together. While the start of its program is not known they
+/// wait for that, so that whatever it says of a task comes with its process.
 fn send(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, tasks: &[Key]) {
+    if turn.book.company.get(key).is_none_or(|executor| executor.place.pid().is_none()) {
+        return;
+    }
     let mut alone = Vec::new();
     let mut groups: BTreeMap<lonja_model::ContainerId, Vec<TaskInfo>> = BTreeMap::new();
     for task_key in tasks {
@@ -196,7 +200,13 @@ pub(crate) fn started(turn: &mut Turn<'_>, key: &ExecutorKey, pid: u32) {
     resize(turn, key);
     match shutting_down {
         Some(grace) => turn.effects.kill.push(KillContainer { container, grace }),
-        None if has_subscribed => {}
+        None if has_subscribed => {
+            let mut waiting = living(turn, key);
+            waiting.retain(|task| turn.book.get(task).is_some_and(is_untouched));
+            if let Some(connection) = connection {
+                send(turn, key, connection, &waiting);
+            }
+        }
         None => {
             let patience = turn.config.executor_registration_timeout;
             turn.deadlines.set(Deadline::Subscription(key.clone()), turn.now + patience);

@@ -56,7 +56,7 @@ pub fn custom_executors_are_served(agent: &Agent) -> Result<(), Violation> {
                 return wrong(format!("task {} of {name} has another's container", task_key.1));
             }
             let is_sent = task.place != Place::InExecutor(Handed::NotYet);
-            if place.connection().is_some() && executor.is_open() && !is_sent {
+            if place.connection().is_some() && place.pid().is_some() && executor.is_open() && !is_sent {
                 return wrong(format!("task {} was not given to {name}", task_key.1));
             }
         }

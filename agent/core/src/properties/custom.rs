@@ -89,11 +89,11 @@ impl Customs {
         }
     }
 
-    /// Whoever hears the agent has what it is to have, and knows what it is to end.
+    /// Whoever is known to run and hears the agent has what it is to have, and knows what it is to end.
     pub(super) fn check(&self, agent: &Agent) {
         for (key, executor) in agent.book.company.iter().filter(|(_, executor)| executor.is_open()) {
             let Some(player) = self.players.get(&executor.record.container) else { continue };
-            let subscribed = executor.place.connection();
+            let subscribed = executor.place.pid().and(executor.place.connection());
             if subscribed.is_none() || player.connection != subscribed || player.is_deaf {
                 continue;
             }
