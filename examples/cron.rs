@@ -454,7 +454,8 @@ impl Scheduler for Cron {
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
-        if !status.state.is_terminal() {
+        // Unknown: the master has lost its data, and with them the agent.
+        if !status.state.is_terminal() && status.state != TaskState::Unknown {
             return Plan::new();
         }
         let Some(at) = self.run_of(&status.task) else { return Plan::new() };

@@ -39,7 +39,7 @@ impl Scheduler for Hello {
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
-        self.end = status.state.is_terminal().then_some(status.state);
+        self.end = Some(status.state).filter(|state| state.is_terminal() || *state == TaskState::Unknown);
         if self.end.is_some() { Plan::new().tear_down() } else { Plan::new() }
     }
 

@@ -32,8 +32,8 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to the master at `url`, or gives up at once.
     pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .with_context(|| format!("{url:?} is not the address of a master; write http://host:port"))?;
+        let url = &*lonja_sdk::master_url(url)?;
+        let endpoint = Endpoint::from_shared(url.to_owned())?;
         let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect().await;
         let channel = channel.map_err(|error| unreachable(url, &error))?;
         let operator =
@@ -43,8 +43,7 @@ impl Client {
 
     /// Connects to the master at `url`, trying for `wait`; says so if it takes longer than a moment.
     pub(crate) async fn connect_within(url: &str, wait: Duration) -> anyhow::Result<Self> {
-        Endpoint::from_shared(url.to_owned())
-            .with_context(|| format!("{url:?} is not the address of a master; write http://host:port"))?;
+        let url = &*lonja_sdk::master_url(url)?;
         let started = Instant::now();
         let mut said = false;
         loop {

@@ -265,7 +265,7 @@ mod faults {
     /// killed. Both: it could not write down the one, and the agent that would have said it again is gone.
     fn ends<S: 'static>(cluster: &TestCluster<S>, task: &TaskId) -> (bool, bool) {
         let told = cluster.history(task.as_str()).into_iter().map(|told| told.status.state);
-        let ends: Vec<_> = told.filter(|state| state.is_terminal()).collect();
+        let ends: Vec<_> = told.filter(|state| state.is_terminal() || *state == TaskState::Unknown).collect();
         let is_own = |state: &TaskState| matches!(state, TaskState::Finished | TaskState::Failed);
         (ends.iter().any(is_own), ends.iter().any(|state| !is_own(state)))
     }

@@ -128,7 +128,7 @@ impl Connection {
                         }
                     },
                     Ok(None) => "the master closed it".to_owned(),
-                    Err(status) => chain(&status),
+                    Err(status) => format!("the connection broke: {}", in_words(&status)),
                 };
                 *self = Self::None;
                 News::Event(Event::Disconnected { why })
@@ -168,7 +168,7 @@ async fn made(endpoint: Endpoint) -> Made {
         Err(status) if status.code() == Code::Unimplemented || speaks_otherwise(&status) => {
             Err(Failure::NoMaster(chain(&status)))
         }
-        Err(status) => Err(Failure::Passing(chain(&status))),
+        Err(status) => Err(Failure::Passing(in_words(&status))),
     }
 }
 
@@ -178,12 +178,21 @@ fn speaks_otherwise(status: &Status) -> bool {
     text.contains("frame with invalid size") || text.contains("FRAME_SIZE_ERROR")
 }
 
-/// An error and its causes in one line.
+/// What a status says, without its code where it says more.
+fn in_words(status: &Status) -> String {
+    let message = status.message();
+    if message.is_empty() { status.code().to_string() } else { message.to_owned() }
+}
+
+/// An error and its causes in one line; what repeats the one before is left out.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
         cause = error.source();
     }
     text

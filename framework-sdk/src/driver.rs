@@ -30,6 +30,7 @@ pub use error::DriverError;
 pub use events::{Events, Missed};
 pub use handle::Handle;
 pub use link::{Ended, InteractiveDriver, Link, Reply, Unanswered};
+pub use masters::master_url;
 pub use metrics::Metrics;
 pub use notice::Notice;
 

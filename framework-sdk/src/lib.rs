@@ -93,7 +93,7 @@ pub mod testing;
 #[cfg(feature = "driver")]
 pub use driver::{
     Driver, DriverError, Ended, Events, Handle, InteractiveDriver, Link, Metrics, Missed, Notice, Reply,
-    Unanswered,
+    Unanswered, master_url,
 };
 pub use lonja_sdk_core::{
     Change, Counts, ExecutorTask, Interactive, InvalidTask, MAX_HOLD, MAX_TASKS, Outcome, Plan, PlanError,

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{Handle, Notice};
 
 /// How long there is no master until that is said.
-const LASTS: Duration = Duration::from_millis(300);
+const LASTS: Duration = Duration::from_secs(1);
 
 impl Handle {
     /// Has each line of how the connection fares given to `say`, from now until the run ends: that a master is waited for,

@@ -44,7 +44,7 @@ impl Scheduler for Web {
     fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
         let decision = self.placement.decide(offers, &self.waiting);
         self.launched.extend(self.waiting.extract_if(.., |wanted| decision.has_placed(wanted.id())));
-        decision.plan
+        decision.plan.unplaced(decision.unplaced)
     }
 
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {

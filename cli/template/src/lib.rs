@@ -96,9 +96,10 @@ impl Scheduler for Keeper {
     }
 
     /// What has ended is no longer live, so the next offer replaces it. One that is unreachable is waited for: its agent
-    /// may come back with it.
+    /// may come back with it. Of one that is unknown the master knows not even the agent.
     fn update(&mut self, _now: Timestamp, status: &TaskStatus) -> Plan {
-        if status.state.is_terminal() && self.live.remove(&status.task).is_some() {
+        let is_over = status.state.is_terminal() || status.state == TaskState::Unknown;
+        if is_over && self.live.remove(&status.task).is_some() {
             self.changes
                 .push(Change::remove(format!("task/{}", status.task)));
         }

@@ -27,6 +27,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let run = driver.run_from(move |state| Keeper::restore(task.clone(), 3, state));
     let (keeper, outcome) = run.await?;
-    println!("{} tasks are live; {outcome:?}", keeper.live());
+    if let Outcome::EndedByMaster { why } = outcome {
+        return Err(why.into());
+    }
+    println!("{} tasks are live", keeper.live());
     Ok(())
 }

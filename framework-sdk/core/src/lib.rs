@@ -68,7 +68,7 @@ pub trait Scheduler: Send {
     /// Resources to use. What the plan does not use is declined for the plan's refusal time.
     fn offers(&mut self, now: Timestamp, offers: &[Offer]) -> Plan;
 
-    /// News of a task, once for each update. It is acknowledged after this has returned and what
+    /// News of a task, at least once for each update. It is acknowledged after this has returned and what
     /// [`Scheduler::changes`] then says is durable.
     fn update(&mut self, now: Timestamp, status: &TaskStatus) -> Plan;
 
@@ -84,7 +84,7 @@ pub trait Scheduler: Send {
         Vec::new()
     }
 
-    /// News of an operation that was given an id, once for each update. It is acknowledged when this returns.
+    /// News of an operation that was given an id, at least once for each update. It is acknowledged when this returns.
     fn operation(&mut self, now: Timestamp, status: &OperationStatus) -> Plan {
         let _ = (now, status);
         Plan::new()

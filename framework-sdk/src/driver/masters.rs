@@ -85,6 +85,12 @@ impl Masters {
     }
 }
 
+/// The address of one master as a URL: `http://HOST:PORT`, of which the scheme may be left out. Errors:
+/// [`DriverError::Address`].
+pub fn master_url(address: &str) -> Result<String, DriverError> {
+    super::address::url(address).map_err(|why| no_address(address, why))
+}
+
 fn no_address(master: &str, why: String) -> DriverError {
     DriverError::Address { master: master.to_owned(), why }
 }
