@@ -99,6 +99,11 @@ pub(super) fn read_number(path: &Path) -> Result<u64, IsolationError> {
     })
 }
 
+/// Was the group removed, before its file was opened or between that and its use?
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
+}
+
 /// The number after `key` in a file of `key value` lines; 0 when the key is missing.
 pub(super) fn read_keyed(path: &Path, key: &str) -> Result<u64, IsolationError> {
     let text = read(path)?;

@@ -11,11 +11,7 @@ use super::files::{self, IsolationError};
 pub(super) fn listed(group: &Path) -> Result<BTreeSet<i32>, IsolationError> {
     match files::read(&group.join("cgroup.procs")) {
         Ok(text) => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
-        Err(IsolationError::Read { source, .. })
-            if matches!(source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
-        {
-            Ok(BTreeSet::new())
-        }
+        Err(IsolationError::Read { source, .. }) if files::is_gone(&source) => Ok(BTreeSet::new()),
         Err(error) => Err(error),
     }
 }

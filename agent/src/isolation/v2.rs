@@ -306,7 +306,7 @@ impl Cgroup for V2Cgroup {
     fn kill_all(&self) -> Result<(), IsolationError> {
         match files::write(&self.file("cgroup.kill"), "1") {
             // Before Linux 5.14 there is no cgroup.kill; a missing group has nothing to kill.
-            Err(IsolationError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(IsolationError::Write { source, .. }) if files::is_gone(&source) => {
                 processes::kill_listed_below(&self.group)
             }
             other => other,
@@ -350,7 +350,7 @@ impl Cgroup for V2Cgroup {
     fn is_populated(&self) -> Result<bool, IsolationError> {
         match files::read_keyed(&self.file("cgroup.events"), "populated") {
             Ok(populated) => Ok(populated != 0),
-            Err(IsolationError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(IsolationError::Read { source, .. }) if files::is_gone(&source) => Ok(false),
             Err(error) => Err(error),
         }
     }
