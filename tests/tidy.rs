@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     // The simulator only by the feature `testing`: see `the_sdk_takes_the_simulator_for_tests_only`.
     ("lonja-sdk", &["lonja-model", "lonja-sdk-core", "lonja-proto", "lonja-sim", "lonja-storage"], &[]),
     ("lonja-services-core", &["lonja-model", "lonja-sdk-core"], &[]),
-    ("lonja-services", &["lonja-model", "lonja-services-core", "lonja-sdk", "lonja-storage"], &[]),
+    ("lonja-services", &["lonja-model", "lonja-services-core", "lonja-sdk"], &[]),
     (
         "lonja-sim",
         &["lonja-model", "lonja-allocator", "lonja-master-core", "lonja-agent-core", "lonja-sdk-core"],

@@ -79,6 +79,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) durable: bool,
     /// How strictly tasks are kept apart from this host, unless they ask for more.
     pub(crate) profile: Profile,
+    /// Where the services listen; none: without them.
+    pub(crate) services: Option<SocketAddr>,
 }
 
 /// A master and its agents in this process.
@@ -87,6 +89,7 @@ pub(crate) struct Cluster {
     agents: Vec<SocketAddr>,
     stop_agents: Vec<lonja_agent::Stopper>,
     stop_master: lonja_master::Stopper,
+    services: Option<(SocketAddr, lonja_services::Stopper)>,
     /// The daemons, each until it has stopped.
     running: JoinSet<anyhow::Result<()>>,
 }
@@ -105,6 +108,7 @@ impl Cluster {
             agents: Vec::new(),
             stop_agents: Vec::new(),
             stop_master: master.stopper(),
+            services: None,
             running: JoinSet::new(),
         };
         cluster.running.spawn(async move { master.stopped().await.context("the master stopped") });
@@ -121,6 +125,14 @@ impl Cluster {
         }
         let registered = registered(&handle, cluster.agents.len());
         tokio::time::timeout(READY, registered).await.context("the agents do not register")??;
+        if let Some(listen) = shape.services {
+            let mut config =
+                lonja_services::ServicesConfig::new(&cluster.url, listen, shape.work_dir.join("services"));
+            config.user = Some(crate::commands::run::current_user());
+            let services = lonja_services::start(config).await.context("the services cannot start")?;
+            cluster.services = Some((services.address(), services.stopper()));
+            cluster.running.spawn(async move { services.stopped().await.context("the services stopped") });
+        }
         Ok(cluster)
     }
 
@@ -134,6 +146,11 @@ impl Cluster {
         &self.agents
     }
 
+    /// The services' address, if there are any.
+    pub(crate) fn services(&self) -> Option<SocketAddr> {
+        self.services.as_ref().map(|(address, _)| *address)
+    }
+
     /// Resolves when one of the daemons has stopped by itself, with why.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
         match self.running.join_next().await {
@@ -143,8 +160,11 @@ impl Cluster {
         }
     }
 
-    /// Stops agents and master, and waits for all of them.
+    /// Stops services, agents and master, and waits for all of them.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        if let Some((_, services)) = &self.services {
+            services.stop();
+        }
         self.stop_agents.iter().for_each(lonja_agent::Stopper::stop);
         self.stop_master.stop();
         while let Some(stopped) = self.running.join_next().await {

@@ -37,6 +37,12 @@ impl FrameworkOptions {
         Ok(self)
     }
 
+    /// Subscribes with this role beside those that it has. Each offer is for one of them. Errors: it is no role name.
+    pub fn also_role(mut self, role: &str) -> Result<Self, InvalidRole> {
+        self.info.roles.insert(Role::new(role)?);
+        Ok(self)
+    }
+
     /// Wants offers only of agents that satisfy these; the master makes no others.
     #[must_use]
     pub fn constraints(mut self, constraints: OfferConstraints) -> Self {

@@ -25,6 +25,12 @@ pub(crate) struct Dev {
     /// Where the master listens; port 0: a free one, also for the agents.
     #[arg(long, default_value = "127.0.0.1:5050", value_name = "ADDRESS", env = "LONJA_DEV_LISTEN")]
     pub(crate) listen: SocketAddr,
+    /// Where the services listen; port 0: a free one. Without this 8080, or a free one with a free one for the master.
+    #[arg(long, value_name = "ADDRESS", env = "LONJA_DEV_SERVICES_LISTEN")]
+    pub(crate) services_listen: Option<SocketAddr>,
+    /// Leave the services out.
+    #[arg(long, conflicts_with = "services_listen", env = "LONJA_DEV_NO_SERVICES")]
+    pub(crate) no_services: bool,
     /// How strictly tasks are kept apart from this host, unless they ask for more: host, default or hardened.
     #[arg(long, default_value_t = Profile::Default, value_name = "PROFILE", env = "LONJA_DEV_PROFILE")]
     pub(crate) profile: Profile,

@@ -88,6 +88,15 @@ pub(crate) enum BenchCommand {
     },
     /// What it takes to start a container, beside runc, crun and bubblewrap where they are installed.
     Start(crate::commands::bench::start::StartOptions),
+    /// Services on a dev cluster, through the REST interface: a killed instance's successor, and 1 scaled to 100.
+    Services {
+        /// How many instances are killed.
+        #[arg(long, default_value_t = 50)]
+        kills: u32,
+        /// How often one is scaled to a hundred.
+        #[arg(long, default_value_t = 5)]
+        scales: u32,
+    },
     /// An agent with many containers at rest: its memory and processor time, and how fast it is back after `kill -9`.
     Recover {
         /// How many sleep.

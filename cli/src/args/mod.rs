@@ -4,6 +4,7 @@ mod daemons;
 mod disk;
 mod executors;
 mod files;
+mod keeping;
 mod laboratory;
 mod limits;
 mod listings;
@@ -13,6 +14,7 @@ pub(crate) mod privileges;
 mod resources;
 mod run;
 mod separation;
+pub(crate) mod services;
 mod sessions;
 mod sharing;
 mod starting;
@@ -25,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use daemons::{Agent, Dev, Master, Reconfiguration, RoleSorter};
 pub(crate) use files::{AgentFiles, TaskFiles};
+pub(crate) use keeping::ServicesDaemon;
 pub(crate) use laboratory::{OpenbFormat, OpenbList, ReportFormat, SimOpenb, SimRun};
 pub(crate) use listings::{Format, Kill, List, ListTasks, Logs};
 pub(crate) use looking::{Files, Stats};
@@ -32,6 +35,7 @@ pub(crate) use measuring::{Bench, BenchCommand, Fuzz, Sim, SimCommand};
 pub(crate) use resources::{Reservations, ReservationsCommand, Reserve, Volume, Volumes, VolumesCommand};
 pub(crate) use run::Run;
 pub(crate) use separation::{RunSeparation, Separation};
+pub(crate) use services::Service;
 pub(crate) use sessions::{Attach, Exec};
 pub(crate) use sharing::{Explain, Quota, QuotaCommand, Weights, WeightsCommand};
 pub(crate) use starting::Init;
@@ -60,6 +64,8 @@ pub(crate) enum Command {
     Master(Master),
     /// Run an agent.
     Agent(Box<Agent>),
+    /// Run the services: apps that stay up, in the manner of Marathon.
+    Services(Box<ServicesDaemon>),
     /// Run a command on the cluster; stream its output; exit with its status.
     Run(Box<Run>),
     /// List agents; deactivate, reactivate or give up one.
@@ -98,6 +104,8 @@ pub(crate) enum Command {
     Files(Files),
     /// Kill a task.
     Kill(Kill),
+    /// Services that stay up: apps, pods, groups and jobs.
+    Service(Box<Service>),
     /// Drive the production code in virtual time.
     Sim(Sim),
     /// Measure.
@@ -192,7 +200,7 @@ mod tests {
     fn every_flag_of_the_daemons_is_documented() {
         let page = include_str!("../../../docs/operations.md");
         let lonja = Lonja::command();
-        for daemon in ["master", "agent"] {
+        for daemon in ["master", "agent", "services"] {
             let command = lonja.find_subcommand(daemon).unwrap();
             let flags = command.get_arguments().filter_map(|flag| flag.get_long());
             let missing: Vec<&str> =

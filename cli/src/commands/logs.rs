@@ -91,7 +91,7 @@ enum Copied {
 
 /// Copies what is asked for, and goes on where it stood when the agent comes back from a restart. Errors: it does not
 /// come back in time, or refuses.
-async fn to_the_end(
+pub(crate) async fn to_the_end(
     mut way: Way,
     mut request: LogsRequest,
     to: &mut (impl Write + Send),

@@ -15,7 +15,9 @@ mod logs;
 mod maintenance;
 mod master;
 mod reservations;
-mod run;
+pub(crate) mod run;
+mod service;
+mod services;
 mod sharing;
 mod sim;
 mod stats;
@@ -36,6 +38,7 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
         Command::Dev(dev) => dev::run(dev, prepared).await,
         Command::Master(master) => master::run(master).await,
         Command::Agent(agent) => agent::run(*agent, prepared).await,
+        Command::Services(services) => services::run(*services).await,
         Command::Run(run) => run::run(*run, prepared).await,
         Command::Agents(agents) => agents::run(&agents).await,
         Command::Frameworks(list) => list::frameworks(&list).await,
@@ -55,6 +58,7 @@ pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<Exi
         Command::Stats(stats) => stats::run(&stats).await,
         Command::Files(files) => files::run(&files).await,
         Command::Kill(kill) => kill::run(&kill).await,
+        Command::Service(service) => service::run(*service).await,
         Command::Sim(sim) => sim::run(&sim),
         Command::Bench(bench) => bench::run(&bench, prepared).await,
         Command::Init(init) => init::run(&init),

@@ -1,9 +1,44 @@
 //! Long-running services: what is wanted against what runs. Pure.
 //!
-//! It will hold apps and groups, the goal and condition of each instance, the matching of offers to
-//! instances with the reasons for a mismatch, constraints, deployments and their steps, launches with
-//! back-off, and what to do about bad health: a scheduler of the SDK and a state machine like every other
-//! core (`docs/design.md`, D2), so that the simulator runs it unchanged.
+//! [`Services`] is a scheduler of the SDK like any other: offers, news and commands in, plans out (`docs/design.md`, D2). It holds
+//! the definitions people gave, the instances of each, and the deployments that lead from one to the other.
 //!
-//! It will import `lonja-model` and `lonja-sdk-core` and nothing else of ours. At present it is empty, and
-//! nothing uses it.
+//! Invariants
+//! - What was acknowledged is kept (INV-48).
+//! - At rest there are as many healthy instances as wanted, never more than an upgrade strategy allows, and of a single-instance
+//!   app never two at once (INV-49).
+//! - Each deployment ends (INV-50).
+
+pub mod definition;
+pub mod path_id;
+
+pub mod groups;
+pub mod planning;
+pub mod validate;
+
+pub mod deployment;
+pub mod instance;
+pub mod job;
+pub mod jobs;
+pub mod waiting;
+
+pub mod autoscale;
+pub mod matching;
+pub mod reaching;
+
+pub mod service;
+
+pub mod command;
+pub mod config;
+pub mod event;
+pub mod kept;
+
+mod services;
+
+pub use command::{Answer, Change, ChangeOptions, Command, Look, Refused, Started};
+pub use config::Config;
+pub use event::{Event, What};
+pub use kept::{Codec, Kept};
+pub use path_id::{InvalidPathId, PathId};
+pub use service::{Counts, Service};
+pub use services::Services;

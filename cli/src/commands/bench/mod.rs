@@ -5,6 +5,7 @@
 mod latency;
 mod memory;
 mod recover;
+mod services;
 pub(crate) mod start;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -30,6 +31,11 @@ pub(crate) async fn run(bench: &Bench, prepared: &Prepared) -> anyhow::Result<Ex
             recover::run(*containers, work_dir).await?;
             return Ok(ExitCode::SUCCESS);
         }
+        BenchCommand::Services { kills, scales } => {
+            output::print_lines(&[machine()]);
+            serve(*kills, *scales, prepared).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         BenchCommand::StartPeer { peer, folder } => {
             let (peer, folder) = (*peer, folder.clone());
             tokio::task::block_in_place(|| start::serve(peer, &folder))?;
@@ -44,7 +50,8 @@ pub(crate) async fn run(bench: &Bench, prepared: &Prepared) -> anyhow::Result<Ex
 
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let profile = lonja_model::profile::Profile::default();
-    let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: true, profile };
+    let shape =
+        Shape { listen, agents: 1, agent_resources: None, work_dir, durable: true, profile, services: None };
     let cluster = Cluster::start(shape, launcher).await?;
     let mut measured = latency::measure(cluster.url(), tasks).await?;
     cluster.stop().await?;
@@ -54,6 +61,26 @@ pub(crate) async fn run(bench: &Bench, prepared: &Prepared) -> anyhow::Result<Ex
     let lines = memory::measure(work_dir)?;
     output::print_lines(&lines);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Services on real daemons.
+async fn serve(kills: u32, scales: u32, prepared: &Prepared) -> anyhow::Result<()> {
+    let launcher = prepared.launcher.as_ref().context("a bench needs a launcher")?;
+    let work_dir = prepared.temporary.as_deref().context("a bench needs a folder")?;
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let profile = lonja_model::profile::Profile::default();
+    let agent_resources = Some("cpus:8;mem:16384;disk:10000;ports:[31000-32000]");
+    let services = Some(listen);
+    let shape = Shape { listen, agents: 1, agent_resources, work_dir, durable: true, profile, services };
+    let cluster = Cluster::start(shape, launcher).await?;
+    let url = format!("http://{}", cluster.services().context("the services have no address")?);
+    let measured = tokio::task::spawn_blocking(move || services::measure(&url, kills, scales)).await?;
+    cluster.stop().await?;
+    let mut measured = measured?;
+    report("an instance is killed -> its successor runs", "p50 100 ms", &mut measured.replaced);
+    report("scaled from 1 -> 100 run", "3000 ms", &mut measured.scaled);
+    report("GET /v2/apps/bench/tasks meanwhile", "p99 50 ms", &mut measured.answers);
+    Ok(())
 }
 
 /// What these figures were measured on.

@@ -59,7 +59,8 @@ pub(crate) async fn run(run: Run, prepared: &Prepared) -> anyhow::Result<ExitCod
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     // The cluster is the caller's own, and so is the choice.
     let profile = run.separation.profile.unwrap_or_default();
-    let shape = Shape { listen, agents: 1, agent_resources: None, work_dir, durable: false, profile };
+    let shape =
+        Shape { listen, agents: 1, agent_resources: None, work_dir, durable: false, profile, services: None };
     let mut cluster = Cluster::start(shape, launcher).await?;
     let url = cluster.url().to_owned();
     let result = tokio::select! {
@@ -379,7 +380,7 @@ async fn too_large_for_all(client: &mut Client, need: &Need) -> anyhow::Result<(
     }
 }
 
-fn current_user() -> String {
+pub(crate) fn current_user() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
     user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name)
 }

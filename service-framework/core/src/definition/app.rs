@@ -1,0 +1,232 @@
+//! An app: a number of equal tasks that are kept running.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lonja_model::resources::Scalar;
+
+use super::{
+    Affinity, Autoscale, Backoff, Check, Constraint, Container, HealthCheck, KillSelection, Preference,
+    ReadinessCheck, Rollout, UnreachableStrategy, UpgradeStrategy, VersionInfo, VolumeKind,
+};
+use crate::path_id::PathId;
+
+/// The label that forbids two instances at once, with the value `true`.
+pub const SINGLE_INSTANCE: &str = "MARATHON_SINGLE_INSTANCE_APP";
+
+/// A number of equal tasks that are kept running.
+#[derive(Clone, Debug, PartialEq)]
+pub struct App {
+    /// Its name.
+    pub id: PathId,
+    /// A line for the shell.
+    pub cmd: Option<String>,
+    /// A program and its arguments, in place of a line.
+    pub args: Vec<String>,
+    /// How many.
+    pub instances: u32,
+    /// CPUs of each, in thousandths.
+    pub cpus: Scalar,
+    /// Memory of each, MiB in thousandths.
+    pub mem: Scalar,
+    /// Disk of each, MiB in thousandths.
+    pub disk: Scalar,
+    /// Whole GPUs of each.
+    pub gpus: u32,
+    /// What they may use beyond what they ask for.
+    pub resource_limits: Option<ResourceLimits>,
+    /// Empty or `//cmd`: Lonja's own; else the path of a program.
+    pub executor: String,
+    /// What such a program needs for itself.
+    pub executor_resources: Option<ExecutorResources>,
+    /// Whom the tasks run as.
+    pub user: Option<String>,
+    /// Their environment.
+    pub env: BTreeMap<String, EnvValue>,
+    /// Carried by tasks.
+    pub labels: BTreeMap<String, String>,
+    /// Where they may run.
+    pub constraints: Vec<Constraint>,
+    /// Which reservations they may use.
+    pub accepted_resource_roles: Option<BTreeSet<String>>,
+    /// Whose resources they use.
+    pub role: String,
+    /// The delay of launches after failures.
+    pub backoff: Backoff,
+    /// Their surroundings.
+    pub container: Option<Container>,
+    /// Their networks.
+    pub networks: Vec<Network>,
+    /// Their ports on the host's network; none where the container has mappings.
+    pub port_definitions: Option<Vec<PortDefinition>>,
+    /// The ports of the definitions are those of the agent too.
+    pub require_ports: bool,
+    /// Files for their sandboxes.
+    pub fetch: Vec<Fetch>,
+    /// What ends them when they fail.
+    pub health_checks: Vec<HealthCheck>,
+    /// What is only shown.
+    pub check: Option<Check>,
+    /// What a new one must pass in a deployment; one at most.
+    pub readiness_checks: Vec<ReadinessCheck>,
+    /// Apps or groups that are to run before.
+    pub dependencies: Vec<PathId>,
+    /// How many there are while new ones replace old ones.
+    pub upgrade: UpgradeStrategy,
+    /// Which go first.
+    pub kill_selection: KillSelection,
+    /// What is done about silent agents.
+    pub unreachable: UnreachableStrategy,
+    /// How long they have to end.
+    pub kill_grace: Option<Duration>,
+    /// Names of secrets with their sources.
+    pub secrets: BTreeMap<String, String>,
+    /// With a terminal.
+    pub tty: Option<bool>,
+    /// Accepted, without effect.
+    pub residency: Option<(u64, String)>,
+    /// Which of the places is taken. Lonja's own.
+    pub preference: Preference,
+    /// Nearness to other apps. Lonja's own.
+    pub affinity: Vec<Affinity>,
+    /// How changes are brought about. Lonja's own.
+    pub rollout: Rollout,
+    /// How the number follows the load. Lonja's own.
+    pub autoscale: Option<Autoscale>,
+    /// When it was changed.
+    pub version: VersionInfo,
+}
+
+impl App {
+    /// Do its instances keep data on their agents?
+    pub fn is_resident(&self) -> bool {
+        self.volumes().any(|volume| matches!(volume.kind, VolumeKind::Persistent(_)))
+    }
+
+    /// What is mounted.
+    pub fn volumes(&self) -> impl Iterator<Item = &super::AppVolume> {
+        self.container.iter().flat_map(|container| &container.volumes)
+    }
+
+    /// The ports that balancers use, in the order of the definitions or mappings; 0 where none is given yet.
+    pub fn service_ports(&self) -> Vec<u16> {
+        let mapped = self.container.as_ref().and_then(|container| container.port_mappings.as_ref());
+        match mapped {
+            Some(mappings) => mappings.iter().map(|mapping| mapping.service_port).collect(),
+            None => self.port_definitions.iter().flatten().map(|definition| definition.port).collect(),
+        }
+    }
+
+    /// Are all but the number of instances and what only steers changes and kills equal?
+    pub(super) fn runs_the_same(&self, other: &Self) -> bool {
+        let bare = |app: &Self| Self {
+            instances: 0,
+            version: VersionInfo::default(),
+            rollout: Rollout::default(),
+            autoscale: None,
+            ..app.clone()
+        };
+        bare(self) == bare(other)
+    }
+}
+
+/// A variable's value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EnvValue {
+    /// Text.
+    Text(String),
+    /// The content of a secret, by its name in `secrets`.
+    Secret(String),
+}
+
+/// What tasks may use beyond what they ask for; infinite: all there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceLimits {
+    /// CPUs.
+    pub cpus: Option<ResourceLimit>,
+    /// Memory.
+    pub mem: Option<ResourceLimit>,
+}
+
+/// A limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceLimit {
+    /// So much, in thousandths.
+    Amount(Scalar),
+    /// None.
+    Unlimited,
+}
+
+/// What a custom executor needs for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecutorResources {
+    /// CPUs, in thousandths.
+    pub cpus: Scalar,
+    /// MiB, in thousandths.
+    pub mem: Scalar,
+    /// MiB, in thousandths.
+    pub disk: Scalar,
+}
+
+/// A network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Which kind.
+    pub mode: NetworkMode,
+    /// Which one of its kind.
+    pub name: Option<String>,
+    /// Carried.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A kind of network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// The agent's.
+    #[default]
+    Host,
+    /// One of containers.
+    Container,
+    /// One behind the agent's.
+    Bridge,
+}
+
+/// A port of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortDefinition {
+    /// For balancers, and with `requirePorts` that of the agent; 0 until one is given.
+    pub port: u16,
+    /// Which protocols.
+    pub protocol: Protocol,
+    /// For people and checks.
+    pub name: Option<String>,
+    /// Carried.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Protocols of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// Both; `udp,tcp`.
+    Both,
+}
+
+/// A file for the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// From where.
+    pub uri: String,
+    /// Unpacked. By default.
+    pub extract: bool,
+    /// May be executed.
+    pub executable: bool,
+    /// Kept by the agent.
+    pub cache: bool,
+    /// Under which name.
+    pub dest_path: Option<String>,
+}

@@ -1,0 +1,259 @@
+//! `/v2/apps/{id}/explain`: why an app or pod is not as it is wanted, in words. Lonja's own.
+
+use std::collections::BTreeMap;
+
+use lonja_model::Timestamp;
+use lonja_services_core::definition::RunSpec;
+use lonja_services_core::deployment::Deployment;
+use lonja_services_core::instance::{Condition, Instance};
+use lonja_services_core::kept::Failure;
+use lonja_services_core::waiting::{Reason, UnusedOffer, Waiting};
+use lonja_services_core::{Counts, PathId};
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::queue_json::{self, SeenOffers};
+use super::reply::{self, Outcome};
+use super::tasks::only_get;
+use super::{Api, Ask, deployments_json};
+use crate::wire;
+
+/// The last offers that are shown.
+const MAX_OFFERS: usize = 10;
+
+/// What is taken of an app or pod at a look.
+struct Seen {
+    id: PathId,
+    spec: RunSpec,
+    wanted: u32,
+    counts: Counts,
+    conditions: BTreeMap<&'static str, u32>,
+    unhealthy: Vec<(String, String)>,
+    waiting: Option<Waiting>,
+    offers: SeenOffers,
+    failure: Option<Failure>,
+    deployment: Option<Deployment>,
+    now: Timestamp,
+}
+
+/// Answers for one app or pod.
+pub(super) async fn answer(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
+    only_get(ask)?;
+    let wanted = id.clone();
+    let seen = api.door.look(move |services, now| {
+        let service = services.services().get(&wanted)?;
+        let mut conditions: BTreeMap<&'static str, u32> = BTreeMap::new();
+        for instance in service.instances().values() {
+            *conditions.entry(instance.condition.name()).or_default() += 1;
+        }
+        Some(Seen {
+            id: wanted,
+            spec: service.spec().clone(),
+            wanted: if service.is_removed() { 0 } else { service.spec().instances() },
+            counts: service.counts(),
+            conditions,
+            unhealthy: service.instances().values().filter_map(unhealthy).take(MAX_OFFERS).collect(),
+            waiting: service.waiting().cloned(),
+            offers: SeenOffers::of(service, true),
+            failure: service.last_failure().cloned(),
+            deployment: service.deployment().and_then(|id| services.deployments().get(id)).cloned(),
+            now,
+        })
+    });
+    let seen = seen.await?.ok_or_else(|| Problem::unknown("App", id))?;
+    Ok(reply::ok(&seen.json()))
+}
+
+/// An instance that a check has called unhealthy, and why.
+fn unhealthy(instance: &Instance) -> Option<(String, String)> {
+    if instance.condition != Condition::Running || instance.healthy() != Some(false) {
+        return None;
+    }
+    let own = instance.health.iter().filter(|state| state.alive() == Some(false));
+    let cause = own.filter_map(|state| state.last_failure_cause.clone()).next();
+    let message = instance.tasks.iter().find_map(|task| task.message.clone());
+    let cause = cause.or(message).unwrap_or_else(|| "its health check failed".to_owned());
+    Some((instance.id.to_string(), cause))
+}
+
+impl Seen {
+    fn json(&self) -> Value {
+        let reasons: Vec<Value> = self
+            .by_frequency()
+            .into_iter()
+            .map(
+                |(reason, count)| json!({ "reason": reason.name(), "offers": count, "words": words(reason) }),
+            )
+            .collect();
+        let mut unused: Vec<&UnusedOffer> = self.offers.unused.iter().collect();
+        unused.sort_by_key(|unused| std::cmp::Reverse(unused.at));
+        let last: Vec<Value> = unused
+            .into_iter()
+            .take(MAX_OFFERS)
+            .map(|unused| {
+                json!({
+                    "agentId": unused.offer.agent.as_str(),
+                    "hostname": unused.offer.hostname,
+                    "resources": unused.offer.resources.to_string(),
+                    "reason": unused.rejection.reason.name(),
+                    "detail": unused.rejection.detail,
+                    "timestamp": wire::time(unused.at),
+                })
+            })
+            .collect();
+        let unhealthy = self.unhealthy.iter().map(|(id, why)| json!({ "instanceId": id, "why": why }));
+        json!({
+            "id": self.id.as_str(),
+            "instances": self.wanted,
+            "running": self.counts.running,
+            "healthy": self.counts.healthy,
+            "unhealthy": unhealthy.collect::<Vec<_>>(),
+            "conditions": self.conditions,
+            "waiting": self.waiting.as_ref().map(|waiting| self.waiting_json(waiting)),
+            "summary": self.summary(),
+            "reasons": reasons,
+            "nearestMiss": self.nearest(),
+            "lastOffers": last,
+            "processedOffersSummary": queue_json::summary(&self.offers),
+            "deployment": self.deployment.as_ref().map(deployment),
+            "lastTaskFailure": self.failure.as_ref().map(|failure| {
+                json!({
+                    "state": failure.state, "message": failure.message, "host": failure.host,
+                    "taskId": failure.task, "timestamp": wire::time(failure.at) })
+            }),
+        })
+    }
+
+    fn waiting_json(&self, waiting: &Waiting) -> Value {
+        let delayed = waiting.delayed_until.filter(|until| *until > self.now);
+        json!({
+            "count": waiting.count,
+            "since": wire::time(waiting.since),
+            "delayedUntil": delayed.map(wire::time),
+        })
+    }
+
+    /// The reasons of the last offers, the most frequent first.
+    fn by_frequency(&self) -> Vec<(Reason, u64)> {
+        let mut reasons: Vec<(Reason, u64)> =
+            self.offers.last.iter().map(|(one, count)| (*one, *count)).collect();
+        reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
+        reasons
+    }
+
+    /// The offer that was nearest to being used: what stood in its way comes last in the order of asking.
+    fn nearest(&self) -> Option<Value> {
+        let nearest = self.offers.unused.iter().max_by_key(|unused| (unused.rejection.reason, unused.at))?;
+        Some(json!({
+            "agentId": nearest.offer.agent.as_str(),
+            "hostname": nearest.offer.hostname,
+            "reason": nearest.rejection.reason.name(),
+            "why": nearest.rejection.detail,
+        }))
+    }
+
+    /// The most important thing first, a sentence each.
+    fn summary(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(waiting) = &self.waiting {
+            lines.push(self.why_waiting(waiting));
+        }
+        for (id, why) in &self.unhealthy {
+            lines.push(format!("{id} is not healthy: {why}"));
+        }
+        let lost = [Condition::Unreachable, Condition::UnreachableInactive];
+        let lost: u32 = lost.iter().filter_map(|one| self.conditions.get(one.name())).sum();
+        if lost > 0 {
+            lines.push(format!("the agents of {lost} instances are silent"));
+        }
+        if let Some(waits_for) = self.deployment.as_ref().and_then(|one| one.waits_for.as_ref()) {
+            lines.push(format!("its deployment waits: {waits_for}"));
+        }
+        if let Some(failure) = self.failure.as_ref().filter(|_| self.counts.running < self.wanted) {
+            lines.push(format!("the last task ended with {}: {}", failure.state, failure.message));
+        }
+        if lines.is_empty() {
+            lines.push(format!(
+                "{} of {} instances run; nothing is in the way",
+                self.counts.running, self.wanted
+            ));
+        }
+        lines
+    }
+
+    fn why_waiting(&self, waiting: &Waiting) -> String {
+        let count = match waiting.count {
+            1 => "1 instance waits".to_owned(),
+            count => format!("{count} instances wait"),
+        };
+        if let Some(until) = waiting.delayed_until.filter(|until| *until > self.now) {
+            let left = until.since(self.now).as_secs_f64();
+            return format!("{count} for {left:.0} s more: earlier ones failed, and launches are delayed");
+        }
+        if self.offers.processed.processed == 0 {
+            return format!(
+                "{count}, and no offer has come that could hold one: no agent has {} free for the role {}",
+                asked(&self.spec),
+                self.spec.role()
+            );
+        }
+        let looked_at: u64 = self.offers.last.values().sum();
+        match self.by_frequency().first() {
+            Some((reason, of)) => {
+                format!("{count}: of the last offers of {looked_at} agents, {of} {}", words(*reason))
+            }
+            None => format!("{count} for the next offer"),
+        }
+    }
+}
+
+/// What one instance asks for, in words.
+fn asked(spec: &RunSpec) -> String {
+    let (cpus, mem, disk, gpus) = match spec {
+        RunSpec::App(app) => (app.cpus.to_f64(), app.mem.to_f64(), app.disk.to_f64(), app.gpus),
+        RunSpec::Pod(pod) => {
+            let own = &pod.executor_resources;
+            pod.containers.iter().fold(
+                (own.cpus.to_f64(), own.mem.to_f64(), own.disk.to_f64(), 0_u32),
+                |(cpus, mem, disk, gpus), one| {
+                    let (more_cpus, more_mem) = (one.cpus.to_f64(), one.mem.to_f64());
+                    (
+                        cpus + more_cpus,
+                        mem + more_mem,
+                        disk + one.disk.to_f64(),
+                        gpus.saturating_add(one.gpus),
+                    )
+                },
+            )
+        }
+    };
+    let mut asked = format!("{cpus} CPUs, {mem} MiB of memory");
+    if disk > 0.0 {
+        asked.push_str(&format!(", {disk} MiB of disk"));
+    }
+    if gpus > 0 {
+        asked.push_str(&format!(", {gpus} GPUs"));
+    }
+    asked
+}
+
+fn deployment(deployment: &Deployment) -> Value {
+    let seen = deployments_json::SeenDeployment { deployment: deployment.clone(), asked: Vec::new() };
+    deployments_json::running(&seen, true)
+}
+
+/// A reason in words, to follow on "3 offers".
+fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::UnfulfilledRole => "are for another role, or reserved",
+        Reason::UnfulfilledConstraint => "break a constraint",
+        Reason::NoCorrespondingReservationFound => "are not where the instance's data are",
+        Reason::AgentMaintenance => "are of agents that are to be maintained",
+        Reason::InsufficientCpus => "have too few CPUs",
+        Reason::InsufficientMemory => "have too little memory",
+        Reason::InsufficientDisk => "have too little disk",
+        Reason::InsufficientGpus => "have too few GPUs",
+        Reason::InsufficientPorts => "do not have the ports",
+        Reason::DeclinedScarceResources => "have GPUs, which are kept for those who need them",
+    }
+}

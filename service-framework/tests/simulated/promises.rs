@@ -1,0 +1,288 @@
+//! Promises one by one, each in the situation that broke it once or is likely to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lonja_model::resources::Scalar;
+use lonja_sdk::testing::{TaskOutcome, TestCluster};
+use lonja_services_core::command::Refused;
+use lonja_services_core::definition::{
+    App, AppVolume, Autoscale, Container, Engine, Measure, Persistent, PersistentKind, Rollout, RunSpec,
+    SINGLE_INSTANCE, Strategy, UnreachableStrategy, UpgradeStrategy, VolumeKind,
+};
+use lonja_services_core::instance::{Condition, Instance};
+use lonja_services_core::job::{Concurrency, Job, JobRunId, RunState, Schedule};
+use lonja_services_core::{Answer, ChangeOptions, Command, Config, Services};
+
+use crate::world::{World, app, path, put, remove, restart};
+
+const EACH: &str = "cpus:4;mem:4096;disk:1000;ports:[31000-31999]";
+
+fn single() -> App {
+    let labels = BTreeMap::from([(SINGLE_INSTANCE.to_owned(), "true".to_owned())]);
+    let upgrade = UpgradeStrategy { minimum_health_capacity: 0.0, maximum_over_capacity: 0.0 };
+    App { labels, upgrade, ..app("single", 1) }
+}
+
+fn instances<'a>(cluster: &'a TestCluster<Services>, id: &str) -> Vec<&'a Instance> {
+    cluster
+        .scheduler()
+        .services()
+        .get(&path(id))
+        .into_iter()
+        .flat_map(|one| one.instances().values())
+        .collect()
+}
+
+/// Which agent an app's only instance is on.
+fn agent_of(world: &World, id: &str) -> usize {
+    let all = instances(&world.cluster, id);
+    let hostname = &all.first().and_then(|one| one.place.as_ref()).expect("it has a place").hostname;
+    hostname.trim_start_matches("host-").parse().expect("hosts are numbered")
+}
+
+#[test]
+fn a_single_instance_is_never_two_while_an_agent_is_silent() {
+    for replaced in [false, true] {
+        let mut world = World::new(11, 3, EACH);
+        world.apply(put(single()));
+        world.settle(30);
+        let agent = agent_of(&world, "single");
+        world.cluster.partition(agent);
+        if replaced {
+            // The kill does not arrive, and then the agent is given up.
+            world.apply(restart("single"));
+        }
+        for _ in 0..60 {
+            world.run(10);
+            assert!(world.cluster.running_tasks().len() <= 1, "replaced: {replaced}");
+        }
+        world.cluster.heal(agent);
+        world.settle(300);
+        world.cluster.assert_running(1);
+    }
+}
+
+#[test]
+fn others_are_replaced_when_their_agent_falls_silent_and_what_comes_back_ends() {
+    let mut world = World::new(12, 4, EACH);
+    world.apply(put(app("web", 1)));
+    world.settle(30);
+    let agent = agent_of(&world, "web");
+    world.cluster.partition(agent);
+    world.run(120);
+    assert_eq!(world.serving("web"), 1, "another one took its place");
+    world.cluster.assert_running(2);
+
+    world.cluster.heal(agent);
+    world.run(60);
+    world.cluster.assert_running(1);
+}
+
+#[test]
+fn who_asks_for_it_is_waited_for() {
+    let mut world = World::new(13, 4, EACH);
+    let inactive_after = Duration::from_secs(600);
+    let unreachable = UnreachableStrategy::Enabled { inactive_after, expunge_after: inactive_after * 2 };
+    world.apply(put(App { unreachable, ..app("web", 1) }));
+    world.settle(30);
+    world.cluster.partition(agent_of(&world, "web"));
+
+    world.run(300);
+    assert_eq!(instances(&world.cluster, "web").len(), 1);
+    world.run(600);
+    let conditions: Vec<Condition> =
+        instances(&world.cluster, "web").iter().map(|one| one.condition).collect();
+    assert!(conditions.contains(&Condition::UnreachableInactive) && conditions.contains(&Condition::Running));
+    world.run(700);
+    assert_eq!(instances(&world.cluster, "web").len(), 1, "the silent one is forgotten");
+}
+
+#[test]
+fn a_forced_change_during_a_blue_green_one_leaves_no_third_colour() {
+    let strategy = Strategy::BlueGreen { promote_after: None };
+    let web = |cmd: &str| App {
+        cmd: Some(cmd.to_owned()),
+        rollout: Rollout { strategy: strategy.clone(), ..Rollout::default() },
+        ..app("web", 3)
+    };
+    let mut world = World::new(14, 3, EACH);
+    world.apply(put(web("blue")));
+    world.settle(30);
+    world.apply(put(web("green")));
+    world.run(20);
+    world.cluster.assert_running(6);
+
+    let force = ChangeOptions { force: true, ..ChangeOptions::default() };
+    world.change(put(web("red")), force).unwrap();
+    world.run(30);
+    world.cluster.assert_running(6);
+    let service = world.cluster.scheduler().service(&path("web")).unwrap();
+    let serving: Vec<&Instance> =
+        service.instances().values().filter(|one| !one.hidden && one.is_serving()).collect();
+    assert_eq!(serving.len(), 3);
+    let blue =
+        |one: &&&Instance| matches!(&one.spec, RunSpec::App(app) if app.cmd.as_deref() == Some("blue"));
+    assert_eq!(serving.iter().filter(blue).count(), 3, "requests go where they went");
+}
+
+#[test]
+fn versions_grow_though_the_newest_was_removed_and_the_daemon_began_anew() {
+    let mut world = World::new(15, 1, EACH);
+    let first = world.apply(put(app("web", 1)));
+    world.settle(30);
+    let last = world.apply(remove("web"));
+    world.settle(30);
+    world.cluster.kill_scheduler();
+    world.run(10);
+    let next = world.apply(put(app("web", 1)));
+    assert!(first.version < last.version && last.version < next.version);
+}
+
+fn resident() -> App {
+    let persistent = Persistent {
+        kind: PersistentKind::Root,
+        size: Scalar::from_units(16).unwrap(),
+        max_size: None,
+        profile: None,
+        constraints: Vec::new(),
+    };
+    let volume = AppVolume {
+        container_path: "data".to_owned(),
+        read_only: false,
+        kind: VolumeKind::Persistent(persistent),
+    };
+    let container = Container {
+        engine: Engine::Mesos,
+        docker: None,
+        volumes: vec![volume],
+        port_mappings: None,
+        linux_info: None,
+    };
+    App {
+        role: "db".to_owned(),
+        container: Some(container),
+        upgrade: UpgradeStrategy::RESIDENT,
+        unreachable: UnreachableStrategy::Disabled,
+        ..app("db", 1)
+    }
+}
+
+#[test]
+fn data_are_come_back_to_and_freed_with_their_app() {
+    let config = Config { default_role: "db".to_owned(), ..Config::default() };
+    let mut world = World::in_role(16, 3, EACH, config, "db", |_task| TaskOutcome::runs_on());
+    world.apply(put(resident()));
+    world.settle(60);
+    let agent = agent_of(&world, "db");
+
+    for _ in 0..3 {
+        let task = world.cluster.running_tasks().remove(0);
+        let instance = instances(&world.cluster, "db")[0].id.clone();
+        world.cluster.command(Command::Kill {
+            instances: [instance].into(),
+            wipe: false,
+            answer: Answer::nobody(),
+        });
+        world.run(20);
+        assert_eq!(agent_of(&world, "db"), agent, "where its data are");
+        assert_ne!(world.cluster.running_tasks(), [task]);
+    }
+
+    world.apply(remove("db"));
+    world.run(60);
+    // All of each agent is free again, or this would not fit.
+    world.apply(put(App { disk: Scalar::from_units(1000).unwrap(), ..app("large", 3) }));
+    world.settle(60);
+}
+
+fn job(id: &str, schedule: Option<&str>, concurrency: Concurrency) -> Job {
+    let schedule =
+        schedule.map(|cron| Schedule { cron: cron.to_owned(), suspended: false, starting_deadline: None });
+    Job {
+        id: path(id),
+        run: Arc::new(App { role: "*".to_owned(), ..app(id, 1) }),
+        schedule,
+        concurrency,
+        retries: 2,
+        retry_delay: Duration::from_secs(5),
+        max_run_time: None,
+        history: 10,
+    }
+}
+
+fn states(world: &World, id: &str) -> Vec<RunState> {
+    let services = world.cluster.scheduler();
+    services.jobs()[&path(id)].1.values().map(|run| run.state.clone()).collect()
+}
+
+fn put_job(world: &mut World, job: Job) {
+    world.cluster.command(Command::PutJob { job: Box::new(job), create: true, answer: Answer::nobody() });
+    world.run(1);
+}
+
+#[test]
+fn a_job_runs_by_its_calendar_and_goes_on_after_a_restart() {
+    let outcome = |_: &_| TaskOutcome::exits(0).after(Duration::from_secs(20));
+    let mut world = World::with(17, 1, EACH, outcome);
+    put_job(&mut world, job("tick", Some("* * * * *"), Concurrency::Forbid));
+    for minute in 0..6 {
+        world.run(60);
+        if minute % 2 == 1 {
+            world.cluster.kill_scheduler();
+        }
+    }
+    world.run(50);
+    let done = states(&world, "tick")
+        .into_iter()
+        .filter(|state| matches!(state, RunState::Succeeded { .. }))
+        .count();
+    assert!((5..=7).contains(&done), "{:?}", states(&world, "tick"));
+    assert_eq!(world.cluster.tasks().len(), done + world.cluster.running_tasks().len(), "each was run once");
+}
+
+#[test]
+fn a_run_that_fails_is_tried_again_as_often_as_its_job_says() {
+    let mut world = World::with(18, 1, EACH, |_task| TaskOutcome::exits(3).after(Duration::from_secs(1)));
+    put_job(&mut world, job("bad", None, Concurrency::Allow));
+    let (sender, answer) = std::sync::mpsc::channel();
+    let answered = Answer::to(move |run: Result<JobRunId, Refused>| drop(sender.send(run)));
+    world.cluster.command(Command::RunJob { job: path("bad"), answer: answered });
+    world.run(60);
+    assert!(answer.try_recv().unwrap().is_ok());
+    assert_eq!(world.cluster.tasks().len(), 3);
+    assert!(
+        matches!(&states(&world, "bad")[..], [RunState::Failed { reason, .. }] if reason.contains("TASK_FAILED"))
+    );
+}
+
+#[test]
+fn the_number_of_instances_follows_what_they_use() {
+    let rule = Autoscale {
+        minimum: 1,
+        maximum: 6,
+        measure: Measure::Cpu,
+        target: 0.5,
+        cooldown: Duration::from_secs(30),
+        stabilisation: Duration::from_secs(120),
+    };
+    let mut world = World::new(19, 3, EACH);
+    world.apply(put(App { autoscale: Some(rule), ..app("web", 2) }));
+    world.settle(30);
+    // As much work as keeps two busy, then next to none.
+    let mut most = 0;
+    for (work, rounds) in [(2.0, 30), (0.1, 60)] {
+        for _ in 0..rounds {
+            let running = world.cluster.running_tasks().len();
+            most = most.max(running);
+            #[expect(clippy::cast_precision_loss, reason = "a handful")]
+            let value = work / running as f64;
+            world.cluster.command(Command::Usage { app: path("web"), value });
+            world.run(10);
+        }
+        let expected = if work > 1.0 { 4 } else { 1 };
+        world.cluster.assert_running(expected);
+    }
+    assert_eq!(most, 4, "it did not overshoot");
+}
