@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lonja_tests::{Cluster, Daemon};
+use lonja_tests::{Cluster, Served};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -16,48 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What the runner exits with where a client cannot be had.
 const CANNOT_RUN: i32 = 77;
-
-/// A cluster with the service framework on it.
-struct Served {
-    cluster: Cluster,
-    services: Option<Daemon>,
-}
-
-impl Served {
-    fn start() -> Self {
-        let cluster = Cluster::start_with(&[], "cpus:4;mem:2048;disk:4096;ports:[31000-31100]");
-        let mut served = Self { cluster, services: None };
-        served.start_services("127.0.0.1:0");
-        served
-    }
-
-    fn start_services(&mut self, listen: &str) {
-        let dir = self.cluster.path("services");
-        let master = self.cluster.url().to_owned();
-        let flags = ["--work-dir", &dir, "--listen", listen, "--master", &master, "--log", "error"];
-        self.services = Some(Daemon::start(&[&["services"], &flags[..]].concat()));
-    }
-
-    fn url(&self) -> &str {
-        self.services.as_ref().map_or("", |services| &services.url)
-    }
-
-    /// `kill -9`, and a new one at the same address.
-    fn restart_services(&mut self) {
-        let listen = self.url()["http://".len()..].to_owned();
-        if let Some(services) = self.services.take() {
-            services.kill9();
-        }
-        self.start_services(&listen);
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // Before the cluster: it is a framework on it.
-        drop(self.services.take());
-    }
-}
 
 /// The runner with all that it started, ended by whoever drops it.
 struct Runner(Child);
@@ -74,13 +32,18 @@ impl Drop for Runner {
 
 /// Runs a client through its scenario.
 fn judge(client: &str) {
-    let mut served = Served::start();
+    let mut cluster = Cluster::without_agent(&[]);
+    // What is made up from a schema is not to run anywhere.
+    if client != "schema" {
+        cluster.start_agent("cpus:4;mem:2048;disk:4096;ports:[31000-31100]");
+    }
+    let mut served = Served::on(cluster, &[]);
     let asked = PathBuf::from(served.cluster.path("restart-asked"));
     let restarted = PathBuf::from(served.cluster.path("restarted"));
     let restart =
         format!("touch '{}'; until [ -e '{}' ]; do sleep 0.05; done", asked.display(), restarted.display());
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/run"));
-    command.args([client, served.url()]).env("LONJA_CLIENTS_RESTART", restart);
+    command.args([client, &served.url()]).env("LONJA_CLIENTS_RESTART", restart);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let mut runner = Runner(command.spawn().expect("the runner starts"));
     let stdout = BufReader::new(runner.0.stdout.take().expect("stdout is piped"));
@@ -95,7 +58,7 @@ fn judge(client: &str) {
         }
         assert!(started.elapsed() < PATIENCE, "{client}: its scenario has not ended within {PATIENCE:?}");
         if asked.exists() && !restarted.exists() {
-            served.restart_services();
+            served.restart();
             std::fs::write(&restarted, "").expect("a file");
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -126,4 +89,9 @@ fn the_event_bus_of_npm_gets_the_events_it_asked_for_also_after_a_restart() {
 #[test]
 fn prometheus_discovers_every_port_of_every_instance() {
     judge("prometheus");
+}
+
+#[test]
+fn whatever_the_schema_allows_is_answered_as_it_says() {
+    judge("schema");
 }

@@ -25,6 +25,7 @@ mod recovery;
 mod recovery_images;
 mod recovery_steps;
 mod service_cli;
+mod services;
 mod stats;
 mod tls;
 mod upkeep;

@@ -2,6 +2,7 @@
 //! them, also when a test fails.
 
 mod running;
+mod served;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use running::Running;
+pub use served::Served;
 
 /// How long anything may take that happens within a moment on a quiet machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

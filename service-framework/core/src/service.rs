@@ -60,6 +60,30 @@ impl Service {
         }
     }
 
+    /// What an instance of `spec` is held to: where it serves for what is wanted now, that, but for its version.
+    pub(crate) fn steered(&self, spec: &RunSpec) -> RunSpec {
+        if spec.version().last_config == self.spec.version().last_config {
+            self.spec.with_version(*spec.version())
+        } else {
+            spec.clone()
+        }
+    }
+
+    /// Holds all instances that serve for what is wanted now to it. Those that were never launched are of its version, too.
+    pub(crate) fn steer(&mut self) {
+        let wanted = &self.spec;
+        let mut of_version = BTreeMap::from([(*wanted.version(), wanted.clone())]);
+        for one in self.instances.values_mut() {
+            let own = *one.spec.version();
+            if own.last_config != wanted.version().last_config {
+                continue;
+            }
+            let was_launched = one.place.is_some() || one.condition != Condition::Scheduled;
+            let version = if was_launched { own } else { *wanted.version() };
+            one.spec = of_version.entry(version).or_insert_with(|| wanted.with_version(version)).clone();
+        }
+    }
+
     /// What is wanted now.
     pub fn spec(&self) -> &RunSpec {
         &self.spec

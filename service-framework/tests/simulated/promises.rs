@@ -8,8 +8,8 @@ use lonja_model::resources::Scalar;
 use lonja_sdk::testing::{TaskOutcome, TestCluster};
 use lonja_services_core::command::Refused;
 use lonja_services_core::definition::{
-    App, AppVolume, Autoscale, Container, Engine, Measure, Persistent, PersistentKind, Rollout, RunSpec,
-    SINGLE_INSTANCE, Strategy, UnreachableStrategy, UpgradeStrategy, VolumeKind,
+    App, AppVolume, Autoscale, Constraint, Container, Engine, Measure, Operator, Persistent, PersistentKind,
+    Rollout, RunSpec, SINGLE_INSTANCE, Strategy, UnreachableStrategy, UpgradeStrategy, VolumeKind,
 };
 use lonja_services_core::instance::{Condition, Instance};
 use lonja_services_core::job::{Concurrency, Job, JobRunId, RunState, Schedule};
@@ -138,6 +138,33 @@ fn versions_grow_though_the_newest_was_removed_and_the_daemon_began_anew() {
     world.run(10);
     let next = world.apply(put(app("web", 1)));
     assert!(first.version < last.version && last.version < next.version);
+}
+
+#[test]
+fn a_change_that_only_steers_starts_nothing_and_holds_from_then_on() {
+    let mut world = World::new(20, 3, EACH);
+    world.apply(put(app("web", 2)));
+    world.settle(30);
+    let tasks = world.cluster.running_tasks();
+    let labels = BTreeMap::from([("tier".to_owned(), "front".to_owned())]);
+    let operator = Operator::Cluster(Some("host-0".to_owned()));
+    let on_first = Constraint { field: "hostname".to_owned(), operator };
+    let steered =
+        |count| App { labels: labels.clone(), constraints: vec![on_first.clone()], ..app("web", count) };
+    world.apply(put(steered(2)));
+    world.settle(30);
+    for _ in 0..2 {
+        assert_eq!(world.cluster.running_tasks(), tasks);
+        let all = instances(&world.cluster, "web");
+        let is_steered = |one: &&Instance| one.spec.labels() == &labels && one.spec.constraints().len() == 1;
+        assert_eq!(all.iter().filter(|one| is_steered(one)).count(), 2);
+        world.cluster.kill_scheduler();
+        world.run(10);
+    }
+    world.apply(put(steered(5)));
+    world.settle(60);
+    let of_first = |one: &&Instance| one.place.as_ref().is_some_and(|place| place.hostname == "host-0");
+    assert!(instances(&world.cluster, "web").iter().filter(|one| of_first(one)).count() >= 3);
 }
 
 fn resident() -> App {

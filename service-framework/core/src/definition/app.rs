@@ -117,16 +117,29 @@ impl App {
         }
     }
 
-    /// Are all but the number of instances and what only steers changes and kills equal?
+    /// Are all but the number of instances and what only steers launches, changes and kills equal?
     pub(super) fn runs_the_same(&self, other: &Self) -> bool {
-        let bare = |app: &Self| Self {
-            instances: 0,
-            version: VersionInfo::default(),
-            rollout: Rollout::default(),
-            autoscale: None,
-            ..app.clone()
+        let steered = Self {
+            instances: other.instances,
+            version: other.version,
+            labels: other.labels.clone(),
+            constraints: other.constraints.clone(),
+            accepted_resource_roles: other.accepted_resource_roles.clone(),
+            preference: other.preference.clone(),
+            affinity: other.affinity.clone(),
+            backoff: other.backoff.clone(),
+            dependencies: other.dependencies.clone(),
+            readiness_checks: other.readiness_checks.clone(),
+            upgrade: other.upgrade.clone(),
+            kill_selection: other.kill_selection,
+            kill_grace: other.kill_grace,
+            unreachable: other.unreachable,
+            residency: other.residency.clone(),
+            rollout: other.rollout.clone(),
+            autoscale: other.autoscale.clone(),
+            ..self.clone()
         };
-        bare(self) == bare(other)
+        steered == *other
     }
 }
 

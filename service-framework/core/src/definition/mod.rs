@@ -214,8 +214,8 @@ impl RunSpec {
         self.labels().get(SINGLE_INSTANCE).is_some_and(|value| value == "true")
     }
 
-    /// Do running instances of `self` serve for `other`? All but the number of instances and what only steers changes and
-    /// kills must be equal.
+    /// Do running instances of `self` serve for `other`? All but the number of instances and what only steers launches,
+    /// changes and kills must be equal. Marathon replaces all for a label; running tasks learn of it when they start again.
     pub fn runs_the_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::App(one), Self::App(other)) => one.runs_the_same(other),

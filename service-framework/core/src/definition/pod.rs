@@ -66,15 +66,23 @@ impl Pod {
         self.volumes.iter().any(|volume| matches!(volume.kind, PodVolumeKind::Persistent(_)))
     }
 
-    /// Are all but the number of instances and what only steers changes and kills equal?
+    /// Are all but the number of instances and what only steers launches, changes and kills equal?
     pub(super) fn runs_the_same(&self, other: &Self) -> bool {
-        let bare = |pod: &Self| Self {
-            instances: 0,
-            version: VersionInfo::default(),
-            rollout: Rollout::default(),
-            ..pod.clone()
+        let steered = Self {
+            instances: other.instances,
+            version: other.version,
+            labels: other.labels.clone(),
+            constraints: other.constraints.clone(),
+            accepted_resource_roles: other.accepted_resource_roles.clone(),
+            preference: other.preference.clone(),
+            backoff: other.backoff.clone(),
+            upgrade: other.upgrade.clone(),
+            kill_selection: other.kill_selection,
+            unreachable: other.unreachable,
+            rollout: other.rollout.clone(),
+            ..self.clone()
         };
-        bare(self) == bare(other)
+        steered == *other
     }
 }
 

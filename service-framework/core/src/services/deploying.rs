@@ -135,8 +135,8 @@ impl Services {
                 if restarted {
                     service.delay = None;
                 }
-                // Instances that serve for the new definition as well are of it from now on, but for their versions.
                 (service.spec, service.removed) = (spec, false);
+                service.steer();
                 service.deployment = Some(deployment.clone());
                 self.keep_spec(path);
             }

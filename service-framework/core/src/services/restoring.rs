@@ -212,7 +212,7 @@ impl Services {
             return;
         };
         let of_version = service.versions.get(&version).or_else(|| versions.get(&owner)?.get(&version));
-        let spec = of_version.unwrap_or(&service.spec).clone();
+        let spec = service.steered(of_version.unwrap_or(&service.spec));
         let containers: Vec<Option<String>> = match &spec {
             RunSpec::App(_) => vec![None],
             RunSpec::Pod(pod) => pod.containers.iter().map(|one| Some(one.name.clone())).collect(),

@@ -14,6 +14,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
             "DeploymentResult",
             object(&[("version", time()), ("deploymentId", text())], &["version", "deploymentId"]),
         ),
+        ("Change", any_of(&[named("DeploymentResult"), object(&[("steps", list(json!({})))], &["steps"])])),
         ("Apps", object(&[("apps", list(named("AppStatus")))], &["apps"])),
         ("AppReply", object(&[("app", named("AppStatus"))], &[])),
         ("AppStatus", app_status()),
@@ -88,9 +89,9 @@ fn task() -> Value {
 fn group() -> Value {
     object(
         &[
-            ("id", named("PathId")),
+            ("id", text()),
             ("version", time()),
-            ("dependencies", list(named("PathId"))),
+            ("dependencies", list(text())),
             ("enforceRole", flag()),
             ("apps", list(named("AppStatus"))),
             ("pods", list(named("PodStatus"))),
@@ -145,11 +146,9 @@ fn others() -> Vec<(&'static str, Value)> {
         ],
         &["count", "since", "delay"],
     );
-    let logging = object(&[("logger", text()), ("level", text()), ("durationSeconds", count())], &["level"]);
     vec![
         ("Deployment", deployment),
         ("PodStatus", pod_status),
         ("Queue", object(&[("queue", list(entry))], &["queue"])),
-        ("Logging", logging),
     ]
 }

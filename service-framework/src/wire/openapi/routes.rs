@@ -35,7 +35,8 @@ enum Shows {
 use Shows::{Any, Events, Many, One};
 use Takes::{Bodies, Body, Nothing, Query};
 
-const RESULT: Shows = One("DeploymentResult");
+/// What a change began, or would do.
+const RESULT: Shows = One("Change");
 const CHANGE: &[&str] = &["force", "strategy", "dryRun"];
 const UPDATE: &[&str] = &["force", "partialUpdate", "strategy", "dryRun"];
 
@@ -75,6 +76,14 @@ const ROUTES: &[Route] = &[
         "200",
         RESULT,
     ),
+    (
+        "patch",
+        "/v2/groups",
+        "Refused: the group of all has no role",
+        Body("GroupUpdate", &[]),
+        "200",
+        Shows::Nothing,
+    ),
     ("delete", "/v2/groups", "Remove everything", Query(&["force"]), "200", RESULT),
     ("get", "/v2/groups/{id}", "A group", Query(&["embed*"]), "200", One("Group")),
     ("post", "/v2/groups/{id}", "Create a group", Body("GroupUpdate", &["force"]), "201", RESULT),
@@ -98,6 +107,22 @@ const ROUTES: &[Route] = &[
     ("get", "/v2/groups/apps", "All apps", Query(&["embed*"]), "200", Many("AppStatus")),
     ("get", "/v2/groups/versions", "When anything was changed", Nothing, "200", Many("Version")),
     ("get", "/v2/groups/versions/{version}", "Everything as it was", Nothing, "200", One("Group")),
+    (
+        "put",
+        "/v2/groups/versions/{version}",
+        "Take everything back",
+        Query(&["force", "dryRun"]),
+        "200",
+        RESULT,
+    ),
+    (
+        "put",
+        "/v2/groups/{id}/versions/{version}",
+        "Take a group back",
+        Query(&["force", "dryRun"]),
+        "200",
+        RESULT,
+    ),
     ("get", "/v2/groups/{id}/apps", "All apps below", Query(&["embed*"]), "200", Many("AppStatus")),
     ("get", "/v2/groups/{id}/versions", "When it was changed", Nothing, "200", Many("Version")),
     ("get", "/v2/groups/{id}/versions/{version}", "A group as it was", Nothing, "200", One("Group")),
@@ -145,19 +170,23 @@ const ROUTES: &[Route] = &[
     ("get", "/metrics/prometheus", "Figures for Prometheus", Nothing, "200", Shows::Text),
     ("get", "/config", "The settings", Nothing, "200", Any),
     ("get", "/logging", "What is logged", Nothing, "200", Any),
-    ("post", "/logging", "Log more, or less", Body("Logging", &[]), "200", Any),
     ("get", "/openapi.json", "This document", Nothing, "200", Any),
 ];
 
 /// Statuses of refusals, and when.
-const REFUSALS: [(&str, &str); 8] = [
+const REFUSALS: [(&str, &str); 13] = [
     ("400", "No JSON, or a query that cannot be read"),
     ("403", "Too many deployments run"),
     ("404", "There is none"),
+    ("405", "The path takes other methods"),
+    ("406", "It is not given in a form that the client takes"),
+    ("408", "The document came too slowly"),
     ("409", "Locked by a deployment, or there already"),
     ("413", "The document is too large"),
+    ("414", "The path or its query is too long"),
     ("415", "The document is said to be something else than JSON"),
     ("422", "The document is JSON and wrong"),
+    ("431", "The head is too large"),
     ("503", "Too busy, or without a leader"),
 ];
 
@@ -187,6 +216,9 @@ fn operation((method, path, summary, takes, status, shows): &Route) -> Value {
         .collect();
     parameters.extend(queries.iter().map(|name| query(name)));
     let mut responses = Map::new();
+    if queries.contains(&"dryRun") {
+        responses.insert("200".to_owned(), success(RESULT));
+    }
     responses.insert((*status).to_owned(), success(*shows));
     for (status, when) in REFUSALS {
         responses

@@ -68,11 +68,15 @@ fn a_plan_says_which_way_a_definition_was_changed() {
     assert_eq!((steps(&plan).as_str(), version(&world)), ("", (3, 2, 1)));
     assert_eq!(plan.target.len(), 1, "it is kept all the same");
 
+    let labels = [("tier".to_owned(), "front".to_owned())].into();
+    let plan = world.change(put([App { labels, kill_grace: Some(secs(9)), ..world.app("/a") }]));
+    assert_eq!((steps(&plan).as_str(), version(&world)), ("", (4, 2, 1)), "it only steers");
+
     let plan = world.change(put([App { cmd: Some("true".into()), instances: 4, ..world.app("/a") }]));
-    assert_eq!((steps(&plan).as_str(), version(&world)), ("Restart /a", (4, 4, 4)));
+    assert_eq!((steps(&plan).as_str(), version(&world)), ("Restart /a", (5, 5, 5)));
 
     let plan = world.change(Change { restart: [id("/a")].into(), ..Change::default() });
-    assert_eq!((steps(&plan).as_str(), version(&world)), ("Restart /a", (5, 5, 5)));
+    assert_eq!((steps(&plan).as_str(), version(&world)), ("Restart /a", (6, 6, 6)));
 
     let plan = world.change(put([App { instances: 0, cmd: None, ..world.app("/a") }]));
     assert_eq!(steps(&plan), "Scale /a", "nothing is replaced where nothing is to run");
