@@ -13,3 +13,6 @@ mod promises;
 
 #[path = "simulated/faults.rs"]
 mod faults;
+
+#[path = "simulated/rolling.rs"]
+mod rolling;

@@ -148,12 +148,8 @@ pub struct RolloutState {
     pub strategy: Strategy,
     /// Which part is under way.
     pub phase: Phase,
-    /// How many old ones may be killed in all.
-    pub credits: u32,
-    /// How many were killed.
-    pub killed: u32,
-    /// New ones that have been healthy and ready once, each of which gave a credit.
-    pub served: BTreeSet<InstanceId>,
+    /// How many new ones served when it was last looked at.
+    pub replaced: u32,
     /// Instances that have served once: each first time something got better.
     pub progressed: BTreeSet<InstanceId>,
     /// How many new ones have failed.
@@ -162,8 +158,6 @@ pub struct RolloutState {
     pub good_since: Option<Timestamp>,
     /// Somebody has promoted it.
     pub promoted: bool,
-    /// There may be so many instances; set with the first credits.
-    pub max_capacity: Option<u32>,
 }
 
 /// A part of a rollout.

@@ -89,8 +89,7 @@ fn own(deployment: &Deployment) -> Map<String, Value> {
         let shown = json!({
             "phase": state.phase.name(),
             "promoted": state.promoted,
-            "replaced": state.served.len(),
-            "killed": state.killed,
+            "replaced": state.replaced,
             "failures": state.failures,
         });
         (id.as_str().to_owned(), shown)

@@ -17,7 +17,7 @@ use lonja_services_core::{Answer, ChangeOptions, Command, Config, Services};
 
 use crate::world::{World, app, path, put, remove, restart};
 
-const EACH: &str = "cpus:4;mem:4096;disk:1000;ports:[31000-31999]";
+pub(crate) const EACH: &str = "cpus:4;mem:4096;disk:1000;ports:[31000-31999]";
 
 fn single() -> App {
     let labels = BTreeMap::from([(SINGLE_INSTANCE.to_owned(), "true".to_owned())]);
@@ -25,7 +25,7 @@ fn single() -> App {
     App { labels, upgrade, ..app("single", 1) }
 }
 
-fn instances<'a>(cluster: &'a TestCluster<Services>, id: &str) -> Vec<&'a Instance> {
+pub(crate) fn instances<'a>(cluster: &'a TestCluster<Services>, id: &str) -> Vec<&'a Instance> {
     cluster
         .scheduler()
         .services()
@@ -36,7 +36,7 @@ fn instances<'a>(cluster: &'a TestCluster<Services>, id: &str) -> Vec<&'a Instan
 }
 
 /// Which agent an app's only instance is on.
-fn agent_of(world: &World, id: &str) -> usize {
+pub(crate) fn agent_of(world: &World, id: &str) -> usize {
     let all = instances(&world.cluster, id);
     let hostname = &all.first().and_then(|one| one.place.as_ref()).expect("it has a place").hostname;
     hostname.trim_start_matches("host-").parse().expect("hosts are numbered")
@@ -167,7 +167,7 @@ fn a_change_that_only_steers_starts_nothing_and_holds_from_then_on() {
     assert!(instances(&world.cluster, "web").iter().filter(|one| of_first(one)).count() >= 3);
 }
 
-fn resident() -> App {
+pub(crate) fn resident() -> App {
     let persistent = Persistent {
         kind: PersistentKind::Root,
         size: Scalar::from_units(16).unwrap(),

@@ -87,10 +87,15 @@ impl Services {
         if have > count {
             let surplus = (have - count) as usize;
             let victims = victims(&service.spec, &counted, &sentenced, surplus);
-            let is_resident = service.spec.is_resident();
-            for victim in victims {
-                if is_resident { self.stop(now, &victim) } else { self.decommission(now, &victim) }
-            }
+            self.retire(now, id, &victims);
+        }
+    }
+
+    /// They are too many: those with data stay, and do not run.
+    pub(super) fn retire(&mut self, now: Timestamp, id: &PathId, victims: &[InstanceId]) {
+        let is_resident = self.services.get(id).is_some_and(|service| service.spec.is_resident());
+        for victim in victims {
+            if is_resident { self.stop(now, victim) } else { self.decommission(now, victim) }
         }
     }
 

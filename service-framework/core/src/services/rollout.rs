@@ -1,17 +1,23 @@
 //! New instances in place of old ones.
 //!
 //! The rolling way, for a target of n: `m = ceil(n × minimumHealthCapacity)` stay healthy, there are never more than
-//! `M = floor(n × (1 + maximumOverCapacity))`. At the beginning as many old ones may be killed as are healthy beyond m; each new
-//! one that serves for the first time lets one more go. Those that are not healthy go first. Where m and M leave no room to move
-//! (m = M, and all of M healthy) one above M may be started; where data are kept, one below m is killed instead.
+//! `M = floor(n × (1 + maximumOverCapacity))`. Where they leave no room to move (m = M) there may be one above M; where data are
+//! kept, one below m. What may be done is found from what is there, at every look, and not from what was done before, so that a
+//! daemon that begins anew goes on the same way. Old ones are killed
+//! - as far as healthy ones stay beyond m, and one for each new one that serves; those in bad health go first, and do not count;
+//! - if neither lets one go and there is no room for a new one, one in bad health.
 //!
 //! Before it, a canary starts a few new ones beside the old, and blue-green all of them, hidden; they go on when promoted.
 //!
 //! Invariants
-//! - There are never more than M instances with a task that may be alive, or of a trial no more than the old and the trial.
-//! - No old one that is healthy is killed while that would leave fewer than m healthy ones; where data are kept, once.
+//! - There are never more than M instances with a task that may be alive (m = M: M + 1), or of a trial no more than the old and
+//!   the trial.
+//! - No old one that may be healthy is killed while that would leave fewer than m that are known to be (with data and m = M:
+//!   m − 1). One of which nothing was heard yet may be.
 //!
-//! Source: Marathon's task replacement; `docs/services.md`.
+//! Source: Marathon's task replacement, whose bounds these are; `docs/services.md`.
+
+use std::collections::BTreeSet;
 
 use lonja_model::Timestamp;
 
@@ -21,6 +27,29 @@ use crate::definition::{RunSpec, Strategy};
 use crate::deployment::{DeploymentId, Phase, RolloutState};
 use crate::instance::{Condition, Goal, Instance, InstanceId};
 use crate::path_id::PathId;
+use crate::service::Service;
+
+/// How an old instance is, those first that go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// It does not run, or a health check said no.
+    Bad,
+    /// It runs, and not all health checks were heard of.
+    Unknown,
+    Healthy,
+}
+
+impl Standing {
+    fn of(one: &Instance) -> Self {
+        if one.is_healthy() {
+            Self::Healthy
+        } else if one.condition == Condition::Running && one.healthy() != Some(false) {
+            Self::Unknown
+        } else {
+            Self::Bad
+        }
+    }
+}
 
 /// The instances of a service during a rollout.
 #[derive(Default)]
@@ -29,38 +58,60 @@ struct Sides {
     new: Vec<InstanceId>,
     /// Of those, how many serve.
     new_serving: u32,
-    /// Of the old one, to run; those that may go first, first.
-    old: Vec<(InstanceId, bool)>,
-    /// Of those, how many are healthy.
-    old_healthy: u32,
+    /// Of the old one, to run, and not about to be killed; those that go first, first.
+    old: Vec<(InstanceId, Standing)>,
     /// All that have a task that may be alive, or are about to.
     all: u32,
     /// Old ones whose task has yet to end.
     going: u32,
+    /// Of those, how many come back as new ones.
+    coming_back: u32,
 }
 
-fn sides(service: &crate::service::Service, target: &RunSpec) -> Sides {
+impl Sides {
+    fn old_of(&self, standing: Standing) -> u32 {
+        count(self.old.iter().filter(|(_, one)| *one == standing).count())
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// `doomed` are about to be killed.
+fn sides(service: &Service, target: &RunSpec, doomed: &BTreeSet<InstanceId>) -> Sides {
     let mut sides = Sides::default();
     let is_new = |one: &Instance| one.spec.version().last_config == target.version().last_config;
     let mut old: Vec<&Instance> = Vec::new();
     for one in service.instances.values() {
+        let is_doomed = doomed.contains(&one.id);
         if counts(one) {
             if is_new(one) {
                 sides.new_serving += u32::from(one.is_serving());
                 sides.new.push(one.id.clone());
+            } else if is_doomed {
+                sides.coming_back += 1;
             } else {
-                sides.old_healthy += u32::from(one.is_healthy());
                 old.push(one);
             }
         }
         let occupies = one.condition == Condition::Scheduled && one.goal == Goal::Running || one.is_active();
         sides.all += u32::from(occupies && !one.is_silent());
-        sides.going +=
-            u32::from(!is_new(one) && one.goal != Goal::Running && one.is_active() && !one.is_silent());
+        let goes = one.goal != Goal::Running || is_doomed;
+        sides.going += u32::from(!is_new(one) && goes && one.is_active() && !one.is_silent());
     }
-    old.sort_by_key(|one| (one.is_healthy(), one.condition == Condition::Running, one.id.clone()));
-    sides.old = old.into_iter().map(|one| (one.id.clone(), one.is_healthy())).collect();
+    old.sort_by_key(|one| (Standing::of(one), one.id.clone()));
+    sides.old = old.into_iter().map(|one| (one.id.clone(), Standing::of(one))).collect();
     sides
+}
+
+/// How many are tried at first, and whether they are hidden from requests.
+fn trial(target: &RunSpec, strategy: &Strategy) -> (u32, bool) {
+    match strategy {
+        Strategy::Canary { fraction, .. } => (ceil(target.instances(), *fraction).max(1), false),
+        Strategy::BlueGreen { .. } => (target.instances(), true),
+        Strategy::Rolling => (0, false),
+    }
 }
 
 /// The part of `n` that is a fraction: rounded up, and rounded down.
@@ -102,7 +153,8 @@ impl Services {
         let (phase, promoted) = (state.phase, state.promoted);
         if let Some(deployment) = self.deployments.get_mut(&deployment) {
             deployment.rollouts.insert(id.clone(), state);
-            if (phase, promoted) != before {
+            // That something is in good health, or no longer, is no progress by itself.
+            if phase == Phase::Replacing && phase != before.0 {
                 deployment.progressed = now;
             }
         }
@@ -120,21 +172,25 @@ impl Services {
         target: &RunSpec,
         mut state: RolloutState,
     ) -> RolloutState {
-        let sides = sides(&self.services[id], target);
-        let (wanted, hidden) = match state.strategy {
-            Strategy::Canary { fraction, .. } => (ceil(target.instances(), fraction).max(1), false),
-            Strategy::BlueGreen { .. } => (target.instances(), true),
-            Strategy::Rolling => (0, false),
-        };
+        let sides = sides(&self.services[id], target, &self.doomed);
+        let (wanted, hidden) = trial(target, &state.strategy);
         self.drop_abandoned(now, id, target);
-        let have = u32::try_from(sides.new.len()).unwrap_or(u32::MAX);
-        for _ in have..wanted {
+        for _ in count(sides.new.len())..wanted {
             self.make_instance(now, id, target, hidden);
         }
         if sides.new_serving >= wanted {
             (state.phase, state.good_since) = (Phase::Waiting, Some(now));
+            self.drop_idle(now, &sides, wanted);
         }
         state
+    }
+
+    /// Of those that are tried there are enough that serve: others, started in the place of one that fell silent, go.
+    fn drop_idle(&mut self, now: Timestamp, sides: &Sides, wanted: u32) {
+        let serves = |one: &&InstanceId| self.instance(one).is_some_and(Instance::is_serving);
+        let idle: Vec<InstanceId> = sides.new.iter().filter(|one| !serves(one)).cloned().collect();
+        let surplus = sides.new.len().saturating_sub(wanted as usize);
+        idle.iter().take(surplus).for_each(|one| self.decommission(now, one));
     }
 
     /// What an earlier trial left when it was ended by force is no part of the old ones, of which there are as many as before.
@@ -162,8 +218,8 @@ impl Services {
         deployment: &DeploymentId,
         mut state: RolloutState,
     ) -> RolloutState {
-        let sides = sides(&self.services[id], target);
-        if (sides.new_serving as usize) < sides.new.len() && !state.promoted {
+        let sides = sides(&self.services[id], target, &self.doomed);
+        if sides.new_serving < trial(target, &state.strategy).0 && !state.promoted {
             (state.phase, state.good_since) = (Phase::Trial, None);
             return state;
         }
@@ -195,36 +251,23 @@ impl Services {
         mut state: RolloutState,
     ) -> RolloutState {
         self.turn_waiting(id, target);
-        let sides = sides(&self.services[id], target);
-        let n = target.instances();
-        let (minimum, _) = bounds(target);
-        let capacity =
-            *state.max_capacity.get_or_insert_with(|| first_credits(target, &sides, &mut state.credits));
-        for one in &sides.new {
-            let serves = self.instance(one).is_some_and(Instance::is_serving);
-            if serves && state.served.insert(one.clone()) {
-                state.credits = state.credits.saturating_add(1);
-            }
-        }
-        if sides.new_serving >= n {
-            state.credits = u32::MAX;
-        }
-        let resident = target.is_resident();
-        let mut healthy = sides.old_healthy + sides.new_serving;
-        for (old, is_healthy) in &sides.old {
-            let spares = !is_healthy || healthy > minimum || (resident && state.killed == 0);
-            if state.killed >= state.credits || !spares {
-                break;
-            }
-            state.killed = state.killed.saturating_add(1);
-            healthy -= u32::from(*is_healthy);
-            // One with data comes back where they are, as a new one.
-            if resident { self.kill_soon(now, old) } else { self.decommission(now, old) }
-        }
-        let sides = self::sides(&self.services[id], target);
-        let have = u32::try_from(sides.new.len()).unwrap_or(u32::MAX);
+        let is_resident = target.is_resident();
+        let (n, (minimum, maximum)) = (target.instances(), bounds(target));
+        let no_room_to_move = minimum >= maximum;
+        let capacity = maximum.saturating_add(u32::from(no_room_to_move && !is_resident));
+        self.let_go(
+            now,
+            id,
+            target,
+            minimum.saturating_sub(u32::from(no_room_to_move && is_resident)),
+            capacity,
+        );
+
+        let sides = self::sides(&self.services[id], target, &self.doomed);
+        state.replaced = sides.new_serving;
+        let have = count(sides.new.len());
         // Each old one with data becomes a new one.
-        let to_come = if resident { u32::try_from(sides.old.len()).unwrap_or(u32::MAX) } else { 0 };
+        let to_come = if is_resident { sides.coming_back.saturating_add(count(sides.old.len())) } else { 0 };
         let room = capacity.saturating_sub(sides.all);
         let missing = n.saturating_sub(have.saturating_add(to_come)).min(room);
         if missing > 0 {
@@ -234,6 +277,39 @@ impl Services {
             self.drop_surplus(now, id, have - n);
         }
         state
+    }
+
+    /// Kills as many old ones as may be: `floor` stay healthy, and there may be `capacity`.
+    fn let_go(&mut self, now: Timestamp, id: &PathId, target: &RunSpec, floor: u32, capacity: u32) {
+        let (n, is_resident) = (target.instances(), target.is_resident());
+        let sides = sides(&self.services[id], target, &self.doomed);
+        let mut healthy = sides.old_of(Standing::Healthy).saturating_add(sides.new_serving);
+        let beyond = healthy.saturating_add(sides.old_of(Standing::Unknown)).saturating_sub(floor);
+        let replaced = count(sides.old.len()).saturating_add(sides.new_serving).saturating_sub(n);
+        let is_stuck =
+            sides.all >= capacity && sides.going == 0 && count(sides.new.len()) == sides.new_serving;
+        let mut surplus =
+            count(sides.old.len() + sides.new.len()).saturating_add(sides.coming_back).saturating_sub(n);
+        let most = beyond.max(replaced).max(u32::from(is_stuck));
+        for (old, standing) in sides.old.iter().take(most as usize) {
+            let may_go = match standing {
+                Standing::Bad => true,
+                // Whoever is known to be healthy is enough.
+                Standing::Unknown => healthy >= floor && beyond > 0,
+                Standing::Healthy => healthy > floor,
+            };
+            if !may_go {
+                break;
+            }
+            healthy -= u32::from(*standing == Standing::Healthy);
+            match (is_resident, surplus > 0) {
+                (false, _) => self.decommission(now, old),
+                (true, true) => self.stop(now, old),
+                // One with data comes back where they are, as a new one.
+                (true, false) => self.kill_soon(now, old),
+            }
+            surplus = surplus.saturating_sub(1);
+        }
     }
 
     /// Old ones that were never launched, or have ended and wait, become new ones.
@@ -251,15 +327,13 @@ impl Services {
         let Some(service) = self.services.get(id) else { return };
         let counted: Vec<&Instance> = service.instances.values().filter(|one| counts(one)).collect();
         let chosen = super::counting::victims(&service.spec, &counted, &Default::default(), surplus as usize);
-        for one in chosen {
-            self.decommission(now, &one);
-        }
+        self.retire(now, id, &chosen);
     }
 
     /// Is every instance a new one that serves, and no old one left?
     pub(super) fn has_rolled(&self, id: &PathId) -> bool {
         let Some(service) = self.services.get(id) else { return true };
-        let sides = sides(service, &service.spec);
+        let sides = sides(service, &service.spec, &self.doomed);
         let n = service.spec.instances();
         let replacing = service
             .deployment
@@ -271,6 +345,7 @@ impl Services {
             && sides.new.len() <= n as usize
             && sides.old.is_empty()
             && sides.going == 0
+            && sides.coming_back == 0
     }
 
     /// The definition that an instance comes back with: the new one, but for old ones while a new one is only tried.
@@ -283,22 +358,4 @@ impl Services {
         let old = instance.spec.version().last_config != service.spec.version().last_config;
         Some(if tried && old { instance.spec.clone() } else { service.spec.clone() })
     }
-}
-
-/// How many old ones may be killed at the beginning, added to the credits; returns how many there may be.
-fn first_credits(target: &RunSpec, sides: &Sides, credits: &mut u32) -> u32 {
-    let n = target.instances();
-    let (minimum, mut capacity) = bounds(target);
-    let mut at_once = sides.old_healthy.saturating_sub(minimum);
-    if minimum == capacity && capacity <= sides.old_healthy {
-        if target.is_resident() {
-            at_once = sides.old_healthy - minimum + 1;
-        } else {
-            capacity += 1;
-        }
-    }
-    let current = u32::try_from(sides.old.len() + sides.new.len()).unwrap_or(u32::MAX);
-    at_once = at_once.max(current.saturating_sub(n));
-    *credits = credits.saturating_add(at_once);
-    capacity
 }

@@ -98,14 +98,14 @@ fn the_document_has_all_routes_each_under_its_own_name() {
         /v2/apps/{id}/explain get
         /v2/tasks get
         /v2/tasks/delete post
-        /v2/groups get post put delete
+        /v2/groups get post put patch delete
         /v2/groups/{id} get post put patch delete
         /v2/groups/apps get
         /v2/groups/versions get
-        /v2/groups/versions/{version} get
+        /v2/groups/versions/{version} get put
         /v2/groups/{id}/apps get
         /v2/groups/{id}/versions get
-        /v2/groups/{id}/versions/{version} get
+        /v2/groups/{id}/versions/{version} get put
         /v2/pods head get post
         /v2/pods/{id} get put delete
         /v2/pods/::status get
@@ -131,7 +131,7 @@ fn the_document_has_all_routes_each_under_its_own_name() {
         /metrics get
         /metrics/prometheus get
         /config get
-        /logging get post
+        /logging get
         /openapi.json get";
     let expected: BTreeMap<&str, BTreeSet<&str>> = expected
         .lines()
