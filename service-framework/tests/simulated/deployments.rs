@@ -3,31 +3,13 @@
 use std::time::Duration;
 
 use lonja_sdk::testing::TaskOutcome;
-use lonja_services_core::definition::{
-    App, CheckTarget, HealthCheck, HealthProtocol, IpProtocol, Rollout, Strategy, UpgradeStrategy,
-};
+use lonja_services_core::definition::{App, Rollout, Strategy, UpgradeStrategy};
 use lonja_services_core::deployment::{DeploymentEnd, Phase};
 use lonja_services_core::{Answer, ChangeOptions, Command, Refused};
 
-use crate::world::{World, app, path, put, remove, restart};
+use crate::world::{World, app, checked, path, put, remove, restart};
 
 const EACH: &str = "cpus:4;mem:4096;ports:[31000-31999]";
-
-fn checked(app: App) -> App {
-    let check = HealthCheck {
-        protocol: HealthProtocol::Http,
-        path: None,
-        command: None,
-        target: CheckTarget::Default,
-        grace: Duration::ZERO,
-        interval: Duration::from_secs(5),
-        timeout: Duration::from_secs(2),
-        max_consecutive_failures: 1,
-        delay: Duration::ZERO,
-        ip_protocol: IpProtocol::IPv4,
-    };
-    App { health_checks: vec![check], ..app }
-}
 
 fn with_command(app: App, command: &str) -> App {
     App { cmd: Some(command.to_owned()), ..app }
@@ -103,7 +85,7 @@ fn a_rolling_replacement_keeps_to_its_bounds() {
     for (minimum, over) in [(1.0, 0.0), (1.0, 1.0), (0.5, 0.0), (0.5, 0.25), (0.0, 0.0)] {
         let upgrade = UpgradeStrategy { minimum_health_capacity: minimum, maximum_over_capacity: over };
         let mut world = World::new(4, 3, EACH);
-        let web = || checked(App { upgrade, ..app("web", 4) });
+        let web = || checked(App { upgrade, ..app("web", 4) }, 1);
         world.apply(put(web()));
         world.run(2);
         world.check("web", |_| true);
@@ -135,7 +117,7 @@ fn a_rolling_replacement_keeps_to_its_bounds() {
 fn a_canary_waits_to_be_promoted_and_a_bad_one_is_taken_back() {
     let rollout =
         Rollout { strategy: Strategy::Canary { fraction: 0.25, promote_after: None }, ..Rollout::default() };
-    let web = || checked(App { rollout: rollout.clone(), ..app("web", 4) });
+    let web = || checked(App { rollout: rollout.clone(), ..app("web", 4) }, 1);
     let mut world = World::new(5, 3, EACH);
     world.apply(put(web()));
     for _ in 0..5 {

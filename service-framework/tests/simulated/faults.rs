@@ -11,9 +11,10 @@ use lonja_services_core::definition::{
 };
 use lonja_services_core::deployment::DeploymentId;
 use lonja_services_core::instance::{Goal, Instance};
+use lonja_services_core::service::Service;
 use lonja_services_core::{Change, ChangeOptions, PathId, Services, What};
 
-use crate::world::{World, app, put, remove, restart, unsettled};
+use crate::world::{World, app, checked, put, remove, restart, unsettled};
 
 /// Small numbers from a seed.
 struct Dice(u64);
@@ -50,7 +51,8 @@ fn any_app(id: &str, dice: &mut Dice) -> App {
         return App { cmd, labels, upgrade, rollout, ..app(id, 1) };
     }
     let dependencies = if id == "/shop/c" { vec![PathId::absolute("/shop/b").unwrap()] } else { Vec::new() };
-    App { cmd, rollout, upgrade, dependencies, ..app(id, dice.below(4) as u32) }
+    let plain = App { cmd, rollout, upgrade, dependencies, ..app(id, dice.below(4) as u32) };
+    if dice.below(2) == 0 { checked(plain, 3) } else { plain }
 }
 
 fn any_change(dice: &mut Dice) -> Change {
@@ -60,6 +62,28 @@ fn any_change(dice: &mut Dice) -> Change {
         1 => restart(id),
         _ => put(any_app(id, dice)),
     }
+}
+
+/// How many instances of a service may live: as many as before or now, those that an upgrade may start beside them, and those
+/// that are tried.
+fn most(services: &Services, service: &Service) -> usize {
+    let spec = service.spec();
+    let n = f64::from(spec.instances());
+    let deployment = service.deployment().and_then(|id| services.deployments().get(id));
+    let original = deployment.and_then(|one| one.plan.original.get(spec.id())?.as_ref());
+    let before = original.map_or(0.0, |spec| f64::from(spec.instances()));
+    let upgrade = spec.upgrade();
+    let (least, capacity) =
+        ((n * upgrade.minimum_health_capacity).ceil(), (n * (1.0 + upgrade.maximum_over_capacity)).floor());
+    let capacity = if least >= capacity { capacity + 1.0 } else { capacity };
+    let tried = match deployment.and_then(|one| one.rollouts.get(spec.id())).map(|state| &state.strategy) {
+        Some(Strategy::Canary { fraction, .. }) => (n * fraction).ceil().max(1.0),
+        Some(Strategy::BlueGreen { .. }) => n,
+        Some(Strategy::Rolling) | None => 0.0,
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a handful")]
+    let most = (before.max(n) + tried).max(if deployment.is_some() { capacity } else { n }) as usize;
+    most
 }
 
 /// No deployment touches what another touches, and what it touches says so.
@@ -79,15 +103,25 @@ fn locks_are_whole(services: &Services) -> Result<(), String> {
         // One that is to end and was silent comes back before it ends; nobody can help that.
         let lives = |one: &&Instance| one.goal == Goal::Running && one.is_active() && !one.is_silent();
         let active = service.instances().values().filter(lives).count();
-        let spec = service.spec();
-        // Of the target and of what was before: as many as either, twice over, and one.
-        let before = service.versions().values().map(RunSpec::instances).max().unwrap_or(0);
-        let most = 2 * spec.instances().max(before) as usize + 1;
+        let most = most(services, service);
         if active > most {
             return Err(format!("{active} instances of {path} are active, of at most {most}"));
         }
     }
     Ok(())
+}
+
+/// Goes on for some time; health is looked at all the while. Of two commands in three it is good; `all_good`: of all.
+fn pass(world: &mut World, secs: u64, all_good: bool) {
+    for _ in 0..secs.div_ceil(5) {
+        world.run(5);
+        for id in APPS {
+            if !world.is_up() {
+                break;
+            }
+            world.check(id, |app| all_good || app.cmd.as_deref() != Some("serve 2"));
+        }
+    }
 }
 
 /// One cluster through faults and changes.
@@ -113,7 +147,7 @@ fn ordeal(seed: u64) {
     // What was told to be taken in, in the order of the versions.
     let mut answers = Vec::new();
     for _ in 0..12 {
-        world.run(5 + dice.below(25));
+        pass(&mut world, 5 + dice.below(25), false);
         if !world.is_up() {
             continue;
         }
@@ -128,7 +162,7 @@ fn ordeal(seed: u64) {
         world.cluster.running_tasks().iter().filter(is_single).count()
     };
     for _ in 0..60 {
-        world.run(5);
+        pass(&mut world, 5, true);
         // Who declares an agent gone that is not takes it upon himself.
         let declared = world.told.iter().any(|event| match &event.what {
             What::StatusUpdate { task, state, .. } => {
@@ -153,7 +187,7 @@ fn ordeal(seed: u64) {
         if matches!(settled(&world), Some(None)) {
             break;
         }
-        world.run(60);
+        pass(&mut world, 60, true);
     }
     assert_eq!(settled(&world), Some(None), "it has not come to rest within three hours");
     world.run(1);

@@ -4,37 +4,19 @@ use std::time::Duration;
 
 use lonja_sdk::testing::TaskOutcome;
 use lonja_services_core::definition::{
-    App, CheckTarget, HealthCheck, HealthProtocol, IpProtocol, Rollout, RunSpec, Strategy,
-    UnreachableStrategy, UpgradeStrategy,
+    App, Rollout, RunSpec, Strategy, UnreachableStrategy, UpgradeStrategy,
 };
 use lonja_services_core::instance::{Goal, Instance};
 use lonja_services_core::{ChangeOptions, Config};
 
 use crate::promises::{EACH, instances, resident};
-use crate::world::{World, app, path, put};
+use crate::world::{World, app, checked, path, put};
 
 const FORCE: ChangeOptions = ChangeOptions { force: true, strategy: None };
 
-fn checked(app: App) -> App {
-    let check = HealthCheck {
-        protocol: HealthProtocol::Http,
-        path: None,
-        command: None,
-        target: CheckTarget::Default,
-        grace: Duration::ZERO,
-        interval: Duration::from_secs(5),
-        timeout: Duration::from_secs(2),
-        // Who is in bad health stays, for somebody to look at.
-        max_consecutive_failures: 0,
-        delay: Duration::ZERO,
-        ip_protocol: IpProtocol::IPv4,
-    };
-    App { health_checks: vec![check], ..app }
-}
-
 fn web(count: u32, cmd: &str, minimum_health_capacity: f64, maximum_over_capacity: f64) -> App {
     let upgrade = UpgradeStrategy { minimum_health_capacity, maximum_over_capacity };
-    App { cmd: Some(cmd.to_owned()), upgrade, ..checked(app("web", count)) }
+    App { cmd: Some(cmd.to_owned()), upgrade, ..checked(app("web", count), 0) }
 }
 
 fn runs(one: &Instance, cmd: &str) -> bool {

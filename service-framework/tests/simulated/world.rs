@@ -10,8 +10,8 @@ use lonja_sdk::prelude::*;
 use lonja_sdk::testing::{Events, TaskOutcome, TestCluster};
 use lonja_services::wire::JsonCodec;
 use lonja_services_core::definition::{
-    App, Backoff, KillSelection, Network, PortDefinition, Preference, Rollout, RunSpec, UnreachableStrategy,
-    UpgradeStrategy, VersionInfo,
+    App, Backoff, CheckTarget, HealthCheck, HealthProtocol, IpProtocol, KillSelection, Network,
+    PortDefinition, Preference, Rollout, RunSpec, UnreachableStrategy, UpgradeStrategy, VersionInfo,
 };
 use lonja_services_core::{
     Answer, Change, ChangeOptions, Command, Config, Event, PathId, Refused, Services, Started, What,
@@ -63,6 +63,23 @@ pub(crate) fn app(id: &str, instances: u32) -> App {
         autoscale: None,
         version: VersionInfo::default(),
     }
+}
+
+/// The same with a check over HTTP that the framework makes; so many failures end an instance, 0: none do.
+pub(crate) fn checked(app: App, max_consecutive_failures: u32) -> App {
+    let check = HealthCheck {
+        protocol: HealthProtocol::Http,
+        path: None,
+        command: None,
+        target: CheckTarget::Default,
+        grace: Duration::ZERO,
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(2),
+        max_consecutive_failures,
+        delay: Duration::ZERO,
+        ip_protocol: IpProtocol::IPv4,
+    };
+    App { health_checks: vec![check], ..app }
 }
 
 pub(crate) fn path(id: &str) -> PathId {
