@@ -11,7 +11,6 @@ use lonja_services_core::definition::{
 };
 use lonja_services_core::deployment::DeploymentId;
 use lonja_services_core::instance::{Goal, Instance};
-use lonja_services_core::service::Service;
 use lonja_services_core::{Change, ChangeOptions, PathId, Services, What};
 
 use crate::world::{World, app, checked, put, remove, restart, unsettled};
@@ -64,28 +63,6 @@ fn any_change(dice: &mut Dice) -> Change {
     }
 }
 
-/// How many instances of a service may live: as many as before or now, those that an upgrade may start beside them, and those
-/// that are tried.
-fn most(services: &Services, service: &Service) -> usize {
-    let spec = service.spec();
-    let n = f64::from(spec.instances());
-    let deployment = service.deployment().and_then(|id| services.deployments().get(id));
-    let original = deployment.and_then(|one| one.plan.original.get(spec.id())?.as_ref());
-    let before = original.map_or(0.0, |spec| f64::from(spec.instances()));
-    let upgrade = spec.upgrade();
-    let (least, capacity) =
-        ((n * upgrade.minimum_health_capacity).ceil(), (n * (1.0 + upgrade.maximum_over_capacity)).floor());
-    let capacity = if least >= capacity { capacity + 1.0 } else { capacity };
-    let tried = match deployment.and_then(|one| one.rollouts.get(spec.id())).map(|state| &state.strategy) {
-        Some(Strategy::Canary { fraction, .. }) => (n * fraction).ceil().max(1.0),
-        Some(Strategy::BlueGreen { .. }) => n,
-        Some(Strategy::Rolling) | None => 0.0,
-    };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a handful")]
-    let most = (before.max(n) + tried).max(if deployment.is_some() { capacity } else { n }) as usize;
-    most
-}
-
 /// No deployment touches what another touches, and what it touches says so.
 fn locks_are_whole(services: &Services) -> Result<(), String> {
     for (id, deployment) in services.deployments() {
@@ -103,7 +80,11 @@ fn locks_are_whole(services: &Services) -> Result<(), String> {
         // One that is to end and was silent comes back before it ends; nobody can help that.
         let lives = |one: &&Instance| one.goal == Goal::Running && one.is_active() && !one.is_silent();
         let active = service.instances().values().filter(lives).count();
-        let most = most(services, service);
+        let spec = service.spec();
+        // Of the target and of what was before: as many as either, twice over, and one. The bounds of each upgrade are looked
+        // at where nothing is given up by force: in `rolling`.
+        let before = service.versions().values().map(RunSpec::instances).max().unwrap_or(0);
+        let most = 2 * spec.instances().max(before) as usize + 1;
         if active > most {
             return Err(format!("{active} instances of {path} are active, of at most {most}"));
         }

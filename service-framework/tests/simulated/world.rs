@@ -216,6 +216,10 @@ impl World {
                 .collect()
         };
         for (instance, incarnation, good) in looked_at {
+            // Each word takes its time, and meanwhile the process may be killed.
+            if !self.is_up() {
+                return;
+            }
             let result = if good { Ok(()) } else { Err("status 500".to_owned()) };
             self.cluster.command(Command::Health { instance, incarnation, check: 0, result });
         }
