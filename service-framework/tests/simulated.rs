@@ -11,5 +11,8 @@ mod deployments;
 #[path = "simulated/promises.rs"]
 mod promises;
 
+#[path = "simulated/keeping.rs"]
+mod keeping;
+
 #[path = "simulated/faults.rs"]
 mod faults;
