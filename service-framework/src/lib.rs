@@ -21,6 +21,8 @@ mod metrics;
 #[cfg(test)]
 mod made_up;
 
+mod stalled;
+
 mod probing;
 mod usage;
 

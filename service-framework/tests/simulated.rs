@@ -11,6 +11,9 @@ mod deployments;
 #[path = "simulated/promises.rs"]
 mod promises;
 
+#[path = "simulated/keeping.rs"]
+mod keeping;
+
 #[path = "simulated/faults.rs"]
 mod faults;
 

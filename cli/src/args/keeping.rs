@@ -55,6 +55,9 @@ pub(crate) struct ServicesDaemon {
     /// Apps and pods that there may be; without this, any number.
     #[arg(long, env = "LONJA_SERVICES_MAX_APPS")]
     pub(crate) max_apps: Option<usize>,
+    /// Instances of all apps and pods together that there may be, those that wait included.
+    #[arg(long, default_value_t = 100_000, env = "LONJA_SERVICES_MAX_INSTANCES")]
+    pub(crate) max_instances: u64,
     /// Versions of an app or pod that are kept beside those in use.
     #[arg(long, default_value_t = 50, env = "LONJA_SERVICES_MAX_VERSIONS")]
     pub(crate) max_versions: usize,

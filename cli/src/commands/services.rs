@@ -55,6 +55,7 @@ fn core(services: &ServicesDaemon) -> CoreConfig {
         local_port_max: services.local_port_max,
         max_running_deployments: services.max_running_deployments,
         max_apps: services.max_apps,
+        max_instances: services.max_instances,
         max_versions: services.max_versions,
         max_instances_per_offer: services.max_instances_per_offer,
         kill_chunk_size: services.kill_chunk_size,

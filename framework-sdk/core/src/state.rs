@@ -18,11 +18,13 @@ pub const MAX_KEY_BYTES: usize = 1 << 10;
 /// The longest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// The most changes of a scheduler's own that go with one event.
-pub const MAX_CHANGES: usize = 1 << 16;
+/// The most changes of a scheduler's own that go with one event: one word of an operator may concern each of some hundred
+/// thousand tasks.
+pub const MAX_CHANGES: usize = 1 << 18;
 
-/// The most that the keys and values of those come to, in bytes.
-pub const MAX_CHANGES_BYTES: usize = 64 << 20;
+/// The most that the keys and values of those come to, in bytes. With what the library itself keeps of as many tasks a batch
+/// of any store has room for it.
+pub const MAX_CHANGES_BYTES: usize = 160 << 20;
 
 /// One change of what a scheduler keeps: its own notes. What the library keeps beside them it says by itself ([`Record`]).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -175,7 +175,7 @@ async fn more_than_is_taken_for_one_event_ends_the_run_and_says_how_much_it_was(
             Plan::new()
         }
         fn changes(&mut self) -> Vec<Change> {
-            (0..=1 << 16).map(|number| Change::remove(format!("word/{number}"))).collect()
+            (0..=1 << 18).map(|number| Change::remove(format!("word/{number}"))).collect()
         }
     }
     let master = Master::start("127.0.0.1:0").await;

@@ -15,6 +15,8 @@ pub struct Config {
     pub max_running_deployments: usize,
     /// The most apps and pods; none: any number.
     pub max_apps: Option<usize>,
+    /// The most instances of all apps and pods together: each costs memory, also one that waits. Lonja's own.
+    pub max_instances: u64,
     /// How many versions of an app or pod are kept beside those in use.
     pub max_versions: usize,
     /// The most instances launched on one offer.
@@ -43,6 +45,7 @@ impl Default for Config {
             local_port_max: 20_000,
             max_running_deployments: 100,
             max_apps: None,
+            max_instances: 100_000,
             max_versions: 50,
             max_instances_per_offer: 100,
             kill_chunk_size: 100,

@@ -15,7 +15,7 @@ use crate::path_id::PathId;
 
 /// Makes bytes of what is kept, and back.
 pub trait Codec: Send + Sync {
-    /// As bytes, at most [`MAX_VALUE_BYTES`](lonja_sdk_core::state::MAX_VALUE_BYTES).
+    /// As bytes, however many: what is longer than a store takes is kept in parts.
     fn write(&self, kept: &Kept) -> Vec<u8>;
     /// What the bytes under this key say. Errors: in words.
     fn read(&self, key: &str, bytes: &[u8]) -> Result<Kept, String>;

@@ -13,7 +13,7 @@ use super::door::version_of;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::route::Route;
-use super::{Api, Ask, aside, deployments_json};
+use super::{Api, Ask, aside, deployments_json, in_place};
 use crate::wire::{self, Defaults};
 
 /// Answers for the list, one app, those below a group, and a restart.
@@ -153,7 +153,8 @@ async fn create(api: &Api, ask: &Ask) -> Outcome {
         })
     };
     if ask.is_dry_run() {
-        let change = make(api.door.look(move |services, _| look(services)).await?)?;
+        let seen = api.door.look(move |services, _| look(services)).await?;
+        let change = in_place(|| make(seen))?;
         return dry_run(api, ask, change).await;
     }
     let started = api.door.change(&options, look, make).await?;
@@ -203,7 +204,8 @@ async fn update(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
         })
     };
     if ask.is_dry_run() {
-        let change = make(api.door.look(move |services, _| look(services)).await?)?;
+        let seen = api.door.look(move |services, _| look(services)).await?;
+        let change = in_place(|| make(seen))?;
         return dry_run(api, ask, change).await;
     }
     let started = api.door.change(&options, look, make).await?;
@@ -273,7 +275,8 @@ async fn update_list(api: &Api, ask: &Ask) -> Outcome {
         })
     };
     if ask.is_dry_run() {
-        let change = make(api.door.look(move |services, _| look(services)).await?)?;
+        let seen = api.door.look(move |services, _| look(services)).await?;
+        let change = in_place(|| make(seen))?;
         return dry_run(api, ask, change).await;
     }
     let started = api.door.change(&options, look, make).await?;

@@ -8,6 +8,7 @@ use lonja_services_core::definition::Version;
 use lonja_services_core::deployment::DeploymentPlan;
 use lonja_services_core::{Answer, Change, ChangeOptions, Command, Look, PathId, Refused, Services, Started};
 
+use super::in_place;
 use super::problem::Problem;
 
 /// How long the services may take to answer.
@@ -75,7 +76,8 @@ impl Door {
         loop {
             tries += 1;
             let look = look.clone();
-            let change = make(self.look(move |services, _| look(services)).await?)?;
+            let seen = self.look(move |services, _| look(services)).await?;
+            let change = in_place(|| make(seen))?;
             let options = options.clone();
             match self.ask(|answer| Command::Change { change, options, answer }).await? {
                 Err(Refused::Stale(_)) if tries < TRIES => {}

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::route::Route;
 use super::tasks::only_get;
-use super::{Api, Ask, aside, groups_json};
+use super::{Api, Ask, aside, groups_json, in_place};
 use crate::wire::{self, Defaults, GroupUpdate};
 
 /// Answers for a group, the apps in it, and its versions.
@@ -177,7 +177,8 @@ async fn update(api: &Api, path: &PathId, ask: &Ask, back_to: Option<&str>) -> O
         Ok(change)
     };
     if ask.is_dry_run() {
-        let change = make(api.door.look(move |services, _| look(services)).await?)?;
+        let seen = api.door.look(move |services, _| look(services)).await?;
+        let change = in_place(|| make(seen))?;
         return dry_run(api, ask, change).await;
     }
     let started = api.door.change(&ask.options(false)?, look, make).await?;

@@ -46,7 +46,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use lonja_services_core::definition::Strategy;
 use lonja_services_core::{ChangeOptions, Config};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::compression::CompressionLayer;
 
 use crate::events::Hub;
@@ -61,6 +61,9 @@ pub(crate) use system::About;
 
 /// The largest body that is taken.
 pub(crate) const MAX_BODY_BYTES: usize = 10 << 20;
+
+/// The most that the bodies of all requests under way come to: of each some times as much is made while it is read.
+const MAX_BODIES_BYTES: usize = 64 << 20;
 
 /// How long a body may take to come.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -80,6 +83,8 @@ pub(crate) struct Api {
     pub(crate) config: Arc<Config>,
     pub(crate) counters: Arc<Counters>,
     requests: Arc<Semaphore>,
+    /// One for each byte of a body.
+    bodies: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
@@ -91,12 +96,14 @@ pub(crate) struct Ask {
     pub(crate) accept: Option<String>,
     pub(crate) from: SocketAddr,
     pub(crate) body: Bytes,
+    /// The body's place among those under way.
+    _held: OwnedSemaphorePermit,
 }
 
 impl Ask {
     /// The body as JSON. Errors: it is none, or too deep.
     fn json(&self) -> Result<serde_json::Value, Problem> {
-        Ok(wire::json(&self.body)?)
+        Ok(in_place(|| wire::json(&self.body))?)
     }
 
     /// How the change is to be made. `force`: unless the query says.
@@ -128,6 +135,7 @@ impl Api {
             config: Arc::new(config),
             counters,
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            bodies: Arc::new(Semaphore::new(MAX_BODIES_BYTES)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         }
     }
@@ -156,7 +164,7 @@ async fn within_bounds(api: Api, request: Request) -> Outcome {
     }
     let requests = Arc::clone(&api.requests);
     let _one = requests.try_acquire().map_err(|_| Problem::Busy)?;
-    let ask = read(request).await?;
+    let ask = read(&api, request).await?;
     let accept = ask.accept.as_deref();
     let in_text = matches!(route, Route::Ping | Route::Root | Route::Prometheus | Route::Tasks)
         || matches!(route, Route::AppTasks(_) | Route::TasksBelow(_));
@@ -167,13 +175,14 @@ async fn within_bounds(api: Api, request: Request) -> Outcome {
 }
 
 /// Reads a request whole, within the bounds of size and time.
-async fn read(request: Request) -> Result<Ask, Problem> {
+async fn read(api: &Api, request: Request) -> Result<Ask, Problem> {
     let (head, body) = request.into_parts();
     let from = head.extensions.get::<serve::Peer>().map_or_else(serve::nowhere, |peer| peer.0);
     let accept = head.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).map(str::to_owned);
     // The body of a GET means nothing; some clients send one all the same.
     let has_body = !matches!(head.method, Method::GET | Method::HEAD);
-    let body = if has_body { body_of(body).await? } else { Bytes::new() };
+    let body = if has_body { body } else { Body::empty() };
+    let (body, held) = body_of(api, body).await?;
     Ok(Ask {
         path: head.uri.path().to_owned(),
         query: Query::of(head.uri.query()),
@@ -182,17 +191,41 @@ async fn read(request: Request) -> Result<Ask, Problem> {
         accept,
         from,
         body,
+        _held: held,
     })
 }
 
-async fn body_of(body: Body) -> Result<Bytes, Problem> {
-    let whole = Limited::new(body, MAX_BODY_BYTES).collect();
-    match tokio::time::timeout(BODY_WITHIN, whole).await {
-        Err(_) => Err(Problem::TooSlow),
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge(MAX_BODY_BYTES)),
-        Ok(Err(error)) => Err(Problem::Parameters(format!("the body broke off: {error}"))),
+async fn body_of(api: &Api, body: Body) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    let whole = tokio::time::timeout(BODY_WITHIN, gathered(api, body));
+    whole.await.map_err(|_| Problem::TooSlow)?
+}
+
+/// A whole body, and its place. One for which there is none is read to its end, or its client would not hear that, and none of
+/// it is held.
+async fn gathered(api: &Api, body: Body) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    let place = |bytes: usize| {
+        let bytes = u32::try_from(bytes).ok()?;
+        Arc::clone(&api.bodies).try_acquire_many_owned(bytes).ok()
+    };
+    let mut body = Limited::new(body, MAX_BODY_BYTES);
+    let mut gathered = place(0).map(|held| (Vec::new(), held));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Problem::TooLarge(MAX_BODY_BYTES)
+            } else {
+                Problem::Parameters(format!("the body broke off: {error}"))
+            }
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        gathered = gathered.and_then(|(mut whole, mut held)| {
+            held.merge(place(data.len())?);
+            whole.extend_from_slice(&data);
+            Some((whole, held))
+        });
     }
+    let (whole, held) = gathered.ok_or(Problem::Busy)?;
+    Ok((whole.into(), held))
 }
 
 async fn dispatch(api: &Api, route: Route, ask: &Ask) -> Outcome {
@@ -236,6 +269,14 @@ async fn dispatch(api: &Api, route: Route, ask: &Ask) -> Outcome {
             jobs::answer(api, &route, ask).await
         }
         Route::Events => Err(Problem::NotAStream),
+    }
+}
+
+/// Does what takes its time and cannot be taken elsewhere; other requests go on meanwhile, where there are threads for them.
+fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

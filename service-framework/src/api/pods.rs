@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::route::Route;
 use super::tasks::only_get;
-use super::{Api, Ask, aside, pods_json};
+use super::{Api, Ask, aside, in_place, pods_json};
 use crate::wire;
 
 /// The most instances that can be killed by one request.
@@ -120,7 +120,8 @@ async fn create(api: &Api, ask: &Ask) -> Outcome {
         })
     };
     if ask.is_dry_run() {
-        let change = make(api.door.look(move |services, _| look(services)).await?)?;
+        let seen = api.door.look(move |services, _| look(services)).await?;
+        let change = in_place(|| make(seen))?;
         return dry_run(api, ask, change).await;
     }
     let started = api.door.change(&options, look, make).await?;
@@ -143,7 +144,8 @@ async fn update(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
         })
     };
     if ask.is_dry_run() {
-        let change = make(api.door.look(move |services, _| look(services)).await?)?;
+        let seen = api.door.look(move |services, _| look(services)).await?;
+        let change = in_place(|| make(seen))?;
         return dry_run(api, ask, change).await;
     }
     let started = api.door.change(&options, look, make).await?;

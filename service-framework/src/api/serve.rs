@@ -9,17 +9,22 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::events::Hub;
+use crate::stalled::Impatient;
 
 /// Connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 4_096;
 
 /// How long a request's head may take to come, and a connection may be idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a client may read nothing while something is to be written to it: an answer, or events.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// The largest head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -80,9 +85,16 @@ pub(crate) async fn asked(stop: &mut watch::Receiver<bool>) {
     let _stopping = stop.wait_for(|stop| *stop).await;
 }
 
-async fn one(stream: TcpStream, from: SocketAddr, router: Router, mut stop: watch::Receiver<bool>) {
+async fn one(stream: TcpStream, from: SocketAddr, router: Router, stop: watch::Receiver<bool>) {
     // Only a matter of speed.
     let _best_effort = stream.set_nodelay(true);
+    talk(Impatient::new(stream, READ_WITHIN), from, router, stop).await;
+}
+
+async fn talk<S>(stream: S, from: SocketAddr, router: Router, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = TowerToHyperService::new(router.layer(Extension(Peer(from))));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -99,5 +111,29 @@ async fn one(stream: TcpStream, from: SocketAddr, router: Router, mut stop: watc
     };
     if let Err(error) = ended {
         tracing::debug!(%from, %error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, Bytes};
+    use futures::stream;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_closed_though_its_answer_has_no_end() {
+        let answer = || async {
+            let piece = Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 50_000]));
+            Body::from_stream(stream::repeat(piece))
+        };
+        let router = Router::new().fallback(answer);
+        let (mut client, far) = tokio::io::duplex(4_096);
+        let (_asks, stop) = watch::channel(false);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let far = Impatient::new(far, Duration::from_millis(20));
+        let closed = tokio::time::timeout(READ_WITHIN, talk(far, nowhere(), router, stop));
+        closed.await.expect("it is closed");
     }
 }

@@ -22,7 +22,7 @@ use crate::directory::Directory;
 use crate::directory::hosts::Hosts;
 use crate::dns::{DnsError, NameServer, Zone};
 use crate::probing::Prober;
-use crate::proxy::{Balancer, PortProblem, ProxyLimits};
+use crate::proxy::{Balancer, ProxyLimits};
 use crate::usage::{Sampler, scaled};
 pub use counters::{Count, Counters, Figure, Kind};
 use follow::Follower;
@@ -92,7 +92,7 @@ pub struct Discovery {
 
 impl Discovery {
     /// Starts them for these services. Errors: the zone is no name, or the name server cannot listen; a service port that
-    /// cannot be opened is no error but a [problem](Self::problems).
+    /// cannot be opened is no error but a [problem](Balancer::problems).
     pub async fn start(link: Link<Services>, config: NetConfig) -> Result<Self, NetError> {
         if !is_zone(&config.zone) {
             return Err(NetError::Zone(config.zone));
@@ -146,11 +146,6 @@ impl Discovery {
         self.dns
     }
 
-    /// Service ports that are not open, or that more than one app wants.
-    pub fn problems(&self) -> Vec<PortProblem> {
-        self.balancer.as_ref().map(|balancer| balancer.problems()).unwrap_or_default()
-    }
-
     /// The balancer.
     pub fn balancer(&self) -> Option<&Arc<Balancer>> {
         self.balancer.as_ref()
@@ -160,19 +155,6 @@ impl Discovery {
     pub async fn stop(mut self) {
         self.work.shutdown().await;
     }
-}
-
-/// Runs them until `shutdown` is ready. Errors: as [`Discovery::start`]. For a daemon that also shows what they do,
-/// [`Discovery`] itself.
-pub async fn run_net(
-    link: Link<Services>,
-    config: NetConfig,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), NetError> {
-    let discovery = Discovery::start(link, config).await?;
-    shutdown.await;
-    discovery.stop().await;
-    Ok(())
 }
 
 /// Gives results to the services until these have ended.

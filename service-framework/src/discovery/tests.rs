@@ -46,7 +46,7 @@ async fn names_are_answered_once_the_services_were_looked_at() {
     let mut answer = [0; 512];
     let length = client.recv(&mut answer).await.unwrap();
     assert_eq!((&answer[..2], answer[7]), (&b"\x00\x07"[..], 1), "{length} bytes with one answer");
-    assert_eq!(discovery.problems(), []);
+    assert_eq!(discovery.balancer().unwrap().problems(), []);
     assert_eq!(discovery.counters().dns_answered.get(), 1);
     let figures = discovery.counters().figures();
     assert!(figures.iter().any(|figure| figure.name == "dns_queries" && figure.value == 1));
@@ -72,6 +72,6 @@ async fn a_name_server_that_cannot_listen_and_a_zone_that_is_none_say_so() {
 #[tokio::test]
 async fn the_work_ends_when_it_is_told_to() {
     let (link, run) = services();
-    run_net(link, NetConfig::default(), std::future::ready(())).await.unwrap();
+    Discovery::start(link, NetConfig::default()).await.unwrap().stop().await;
     run.abort();
 }

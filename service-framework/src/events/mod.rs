@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - A listener gets every event that it asked for from its attachment on, or is closed: one that falls behind by more than
-//!   [`BEHIND`] events, and all when the services themselves were not heard in time.
+//!   [`BEHIND`] events, one that reads nothing for half a minute while there is something to read, and all when the services
+//!   themselves were not heard in time.
 //! - Nobody waits for a listener.
 //!
 //! Source: Marathon's `/v2/events`.

@@ -22,10 +22,12 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lonja_services_core::instance::InstanceId;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
 
 use super::connect::{self, Unserved};
 use super::pool::{Lease, Pool};
 use super::{Shared, headers, tcp};
+use crate::stalled::Impatient;
 
 /// What passes, in either direction.
 pub(super) type Body = UnsyncBoxBody<Bytes, BodyError>;
@@ -37,6 +39,11 @@ type BodyError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[error("the instance was drained and had no more time")]
 struct Cut;
+
+/// Nothing of a body came for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing more of the body came in time")]
+struct Silent;
 
 /// The most bytes of a head.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -69,7 +76,8 @@ pub(super) async fn serve(
         .max_headers(HEAD_FIELDS)
         .half_close(true);
     // How it ended is for the client to know.
-    let _end = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    let stream = TokioIo::new(Impatient::new(stream, shared.limits.silence));
+    let _end = server.serve_connection(stream, service).with_upgrades().await;
 }
 
 /// What one client's requests need.
@@ -111,7 +119,8 @@ impl Desk {
         self.shared.counters.proxy_requests.add(1);
         let upgrade = headers::upgrade(request.headers()).is_some();
         let client = upgrade.then(|| hyper::upgrade::on(&mut request));
-        match self.pass_on(request.map(of_peer)).await {
+        let silence = self.shared.limits.silence;
+        match self.pass_on(request.map(|body| of_peer(body, silence))).await {
             Ok((mut response, lease)) => {
                 if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), client) {
                     self.switch(client, hyper::upgrade::on(&mut response), lease);
@@ -121,6 +130,7 @@ impl Desk {
                 *response.version_mut() = Version::HTTP_11;
                 let shared = Arc::clone(&self.shared);
                 response.map(|body| {
+                    let body = Patient::new(body, silence);
                     Leased { body, cut: Box::pin(lease.cut()), _lease: lease, shared }.boxed_unsync()
                 })
             }
@@ -175,7 +185,8 @@ impl Desk {
             let Some(stream) = connect::open(&lease, &self.shared, tried).await else { continue };
             let mut client = hyper::client::conn::http1::Builder::new();
             client.max_buf_size(HEAD_BYTES).max_headers(HEAD_FIELDS);
-            if let Ok((sender, connection)) = client.handshake(TokioIo::new(stream)).await {
+            let stream = TokioIo::new(Impatient::new(stream, self.shared.limits.silence));
+            if let Ok((sender, connection)) = client.handshake(stream).await {
                 tokio::spawn(connection.with_upgrades());
                 return Ok((lease, sender, true));
             }
@@ -276,8 +287,9 @@ fn copy_of_head<B>(request: &Request<B>) -> Request<Body> {
     copy
 }
 
-fn of_peer(body: Incoming) -> Body {
-    body.map_err(Into::into).boxed_unsync()
+fn of_peer(body: Incoming, silence: Duration) -> Body {
+    // What has none needs no clock.
+    if body.is_end_stream() { nothing() } else { Patient::new(body, silence).boxed_unsync() }
 }
 
 fn nothing() -> Body {
@@ -292,9 +304,47 @@ fn say(status: StatusCode, text: String) -> Response<Body> {
     response
 }
 
+/// A body that breaks off once nothing of it has come for too long.
+struct Patient {
+    body: Incoming,
+    silence: Duration,
+    silent: Pin<Box<Sleep>>,
+}
+
+impl Patient {
+    fn new(body: Incoming, silence: Duration) -> Self {
+        Self { body, silence, silent: Box::pin(tokio::time::sleep(silence)) }
+    }
+}
+
+impl hyper::body::Body for Patient {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            let until = Instant::now() + self.silence;
+            self.silent.as_mut().reset(until);
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        self.silent.as_mut().poll(context).map(|()| Some(Err(Silent.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// An answer's body, which counts at its instance until it has passed.
 struct Leased {
-    body: Incoming,
+    body: Patient,
     cut: Pin<Box<dyn Future<Output = ()> + Send>>,
     _lease: Lease,
     shared: Arc<Shared>,
@@ -309,7 +359,7 @@ impl hyper::body::Body for Leased {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            return Poll::Ready(frame);
         }
         if self.cut.as_mut().poll(context).is_ready() {
             self.shared.counters.proxy_cut.add(1);

@@ -42,7 +42,8 @@ pub struct ProxyLimits {
     pub connections_per_port: usize,
     /// What is under way at a drained or removed instance, or app, is cut after so long.
     pub drain: Duration,
-    /// A connection on which nothing passes for so long is cut.
+    /// A connection on which nothing passes for so long is cut; of HTTP, one whose request or answer has begun and does not
+    /// go on, or is not read.
     pub silence: Duration,
     /// An instance has so long to begin its answer to an HTTP request.
     pub answer: Duration,
@@ -181,7 +182,7 @@ impl Balancer {
             }
             stays
         });
-        desk.clashes.clear();
+        let before = std::mem::take(&mut desk.clashes);
         for (port, of_port) in takers {
             let held = desk.open.get(&port).map(|open| open.app.clone());
             let Some(owner) = held.or_else(|| of_port.first().map(|(app, _)| app.clone())) else { continue };
@@ -195,6 +196,10 @@ impl Balancer {
                 ),
                 app,
             }));
+        }
+        for clash in desk.clashes.iter().filter(|clash| !before.contains(clash)) {
+            let PortProblem { port, app, reason } = clash;
+            tracing::warn!(port, %app, reason, "service port is taken by another app");
         }
         self.shared.counters.proxy_ports_clashing.set(desk.clashes.len());
     }

@@ -100,12 +100,11 @@ async fn listen(state: &Arc<State>, connections: &mut JoinSet<()>) {
     let places = Arc::new(Semaphore::new(most));
     loop {
         while connections.try_join_next().is_some() {}
-        let own = Arc::clone(&places).acquire_owned().await;
-        let (Ok(own), Ok(common)) = (own, Arc::clone(&state.shared.places).acquire_owned().await) else {
-            return;
-        };
+        let Ok(own) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
+                // Not before: a port that nobody connects to would keep a place from all others.
+                let Ok(common) = Arc::clone(&state.shared.places).acquire_owned().await else { return };
                 let state = Arc::clone(state);
                 connections.spawn(async move {
                     serve(&state, stream, from).await;

@@ -484,3 +484,94 @@ async fn a_client_that_sends_nonsense_is_answered_400_or_431() {
         }
     }
 }
+
+#[tokio::test]
+async fn ports_that_nobody_connects_to_take_no_place_from_others() {
+    let counters = Arc::new(Counters::default());
+    let limits = ProxyLimits { connections: 1, ..ProxyLimits::default() };
+    let balancer = Balancer::alone("127.0.0.1".parse().unwrap(), limits, counters);
+    let (one, other) = (free_port(), free_port());
+    let server = Server::echo(1).await;
+    let both = [(one, "/one"), (other, "/other")];
+    let wanted = both.iter().flat_map(|(port, app)| ports(app, *port, false)).collect();
+    balancer.set_ports(wanted);
+    for (port, app) in both {
+        balancer.set_endpoints(&id(app), Arc::new([server.endpoint(app, port)]));
+    }
+    for _ in 0..2 {
+        for (port, _) in both {
+            drop(connect(port).await);
+            let passed = tokio::time::timeout(Duration::from_secs(10), echoed(port, b"hello"));
+            passed.await.expect("there is a place").unwrap();
+        }
+    }
+}
+
+/// With little patience.
+fn impatient() -> Front {
+    Front::with(true, ProxyLimits { silence: Duration::from_millis(200), ..ProxyLimits::default() })
+}
+
+/// Whether a connection ends in time, whatever comes before.
+async fn ends(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+/// An instance that reads a head and then does as it is told.
+async fn stalling<F, T>(front: &Front, then: F) -> tokio::task::JoinHandle<bool>
+where
+    F: FnOnce(TcpStream) -> T + Send + 'static,
+    T: Future<Output = bool> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    front.lead_to([endpoint(APP, 1, "127.0.0.1", listener.local_addr().unwrap().port(), front.port)]);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.windows(4).any(|part| part == b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        then(stream).await
+    })
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_go_on_is_cut() {
+    let front = impatient();
+    let server = stalling(&front, |mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+        ends(&mut stream).await
+    })
+    .await;
+    let mut client = front.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(ends(&mut client).await, "the client waits for the rest");
+    assert!(server.await.unwrap(), "the instance keeps its connection");
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_go_on_is_cut() {
+    let front = impatient();
+    let server = stalling(&front, |mut stream| async move { ends(&mut stream).await }).await;
+    let mut client = front.connect().await;
+    client.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+    assert!(server.await.unwrap(), "the instance waits for the rest");
+    assert!(ends(&mut client).await, "the client keeps its connection");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_cut() {
+    let front = impatient();
+    let server = stalling(&front, |mut stream| async move {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        let endless = async { while stream.write_all(&[b'x'; 65_536]).await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(10), endless).await.is_ok()
+    })
+    .await;
+    let mut client = front.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(server.await.unwrap(), "it is written to for ever");
+    drop(client);
+}

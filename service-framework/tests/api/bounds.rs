@@ -51,3 +51,31 @@ async fn what_is_no_http_gets_no_further() {
     assert_eq!(door.get("/ping").await.status, 200);
     door.close().await;
 }
+
+#[tokio::test]
+async fn bodies_that_come_to_more_than_there_is_room_for_are_refused_until_others_have_ended() {
+    let door = Door::open().await;
+    let mut unended = Vec::new();
+    for _ in 0..6 {
+        let mut stream = TcpStream::connect(door.address()).await.unwrap();
+        let head = format!("POST /v2/apps HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 10 << 20);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; (10 << 20) - 1]).await.unwrap();
+        unended.push(stream);
+    }
+    // Of 64 MiB some 4 are left once all of it was read.
+    let attempt = || door.send("POST", "/v2/apps", &[], vec![b' '; 6 << 20]);
+    let turns_to = async |status| {
+        for _ in 0..1_000 {
+            if attempt().await.status == status {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(turns_to(503).await, "all were taken");
+    assert_eq!(door.send("POST", "/v2/apps", &[], "{").await.status, 400, "small ones go on");
+    drop(unended);
+    assert!(turns_to(400).await, "their places stay taken");
+    door.close().await;
+}

@@ -114,6 +114,16 @@ pub(super) const ROWS: &[Row] = &[
         "/autoscale/prometheus/server",
         "http://",
     ),
+    (
+        r#"{"autoscale": {"prometheus": {"server": "https://prom:9090", "query": "up"}, "maximum": 5, "target": 1}}"#,
+        "/autoscale/prometheus/server",
+        "http://",
+    ),
+    (
+        r#"{"autoscale": {"prometheus": {"server": "http:///query", "query": "up"}, "maximum": 5, "target": 1}}"#,
+        "/autoscale/prometheus/server",
+        "http://",
+    ),
     // Networks.
     (r#"{"networks": [{"mode": "host"}, {"mode": "host"}]}"#, "/networks", "one of the host"),
     (

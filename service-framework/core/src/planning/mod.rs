@@ -53,6 +53,7 @@ pub fn plan(
     resident::check(&draft)?;
     draft.set_versions();
     check_number(&draft, config)?;
+    check_instances(&draft, config)?;
 
     let layers = draft.layers().map_err(|cycle| invalid("/dependencies", cycle.to_string()))?;
     let steps = steps::steps(&draft, &layers);
@@ -92,6 +93,25 @@ fn check_number(draft: &Draft<'_>, config: &Config) -> Result<(), Refused> {
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// More instances than an operator allows, and more than there were to be.
+fn check_instances(draft: &Draft<'_>, config: &Config) -> Result<(), Refused> {
+    let count = |spec: Option<&RunSpec>| spec.map_or(0, |spec| u64::from(spec.instances()));
+    let before: u64 = draft.specs().map(|(id, _)| count(draft.before(id))).sum();
+    let after: u64 = draft.specs().map(|(_, spec)| count(spec)).sum();
+    if after <= before {
+        return Ok(());
+    }
+    let all: u64 = draft.tree().specs_below(&PathId::root()).map(|(_, spec)| count(Some(spec))).sum();
+    let (all, most) = ((all + after).saturating_sub(before), config.max_instances);
+    if all <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "there would be {all} instances of all apps and pods together, at most {most} are allowed (max_instances)"
+    );
+    Err(invalid("/instances", message))
 }
 
 /// One fault is why.

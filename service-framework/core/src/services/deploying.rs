@@ -30,7 +30,9 @@ impl Services {
         options: &ChangeOptions,
     ) -> Result<DeploymentPlan, Refused> {
         let version = Version::next(now, self.version);
-        planning::plan(change, self, version, &self.config, options)
+        let plan = planning::plan(change, self, version, &self.config, options)?;
+        self.check_room(&plan)?;
+        Ok(plan)
     }
 
     /// Begins a deployment. What it changes is wanted from now on.

@@ -1,24 +1,150 @@
 //! What is written down, and under which key.
+//!
+//! What is longer than a store's value may be is written in parts: the first under its key, the others under `KEY#1`, `KEY#2`
+//! and so on. No key has a `#` of its own.
+//!
+//! Invariants
+//! - The parts of a value are written with one event, and with it what is left of a longer one is removed.
+//! - What goes with one event is no more than a driver takes. What a restart would drop by itself may be removed later.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use lonja_sdk_core::Change as StoredChange;
+use lonja_sdk_core::state::{MAX_CHANGES, MAX_CHANGES_BYTES, MAX_VALUE_BYTES};
+use lonja_sdk_core::{Change as StoredChange, State};
 
 use super::Services;
-use crate::definition::RunSpec;
-use crate::deployment::{Deployment, DeploymentId, RolloutState};
+use crate::command::Refused;
+use crate::definition::{RunSpec, Version};
+use crate::deployment::{Deployment, DeploymentId, DeploymentPlan, RolloutState};
 use crate::instance::{Condition, InstanceId};
 use crate::kept::{Kept, KeptDeployment, KeptInstance, KeptPlan, KeptRollout};
 use crate::path_id::PathId;
+use crate::validate::Fault;
+
+/// The most changes that go with one event while some of them may wait.
+const MOST_AT_ONCE: usize = 1 << 14;
+
+/// The most apps, pods and groups that one change touches. Each is two changes of what is kept, and there are those of
+/// instances.
+const MOST_TOUCHED: usize = MAX_CHANGES / 8;
+
+/// The most that the definitions of one change come to, as they are kept. Each is kept twice, and there are the deployment and
+/// instances.
+const MOST_DEFINED_BYTES: usize = MAX_CHANGES_BYTES / 4;
+
+/// How many parts those values have that have more than one.
+pub(super) type Parts = BTreeMap<String, usize>;
+
+fn part_key(key: &str, part: usize) -> String {
+    format!("{key}#{part}")
+}
+
+/// All that is kept, with the parts of each value put together.
+pub(super) fn whole(state: &State) -> (BTreeMap<&str, Cow<'_, [u8]>>, Parts) {
+    let mut values = BTreeMap::new();
+    let mut more: BTreeMap<(&str, usize), &[u8]> = BTreeMap::new();
+    for (key, bytes) in state.entries() {
+        let part = key.rsplit_once('#').and_then(|(key, part)| Some((key, part.parse().ok()?)));
+        match part {
+            Some(part) => drop(more.insert(part, bytes)),
+            None => drop(values.insert(key, Cow::Borrowed(bytes))),
+        }
+    }
+    let mut parts = Parts::new();
+    for ((key, part), bytes) in more {
+        // Of one without its first part, what is read says that it is none.
+        values.entry(key).or_insert(Cow::Borrowed(&[])).to_mut().extend_from_slice(bytes);
+        parts.insert(key.to_owned(), part + 1);
+    }
+    (values, parts)
+}
+
+/// Is it a removal of what a restart would drop by itself?
+fn may_wait(change: &StoredChange) -> bool {
+    matches!(change, StoredChange::Remove { key } if key.starts_with("version/") || key.starts_with("failure/"))
+}
 
 impl Services {
     pub(super) fn keep(&mut self, key: String, kept: &Kept) {
         let value = self.codec.write(kept);
-        self.changes.insert(key.clone(), StoredChange::put(key, value));
+        self.keep_bytes(key, value);
+    }
+
+    fn keep_bytes(&mut self, key: String, value: Vec<u8>) {
+        let parts = value.len().div_ceil(MAX_VALUE_BYTES).max(1);
+        let before = self.parts.remove(&key).unwrap_or(1);
+        for gone in parts..before {
+            self.remove(part_key(&key, gone));
+        }
+        if parts == 1 {
+            self.changes.insert(key.clone(), StoredChange::put(key, value));
+            return;
+        }
+        for (part, bytes) in value.chunks(MAX_VALUE_BYTES).enumerate() {
+            let key = if part == 0 { key.clone() } else { part_key(&key, part) };
+            self.changes.insert(key.clone(), StoredChange::put(key, bytes));
+        }
+        self.parts.insert(key, parts);
     }
 
     pub(super) fn forget(&mut self, key: String) {
+        for part in 1..self.parts.remove(&key).unwrap_or(1) {
+            self.remove(part_key(&key, part));
+        }
+        self.remove(key);
+    }
+
+    fn remove(&mut self, key: String) {
         self.changes.insert(key.clone(), StoredChange::remove(key));
+    }
+
+    /// What is to be written with this event.
+    pub(super) fn due_changes(&mut self) -> Vec<StoredChange> {
+        let all = std::mem::take(&mut self.changes);
+        let at_once = all.values().filter(|change| !may_wait(change)).count();
+        let mut room = MOST_AT_ONCE.saturating_sub(at_once);
+        let mut due = Vec::with_capacity(all.len().min(at_once + room));
+        for (key, change) in all {
+            if may_wait(&change) {
+                if room == 0 {
+                    self.changes.insert(key, change);
+                    continue;
+                }
+                room -= 1;
+            }
+            due.push(change);
+        }
+        due
+    }
+
+    /// Is something to be written that waits for an event?
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Refuses a change that could not be kept: it would come to more than is written at once.
+    pub(super) fn check_room(&self, plan: &DeploymentPlan) -> Result<(), Refused> {
+        let refused = |message| Err(Refused::Invalid(vec![Fault::at("/", message)]));
+        let touched = plan.target.len() + plan.target_groups.len();
+        if touched > MOST_TOUCHED {
+            return refused(format!(
+                "{touched} apps, pods and groups would be changed, at most {MOST_TOUCHED} are at once; make several changes"
+            ));
+        }
+        let specs = plan.target.values().flatten().map(|spec| Kept::Spec(spec.clone()));
+        let groups = plan.target_groups.values().flatten().map(|group| Kept::Group(group.clone()));
+        let mut bytes = 0;
+        for kept in specs.chain(groups) {
+            bytes += self.codec.write(&kept).len();
+            if bytes > MOST_DEFINED_BYTES {
+                return refused(format!(
+                    "the definitions come to more than the {} MiB that are kept at once; make several changes",
+                    MOST_DEFINED_BYTES >> 20
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What is wanted of one, and its versions but those that are no longer remembered.
@@ -47,10 +173,11 @@ impl Services {
             service.versions.remove(one);
         }
         for one in old {
-            self.forget(format!("version{id}/{}", one.0));
+            self.forget_version(id, one);
         }
-        self.keep(format!("spec{id}"), &Kept::Spec(spec.clone()));
-        self.keep(format!("version{id}/{}", version.0), &Kept::Spec(spec));
+        let value = self.codec.write(&Kept::Spec(spec));
+        self.keep_bytes(format!("spec{id}"), value.clone());
+        self.keep_bytes(format!("version{id}/{}", version.0), value);
     }
 
     /// What is wanted of one is forgotten, with all its versions.
@@ -58,9 +185,13 @@ impl Services {
         let versions: Vec<_> = self.of(id).into_iter().flat_map(|one| one.versions.keys().copied()).collect();
         self.forget(format!("spec{id}"));
         for version in versions {
-            self.forget(format!("version{id}/{}", version.0));
+            self.forget_version(id, version);
         }
         self.forget(format!("failure{id}"));
+    }
+
+    pub(super) fn forget_version(&mut self, id: &PathId, version: Version) {
+        self.forget(format!("version{id}/{}", version.0));
     }
 
     pub(super) fn keep_group(&mut self, id: &PathId) {
@@ -93,10 +224,13 @@ impl Services {
             hidden: instance.hidden,
         };
         self.keep(format!("instance/{id}"), &Kept::Instance(kept));
+        self.kept_instances.insert(id.clone());
     }
 
     pub(super) fn forget_kept_instance(&mut self, id: &InstanceId) {
-        self.forget(format!("instance/{id}"));
+        if self.kept_instances.remove(id) {
+            self.forget(format!("instance/{id}"));
+        }
     }
 
     pub(super) fn keep_deployment(&mut self, id: &DeploymentId) {

@@ -51,6 +51,7 @@ use crate::service::Service;
 pub(crate) use backoff::Delay;
 use draws::Draws;
 use jobs::Work;
+use keeping::Parts;
 use timers::{Timer, Timers};
 
 /// Deployments that have ended and are remembered.
@@ -102,7 +103,11 @@ pub struct Services {
     revived: Timestamp,
     plan: Plan,
     events: Vec<Event>,
+    /// What is to be written, by key.
     changes: BTreeMap<String, StoredChange>,
+    parts: Parts,
+    /// Those of which something is written down.
+    kept_instances: BTreeSet<InstanceId>,
 }
 
 impl Services {
@@ -251,11 +256,12 @@ impl Scheduler for Services {
     }
 
     fn changes(&mut self) -> Vec<StoredChange> {
-        std::mem::take(&mut self.changes).into_values().collect()
+        self.due_changes()
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.timers.next()
+        // What was too much for one event goes with the next.
+        if self.has_changes() { Some(Timestamp::ZERO) } else { self.timers.next() }
     }
 
     fn tick(&mut self, now: Timestamp) -> Plan {

@@ -10,7 +10,7 @@ use lonja_model::Timestamp;
 use lonja_sdk_core::{Plan, State};
 
 use super::draws::Draws;
-use super::{Services, Timer, Timers};
+use super::{Services, Timer, Timers, keeping};
 use crate::config::Config;
 use crate::definition::{RunSpec, Version};
 use crate::deployment::{Action, Deployment, DeploymentPlan, Phase, RolloutState};
@@ -28,9 +28,10 @@ pub(super) fn restore(
 ) -> Result<Services, String> {
     let mut kept = Found::default();
     let mut boots = 0;
-    for (key, bytes) in state.entries() {
+    let (values, parts) = keeping::whole(state);
+    for (key, bytes) in values {
         let value = codec
-            .read(key, bytes)
+            .read(key, &bytes)
             .map_err(|why| format!("what is kept under {key:?} cannot be read: {why}"))?;
         match value {
             Kept::Boots(count) => boots = count,
@@ -81,6 +82,8 @@ pub(super) fn restore(
         plan: Plan::new(),
         events: Vec::new(),
         changes: BTreeMap::new(),
+        parts,
+        kept_instances: BTreeSet::new(),
     };
     services.keep("boots".to_owned(), &Kept::Boots(boots + 1));
     for (id, (job, _)) in &services.jobs {
@@ -103,7 +106,12 @@ pub(super) fn restore(
         services.resume(deployment, &mut kept.versions)?;
     }
     for instance in kept.instances {
+        services.kept_instances.insert(instance.id.clone());
         services.adopt(instance, &kept.versions);
+    }
+    // Of those that are no more, what was yet to be removed.
+    for (id, versions) in kept.versions {
+        versions.keys().for_each(|version| services.forget_version(&id, *version));
     }
     // The first look happens as soon as there is a clock.
     services.timers.at(Timestamp::ZERO, Timer::Began);

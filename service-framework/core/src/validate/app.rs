@@ -234,7 +234,9 @@ fn autoscale(found: &mut Found, rule: &Autoscale) {
     let words = "cannot begin at 0 by cpu or memory: what does not run has no load; set it to 1";
     found.when(of_load && rule.minimum == 0, "/autoscale/minimum", words);
     if let Measure::Prometheus { server, .. } = &rule.measure {
-        let good = server.starts_with("http://") || server.starts_with("https://");
-        found.when(!good, "/autoscale/prometheus/server", "must begin with http:// or https://");
+        let host =
+            server.strip_prefix("http://").map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
+        let words = "must be the URL of a server as http://HOST:PORT; https:// is not spoken";
+        found.when(host.is_none_or(str::is_empty), "/autoscale/prometheus/server", words);
     }
 }

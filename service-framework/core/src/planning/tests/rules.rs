@@ -224,6 +224,21 @@ fn there_are_no_more_apps_than_allowed() {
 }
 
 #[test]
+fn there_are_no_more_instances_than_allowed_and_never_is_it_refused_to_have_fewer() {
+    let mut world = World::with([App { instances: 60, ..app("/a") }, App { instances: 30, ..app("/b") }]);
+    world.config.max_instances = 100;
+    let with = |id: &str, instances| put([App { instances, ..app(id) }]);
+    assert!(world.plan(with("/c", 10)).is_ok());
+    assert!(world.plan(with("/b", 40)).is_ok());
+    let faults = world.faults(with("/b", 41));
+    assert!(faults[0].contains("/instances") && faults[0].contains("max_instances"), "{faults:?}");
+    assert!(world.faults(scale_by(&PathId::root(), 1e6, &world.tree).unwrap())[0].contains("max_instances"));
+    world.config.max_instances = 50;
+    assert!(world.plan(with("/a", 59)).is_ok());
+    assert!(world.plan(put([App { cmd: Some("true".into()), instances: 60, ..app("/a") }])).is_ok());
+}
+
+#[test]
 fn a_role_is_the_default_the_groups_or_the_one_it_has() {
     let role = |name: &str, role: &str| App { role: role.into(), ..app(name) };
     let mut world = World::with([app("/a"), role("/dev/x", "dev")]);
