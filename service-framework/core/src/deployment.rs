@@ -124,7 +124,7 @@ pub struct Deployment {
     /// Its name.
     pub id: DeploymentId,
     /// What is to be done.
-    pub plan: DeploymentPlan,
+    pub plan: Arc<DeploymentPlan>,
     /// When it began.
     pub began: Timestamp,
     /// Which step is under way, from 0; as many as there are: it waits for others to end.

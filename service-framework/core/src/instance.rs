@@ -336,6 +336,11 @@ impl Instance {
             && (!self.spec.has_health_checks() || self.healthy() == Some(true))
     }
 
+    /// Was each of its tasks heard of since the daemon began?
+    pub fn is_confirmed(&self) -> bool {
+        self.tasks.iter().all(|task| task.state.is_some())
+    }
+
     /// Has it a task that may be alive?
     pub fn is_active(&self) -> bool {
         self.condition.is_active()

@@ -67,6 +67,8 @@ pub struct KeptInstance {
     pub settled: bool,
     /// It takes no requests.
     pub hidden: bool,
+    /// Its task is to be killed, as soon as it is its turn.
+    pub doomed: bool,
 }
 
 /// A deployment as it is kept.

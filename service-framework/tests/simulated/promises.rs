@@ -128,6 +128,25 @@ fn a_forced_change_during_a_blue_green_one_leaves_no_third_colour() {
 }
 
 #[test]
+fn kills_that_were_acknowledged_and_have_yet_to_begin_are_not_forgotten() {
+    let config = Config { kill_chunk_size: 2, ..Config::default() };
+    let mut world = World::in_role(21, 3, EACH, config, "*", |_task| TaskOutcome::runs_on());
+    world.apply(put(app("web", 6)));
+    world.settle(30);
+    let before = world.cluster.running_tasks();
+    let all = instances(&world.cluster, "web").iter().map(|one| one.id.clone()).collect();
+    world.cluster.stop_master();
+    world.cluster.command(Command::Kill { instances: all, wipe: false, answer: Answer::nobody() });
+    world.run(1);
+    world.cluster.kill_scheduler();
+    world.cluster.start_master();
+    world.run(60);
+    world.settle(30);
+    let after = world.cluster.running_tasks();
+    assert!(after.len() == 6 && after.iter().all(|task| !before.contains(task)), "{after:?}");
+}
+
+#[test]
 fn versions_grow_though_the_newest_was_removed_and_the_daemon_began_anew() {
     let mut world = World::new(15, 1, EACH);
     let first = world.apply(put(app("web", 1)));

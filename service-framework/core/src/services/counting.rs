@@ -246,7 +246,9 @@ fn rank(spec: &RunSpec, one: &Instance, sentenced: &BTreeSet<InstanceId>) -> (bo
 impl Service {
     /// Are there as many that serve as wanted, and no more than that?
     pub(super) fn has_count(&self, count: u32) -> bool {
-        let serving = self.instances.values().filter(|one| counts(one) && one.is_serving()).count();
+        let serving =
+            self.instances.values().filter(|one| counts(one) && one.is_serving() && one.is_confirmed());
+        let serving = serving.count();
         let going = self
             .instances
             .values()

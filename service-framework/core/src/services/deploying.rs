@@ -99,7 +99,7 @@ impl Services {
         }
         let deployment = Deployment {
             id: id.clone(),
-            plan,
+            plan: Arc::new(plan),
             began: now,
             step: 0,
             progressed: now,
@@ -202,7 +202,7 @@ impl Services {
                 }
                 return;
             }
-            let (plan, at) = (Arc::new(deployment.plan.clone()), deployment.step);
+            let (plan, at) = (Arc::clone(&deployment.plan), deployment.step);
             self.tell(now, What::DeploymentStepSuccess { id: id.clone(), plan, step: at });
             if let Some(deployment) = self.deployments.get_mut(id) {
                 (deployment.step, deployment.progressed, deployment.waits_for) = (at + 1, now, None);
@@ -251,7 +251,7 @@ impl Services {
 
     fn tell_step(&mut self, now: Timestamp, id: &DeploymentId) {
         let Some(deployment) = self.deployments.get(id) else { return };
-        let (plan, step) = (Arc::new(deployment.plan.clone()), deployment.step);
+        let (plan, step) = (Arc::clone(&deployment.plan), deployment.step);
         self.tell(now, What::DeploymentInfo { id: id.clone(), plan, step });
     }
 
@@ -270,7 +270,7 @@ impl Services {
     pub(super) fn end(&mut self, now: Timestamp, id: &DeploymentId, end: DeploymentEnd) {
         let Some(deployment) = self.deployments.remove(id) else { return };
         self.forget_deployment(id);
-        let plan = Arc::new(deployment.plan);
+        let plan = deployment.plan;
         let affected: Vec<PathId> = plan.affected().cloned().collect();
         for path in &affected {
             let Some(service) = self.services.get_mut(path) else { continue };

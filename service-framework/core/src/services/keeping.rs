@@ -222,6 +222,7 @@ impl Services {
             place: instance.place.clone(),
             settled: instance.settled,
             hidden: instance.hidden,
+            doomed: self.doomed.contains(id),
         };
         self.keep(format!("instance/{id}"), &Kept::Instance(kept));
         self.kept_instances.insert(id.clone());

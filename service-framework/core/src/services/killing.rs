@@ -29,6 +29,8 @@ impl Services {
     /// Its turn to be killed will come.
     pub(super) fn doom(&mut self, id: InstanceId) {
         if self.doomed.insert(id.clone()) {
+            // Its turn may come after a restart.
+            self.keep_instance(&id);
             self.kill_queue.push_back(id);
         }
     }

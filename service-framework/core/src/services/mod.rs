@@ -178,13 +178,9 @@ impl Services {
     /// Brings all that was touched nearer to what is wanted, until nothing is left to do; returns what the SDK is to do.
     fn settle(&mut self, now: Timestamp) -> Plan {
         // Each look brings something nearer to its end, so that there are few; whoever errs in that does not hang the daemon.
-        for look in 0_u64.. {
-            let within =
-                1_000 + 100 * (self.services.len() + self.runs.len() + self.deployments.len()) as u64;
+        let within = 1_000 + 100 * (self.services.len() + self.runs.len() + self.deployments.len());
+        for look in 0..=within {
             debug_assert!(look < within, "{:?} and {:?} do not come to rest", self.dirty, self.moving);
-            if look >= within {
-                break;
-            }
             if let Some(id) = self.dirty.pop_first() {
                 self.drive(now, &id);
             } else if let Some(id) = self.moving.pop_first() {

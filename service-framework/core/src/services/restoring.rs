@@ -183,7 +183,7 @@ impl Services {
         let plan = DeploymentPlan { version, steps, original, target, original_groups, target_groups };
         let deployment = Deployment {
             id: id.clone(),
-            plan,
+            plan: Arc::new(plan),
             began,
             step,
             progressed: began,
@@ -212,6 +212,7 @@ impl Services {
             place,
             settled,
             hidden,
+            doomed,
         } = kept;
         let service = self.services.get_mut(&owner).or_else(|| self.runs.get_mut(&owner));
         let Some(service) = service else {
@@ -265,7 +266,7 @@ impl Services {
         service.instances.insert(id.clone(), instance);
         self.owners.insert(id.clone(), owner.clone());
         self.dirty.insert(owner);
-        if goal != crate::instance::Goal::Running && launched {
+        if (doomed || goal != crate::instance::Goal::Running) && launched {
             self.doom(id);
         }
     }

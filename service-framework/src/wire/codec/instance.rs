@@ -25,6 +25,7 @@ pub(super) fn show(one: &KeptInstance) -> Value {
         .maybe("place", one.place.as_ref().map(show_place))
         .with("settled", one.settled)
         .with("hidden", one.hidden)
+        .with("doomed", one.doomed)
         .done()
 }
 
@@ -42,6 +43,7 @@ pub(super) fn read(at: &At<'_>) -> Option<KeptInstance> {
         place: fields.maybe("place", place)?,
         settled: fields.or("settled", At::flag, false)?,
         hidden: fields.or("hidden", At::flag, false)?,
+        doomed: fields.or("doomed", At::flag, false)?,
     })
 }
 

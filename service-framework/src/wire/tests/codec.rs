@@ -104,12 +104,12 @@ fn any_instance() -> impl Strategy<Value = KeptInstance> {
     let goals = select(vec![Goal::Running, Goal::Stopped, Goal::Decommissioned]);
     (
         (any_instance_id(), any_id(), any_version(), goals, any::<u32>()),
-        (any::<bool>(), any_time(), option::of(any_time()), option::of(any_place()), any::<[bool; 2]>()),
+        (any::<bool>(), any_time(), option::of(any_time()), option::of(any_place()), any::<[bool; 3]>()),
     )
         .prop_map(
             |(
                 (id, spec, version, goal, incarnation),
-                (launched, staged_at, started_at, place, [hidden, settled]),
+                (launched, staged_at, started_at, place, [hidden, settled, doomed]),
             )| {
                 KeptInstance {
                     id,
@@ -123,6 +123,7 @@ fn any_instance() -> impl Strategy<Value = KeptInstance> {
                     place,
                     hidden,
                     settled,
+                    doomed,
                 }
             },
         )
