@@ -13,3 +13,6 @@ mod promises;
 
 #[path = "simulated/faults.rs"]
 mod faults;
+
+#[path = "simulated/jobs.rs"]
+mod jobs;

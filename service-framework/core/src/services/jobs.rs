@@ -216,7 +216,7 @@ impl Services {
         self.doomed.remove(instance);
         self.set_condition(now, instance, Condition::of(state));
         let tried_again = self.run_of(instance).is_some_and(|(id, run)| self.is_under_way(&id, &run));
-        match self.instance_mut(instance).filter(|one| tried_again && one.goal == Goal::Running) {
+        match self.instance_mut(instance).filter(|_| tried_again) {
             // It is kept, and with it how often it was launched: no task has the id of another.
             Some(one) => {
                 (one.goal, one.place) = (Goal::Stopped, None);
