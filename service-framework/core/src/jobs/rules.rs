@@ -64,7 +64,7 @@ pub struct News {
     pub changed: Vec<JobRunId>,
     /// These are remembered no longer.
     pub forgotten: Vec<JobRunId>,
-    /// The tasks of these are to be killed.
+    /// The tasks of these are to be killed; of those that have none, none is to be launched any more.
     pub kill: Vec<JobRunId>,
     /// Times that came and that nothing is run for.
     pub left_out: Vec<LeftOut>,
@@ -332,6 +332,7 @@ impl Rules {
             self.launched_at.remove(run);
             self.retry_at.remove(run);
             news.changed.push(run.clone());
+            news.kill.push(run.clone());
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A run that is to be launched is an instance of the job, under a name that follows from the run's, so that it is found again
 //! after a restart. [`Rules`] says when runs begin and what their ends mean.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lonja_model::{TaskState, Timestamp};
@@ -134,9 +135,28 @@ impl Services {
         }
         self.follow(now, id, news);
         let Some(spec) = self.runs.get(id).map(|service| service.spec.clone()) else { return };
-        for run in wanted {
-            let instance = run_instance(id, &run);
+        let wanted: BTreeSet<InstanceId> = wanted.iter().map(|run| run_instance(id, run)).collect();
+        self.set_aside(now, id, &wanted);
+        for instance in wanted {
             self.want_run(now, id, instance, &spec);
+        }
+    }
+
+    /// What waits for offers is what is to be launched, and nothing else: the job may have changed.
+    fn set_aside(&mut self, now: Timestamp, id: &PathId, wanted: &BTreeSet<InstanceId>) {
+        let waits = |one: &&mut Instance| one.condition == Condition::Scheduled && one.goal == Goal::Running;
+        let instances = self.runs.get_mut(id).into_iter().flat_map(|service| service.instances.values_mut());
+        let mut aside = Vec::new();
+        for one in instances.filter(waits).filter(|one| !wanted.contains(&one.id)) {
+            one.goal = Goal::Stopped;
+            aside.push((one.id.clone(), one.incarnation));
+        }
+        for (instance, incarnation) in aside {
+            if incarnation == 0 {
+                self.forget_instance(now, &instance);
+            } else {
+                self.keep_instance(&instance);
+            }
         }
     }
 

@@ -223,7 +223,7 @@ fn a_run_that_is_stopped_ends() {
     let mut world = World::new(job(None));
     let (waiting, _) = world.rules.run_now(&world.job, &mut world.runs, at(0)).unwrap();
     let stop = |world: &mut World, run: &JobRunId| world.rules.stop(&world.job, &mut world.runs, run, at(5));
-    assert!(stop(&mut world, &waiting).unwrap().kill.is_empty());
+    assert_eq!(stop(&mut world, &waiting).unwrap().kill, std::slice::from_ref(&waiting), "nothing is launched");
     assert_eq!(world.states(), ["it was stopped"]);
     assert!(matches!(stop(&mut world, &waiting), Err(Refused::NotNow(_))));
     assert!(matches!(stop(&mut world, &run("no")), Err(Refused::Unknown { .. })));
