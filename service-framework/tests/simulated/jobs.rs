@@ -7,7 +7,7 @@ use lonja_model::resources::Scalar;
 use lonja_sdk::testing::TaskOutcome;
 use lonja_services_core::command::Refused;
 use lonja_services_core::definition::App;
-use lonja_services_core::job::{Concurrency, Job, JobRunId, RunState};
+use lonja_services_core::job::{Concurrency, Job, JobRunId, RunState, Schedule};
 use lonja_services_core::{Answer, Command};
 
 use crate::promises::{job, states};
@@ -133,7 +133,6 @@ fn a_run_that_ends_between_two_tries_leaves_nothing() {
     assert_eq!(reason(&states(&world, "bad")), "it was stopped");
     for _ in 0..2 {
         world.run(100);
-
         world.cluster.kill_scheduler();
     }
     assert_eq!(world.cluster.tasks().len(), 1);
@@ -151,4 +150,87 @@ fn runs_that_wait_go_by_what_their_job_has_become() {
     world.drain();
     world.run(30);
     world.cluster.assert_running(1);
+}
+
+#[test]
+fn a_run_ends_in_time_though_the_daemon_began_anew() {
+    let mut world = World::new(36, 1, EACH);
+    world.put_job(Job {
+        max_run_time: Some(Duration::from_secs(60)),
+        ..job("slow", None, Concurrency::Allow)
+    });
+    world.run_job("slow").unwrap();
+    for _ in 0..3 {
+        world.run(15);
+        world.cluster.assert_running(1);
+        world.cluster.kill_scheduler();
+    }
+    world.run(25);
+    assert!(reason(&states(&world, "slow")).contains("maxRunTime"));
+    world.cluster.assert_running(0);
+}
+
+#[test]
+fn a_run_whose_time_is_up_while_the_daemon_is_down_ends_when_it_is_back() {
+    let mut world = World::new(37, 1, EACH);
+    world.put_job(Job {
+        max_run_time: Some(Duration::from_secs(60)),
+        ..job("slow", None, Concurrency::Allow)
+    });
+    world.run_job("slow").unwrap();
+    world.run(10);
+    world.cluster.stop_scheduler();
+    world.run(90);
+    world.cluster.start_scheduler();
+    world.run(15);
+    assert!(reason(&states(&world, "slow")).contains("maxRunTime"));
+    world.cluster.assert_running(0);
+}
+
+#[test]
+fn a_run_that_was_stopped_is_not_tried_again_though_the_daemon_began_anew() {
+    let mut world = World::new(38, 1, EACH);
+    world.put_job(Job { retries: 2, ..job("work", None, Concurrency::Allow) });
+    let run = world.run_job("work").unwrap();
+    world.run(10);
+    // The kill does not arrive before the daemon is gone.
+    world.cluster.partition(0);
+    world.stop_run("work", &run);
+    world.cluster.kill_scheduler();
+    world.cluster.heal(0);
+    world.run(60);
+    assert_eq!(reason(&states(&world, "work")), "it was stopped");
+    world.cluster.assert_running(0);
+}
+
+#[test]
+fn a_job_runs_for_no_time_before_its_last_change() {
+    let by = |cron: &str, suspended| {
+        let schedule = Schedule { cron: cron.to_owned(), suspended, starting_deadline: None };
+        Job { schedule: Some(schedule), ..job("tick", None, Concurrency::Allow) }
+    };
+    let mut world = World::with(39, 1, EACH, |_task| TaskOutcome::exits(0));
+    world.put_job(by("* * * * *", false));
+    world.run(90);
+    world.put_job(by("* * * * *", true));
+    let before = states(&world, "tick").len();
+    // Hours pass.
+    world.run(3 * 3_600);
+    world.put_job(by("0 * * * *", false));
+    world.cluster.kill_scheduler();
+    world.run(10);
+    assert_eq!(states(&world, "tick").len(), before);
+}
+
+#[test]
+fn a_time_that_was_left_out_stays_so() {
+    let mut world = World::with(40, 1, EACH, |_task| TaskOutcome::exits(0).after(Duration::from_secs(100)));
+    world.put_job(job("tick", Some("* * * * *"), Concurrency::Forbid));
+    // It begins within the first minute, runs over the next time, and ends before the one after that.
+    world.cluster.until(Duration::from_secs(70), |cluster| !cluster.tasks().is_empty());
+    world.run(105);
+    assert!(matches!(states(&world, "tick")[..], [RunState::Succeeded { .. }]));
+    world.cluster.kill_scheduler();
+    world.run(5);
+    assert_eq!(states(&world, "tick").len(), 1);
 }
