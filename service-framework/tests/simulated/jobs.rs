@@ -17,11 +17,7 @@ const EACH: &str = "cpus:1;mem:1024;disk:1000;ports:[31000-31999]";
 
 impl World {
     fn put_job(&mut self, job: Job) {
-        self.cluster.command(Command::PutJob {
-            job: Box::new(job),
-            create: false,
-            answer: Answer::nobody(),
-        });
+        self.cluster.command(Command::PutJob { job: Box::new(job), create: false, answer: Answer::nobody() });
         self.run(1);
     }
 
@@ -133,6 +129,7 @@ fn a_run_that_ends_between_two_tries_leaves_nothing() {
     assert_eq!(reason(&states(&world, "bad")), "it was stopped");
     for _ in 0..2 {
         world.run(100);
+        assert!(world.cluster.scheduler().runs()[&path("bad")].instances().is_empty());
         world.cluster.kill_scheduler();
     }
     assert_eq!(world.cluster.tasks().len(), 1);
