@@ -18,7 +18,7 @@ use lonja_model::Timestamp;
 use lonja_model::time::earliest;
 
 use super::calendar::Calendar;
-use super::civil::Date;
+use crate::civil::Date;
 use crate::command::Refused;
 use crate::job::{Concurrency, Job, JobRun, JobRunId, RunState};
 use crate::validate::Fault;
