@@ -19,3 +19,5 @@ mod faults;
 
 #[path = "simulated/rolling.rs"]
 mod rolling;
+#[path = "simulated/jobs.rs"]
+mod jobs;

@@ -90,8 +90,21 @@ pub struct JobRun {
     pub due: Timestamp,
     /// How many tries there were.
     pub tries: u32,
+    /// When its first task was launched, of those that count as tries.
+    pub launched_at: Option<Timestamp>,
+    /// Not to be launched before: it is tried again.
+    pub retry_at: Option<Timestamp>,
+    /// Why it is being ended, until its task has ended.
+    pub ending: Option<String>,
     /// Where it stands.
     pub state: RunState,
+}
+
+impl JobRun {
+    /// One that waits to be launched.
+    pub fn new(id: JobRunId, due: Timestamp) -> Self {
+        Self { id, due, tries: 0, launched_at: None, retry_at: None, ending: None, state: RunState::Waiting }
+    }
 }
 
 /// Where a run of a job stands.

@@ -37,7 +37,7 @@ pub enum Kept {
     /// `failure/ID`: the last failure of a task.
     Failure(Failure),
     /// `job/ID`.
-    Job(Job),
+    Job(KeptJob),
     /// `run/ID/RUN`.
     Run(JobRun),
 }
@@ -69,6 +69,15 @@ pub struct KeptInstance {
     pub hidden: bool,
     /// Its task is to be killed, as soon as it is its turn.
     pub doomed: bool,
+}
+
+/// A job as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptJob {
+    /// As it is wanted.
+    pub job: Job,
+    /// Times of its calendar up to here were seen to; none: an earlier program did not say.
+    pub seen_to: Option<Timestamp>,
 }
 
 /// A deployment as it is kept.

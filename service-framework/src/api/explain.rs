@@ -1,4 +1,4 @@
-//! `/v2/apps/{id}/explain`: why an app or pod is not as it is wanted, in words. Lonja's own.
+//! `/v2/apps/{id}/explain`: why an app or pod is not as it is wanted, or a job's runs wait, in words. Lonja's own.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,11 @@ use lonja_model::Timestamp;
 use lonja_services_core::definition::RunSpec;
 use lonja_services_core::deployment::Deployment;
 use lonja_services_core::instance::{Condition, Instance};
+use lonja_services_core::job::{JobRun, RunState};
+use lonja_services_core::jobs::{LeftOut, Runs};
 use lonja_services_core::kept::Failure;
 use lonja_services_core::waiting::{Reason, UnusedOffer, Waiting};
-use lonja_services_core::{Counts, PathId};
+use lonja_services_core::{Counts, PathId, Service};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
@@ -21,9 +23,10 @@ use crate::wire;
 /// The last offers that are shown.
 const MAX_OFFERS: usize = 10;
 
-/// What is taken of an app or pod at a look.
+/// What is taken of an app, pod or job at a look.
 struct Seen {
     id: PathId,
+    kind: &'static str,
     spec: RunSpec,
     wanted: u32,
     counts: Counts,
@@ -33,23 +36,34 @@ struct Seen {
     offers: SeenOffers,
     failure: Option<Failure>,
     deployment: Option<Deployment>,
+    /// Of a job: why it runs less than it might, a sentence each.
+    notes: Vec<String>,
     now: Timestamp,
 }
 
-/// Answers for one app or pod.
+/// Answers for one app, pod or job.
 pub(super) async fn answer(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
     only_get(ask)?;
     let wanted = id.clone();
     let seen = api.door.look(move |services, now| {
-        let service = services.services().get(&wanted)?;
+        let job = services.jobs().get(&wanted);
+        let service = services.services().get(&wanted).or_else(|| services.runs().get(&wanted))?;
         let mut conditions: BTreeMap<&'static str, u32> = BTreeMap::new();
         for instance in service.instances().values() {
             *conditions.entry(instance.condition.name()).or_default() += 1;
         }
         Some(Seen {
-            id: wanted,
+            kind: match service.spec() {
+                _ if job.is_some() => "job",
+                RunSpec::App(_) => "app",
+                RunSpec::Pod(_) => "pod",
+            },
             spec: service.spec().clone(),
-            wanted: if service.is_removed() { 0 } else { service.spec().instances() },
+            wanted: match job {
+                _ if service.is_removed() => 0,
+                Some((_, runs)) => u32::try_from(under_way(runs).count()).unwrap_or(u32::MAX),
+                None => service.spec().instances(),
+            },
             counts: service.counts(),
             conditions,
             unhealthy: service.instances().values().filter_map(unhealthy).take(MAX_OFFERS).collect(),
@@ -57,11 +71,36 @@ pub(super) async fn answer(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
             offers: SeenOffers::of(service, true),
             failure: service.last_failure().cloned(),
             deployment: service.deployment().and_then(|id| services.deployments().get(id)).cloned(),
+            notes: job
+                .map(|(_, runs)| notes(runs, service, services.left_out(&wanted), now))
+                .unwrap_or_default(),
+            id: wanted,
             now,
         })
     });
     let seen = seen.await?.ok_or_else(|| Problem::unknown("App", id))?;
     Ok(reply::ok(&seen.json()))
+}
+
+fn under_way(runs: &Runs) -> impl Iterator<Item = &JobRun> {
+    runs.values().filter(|run| matches!(run.state, RunState::Waiting | RunState::Running))
+}
+
+/// Of a job: why it runs less than it might.
+fn notes(runs: &Runs, service: &Service, left_out: Option<&LeftOut>, now: Timestamp) -> Vec<String> {
+    let is_later = |run: &&JobRun| run.retry_at.is_some_and(|at| at > now);
+    let retried = under_way(runs).filter(is_later).filter_map(|run| {
+        let at = wire::time(run.retry_at?);
+        Some(format!("run {} has failed and is tried again at {at}", run.id))
+    });
+    let mut notes: Vec<String> = retried.take(MAX_OFFERS).collect();
+    let waiting = under_way(runs).filter(|run| run.state == RunState::Waiting && !is_later(run)).count();
+    let for_offers = service.waiting().map_or(0, |waiting| waiting.count);
+    if waiting > usize::try_from(for_offers).unwrap_or(usize::MAX) {
+        notes.push("a run waits for the end of another: no two have a task at the same time".to_owned());
+    }
+    notes.extend(left_out.map(|it| format!("nothing was run for {}: {}", wire::time(it.due), it.reason)));
+    notes
 }
 
 /// An instance that a check has called unhealthy, and why.
@@ -104,6 +143,7 @@ impl Seen {
         let unhealthy = self.unhealthy.iter().map(|(id, why)| json!({ "instanceId": id, "why": why }));
         json!({
             "id": self.id.as_str(),
+            "kind": self.kind,
             "instances": self.wanted,
             "running": self.counts.running,
             "healthy": self.counts.healthy,
@@ -158,6 +198,7 @@ impl Seen {
         if let Some(waiting) = &self.waiting {
             lines.push(self.why_waiting(waiting));
         }
+        lines.extend(self.notes.iter().cloned());
         for (id, why) in &self.unhealthy {
             lines.push(format!("{id} is not healthy: {why}"));
         }
@@ -173,18 +214,27 @@ impl Seen {
             lines.push(format!("the last task ended with {}: {}", failure.state, failure.message));
         }
         if lines.is_empty() {
-            lines.push(format!(
-                "{} of {} instances run; nothing is in the way",
-                self.counts.running, self.wanted
-            ));
+            let (running, wanted) = (self.counts.running, self.wanted);
+            let what = self.noun(wanted);
+            lines.push(format!("{running} of {wanted} {what} run; nothing is in the way"));
         }
         lines
     }
 
+    fn noun(&self, count: u32) -> &'static str {
+        match (self.kind, count) {
+            ("job", 1) => "run",
+            ("job", _) => "runs",
+            (_, 1) => "instance",
+            (_, _) => "instances",
+        }
+    }
+
     fn why_waiting(&self, waiting: &Waiting) -> String {
+        let what = self.noun(waiting.count);
         let count = match waiting.count {
-            1 => "1 instance waits".to_owned(),
-            count => format!("{count} instances wait"),
+            1 => format!("1 {what} waits"),
+            count => format!("{count} {what} wait"),
         };
         if let Some(until) = waiting.delayed_until.filter(|until| *until > self.now) {
             let left = until.since(self.now).as_secs_f64();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use lonja_services_core::job::{Job, JobRun, JobRunId, RunState};
-use lonja_services_core::{Command, PathId, Refused};
+use lonja_services_core::jobs::LeftOut;
+use lonja_services_core::{Command, PathId, Refused, Services};
 use serde_json::{Value, json};
 
 use super::apps::default_role;
@@ -21,8 +22,9 @@ pub(super) async fn answer(api: &Api, route: &Route, ask: &Ask) -> Outcome {
         (Route::Jobs, "POST") => create(api, ask).await,
         (Route::Jobs, _) => Err(Problem::Method("GET, POST")),
         (Route::Job(id), "GET") => {
-            let (job, runs) = seen(api, id).await?;
-            Ok(reply::ok(&with_runs(&job, &runs)))
+            let wanted = id.clone();
+            let found = api.door.look(move |services, _| SeenJob::of(services, &wanted)).await?;
+            found.map(|seen| reply::ok(&seen.json())).ok_or_else(|| Problem::unknown("Job", id))
         }
         (Route::Job(id), "PUT") => put(api, id, ask).await,
         (Route::Job(id), "DELETE") => remove(api, id).await,
@@ -47,10 +49,11 @@ pub(super) async fn answer(api: &Api, route: &Route, ask: &Ask) -> Outcome {
 type Runs = BTreeMap<JobRunId, JobRun>;
 
 async fn list(api: &Api) -> Outcome {
-    let jobs: Vec<(Job, Runs)> =
-        api.door.look(|services, _| services.jobs().values().cloned().collect()).await?;
+    let all =
+        |services: &Services| services.jobs().keys().filter_map(|id| SeenJob::of(services, id)).collect();
+    let jobs: Vec<SeenJob> = api.door.look(move |services, _| all(services)).await?;
     aside(move || {
-        let shown: Vec<Value> = jobs.iter().map(|(job, runs)| with_runs(job, runs)).collect();
+        let shown: Vec<Value> = jobs.iter().map(SeenJob::json).collect();
         reply::ok(&json!({ "jobs": shown }))
     })
     .await
@@ -62,22 +65,39 @@ async fn seen(api: &Api, id: &PathId) -> Result<(Job, Runs), Problem> {
     found.ok_or_else(|| Problem::unknown("Job", id))
 }
 
-/// A job, with how its runs stand.
-fn with_runs(job: &Job, runs: &Runs) -> Value {
-    let mut shown = wire::show_job(job);
-    let count = |which: &dyn Fn(&RunState) -> bool| runs.values().filter(|run| which(&run.state)).count();
-    let counts = json!({
-        "waiting": count(&|state| matches!(state, RunState::Waiting)),
-        "running": count(&|state| matches!(state, RunState::Running)),
-        "succeeded": count(&|state| matches!(state, RunState::Succeeded { .. })),
-        "failed": count(&|state| matches!(state, RunState::Failed { .. })),
-    });
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert("runs".to_owned(), counts);
-        let last = runs.values().max_by_key(|run| run.due).map(run_json);
-        fields.extend(last.map(|last| ("lastRun".to_owned(), last)));
+/// What is taken of a job at a look.
+struct SeenJob {
+    job: Job,
+    runs: Runs,
+    left_out: Option<LeftOut>,
+}
+
+impl SeenJob {
+    fn of(services: &Services, id: &PathId) -> Option<Self> {
+        let (job, runs) = services.jobs().get(id)?.clone();
+        Some(Self { job, runs, left_out: services.left_out(id).cloned() })
     }
-    shown
+
+    /// With how its runs stand.
+    fn json(&self) -> Value {
+        let mut shown = wire::show_job(&self.job);
+        let states = || self.runs.values().map(|run| &run.state);
+        let counts = json!({
+            "waiting": states().filter(|state| matches!(state, RunState::Waiting)).count(),
+            "running": states().filter(|state| matches!(state, RunState::Running)).count(),
+            "succeeded": states().filter(|state| matches!(state, RunState::Succeeded { .. })).count(),
+            "failed": states().filter(|state| matches!(state, RunState::Failed { .. })).count(),
+        });
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("runs".to_owned(), counts);
+            let last = self.runs.values().max_by_key(|run| run.due).map(run_json);
+            fields.extend(last.map(|last| ("lastRun".to_owned(), last)));
+            let left_out = self.left_out.as_ref();
+            let left_out = left_out.map(|it| json!({ "dueAt": wire::time(it.due), "reason": it.reason }));
+            fields.extend(left_out.map(|left_out| ("lastLeftOut".to_owned(), left_out)));
+        }
+        shown
+    }
 }
 
 fn run_json(run: &JobRun) -> Value {

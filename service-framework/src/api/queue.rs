@@ -1,4 +1,5 @@
-//! `/v2/queue`: what waits to be launched.
+//! `/v2/queue`: what waits to be launched. A job whose runs wait is shown as the app that each of them is: clients of
+//! Marathon's know of nothing else.
 
 use axum::http::StatusCode;
 use lonja_services_core::{Command, PathId, Refused};
@@ -26,7 +27,7 @@ async fn list(api: &Api, ask: &Ask) -> Outcome {
     let (entries, now) = api
         .door
         .look(move |services, now| {
-            let entries = services.services().values();
+            let entries = services.services().values().chain(services.runs().values());
             (entries.filter_map(|one| SeenWaiting::of(one, with_offers)).collect::<Vec<_>>(), now)
         })
         .await?;

@@ -55,7 +55,7 @@ impl SeenOffers {
 }
 
 impl SeenWaiting {
-    /// An app or pod, if any of its instances waits. `with_offers`: with the offers that were not used.
+    /// An app, pod or job, if any of its instances or runs waits. `with_offers`: with the offers that were not used.
     pub(crate) fn of(service: &Service, with_offers: bool) -> Option<Self> {
         let waiting = service.waiting().filter(|_| !service.is_removed())?.clone();
         Some(Self { spec: service.spec().clone(), waiting, offers: SeenOffers::of(service, with_offers) })

@@ -62,7 +62,20 @@ async fn a_job_is_made_run_and_removed() {
     let path = run.header("location").to_owned();
     assert_eq!(door.get(&path).await.json()["state"], "waiting");
     assert_eq!(door.get("/v2/jobs/night/backup").await.json()["runs"]["waiting"], 1);
+    let queue = door.get("/v2/queue?embed=lastUnusedOffers").await.json();
+    let entry = &queue["queue"][0];
+    assert_eq!((&entry["app"]["id"], &entry["count"]), (&json!("/night/backup"), &json!(1)), "{queue}");
+    let why = door.get("/v2/apps/night/backup/explain").await;
+    assert_eq!((why.status, &why.json()["kind"]), (200, &json!("job")), "{}", why.text);
+    assert!(
+        why.json()["summary"][0].as_str().is_some_and(|words| words.starts_with("1 run waits")),
+        "{}",
+        why.text
+    );
+    assert_eq!(door.send("DELETE", "/v2/queue/night/backup/delay", &[], "").await.status, 204);
     assert_eq!(door.send("DELETE", &path, &[], "").await.status, 204);
+    assert_eq!(door.get("/v2/queue").await.json(), json!({ "queue": [] }));
+    assert_eq!(door.get("/v2/apps/night/backup/explain").await.json()["waiting"], Value::Null);
     assert_eq!(door.get("/v2/jobs/night/backup/runs/none").await.status, 404);
     assert_eq!(door.send("DELETE", "/v2/jobs/night/backup", &[], "").await.status, 204);
     assert_eq!(door.get("/v2/jobs/night/backup").await.status, 404);

@@ -243,7 +243,7 @@ fn data_are_come_back_to_and_freed_with_their_app() {
     world.settle(60);
 }
 
-fn job(id: &str, schedule: Option<&str>, concurrency: Concurrency) -> Job {
+pub(crate) fn job(id: &str, schedule: Option<&str>, concurrency: Concurrency) -> Job {
     let schedule =
         schedule.map(|cron| Schedule { cron: cron.to_owned(), suspended: false, starting_deadline: None });
     Job {
@@ -258,7 +258,7 @@ fn job(id: &str, schedule: Option<&str>, concurrency: Concurrency) -> Job {
     }
 }
 
-fn states(world: &World, id: &str) -> Vec<RunState> {
+pub(crate) fn states(world: &World, id: &str) -> Vec<RunState> {
     let services = world.cluster.scheduler();
     services.jobs()[&path(id)].1.values().map(|run| run.state.clone()).collect()
 }

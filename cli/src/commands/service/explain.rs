@@ -18,7 +18,7 @@ use crate::output::{Listing, Row, print_lines};
 /// So many offers are shown; all are in the JSON.
 const MOST_OFFERS: usize = 5;
 
-/// Why instances of an app or pod wait.
+/// Why instances of an app or pod, or runs of a job, wait.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Explanation {
     pub(super) id: String,
@@ -212,7 +212,9 @@ pub(super) fn run(api: &Api, family: &ServiceFamily, explain: &ExplainService) -
 /// Nothing of it waits: it is up, or starts, or fails.
 fn why_nothing_waits(api: &Api, id: &str) -> anyhow::Result<Vec<String>> {
     let Some(words) = api.find(&format!("/v2/apps{}/explain", escape(id)))? else {
-        anyhow::bail!("there is no app or pod {id}; `lonja service list` shows what there is");
+        anyhow::bail!(
+            "there is no app, pod or job {id}; `lonja service list` and `lonja service job list` show what there is"
+        );
     };
     let mut lines = vec![format!("{id}: nothing waits to be launched")];
     lines.extend(

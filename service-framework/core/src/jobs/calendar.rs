@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use lonja_model::Timestamp;
 
-use super::civil::{Date, weekday};
+use crate::civil::{Date, weekday};
 
 /// The longest expression that is taken, in bytes.
 const MAX_BYTES: usize = 256;

@@ -5,7 +5,5 @@
 pub mod calendar;
 pub mod rules;
 
-mod civil;
-
 pub use calendar::{Calendar, InvalidCalendar};
 pub use rules::{LeftOut, MAX_UNDER_WAY, News, Outcome, Rules, Runs};

@@ -1,14 +1,14 @@
 //! What the calendar means for a job and its runs.
 //!
-//! The job and its runs are values that are kept; the rest of what is known here follows from them, so that a daemon that begins
-//! anew goes on where it was. All methods take the runs as they are kept and change them; what they return says which.
+//! The job, its runs and the time up to which it was seen to are values that are kept; the rest of what is known here follows
+//! from them, so that a daemon that begins anew goes on where it was. All methods take the runs as they are kept and change them; what they return says which.
 //!
 //! Invariants
 //! - A run ends once, and is told apart from all others of its job by its name.
-//! - However long nobody looked, at most one run makes up for the times that passed.
+//! - However long nobody looked, at most one run makes up for the times that passed. Times before the job's last change, and
+//!   those that were left out, are not made up for.
 //! - With [`Concurrency::Forbid`] and [`Concurrency::Replace`] no two runs have a task at the same time.
-//! - No more than [`MAX_UNDER_WAY`] runs are under way, and no more than [`Job::history`] that ended are remembered; one of a
-//!   job with a schedule always is, since it says which time came last.
+//! - No more than [`MAX_UNDER_WAY`] runs are under way, and no more than [`Job::history`] that ended are remembered.
 //!
 //! Source: the fields are those of Kubernetes' CronJob and Job, with the same meaning.
 
@@ -18,7 +18,7 @@ use lonja_model::Timestamp;
 use lonja_model::time::earliest;
 
 use super::calendar::Calendar;
-use super::civil::Date;
+use crate::civil::Date;
 use crate::command::Refused;
 use crate::job::{Concurrency, Job, JobRun, JobRunId, RunState};
 use crate::validate::Fault;
@@ -33,14 +33,10 @@ pub type Runs = BTreeMap<JobRunId, JobRun>;
 #[derive(Clone, Debug)]
 pub struct Rules {
     calendar: Option<Calendar>,
-    // Times up to here were seen to.
-    seen_to: Timestamp,
-    // Not to be launched before, of those that are tried again.
-    retry_at: BTreeMap<JobRunId, Timestamp>,
-    // When the first task was launched; counted from the beginning of this daemon for those of an earlier one.
-    launched_at: BTreeMap<JobRunId, Timestamp>,
-    // Those that are to end, and why.
-    killed: BTreeMap<JobRunId, String>,
+    // Times up to here were seen to; none: nobody has looked as yet, and none was missed.
+    seen_to: Option<Timestamp>,
+    // Of the times that were left out the last.
+    left_out: Option<LeftOut>,
     // What was remembered of it may be forgotten, and its name is not given twice.
     last_begun: Option<JobRunId>,
 }
@@ -64,10 +60,10 @@ pub struct News {
     pub changed: Vec<JobRunId>,
     /// These are remembered no longer.
     pub forgotten: Vec<JobRunId>,
-    /// The tasks of these are to be killed.
+    /// The tasks of these are to be killed; of those that have none, none is to be launched any more.
     pub kill: Vec<JobRunId>,
-    /// Times that came and that nothing is run for.
-    pub left_out: Vec<LeftOut>,
+    /// A time of the calendar came: how far was seen to is to be kept.
+    pub time_came: bool,
 }
 
 /// A time that came and that nothing is run for.
@@ -83,49 +79,48 @@ impl Rules {
     /// The rules of a job that is put now, in place of nothing or of another: times before are none of its own. Errors: its
     /// schedule is none.
     pub fn new(job: &Job, now: Timestamp) -> Result<Self, Fault> {
-        Ok(Self {
-            calendar: calendar(job)?,
-            seen_to: now,
-            retry_at: BTreeMap::new(),
-            launched_at: BTreeMap::new(),
-            killed: BTreeMap::new(),
-            last_begun: None,
-        })
+        Ok(Self { seen_to: Some(now), ..Self::restore(job, &Runs::new(), None)? })
     }
 
-    /// The rules of a job that was kept, with its runs. Times since the last run were missed; without any, none was. Errors: its
-    /// schedule is none.
-    pub fn restore(job: &Job, runs: &Runs, now: Timestamp) -> Result<Self, Fault> {
-        let mut rules = Self::new(job, now)?;
-        rules.seen_to = runs.values().map(|run| run.due).max().unwrap_or(now).min(now);
-        for run in runs.values() {
-            match run.state {
-                RunState::Running => {
-                    rules.launched_at.insert(run.id.clone(), now);
-                }
-                RunState::Waiting if run.tries > 0 => {
-                    rules.launched_at.insert(run.id.clone(), now);
-                    rules.retry_at.insert(run.id.clone(), now + job.retry_delay);
-                }
-                RunState::Waiting | RunState::Succeeded { .. } | RunState::Failed { .. } => {}
-            }
+    /// The rules of a job that was kept, with its runs and how far it was seen to: times since were missed. Where that was not
+    /// kept they are those since the last run; without any, none was. Errors: its schedule is none.
+    pub fn restore(job: &Job, runs: &Runs, seen_to: Option<Timestamp>) -> Result<Self, Fault> {
+        let seen_to = seen_to.or_else(|| runs.values().map(|run| run.due).max());
+        Ok(Self { calendar: calendar(job)?, seen_to, left_out: None, last_begun: None })
+    }
+
+    /// The daemon begins anew, and knows the time. Nothing was seen to beyond it, whatever a clock said before; and where it
+    /// was not kept when a run was launched, its time counts from now.
+    pub fn resume(&mut self, runs: &mut Runs, now: Timestamp) {
+        self.seen_to = self.seen_to.map(|seen_to| seen_to.min(now));
+        for run in runs.values_mut().filter(|run| run.tries > 0) {
+            run.launched_at.get_or_insert(now);
         }
-        Ok(rules)
+    }
+
+    /// Up to when times were seen to.
+    pub fn seen_to(&self) -> Option<Timestamp> {
+        self.seen_to
+    }
+
+    /// Of the times that nothing was run for the last, as far as this daemon knows.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.left_out.as_ref()
     }
 
     /// Goes by another definition of the job from now on; its runs go on. Errors: its schedule is none, and nothing is changed.
     pub fn replace(&mut self, job: &Job, now: Timestamp) -> Result<(), Fault> {
         self.calendar = calendar(job)?;
-        self.seen_to = now;
+        self.seen_to = Some(now);
         Ok(())
     }
 
     /// Sees to all that it is time for. Call it at [`Rules::next_deadline`], and after each change of the job.
     pub fn due(&mut self, job: &Job, runs: &mut Runs, now: Timestamp) -> News {
         let mut news = News::default();
-        self.end_overdue(job, runs, now, &mut news);
+        end_overdue(job, runs, now, &mut news);
         self.begin_due(job, runs, now, &mut news);
-        self.kill_replaced(job, runs, now, &mut news);
+        kill_replaced(job, runs, now, &mut news);
         forget(job, runs, &mut news);
         news
     }
@@ -152,25 +147,21 @@ impl Rules {
         }
         let mut news = News::default();
         let id = self.begin(runs, now, &mut news);
-        self.kill_replaced(job, runs, now, &mut news);
+        kill_replaced(job, runs, now, &mut news);
         forget(job, runs, &mut news);
         Ok((id, news))
     }
 
     /// Ends a run that is under way. Errors: there is none of this name, or it has ended.
-    pub fn stop(
-        &mut self,
-        job: &Job,
-        runs: &mut Runs,
-        run: &JobRunId,
-        now: Timestamp,
-    ) -> Result<News, Refused> {
-        match runs.get(run).map(is_under_way) {
+    pub fn stop(job: &Job, runs: &mut Runs, run: &JobRunId, now: Timestamp) -> Result<News, Refused> {
+        match runs.get_mut(run) {
             None => Err(Refused::Unknown { kind: "Job run", id: format!("{}/{run}", job.id), version: None }),
-            Some(false) => Err(Refused::NotNow(format!("run {run} of {} has ended", job.id))),
-            Some(true) => {
+            Some(found) if !is_under_way(found) => {
+                Err(Refused::NotNow(format!("run {run} of {} has ended", job.id)))
+            }
+            Some(found) => {
                 let mut news = News::default();
-                self.end(runs, run, "it was stopped", now, &mut news);
+                end(found, "it was stopped", now, &mut news);
                 forget(job, runs, &mut news);
                 Ok(news)
             }
@@ -179,62 +170,51 @@ impl Rules {
 
     /// The runs that are to be launched, each with the number of its try, from 1.
     pub fn wanted<'a>(
-        &'a self,
         job: &Job,
         runs: &'a Runs,
         now: Timestamp,
     ) -> impl Iterator<Item = (&'a JobRunId, u32)> + use<'a> {
         let is_alone = job.concurrency != Concurrency::Allow;
         let has_task = is_alone && runs.values().any(|run| run.state == RunState::Running);
-        let is_time = move |id: &JobRunId| self.retry_at.get(id).is_none_or(|at| *at <= now);
+        let is_time = move |run: &JobRun| run.retry_at.is_none_or(|at| at <= now);
         let waiting = runs.values().filter(|run| run.state == RunState::Waiting);
         waiting
-            .filter(move |run| !has_task && is_time(&run.id))
+            .filter(move |run| !has_task && is_time(run))
             .take(if is_alone { 1 } else { MAX_UNDER_WAY })
             .map(|run| (&run.id, run.tries.saturating_add(1)))
     }
 
     /// A task of this run was launched.
-    pub fn launched(&mut self, runs: &mut Runs, run: &JobRunId, now: Timestamp) -> News {
+    pub fn launched(runs: &mut Runs, run: &JobRunId, now: Timestamp) -> News {
         let mut news = News::default();
         if let Some(found) = runs.get_mut(run).filter(|run| run.state == RunState::Waiting) {
             found.state = RunState::Running;
             found.tries = found.tries.saturating_add(1);
-            self.retry_at.remove(run);
-            self.launched_at.entry(run.clone()).or_insert(now);
+            found.retry_at = None;
+            found.launched_at.get_or_insert(now);
             news.changed.push(run.clone());
         }
         news
     }
 
     /// The task of this run ended. Of a run that has none nothing comes, so that it may be told twice.
-    pub fn ended(
-        &mut self,
-        job: &Job,
-        runs: &mut Runs,
-        run: &JobRunId,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> News {
+    pub fn ended(job: &Job, runs: &mut Runs, run: &JobRunId, outcome: Outcome, now: Timestamp) -> News {
         let mut news = News::default();
         let Some(found) = runs.get_mut(run).filter(|run| run.state == RunState::Running) else { return news };
-        let killed = self.killed.remove(run);
-        found.state = match (outcome, killed) {
+        found.state = match (outcome, found.ending.take()) {
             (Outcome::Succeeded, _) => RunState::Succeeded { at: now },
             (Outcome::Failed(_) | Outcome::NotLaunched, Some(reason)) => RunState::Failed { at: now, reason },
             (Outcome::NotLaunched, None) => {
                 found.tries = found.tries.saturating_sub(1);
+                found.launched_at = found.launched_at.filter(|_| found.tries > 0);
                 RunState::Waiting
             }
             (Outcome::Failed(_), None) if found.tries <= job.retries => {
-                self.retry_at.insert(run.clone(), now + job.retry_delay);
+                found.retry_at = Some(now + job.retry_delay);
                 RunState::Waiting
             }
             (Outcome::Failed(reason), None) => RunState::Failed { at: now, reason },
         };
-        if !is_under_way(found) {
-            self.launched_at.remove(run);
-        }
         news.changed.push(run.clone());
         forget(job, runs, &mut news);
         news
@@ -243,43 +223,24 @@ impl Rules {
     /// When [`Rules::due`] is to be called, should nothing happen before, or something may be launched that waits.
     pub fn next_deadline(&self, job: &Job, runs: &Runs) -> Option<Timestamp> {
         let schedule = job.schedule.as_ref().filter(|schedule| !schedule.suspended);
-        let next =
-            schedule.and(self.calendar.as_ref()).and_then(|calendar| calendar.next_after(self.seen_to));
-        let of_runs = under_way(runs).filter(|run| !self.killed.contains_key(&run.id)).flat_map(|run| {
+        let calendar = schedule.and(self.calendar.as_ref());
+        let next = calendar.zip(self.seen_to).and_then(|(calendar, seen_to)| calendar.next_after(seen_to));
+        let of_runs = under_way(runs).filter(|run| run.ending.is_none()).flat_map(|run| {
             // A try whose time has come needs offers, and no deadline.
-            let waiting = run.state == RunState::Waiting;
-            let retry = self.retry_at.get(&run.id).copied().filter(|_| waiting);
-            [retry, self.end_of(job, run)].into_iter().flatten()
+            let retry = run.retry_at.filter(|at| Some(*at) > self.seen_to);
+            [retry, end_of(job, run)].into_iter().flatten()
         });
         earliest(next, of_runs.min())
     }
 
-    /// When a run that is under way ends by rule: it did not begin in time, or has run for too long.
-    fn end_of(&self, job: &Job, run: &JobRun) -> Option<Timestamp> {
-        match self.launched_at.get(&run.id) {
-            Some(launched) => job.max_run_time.map(|most| *launched + most),
-            None => starting_deadline(job).map(|most| run.due + most),
-        }
-    }
-
-    fn end_overdue(&mut self, job: &Job, runs: &mut Runs, now: Timestamp, news: &mut News) {
-        let ends = |run: &&JobRun| self.end_of(job, run).is_some_and(|end| end <= now);
-        let overdue: Vec<JobRunId> = under_way(runs).filter(ends).map(|run| run.id.clone()).collect();
-        for run in overdue {
-            let began = self.launched_at.contains_key(&run);
-            let reason = if began { "it ran for longer than maxRunTime" } else { "it did not begin in time" };
-            self.end(runs, &run, reason, now, news);
-        }
-        self.retry_at.retain(|_, at| *at > now);
-    }
-
     /// A run for the last time that came; those before it are left out.
     fn begin_due(&mut self, job: &Job, runs: &mut Runs, now: Timestamp, news: &mut News) {
-        let since = self.seen_to;
-        self.seen_to = since.max(now);
+        let since = self.seen_to.unwrap_or(now);
+        self.seen_to = Some(since.max(now));
         let Some(schedule) = job.schedule.as_ref().filter(|schedule| !schedule.suspended) else { return };
         let last = self.calendar.as_ref().and_then(|calendar| calendar.last_in(since, now));
         let Some(due) = last else { return };
+        news.time_came = true;
         let is_late = schedule.starting_deadline.is_some_and(|most| now > due && now.since(due) >= most);
         let reason = match under_way(runs).count() {
             _ if is_late => "nobody looked in time",
@@ -290,7 +251,7 @@ impl Rules {
                 return;
             }
         };
-        news.left_out.push(LeftOut { due, reason });
+        self.left_out = Some(LeftOut { due, reason });
     }
 
     /// A run that waits to be launched, under a name that none had before it.
@@ -303,37 +264,52 @@ impl Rules {
         let name = |number| JobRunId::from_text(&format!("{time}-{number:04}"));
         let id = (0_u32..).map(name).find(is_new).unwrap_or_else(|| name(u32::MAX));
         self.last_begun = Some(id.clone());
-        runs.insert(id.clone(), JobRun { id: id.clone(), due, tries: 0, state: RunState::Waiting });
+        runs.insert(id.clone(), JobRun::new(id.clone(), due));
         news.changed.push(id.clone());
         id
     }
+}
 
-    /// Where the newest run takes the place of others, these end.
-    fn kill_replaced(&mut self, job: &Job, runs: &mut Runs, now: Timestamp, news: &mut News) {
-        if job.concurrency != Concurrency::Replace {
-            return;
-        }
-        let mut ids: Vec<JobRunId> = under_way(runs).map(|run| run.id.clone()).collect();
-        ids.pop();
-        for run in ids {
-            self.end(runs, &run, "a later run took its place", now, news);
+/// When a run that is under way ends by rule: it did not begin in time, or has run for too long.
+fn end_of(job: &Job, run: &JobRun) -> Option<Timestamp> {
+    match run.launched_at {
+        Some(launched) => job.max_run_time.map(|most| launched + most),
+        None if run.tries == 0 => starting_deadline(job).map(|most| run.due + most),
+        None => None,
+    }
+}
+
+fn end_overdue(job: &Job, runs: &mut Runs, now: Timestamp, news: &mut News) {
+    for run in runs.values_mut() {
+        if is_under_way(run) && end_of(job, run).is_some_and(|end| end <= now) {
+            let began = run.launched_at.is_some();
+            let reason = if began { "it ran for longer than maxRunTime" } else { "it did not begin in time" };
+            end(run, reason, now, news);
         }
     }
+}
 
-    /// Ends a run that is under way: at once, or when its task has been killed.
-    fn end(&mut self, runs: &mut Runs, run: &JobRunId, reason: &str, now: Timestamp, news: &mut News) {
-        let Some(found) = runs.get_mut(run) else { return };
-        if found.state == RunState::Running {
-            if self.killed.insert(run.clone(), reason.to_owned()).is_none() {
-                news.kill.push(run.clone());
-            }
-        } else {
-            found.state = RunState::Failed { at: now, reason: reason.to_owned() };
-            self.launched_at.remove(run);
-            self.retry_at.remove(run);
-            news.changed.push(run.clone());
+/// Where the newest run takes the place of others, these end.
+fn kill_replaced(job: &Job, runs: &mut Runs, now: Timestamp, news: &mut News) {
+    if job.concurrency == Concurrency::Replace {
+        for run in runs.values_mut().filter(|run| is_under_way(run)).rev().skip(1) {
+            end(run, "a later run took its place", now, news);
         }
     }
+}
+
+/// Ends a run that is under way: at once, or when its task has been killed.
+fn end(run: &mut JobRun, reason: &str, now: Timestamp, news: &mut News) {
+    if run.ending.is_some() {
+        return;
+    }
+    if run.state == RunState::Running {
+        run.ending = Some(reason.to_owned());
+    } else {
+        run.state = RunState::Failed { at: now, reason: reason.to_owned() };
+    }
+    news.changed.push(run.id.clone());
+    news.kill.push(run.id.clone());
 }
 
 /// A job's calendar; none: it has no schedule.
@@ -372,8 +348,7 @@ fn ended_at(run: &JobRun) -> Option<Timestamp> {
 
 /// Forgets those that ended first, beyond as many as are remembered.
 fn forget(job: &Job, runs: &mut Runs, news: &mut News) {
-    let least = u32::from(job.schedule.is_some());
-    let most = usize::try_from(job.history.max(least)).unwrap_or(usize::MAX);
+    let most = usize::try_from(job.history).unwrap_or(usize::MAX);
     let mut ended: Vec<(Timestamp, JobRunId)> =
         runs.values().filter_map(|run| Some((ended_at(run)?, run.id.clone()))).collect();
     ended.sort_unstable();

@@ -101,7 +101,7 @@ impl Services {
     }
 
     fn reset_delay(&mut self, id: &PathId) -> Result<(), Refused> {
-        let service = self.services.get_mut(id).filter(|service| !service.removed);
+        let service = self.of_mut(id).filter(|service| !service.removed);
         let Some(service) = service.filter(|service| service.waiting.is_some()) else {
             return Err(Refused::Unknown { kind: "Application", id: id.to_string(), version: None });
         };

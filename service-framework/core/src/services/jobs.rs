@@ -3,6 +3,7 @@
 //! A run that is to be launched is an instance of the job, under a name that follows from the run's, so that it is found again
 //! after a restart. [`Rules`] says when runs begin and what their ends mean.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lonja_model::{TaskState, Timestamp};
@@ -13,7 +14,7 @@ use crate::definition::{App, RunSpec};
 use crate::instance::{Condition, Goal, Instance, InstanceId};
 use crate::job::{Job, JobRun, JobRunId, RunState};
 use crate::jobs::{News, Outcome, Rules, Runs};
-use crate::kept::Kept;
+use crate::kept::{Kept, KeptJob};
 use crate::path_id::PathId;
 use crate::planning;
 use crate::service::Service;
@@ -30,15 +31,40 @@ impl Services {
     pub(super) fn resume_jobs(&mut self, now: Timestamp) {
         let jobs: Vec<PathId> = self.jobs.keys().cloned().collect();
         for id in jobs {
-            if self.work.contains_key(&id) {
-                continue;
+            if let Some(((_, runs), work)) = self.jobs.get_mut(&id).zip(self.work.get_mut(&id)) {
+                work.rules.resume(runs, now);
             }
-            let Some((job, runs)) = self.jobs.get(&id) else { continue };
+            self.reconcile_runs(now, &id);
+            self.touch(&id);
+        }
+    }
+
+    /// Each instance belongs to a run that is under way, and each run that has a task to an instance. What an earlier program
+    /// kept may say otherwise.
+    fn reconcile_runs(&mut self, now: Timestamp, id: &PathId) {
+        let instances = self.runs.get(id).into_iter().flat_map(|service| service.instances.keys());
+        let is_stray =
+            |one: &&InstanceId| !self.run_of(one).is_some_and(|(id, run)| self.is_under_way(&id, &run));
+        let strays: Vec<InstanceId> = instances.filter(is_stray).cloned().collect();
+        strays.iter().for_each(|instance| self.decommission(now, instance));
+        let has_none = |run: &&JobRun| {
+            run.state == RunState::Running
+                && !self.instance(&run_instance(id, &run.id)).is_some_and(Instance::is_active)
+        };
+        let runs = self.jobs.get(id).into_iter().flat_map(|(_, runs)| runs.values());
+        let lost: Vec<JobRunId> = runs.filter(has_none).map(|run| run.id.clone()).collect();
+        for run in lost {
+            self.run_ended(now, id, &run, Outcome::Failed("nothing is known of its task".to_owned()));
+        }
+    }
+
+    /// What belongs to the jobs of an earlier run of the daemon, once their runs are there.
+    pub(super) fn take_work(&mut self, seen_to: &BTreeMap<PathId, Timestamp>) {
+        for (id, (job, runs)) in &self.jobs {
             // It was accepted with this schedule.
-            if let Ok(rules) = Rules::restore(job, runs, now) {
+            if let Ok(rules) = Rules::restore(job, runs, seen_to.get(id).copied()) {
                 self.work.insert(id.clone(), Work { rules });
             }
-            self.touch(&id);
         }
     }
 
@@ -65,7 +91,6 @@ impl Services {
                 self.work.insert(id.clone(), Work { rules });
             }
         }
-        self.keep(format!("job{id}"), &Kept::Job(job.clone()));
         let service = Self::run_service(&job);
         match self.runs.get_mut(&id) {
             // Those that wait are launched by the new definition.
@@ -79,6 +104,7 @@ impl Services {
         }
         let runs = self.jobs.remove(&id).map_or_else(Runs::new, |(_, runs)| runs);
         self.jobs.insert(id.clone(), (job, runs));
+        self.keep_job(&id);
         self.touch(&id);
         Ok(())
     }
@@ -108,10 +134,8 @@ impl Services {
     }
 
     pub(super) fn stop_run(&mut self, now: Timestamp, id: &PathId, run: &JobRunId) -> Result<(), Refused> {
-        let Some(((job, runs), work)) = self.jobs.get_mut(id).zip(self.work.get_mut(id)) else {
-            return Err(unknown(id));
-        };
-        let news = work.rules.stop(job, runs, run, now)?;
+        let Some((job, runs)) = self.jobs.get_mut(id) else { return Err(unknown(id)) };
+        let news = Rules::stop(job, runs, run, now)?;
         self.follow(now, id, news);
         self.touch(id);
         Ok(())
@@ -119,7 +143,7 @@ impl Services {
 
     /// Sees to what is due, and has those that are to be launched wait for offers.
     pub(super) fn drive_job(&mut self, now: Timestamp, id: &PathId) {
-        let Some(((job, runs), work)) = self.jobs.get_mut(id).zip(self.work.get_mut(id)) else {
+        let Some((job, runs)) = self.jobs.get_mut(id) else {
             // It was removed.
             if self.runs.get(id).is_some_and(|service| service.instances.is_empty()) {
                 self.runs.remove(id);
@@ -127,16 +151,36 @@ impl Services {
             }
             return;
         };
+        let Some(work) = self.work.get_mut(id) else { return };
         let news = work.rules.due(job, runs, now);
-        let wanted: Vec<JobRunId> = work.rules.wanted(job, runs, now).map(|(run, _)| run.clone()).collect();
+        let wanted: Vec<JobRunId> = Rules::wanted(job, runs, now).map(|(run, _)| run.clone()).collect();
         if let Some(deadline) = work.rules.next_deadline(job, runs) {
             self.timers.at(deadline, Timer::Job(id.clone()));
         }
         self.follow(now, id, news);
         let Some(spec) = self.runs.get(id).map(|service| service.spec.clone()) else { return };
-        for run in wanted {
-            let instance = run_instance(id, &run);
+        let wanted: BTreeSet<InstanceId> = wanted.iter().map(|run| run_instance(id, run)).collect();
+        self.set_aside(now, id, &wanted);
+        for instance in wanted {
             self.want_run(now, id, instance, &spec);
+        }
+    }
+
+    /// What waits for offers is what is to be launched, and nothing else: the job may have changed.
+    fn set_aside(&mut self, now: Timestamp, id: &PathId, wanted: &BTreeSet<InstanceId>) {
+        let waits = |one: &&mut Instance| one.condition == Condition::Scheduled && one.goal == Goal::Running;
+        let instances = self.runs.get_mut(id).into_iter().flat_map(|service| service.instances.values_mut());
+        let mut aside = Vec::new();
+        for one in instances.filter(waits).filter(|one| !wanted.contains(&one.id)) {
+            one.goal = Goal::Stopped;
+            aside.push((one.id.clone(), one.incarnation));
+        }
+        for (instance, incarnation) in aside {
+            if incarnation == 0 {
+                self.forget_instance(now, &instance);
+            } else {
+                self.keep_instance(&instance);
+            }
         }
     }
 
@@ -159,6 +203,9 @@ impl Services {
 
     /// What has come of something.
     fn follow(&mut self, now: Timestamp, id: &PathId, news: News) {
+        if news.time_came {
+            self.keep_job(id);
+        }
         for run in news.changed {
             self.keep_run(id, &run);
         }
@@ -176,6 +223,13 @@ impl Services {
         }
     }
 
+    /// With how far its calendar was seen to.
+    fn keep_job(&mut self, id: &PathId) {
+        let Some((job, _)) = self.jobs.get(id) else { return };
+        let seen_to = self.work.get(id).and_then(|work| work.rules.seen_to());
+        self.keep(format!("job{id}"), &Kept::Job(KeptJob { job: job.clone(), seen_to }));
+    }
+
     fn keep_run(&mut self, id: &PathId, run: &JobRunId) {
         if let Some(kept) = self.jobs.get(id).and_then(|(_, runs)| runs.get(run)).cloned() {
             self.keep(format!("run{id}/{run}"), &Kept::Run(kept));
@@ -185,8 +239,8 @@ impl Services {
     /// The task of an instance was launched, if that is one of a job.
     pub(super) fn run_launched(&mut self, now: Timestamp, instance: &InstanceId) {
         let Some((id, run)) = self.run_of(instance) else { return };
-        let Some(((_, runs), work)) = self.jobs.get_mut(&id).zip(self.work.get_mut(&id)) else { return };
-        let news = work.rules.launched(runs, &run, now);
+        let Some((_, runs)) = self.jobs.get_mut(&id) else { return };
+        let news = Rules::launched(runs, &run, now);
         self.follow(now, &id, news);
     }
 
@@ -216,7 +270,7 @@ impl Services {
         self.doomed.remove(instance);
         self.set_condition(now, instance, Condition::of(state));
         let tried_again = self.run_of(instance).is_some_and(|(id, run)| self.is_under_way(&id, &run));
-        match self.instance_mut(instance).filter(|one| tried_again && one.goal == Goal::Running) {
+        match self.instance_mut(instance).filter(|_| tried_again) {
             // It is kept, and with it how often it was launched: no task has the id of another.
             Some(one) => {
                 (one.goal, one.place) = (Goal::Stopped, None);
@@ -230,8 +284,8 @@ impl Services {
     }
 
     fn run_ended(&mut self, now: Timestamp, id: &PathId, run: &JobRunId, outcome: Outcome) {
-        let Some(((job, runs), work)) = self.jobs.get_mut(id).zip(self.work.get_mut(id)) else { return };
-        let news = work.rules.ended(job, runs, run, outcome, now);
+        let Some((job, runs)) = self.jobs.get_mut(id) else { return };
+        let news = Rules::ended(job, runs, run, outcome, now);
         self.follow(now, id, news);
         self.touch(id);
     }

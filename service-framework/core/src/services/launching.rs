@@ -183,6 +183,9 @@ impl Services {
         let Some(at) = self.planned.iter().position(is_it) else { return };
         let (_, instances) = self.planned.swap_remove(at);
         for id in instances {
+            if self.run_instance_ended(now, &id, lonja_model::TaskState::Dropped, "") {
+                continue;
+            }
             self.killing.remove(&id);
             self.doomed.remove(&id);
             let Some(instance) = self.instance_mut(&id) else { continue };

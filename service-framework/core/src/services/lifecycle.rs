@@ -251,7 +251,9 @@ impl Services {
             for task in &tasks {
                 self.plan = std::mem::take(&mut self.plan).kill(task.id.clone(), None);
             }
-            self.forget_instance(now, id);
+            if !self.run_instance_ended(now, id, TaskState::Lost, "its agent is silent") {
+                self.forget_instance(now, id);
+            }
         } else if silent >= inactive_after {
             self.set_condition(now, id, Condition::UnreachableInactive);
             self.timers.at(since + expunge_after, Timer::Unreachable(id.clone()));

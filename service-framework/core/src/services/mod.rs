@@ -44,6 +44,7 @@ use crate::event::{Event, What};
 use crate::groups::Group;
 use crate::instance::InstanceId;
 use crate::job::{Job, JobRun, JobRunId};
+use crate::jobs::LeftOut;
 use crate::kept::Codec;
 use crate::matching::Patterns;
 use crate::path_id::PathId;
@@ -149,6 +150,16 @@ impl Services {
     /// All jobs by name, each with the runs that are remembered.
     pub fn jobs(&self) -> &BTreeMap<PathId, (Job, BTreeMap<JobRunId, JobRun>)> {
         &self.jobs
+    }
+
+    /// The runs of each job that have a task or wait for one, as instances; of a job that was removed, until the last has ended.
+    pub fn runs(&self) -> &BTreeMap<PathId, Service> {
+        &self.runs
+    }
+
+    /// Of the times of a job's calendar that nothing was run for the last, as far as this daemon knows.
+    pub fn left_out(&self, job: &PathId) -> Option<&LeftOut> {
+        self.work.get(job)?.rules.left_out()
     }
 
     /// Whose instance this is.

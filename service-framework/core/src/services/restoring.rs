@@ -16,7 +16,7 @@ use crate::definition::{RunSpec, Version};
 use crate::deployment::{Action, Deployment, DeploymentPlan, Phase, RolloutState};
 use crate::groups::Group;
 use crate::instance::{Condition, Instance, InstanceTask};
-use crate::kept::{Codec, Kept, KeptDeployment, KeptInstance, KeptPlan};
+use crate::kept::{Codec, Kept, KeptDeployment, KeptInstance, KeptJob, KeptPlan};
 use crate::path_id::PathId;
 use crate::service::Service;
 
@@ -43,7 +43,10 @@ pub(super) fn restore(
             Kept::Instance(instance) => kept.instances.push(instance),
             Kept::Deployment(deployment) => kept.deployments.push(*deployment),
             Kept::Failure(failure) => drop(kept.failures.insert(failure.app.clone(), failure)),
-            Kept::Job(job) => drop(kept.jobs.insert(job.id.clone(), (job, BTreeMap::new()))),
+            Kept::Job(KeptJob { job, seen_to }) => {
+                kept.seen_to.extend(seen_to.map(|at| (job.id.clone(), at)));
+                kept.jobs.insert(job.id.clone(), (job, BTreeMap::new()));
+            }
             Kept::Run(run) => kept.runs.push((key.to_owned(), run)),
         }
     }
@@ -93,6 +96,7 @@ pub(super) fn restore(
     for (key, run) in kept.runs {
         services.take_run(&key, run);
     }
+    services.take_work(&kept.seen_to);
     for (id, spec) in kept.specs {
         services.version = services.version.max(spec.version().version);
         let mut service = Service::new(spec);
@@ -128,6 +132,8 @@ struct Found {
     deployments: Vec<KeptDeployment>,
     failures: BTreeMap<PathId, crate::kept::Failure>,
     jobs: BTreeMap<PathId, (crate::job::Job, BTreeMap<crate::job::JobRunId, crate::job::JobRun>)>,
+    /// Of each job, how far its calendar was seen to.
+    seen_to: BTreeMap<PathId, Timestamp>,
     runs: Vec<(String, crate::job::JobRun)>,
 }
 

@@ -14,7 +14,7 @@ use lonja_services_core::definition::{RunSpec, Version, VersionInfo};
 use lonja_services_core::groups::Group;
 use lonja_services_core::instance::InstanceId;
 use lonja_services_core::job::{JobRun, JobRunId, RunState};
-use lonja_services_core::kept::Failure;
+use lonja_services_core::kept::{Failure, KeptJob};
 use lonja_services_core::validate::Fault;
 use lonja_services_core::{Codec, Kept, PathId};
 use serde_json::Value;
@@ -44,10 +44,12 @@ impl Codec for JsonCodec {
             Kept::Instance(one) => ("instance", instance::show(one)),
             Kept::Deployment(one) => ("deployment", deployment::show(one)),
             Kept::Failure(failure) => ("failure", show_failure(failure)),
-            Kept::Job(job) => ("job", show_job(job)),
+            Kept::Job(kept) => ("job", show_job(&kept.job)),
             Kept::Run(run) => ("run", show_run(run)),
         };
-        Object::new().with("format", FORMAT).with(kind, value).done().to_string().into_bytes()
+        let seen_to = if let Kept::Job(kept) = kept { kept.seen_to.map(show_time) } else { None };
+        let object = Object::new().with("format", FORMAT).with(kind, value).maybe("seenTo", seen_to);
+        object.done().to_string().into_bytes()
     }
 
     fn read(&self, key: &str, bytes: &[u8]) -> Result<Kept, String> {
@@ -99,7 +101,9 @@ fn kept(at: &At<'_>) -> Option<Kept> {
         return failure(&at).map(Kept::Failure);
     }
     if let Some(at) = fields.get("job") {
-        return kept_job(&at, id(&at.object()?, "id")?).map(Kept::Job);
+        let seen_to = fields.maybe("seenTo", time_at)?;
+        let job = kept_job(&at, id(&at.object()?, "id")?)?;
+        return Some(Kept::Job(KeptJob { job, seen_to }));
     }
     if let Some(at) = fields.get("run") {
         return run(&at).map(Kept::Run);
@@ -193,6 +197,9 @@ fn show_run(run: &JobRun) -> Value {
         .with("id", run.id.as_str())
         .with("due", show_time(run.due))
         .with("tries", run.tries)
+        .maybe("launchedAt", run.launched_at.map(show_time))
+        .maybe("retryAt", run.retry_at.map(show_time))
+        .maybe("ending", run.ending.as_deref().map(cut))
         .with("state", state.done())
         .done()
 }
@@ -211,6 +218,9 @@ fn run(at: &At<'_>) -> Option<JobRun> {
         id: JobRunId::from_text(&fields.need("id")?.text()?),
         due: time_in(&fields, "due")?,
         tries: number_in(&fields, "tries")?,
+        launched_at: fields.maybe("launchedAt", time_at)?,
+        retry_at: fields.maybe("retryAt", time_at)?,
+        ending: fields.maybe("ending", At::any_text)?,
         state,
     })
 }

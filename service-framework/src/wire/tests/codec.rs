@@ -9,7 +9,7 @@ use lonja_services_core::deployment::{Action, DeploymentId, Phase, Step};
 use lonja_services_core::groups::Group;
 use lonja_services_core::instance::{Goal, InstanceId, LocalVolume, Place};
 use lonja_services_core::job::{Job, JobRun, JobRunId, RunState};
-use lonja_services_core::kept::{Failure, KeptDeployment, KeptInstance, KeptPlan, KeptRollout};
+use lonja_services_core::kept::{Failure, KeptDeployment, KeptInstance, KeptJob, KeptPlan, KeptRollout};
 use lonja_services_core::{Codec, Kept, PathId};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -207,12 +207,18 @@ fn any_run() -> impl Strategy<Value = JobRun> {
         any_time().prop_map(|at| RunState::Succeeded { at }),
         (any_time(), any_words()).prop_map(|(at, reason)| RunState::Failed { at, reason }),
     ];
-    ("[a-z0-9-]{1,9}", any_time(), any::<u32>(), state).prop_map(|(id, due, tries, state)| JobRun {
-        id: JobRunId::from_text(&id),
-        due,
-        tries,
-        state,
-    })
+    let times = (any_time(), option::of(any_time()), option::of(any_time()));
+    ("[a-z0-9-]{1,9}", times, any::<u32>(), option::of(any_words()), state).prop_map(
+        |(id, (due, launched_at, retry_at), tries, ending, state)| JobRun {
+            id: JobRunId::from_text(&id),
+            due,
+            tries,
+            launched_at,
+            retry_at,
+            ending,
+            state,
+        },
+    )
 }
 
 fn any_kept() -> impl Strategy<Value = Kept> {
@@ -223,7 +229,9 @@ fn any_kept() -> impl Strategy<Value = Kept> {
         any_instance().prop_map(Kept::Instance),
         any_deployment().prop_map(|one| Kept::Deployment(Box::new(one))),
         any_failure().prop_map(Kept::Failure),
-        any_job().prop_map(|job| job.map_or(Kept::Boots(0), Kept::Job)),
+        (any_job(), option::of(any_time())).prop_map(|(job, seen_to)| {
+            job.map_or(Kept::Boots(0), |job| Kept::Job(KeptJob { job, seen_to }))
+        }),
         any_run().prop_map(Kept::Run),
     ]
 }
@@ -243,6 +251,15 @@ proptest! {
         let bytes = JsonCodec.write(&kept);
         prop_assert!(JsonCodec.read("key", &bytes[..cut.index(bytes.len())]).is_err());
     }
+}
+
+/// Of a time when nothing was said of its launch. A job without the time that it was seen to is among any that are kept.
+#[test]
+fn a_run_of_an_earlier_program_is_read() {
+    let run =
+        br#"{"format":1,"run":{"id":"r","due":"2026-01-02T03:04:05Z","tries":1,"state":{"is":"running"}}}"#;
+    let Ok(Kept::Run(run)) = JsonCodec.read("run/j/r", run) else { panic!() };
+    assert_eq!((run.state, run.launched_at, run.ending), (RunState::Running, None, None));
 }
 
 #[test]

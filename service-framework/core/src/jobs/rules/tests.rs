@@ -34,39 +34,48 @@ struct World {
     job: Job,
     runs: Runs,
     rules: Rules,
+    /// As it was kept.
+    seen_to: Option<Timestamp>,
     now: u64,
 }
 
 impl World {
     fn new(job: Job) -> Self {
         let rules = Rules::new(&job, at(0)).unwrap();
-        Self { job, runs: Runs::new(), rules, now: 0 }
+        Self { job, runs: Runs::new(), seen_to: rules.seen_to(), rules, now: 0 }
     }
 
     fn due(&mut self, second: u64) -> News {
         self.now = second;
-        self.rules.due(&self.job, &mut self.runs, at(second))
+        let news = self.rules.due(&self.job, &mut self.runs, at(second));
+        if news.time_came {
+            self.seen_to = self.rules.seen_to();
+        }
+        news
+    }
+
+    fn put(&mut self, job: Job) {
+        self.rules.replace(&job, at(self.now)).unwrap();
+        (self.job, self.seen_to) = (job, self.rules.seen_to());
     }
 
     fn restart(&mut self, second: u64) {
         self.now = second;
-        self.rules = Rules::restore(&self.job, &self.runs, at(second)).unwrap();
+        self.rules = Rules::restore(&self.job, &self.runs, self.seen_to).unwrap();
+        self.rules.resume(&mut self.runs, at(second));
     }
 
     fn launch(&mut self) -> Vec<(JobRunId, u32)> {
-        let wanted = self.rules.wanted(&self.job, &self.runs, at(self.now));
+        let wanted = Rules::wanted(&self.job, &self.runs, at(self.now));
         let wanted: Vec<_> = wanted.map(|(run, number)| (run.clone(), number)).collect();
         for (run, _) in &wanted {
-            assert_eq!(
-                self.rules.launched(&mut self.runs, run, at(self.now)).changed,
-                std::slice::from_ref(run)
-            );
+            assert_eq!(Rules::launched(&mut self.runs, run, at(self.now)).changed, std::slice::from_ref(run));
         }
         wanted
     }
 
     fn end(&mut self, run: &JobRunId, outcome: Outcome) -> News {
-        self.rules.ended(&self.job, &mut self.runs, run, outcome, at(self.now))
+        Rules::ended(&self.job, &mut self.runs, run, outcome, at(self.now))
     }
 
     fn states(&self) -> Vec<String> {
@@ -144,12 +153,47 @@ fn of_many_missed_times_the_last_is_made_up_for() {
 }
 
 #[test]
+fn times_before_the_last_change_and_those_left_out_are_not_made_up_for() {
+    let mut world = World::new(Job { concurrency: Concurrency::Forbid, ..job(Some("*/5 * * * *")) });
+    let _ = world.due(300);
+    let first = world.launch()[0].0.clone();
+    let _ = world.due(600);
+    let _ = world.end(&first, Outcome::Succeeded);
+    world.restart(700);
+    assert!(world.due(700).changed.is_empty(), "another one was under way then");
+
+    world.due(3_000).changed.clear();
+    world.now = 3_650;
+    world.put(job(Some("0 * * * *")));
+    world.restart(3_660);
+    let before = world.runs.len();
+    assert!(
+        world.due(3_660).changed.is_empty() && world.runs.len() == before,
+        "it had another calendar then"
+    );
+}
+
+#[test]
+fn a_run_ends_in_time_and_for_good_though_the_daemon_began_anew() {
+    let most = Some(Duration::from_secs(100));
+    let mut world = World::new(Job { retries: 9, max_run_time: most, ..job(None) });
+    let (run, _) = world.rules.run_now(&world.job, &mut world.runs, at(0)).unwrap();
+    world.launch();
+    world.restart(90);
+    assert_eq!(world.due(100).kill, std::slice::from_ref(&run));
+    world.restart(110);
+    assert!(world.due(110).kill.is_empty(), "once");
+    let _ = world.end(&run, failed());
+    assert_eq!(world.states(), ["it ran for longer than maxRunTime"]);
+}
+
+#[test]
 fn what_could_not_begin_in_time_is_left_out() {
     let mut world = World::new(job(Some("*/5 * * * *")));
     world.job.schedule.as_mut().unwrap().starting_deadline = Some(Duration::from_secs(60));
 
-    let news = world.due(400);
-    assert_eq!(news.left_out, [LeftOut { due: at(300), reason: "nobody looked in time" }]);
+    assert!(world.due(400).time_came && world.runs.is_empty());
+    assert_eq!(world.rules.left_out(), Some(&LeftOut { due: at(300), reason: "nobody looked in time" }));
 
     let _ = world.due(600);
     assert_eq!(world.deadline(), Some(at(660)), "there were no offers for it");
@@ -180,7 +224,8 @@ fn a_later_run_is_left_out_where_no_two_are_allowed() {
     let mut world = World::new(Job { concurrency: Concurrency::Forbid, ..job(Some("* * * * *")) });
     let _ = world.due(60);
     world.launch();
-    assert_eq!(world.due(120).left_out, [LeftOut { due: at(120), reason: "another run is under way" }]);
+    assert!(world.due(120).changed.is_empty());
+    assert_eq!(world.rules.left_out(), Some(&LeftOut { due: at(120), reason: "another run is under way" }));
     assert!(matches!(world.rules.run_now(&world.job, &mut world.runs, at(130)), Err(Refused::NotNow(_))));
     let first = world.runs.keys().next().cloned().unwrap();
     let _ = world.end(&first, Outcome::Succeeded);
@@ -222,8 +267,12 @@ fn a_run_ends_when_it_runs_for_too_long_and_is_not_tried_again() {
 fn a_run_that_is_stopped_ends() {
     let mut world = World::new(job(None));
     let (waiting, _) = world.rules.run_now(&world.job, &mut world.runs, at(0)).unwrap();
-    let stop = |world: &mut World, run: &JobRunId| world.rules.stop(&world.job, &mut world.runs, run, at(5));
-    assert!(stop(&mut world, &waiting).unwrap().kill.is_empty());
+    let stop = |world: &mut World, run: &JobRunId| Rules::stop(&world.job, &mut world.runs, run, at(5));
+    assert_eq!(
+        stop(&mut world, &waiting).unwrap().kill,
+        std::slice::from_ref(&waiting),
+        "nothing is launched"
+    );
     assert_eq!(world.states(), ["it was stopped"]);
     assert!(matches!(stop(&mut world, &waiting), Err(Refused::NotNow(_))));
     assert!(matches!(stop(&mut world, &run("no")), Err(Refused::Unknown { .. })));
@@ -322,7 +371,7 @@ proptest! {
                     world.rules.run_now(&world.job, &mut world.runs, now).map(|(_, news)| news).unwrap_or_default()
                 }
                 Step::Stop(which) => match ids.get(which) {
-                    Some(run) => world.rules.stop(&world.job, &mut world.runs, run, now).unwrap_or_default(),
+                    Some(run) => Rules::stop(&world.job, &mut world.runs, run, now).unwrap_or_default(),
                     None => News::default(),
                 },
             };
@@ -336,7 +385,7 @@ proptest! {
             let running = world.runs.values().filter(|run| run.state == RunState::Running).count();
             prop_assert!(concurrency == Concurrency::Allow || running <= 1);
             let ended = world.runs.len() - under_way(&world.runs).count();
-            prop_assert!(ended <= usize::try_from(history.max(1)).unwrap());
+            prop_assert!(ended <= usize::try_from(history).unwrap());
             prop_assert!(under_way(&world.runs).count() <= MAX_UNDER_WAY);
             prop_assert!(world.deadline().is_some_and(|deadline| deadline > at(world.now) || !news.kill.is_empty()
                 || world.runs.values().any(|run| run.state == RunState::Waiting)));

@@ -4,13 +4,13 @@
 
 /// A date of the Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Date {
+pub(crate) struct Date {
     /// From 1970.
-    pub(super) year: u64,
+    pub(crate) year: u64,
     /// 1 to 12.
-    pub(super) month: u64,
+    pub(crate) month: u64,
     /// 1 to 31.
-    pub(super) day: u64,
+    pub(crate) day: u64,
 }
 
 const DAYS_OF_CYCLE: u64 = 146_097;
@@ -18,7 +18,7 @@ const DAYS_TO_1970: u64 = 719_468;
 
 impl Date {
     /// The date so many days after 1970-01-01.
-    pub(super) fn of_days(days: u64) -> Self {
+    pub(crate) fn of_days(days: u64) -> Self {
         let days = days + DAYS_TO_1970;
         let (cycle, day) = (days / DAYS_OF_CYCLE, days % DAYS_OF_CYCLE);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -34,7 +34,7 @@ impl Date {
     }
 
     /// How many days after 1970-01-01 it is.
-    pub(super) fn days(self) -> u64 {
+    pub(crate) fn days(self) -> u64 {
         let year = if self.month <= 2 { self.year - 1 } else { self.year };
         let (cycle, year) = (year / 400, year % 400);
         let march_month = if self.month > 2 { self.month - 3 } else { self.month + 9 };
@@ -43,7 +43,7 @@ impl Date {
     }
 
     /// The first of the next month.
-    pub(super) fn next_month(self) -> Self {
+    pub(crate) fn next_month(self) -> Self {
         if self.month == 12 {
             Self { year: self.year + 1, month: 1, day: 1 }
         } else {
@@ -53,7 +53,7 @@ impl Date {
 }
 
 /// The day of the week, 0 for Sunday, of the day so many days after 1970-01-01.
-pub(super) fn weekday(days: u64) -> u64 {
+pub(crate) fn weekday(days: u64) -> u64 {
     (days + 4) % 7
 }
 
