@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lonja_model::agent::Domain;
 use lonja_model::resources::Scalar;
-use lonja_sdk::testing::{TaskOutcome, TestCluster};
+use lonja_sdk::prelude::*;
+use lonja_sdk::testing::{TaskOutcome, TestCluster, offer, status};
+use lonja_services::wire::JsonCodec;
 use lonja_services_core::command::Refused;
 use lonja_services_core::definition::{
     App, AppVolume, Autoscale, Constraint, Container, Engine, Measure, Operator, Persistent, PersistentKind,
@@ -15,7 +18,7 @@ use lonja_services_core::instance::{Condition, Instance};
 use lonja_services_core::job::{Concurrency, Job, JobRunId, RunState, Schedule};
 use lonja_services_core::{Answer, ChangeOptions, Command, Config, Services};
 
-use crate::world::{World, app, path, put, remove, restart};
+use crate::world::{World, app, path, put, remove, restart, services};
 
 const EACH: &str = "cpus:4;mem:4096;disk:1000;ports:[31000-31999]";
 
@@ -62,6 +65,25 @@ fn a_single_instance_is_never_two_while_an_agent_is_silent() {
         world.settle(300);
         world.cluster.assert_running(1);
     }
+}
+
+#[test]
+fn what_cannot_be_killed_on_a_silent_agent_keeps_nobody_from_being_killed() {
+    let config = Config { kill_chunk_size: 1, ..Config::default() };
+    let mut world = World::in_role(21, 3, EACH, config, "*", |_task| TaskOutcome::runs_on());
+    world.apply(put(single()));
+    world.settle(30);
+    let agent = agent_of(&world, "single");
+    world.cluster.partition(agent);
+    world.run(120);
+    world.apply(remove("single"));
+    world.run(10);
+
+    world.apply(put(app("web", 3)));
+    world.run(30);
+    world.apply(remove("web"));
+    world.run(60);
+    assert!(world.cluster.scheduler().services().get(&path("web")).is_none(), "it was to go");
 }
 
 #[test]
