@@ -335,3 +335,24 @@ fn the_number_of_instances_follows_what_they_use() {
     }
     assert_eq!(most, 4, "it did not overshoot");
 }
+
+#[test]
+fn a_measurement_during_a_deployment_starts_no_cool_down() {
+    let rule = Autoscale {
+        minimum: 1,
+        maximum: 6,
+        measure: Measure::Cpu,
+        target: 0.5,
+        cooldown: Duration::from_secs(600),
+        stabilisation: Duration::from_secs(120),
+    };
+    let mut world = World::new(26, 3, EACH);
+    world.apply(put(App { autoscale: Some(rule), ..app("web", 2) }));
+    world.cluster.command(Command::Usage { app: path("web"), value: 1.0 });
+    world.settle(30);
+    assert_eq!(world.serving("web"), 2);
+
+    world.cluster.command(Command::Usage { app: path("web"), value: 1.0 });
+    world.run(20);
+    assert_eq!(world.serving("web"), 4);
+}
