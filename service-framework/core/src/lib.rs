@@ -33,6 +33,7 @@ pub mod config;
 pub mod event;
 pub mod kept;
 
+mod draws;
 mod services;
 
 pub use command::{Answer, Change, ChangeOptions, Command, Look, Refused, Started};

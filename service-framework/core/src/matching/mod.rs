@@ -15,7 +15,6 @@
 
 mod accepted;
 mod constraints;
-mod draws;
 mod fields;
 mod hand;
 mod judge;
@@ -45,7 +44,6 @@ pub use accepted::{FRAMEWORK_LABEL, INSTANCE_LABEL, VOLUMES_LABEL};
 pub use hand::Hand;
 pub use patterns::Patterns;
 pub use reasons::unplaced;
-pub use resident::orphans;
 
 /// An instance that is to be launched, and what has a say in where.
 pub struct Want<'a> {

@@ -10,7 +10,6 @@ mod backoff;
 mod commands;
 mod counting;
 mod deploying;
-mod draws;
 mod health;
 mod jobs;
 mod keeping;
@@ -23,9 +22,6 @@ mod scaling;
 mod status;
 mod timers;
 mod tree;
-
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -40,6 +36,7 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::definition::Version;
 use crate::deployment::{Deployment, DeploymentId, EndedDeployment};
+use crate::draws::Draws;
 use crate::event::{Event, What};
 use crate::groups::Group;
 use crate::instance::InstanceId;
@@ -49,7 +46,6 @@ use crate::matching::Patterns;
 use crate::path_id::PathId;
 use crate::service::Service;
 pub(crate) use backoff::Delay;
-use draws::Draws;
 use jobs::Work;
 use timers::{Timer, Timers};
 
@@ -74,6 +70,8 @@ pub struct Services {
     jobs: BTreeMap<PathId, (Job, BTreeMap<JobRunId, JobRun>)>,
     /// Of which service each instance is.
     owners: BTreeMap<InstanceId, PathId>,
+    /// How many apps and pods are wanted.
+    wanted: usize,
     /// How many services use each service port.
     service_ports: BTreeMap<u16, u32>,
     /// Services to be looked at before this event is done.
@@ -131,7 +129,7 @@ impl Services {
         &self.groups
     }
 
-    /// The deployments that run, or wait for others to end.
+    /// The deployments that run.
     pub fn deployments(&self) -> &BTreeMap<DeploymentId, Deployment> {
         &self.deployments
     }

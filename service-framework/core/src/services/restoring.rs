@@ -9,11 +9,11 @@ use std::sync::Arc;
 use lonja_model::Timestamp;
 use lonja_sdk_core::{Plan, State};
 
-use super::draws::Draws;
 use super::{Services, Timer, Timers};
 use crate::config::Config;
 use crate::definition::{RunSpec, Version};
 use crate::deployment::{Action, Deployment, DeploymentPlan, Phase, RolloutState};
+use crate::draws::Draws;
 use crate::groups::Group;
 use crate::instance::{Condition, Instance, InstanceTask};
 use crate::kept::{Codec, Kept, KeptDeployment, KeptInstance, KeptPlan};
@@ -64,6 +64,7 @@ pub(super) fn restore(
         ended: VecDeque::new(),
         jobs: kept.jobs,
         owners: BTreeMap::new(),
+        wanted: 0,
         service_ports: BTreeMap::new(),
         dirty: BTreeSet::new(),
         moving: BTreeSet::new(),
@@ -96,7 +97,7 @@ pub(super) fn restore(
         service.versions = kept.versions.remove(&id).unwrap_or_default();
         service.last_failure = kept.failures.remove(&id);
         services.services.insert(id.clone(), service);
-        services.count_ports(&id, true);
+        services.count_in(&id, true);
         services.dirty.insert(id);
     }
     for deployment in kept.deployments {
