@@ -227,7 +227,7 @@ pub struct Place {
     pub region: Option<String>,
     /// Its zone.
     pub zone: Option<String>,
-    /// The values of the fields that the definition's constraints look at, for those that are there.
+    /// The agent's attributes as text: what constraints look at, also those to come.
     pub values: Vec<(String, String)>,
     /// The agent's ports that it has, in the order of the definition; of each port whether the agent has one.
     pub ports: Vec<u16>,

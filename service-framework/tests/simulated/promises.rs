@@ -163,6 +163,21 @@ fn versions_grow_though_the_newest_was_removed_and_the_daemon_began_anew() {
 }
 
 #[test]
+fn a_constraint_that_comes_later_counts_what_runs_already() {
+    let cluster = services(25, Config::default(), "*").agents_with(2, EACH, "rack:a");
+    let mut world = World::on(cluster);
+    world.apply(put(app("web", 1)));
+    world.settle(30);
+    let unique = Constraint { field: "rack".to_owned(), operator: Operator::Unique };
+    world.apply(put(App { constraints: vec![unique.clone()], ..app("web", 1) }));
+    world.settle(30);
+
+    world.apply(put(App { constraints: vec![unique], ..app("web", 2) }));
+    world.run(60);
+    world.cluster.assert_running(1);
+}
+
+#[test]
 fn a_change_that_only_steers_starts_nothing_and_holds_from_then_on() {
     let mut world = World::new(20, 3, EACH);
     world.apply(put(app("web", 2)));

@@ -40,6 +40,8 @@ use crate::definition::RunSpec;
 use crate::instance::{InstanceId, Place};
 use crate::path_id::PathId;
 
+pub(crate) use fields::Field;
+
 pub use accepted::{FRAMEWORK_LABEL, INSTANCE_LABEL, VOLUMES_LABEL};
 pub use hand::Hand;
 pub use patterns::Patterns;
