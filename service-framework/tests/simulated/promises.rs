@@ -87,6 +87,30 @@ fn what_cannot_be_killed_on_a_silent_agent_keeps_nobody_from_being_killed() {
 }
 
 #[test]
+fn who_names_no_region_stays_in_the_masters_and_who_names_another_goes_there() {
+    let mut services =
+        Services::restore(Config::default(), Arc::new(JsonCodec), 27, &State::default()).unwrap();
+    let (now, framework) = (Timestamp::ZERO + Duration::from_secs(1_000_000), FrameworkId::new("f").unwrap());
+    let within = |region: &str| Some(Domain { region: region.to_owned(), zone: "1".to_owned() });
+    let master = MasterInfo { domain: within("eu"), ..MasterInfo::default() };
+    let _ = services.subscribed(now, &framework, &master);
+    let operator = Operator::Cluster(Some("us".to_owned()));
+    let abroad =
+        App { constraints: vec![Constraint { field: "@region".to_owned(), operator }], ..app("abroad", 1) };
+    for app in [app("web", 1), abroad] {
+        let (change, options) = (put(app), ChangeOptions::default());
+        let _ = services.command(now, Command::Change { change, options, answer: Answer::nobody() });
+    }
+    let _ = services.offers(now, &[Offer { domain: within("us"), ..offer("o1", "a1", EACH) }]);
+    let placed = |services: &Services, id| {
+        services.services()[&path(id)].instances().values().filter(|one| one.place.is_some()).count()
+    };
+    assert_eq!((placed(&services, "web"), placed(&services, "abroad")), (0, 1));
+    let _ = services.offers(now, &[Offer { domain: within("eu"), ..offer("o2", "a2", EACH) }]);
+    assert_eq!(placed(&services, "web"), 1);
+}
+
+#[test]
 fn others_are_replaced_when_their_agent_falls_silent_and_what_comes_back_ends() {
     let mut world = World::new(12, 4, EACH);
     world.apply(put(app("web", 1)));

@@ -35,8 +35,10 @@ impl Services {
         let enforcing = self.groups.values().filter(|group| group.enforce_role == Some(true));
         let enforcing: Vec<String> =
             enforcing.filter_map(|group| group.id.last().map(str::to_owned)).collect();
-        let mut hand =
-            Hand::new(offers, now).enforcing(enforcing).with_patterns(std::mem::take(&mut self.patterns));
+        let mut hand = Hand::new(offers, now)
+            .in_region(self.region.clone())
+            .enforcing(enforcing)
+            .with_patterns(std::mem::take(&mut self.patterns));
         self.free_orphans(&mut hand);
         self.to_free.retain(|_, since| now.since(*since) < FREE_WITHIN);
         for resource in offers.iter().flat_map(|offer| offer.resources.iter()) {

@@ -58,6 +58,8 @@ pub struct Services {
     codec: Arc<dyn Codec>,
     draws: Draws,
     framework: Option<FrameworkId>,
+    /// Where the master is, if it says so: what names no region or zone stays there.
+    region: Option<String>,
     services: BTreeMap<PathId, Service>,
     /// When the runs of each job begin and end.
     work: BTreeMap<PathId, Work>,
@@ -223,12 +225,14 @@ impl Scheduler for Services {
     }
 
     fn subscribed(&mut self, now: Timestamp, framework: &FrameworkId, master: &MasterInfo) -> Plan {
+        let region = master.domain.as_ref().map(|domain| domain.region.clone());
         let master = format!("{}:{}", master.hostname, master.port);
         let what = match self.framework.replace(framework.clone()) {
             None => What::SchedulerRegistered { framework: framework.clone(), master },
             Some(_) => What::SchedulerReregistered { master },
         };
         self.tell(now, what);
+        self.region = region;
         self.settle(now)
     }
 

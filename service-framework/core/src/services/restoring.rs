@@ -55,6 +55,7 @@ pub(super) fn restore(
         codec,
         draws: Draws::new(seed ^ boots.wrapping_mul(0xd134_2543_de82_ef95)),
         framework: state.framework().cloned(),
+        region: None,
         services: BTreeMap::new(),
         work: BTreeMap::new(),
         scalers: BTreeMap::new(),
