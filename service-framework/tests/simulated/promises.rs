@@ -111,6 +111,29 @@ fn who_names_no_region_stays_in_the_masters_and_who_names_another_goes_there() {
 }
 
 #[test]
+fn a_launch_that_is_not_heard_of_is_given_up_though_the_daemon_began_anew() {
+    let begin = |state: &State| Services::restore(Config::default(), Arc::new(JsonCodec), 22, state).unwrap();
+    let at = |secs: u64| Timestamp::ZERO + Duration::from_secs(1_000_000 + secs);
+    let (framework, master) = (FrameworkId::new("framework").unwrap(), MasterInfo::default());
+    let mut state = State::default();
+    let mut services = begin(&state);
+    let _ = services.subscribed(at(0), &framework, &master);
+    let (change, options) = (put(app("web", 1)), ChangeOptions::default());
+    let _ = services.command(at(0), Command::Change { change, options, answer: Answer::nobody() });
+    let _ = services.offers(at(0), &[offer("o1", "a1", EACH)]);
+    services.changes().into_iter().for_each(|change| state.apply(change));
+    let task = services.services()[&path("web")].instances().values().next().unwrap().tasks[0].id.clone();
+
+    let mut services = begin(&state);
+    let _ = services.subscribed(at(10), &framework, &master);
+    let _ = services.update(at(10), &status(task.as_str(), TaskState::Staging));
+    let kills = |plan: Plan| format!("{plan:?}").matches("Kill").count();
+    assert_eq!(kills(services.tick(at(299))), 0);
+    assert_eq!(services.next_deadline(), Some(at(300)));
+    assert_eq!(kills(services.tick(at(300))), 1);
+}
+
+#[test]
 fn others_are_replaced_when_their_agent_falls_silent_and_what_comes_back_ends() {
     let mut world = World::new(12, 4, EACH);
     world.apply(put(app("web", 1)));
@@ -187,6 +210,31 @@ fn versions_grow_though_the_newest_was_removed_and_the_daemon_began_anew() {
 }
 
 #[test]
+fn versions_of_what_was_removed_do_not_come_back_with_its_name() {
+    let config = Config { progress_deadline: Duration::from_secs(60), ..Config::default() };
+    let mut world = World::in_role(24, 3, EACH, config, "*", |_task| TaskOutcome::runs_on());
+    world.apply(put(single()));
+    world.settle(30);
+    let agent = agent_of(&world, "single");
+    world.cluster.partition(agent);
+    world.run(120);
+    // It cannot be ended, so its deployment is given up, and what is left of it is an orphan.
+    world.apply(remove("single"));
+    world.run(120);
+    assert!(world.cluster.scheduler().deployments().is_empty());
+    world.cluster.kill_scheduler();
+    world.run(10);
+    world.cluster.heal(agent);
+    world.run(60);
+
+    world.apply(put(single()));
+    world.settle(60);
+    world.cluster.kill_scheduler();
+    world.run(10);
+    assert_eq!(world.cluster.scheduler().service(&path("single")).unwrap().versions().len(), 1);
+}
+
+#[test]
 fn a_constraint_that_comes_later_counts_what_runs_already() {
     let cluster = services(25, Config::default(), "*").agents_with(2, EACH, "rack:a");
     let mut world = World::on(cluster);
@@ -255,6 +303,66 @@ fn resident() -> App {
         unreachable: UnreachableStrategy::Disabled,
         ..app("db", 1)
     }
+}
+
+/// Takes nothing, and sees how much disk is anyone's on each agent.
+#[derive(Default)]
+struct Onlooker(BTreeMap<AgentId, f64>);
+
+impl Scheduler for Onlooker {
+    fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+        for offer in offers {
+            self.0.insert(offer.agent.clone(), offer.resources.scalar("disk").to_f64());
+        }
+        Plan::new().refuse_rest(Duration::from_secs(1))
+    }
+
+    fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+        Plan::new()
+    }
+}
+
+/// A world of services of the role `db`, and how much disk is anyone's in it.
+fn with_onlooker(seed: u64, outcome: fn() -> TaskOutcome) -> (World, impl Fn(&World) -> f64) {
+    let progress_deadline = Duration::from_secs(60);
+    let config = Config { default_role: "db".to_owned(), progress_deadline, ..Config::default() };
+    let cluster = services(seed, config, "db")
+        .agents(2, EACH)
+        .outcome(move |_task| outcome())
+        .beside(FrameworkOptions::named("onlooker"), |_state| Onlooker::default());
+    let free =
+        |world: &World| world.cluster.scheduler_of::<Onlooker>(1).map_or(0.0, |seen| seen.0.values().sum());
+    (World::on(cluster), free)
+}
+
+#[test]
+fn data_of_what_never_began_are_freed_too() {
+    let (mut world, free) = with_onlooker(23, TaskOutcome::cannot_start);
+    world.apply(put(resident()));
+    world.run(20);
+    // It is still being deployed.
+    world.change(remove("db"), ChangeOptions { force: true, ..ChangeOptions::default() }).unwrap();
+    world.run(60);
+    assert_eq!(free(&world), 2000.0);
+}
+
+#[test]
+fn data_of_what_was_removed_on_a_silent_agent_are_freed_though_the_daemon_began_anew() {
+    let (mut world, free) = with_onlooker(28, TaskOutcome::runs_on);
+    world.apply(put(resident()));
+    world.settle(60);
+    let agent = agent_of(&world, "db");
+    world.cluster.partition(agent);
+    world.run(120);
+    world.apply(remove("db"));
+    world.run(120);
+    assert!(world.cluster.scheduler().deployments().is_empty(), "it could not be ended");
+    world.cluster.kill_scheduler();
+    world.run(10);
+    world.cluster.heal(agent);
+    world.run(120);
+    world.cluster.assert_running(0);
+    assert_eq!(free(&world), 2000.0);
 }
 
 #[test]

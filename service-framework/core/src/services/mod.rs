@@ -16,6 +16,7 @@ mod keeping;
 mod killing;
 mod launching;
 mod lifecycle;
+mod orphans;
 mod restoring;
 mod rollout;
 mod scaling;
@@ -47,6 +48,7 @@ use crate::path_id::PathId;
 use crate::service::Service;
 pub(crate) use backoff::Delay;
 use jobs::Work;
+use orphans::Orphans;
 use timers::{Timer, Timers};
 
 /// Deployments that have ended and are remembered.
@@ -88,8 +90,8 @@ pub struct Services {
     doomed: BTreeSet<InstanceId>,
     /// Kills that are under way.
     killing: BTreeSet<InstanceId>,
-    /// Data that nobody wants any more, since when: offers are wanted to free them.
-    to_free: BTreeMap<String, Timestamp>,
+    /// Data that nobody wants any more.
+    orphans: Orphans,
     /// Launches of the last decision: the offers used together, and whose they are.
     planned: Vec<(Vec<OfferId>, Vec<InstanceId>)>,
     /// Expressions of constraints that were read before.
@@ -217,11 +219,11 @@ impl Scheduler for Services {
     }
 
     fn wants_offers(&self) -> bool {
-        !self.hungry.is_empty() || !self.to_free.is_empty()
+        !self.hungry.is_empty() || self.orphans.are_sought()
     }
 
     fn needs(&self) -> Vec<Quantities> {
-        if self.to_free.is_empty() { self.sizes() } else { Vec::new() }
+        if self.orphans.are_sought() { Vec::new() } else { self.sizes() }
     }
 
     fn subscribed(&mut self, now: Timestamp, framework: &FrameworkId, master: &MasterInfo) -> Plan {
@@ -233,6 +235,7 @@ impl Scheduler for Services {
         };
         self.tell(now, what);
         self.region = region;
+        self.orphans.subscribed(now);
         self.settle(now)
     }
 
