@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::agent::Domain;
 use crate::constraints::OfferConstraints;
 use crate::framework::FrameworkInfo;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, TaskId, UpdateId};
@@ -206,6 +207,8 @@ pub struct MasterInfo {
     pub port: u16,
     /// Its version, three whole numbers parted by dots.
     pub version: String,
+    /// Where it is, if it says so.
+    pub domain: Option<Domain>,
 }
 
 /// The answer to one call.

@@ -73,7 +73,9 @@ impl ServicesConfig {
     fn options(&self) -> Result<FrameworkOptions, ServicesError> {
         let options = FrameworkOptions::named(&self.framework_name)
             .failover_timeout(self.failover_timeout)
-            .capability(Capability::GpuResources);
+            .capability(Capability::GpuResources)
+            // Who names no region stays in the master's: the core sees to that.
+            .capability(Capability::RegionAware);
         let options = match &self.user {
             Some(user) => options.user(user),
             None => options,

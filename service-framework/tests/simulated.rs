@@ -19,5 +19,6 @@ mod faults;
 
 #[path = "simulated/rolling.rs"]
 mod rolling;
+
 #[path = "simulated/jobs.rs"]
 mod jobs;

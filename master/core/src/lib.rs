@@ -170,6 +170,7 @@ impl Master {
             hostname: config.hostname.clone(),
             port: config.port,
             version: config.version.clone(),
+            domain: config.domain.clone(),
         };
         let allocator =
             lonja_allocator::Options { domain: config.domain.clone(), ..config.allocator.clone() };

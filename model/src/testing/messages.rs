@@ -131,8 +131,9 @@ fn any_framework_and_suppressed() -> BoxedStrategy<(FrameworkInfo, BTreeSet<Role
 
 /// Any master.
 pub fn any_master_info() -> BoxedStrategy<MasterInfo> {
-    (any_text(), any_text(), any::<u16>(), "[0-9]{1,2}\\.[0-9]{1,2}\\.[0-9]{1,2}")
-        .prop_map(|(id, hostname, port, version)| MasterInfo { id, hostname, port, version })
+    let version = "[0-9]{1,2}\\.[0-9]{1,2}\\.[0-9]{1,2}";
+    (any_text(), any_text(), any::<u16>(), version, proptest::option::of(super::cluster::any_domain()))
+        .prop_map(|(id, hostname, port, version, domain)| MasterInfo { id, hostname, port, version, domain })
         .boxed()
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lonja_model::scheduler::{self as model, CallResult, Event, MasterInfo, RefusalCode};
 
+use super::agent::{domain_from_wire, domain_to_wire};
 use super::ids::{
     LONGEST, agent_id_from_wire, agent_id_to_wire, executor_id_from_wire, executor_id_to_wire,
     framework_id_from_wire, framework_id_to_wire, offer_id_from_wire, offer_id_to_wire, optional,
@@ -176,6 +177,7 @@ pub fn master_from_wire(wire: mesos::MasterInfo) -> Result<MasterInfo, Refusal> 
         hostname: text(hostname.unwrap_or_default(), limits::TEXT_BYTES).at("hostname")?,
         port: u16::try_from(port).map_err(|_| super::agent::not_a_port(port)).at("port")?,
         version: text(wire.version.unwrap_or_default(), limits::TEXT_BYTES).at("version")?,
+        domain: wire.domain.map(domain_from_wire).transpose().at("domain")?,
     })
 }
 
@@ -192,6 +194,7 @@ pub fn master_to_wire(master: &MasterInfo) -> mesos::MasterInfo {
             ip: None,
             port: i32::from(master.port),
         }),
+        domain: master.domain.as_ref().map(domain_to_wire),
         ..Default::default()
     }
 }

@@ -37,20 +37,12 @@ pub struct Autoscaler {
     measured: Option<Timestamp>,
     instances: Option<u32>,
     changed: Option<Timestamp>,
-    waits_until: Option<Timestamp>,
 }
 
 impl Autoscaler {
     /// One that has seen nothing yet.
     pub fn new(rule: Autoscale) -> Self {
-        Self {
-            rule,
-            recommended: VecDeque::new(),
-            measured: None,
-            instances: None,
-            changed: None,
-            waits_until: None,
-        }
+        Self { rule, recommended: VecDeque::new(), measured: None, instances: None, changed: None }
     }
 
     /// What it goes by.
@@ -69,8 +61,8 @@ impl Autoscaler {
     }
 
     /// Takes in a measurement of an app that is to have `instances`: for CPU and memory the used fraction of what all
-    /// asked for, for a query its answer. How many there are to be, if not so many. What is no number, or negative, counts
-    /// as not measured.
+    /// asked for, for a query its answer. How many there are to be, if not so many: tell [`Self::changed`] once that is done.
+    /// What is no number, or negative, counts as not measured.
     pub fn measured(&mut self, now: Timestamp, value: f64, instances: u32) -> Option<u32> {
         if instances == 0 {
             self.instances = Some(0);
@@ -82,19 +74,18 @@ impl Autoscaler {
         }
         let bounded = self.bounded(instances);
         if bounded != instances {
-            return Some(self.decide(now, bounded));
+            return Some(bounded);
         }
         if !(value.is_finite() && value >= 0.0) {
             return None;
         }
         self.remember(now, self.recommendation(value, instances), instances);
-        self.wanted(now, instances).map(|wanted| self.decide(now, wanted))
+        self.wanted(now, instances)
     }
 
-    /// When a decision can be taken that has to wait for the cool-down or the window, if the next measurement is as the last.
-    /// None: none waits.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.waits_until
+    /// There are to be so many from now on: what it said was done.
+    pub fn changed(&mut self, now: Timestamp, instances: u32) {
+        (self.changed, self.instances) = (Some(now), Some(instances));
     }
 
     /// The number that would bring each instance to its target, within the bounds.
@@ -158,42 +149,17 @@ impl Autoscaler {
     }
 
     /// What the recommendations come to now, if a change, and if it may be made.
-    fn wanted(&mut self, now: Timestamp, instances: u32) -> Option<u32> {
-        self.waits_until = None;
+    fn wanted(&self, now: Timestamp, instances: u32) -> Option<u32> {
         let (_, latest) = *self.recommended.back()?;
         let highest = self.recommended.iter().map(|(_, recommended)| *recommended).max()?;
         let wanted = if latest >= instances { latest } else { highest.min(instances) };
-        let cooled = self.changed.map(|changed| changed + self.rule.cooldown).filter(|cooled| *cooled > now);
-        if wanted != instances && cooled.is_none() {
-            return Some(wanted);
-        }
-        if latest < instances {
-            self.waits_until = cooled.max(self.window_allows(instances));
-        } else if latest > instances {
-            self.waits_until = cooled;
-        }
-        None
-    }
-
-    /// When all recommendations that keep `instances` have left the window.
-    fn window_allows(&self, instances: u32) -> Option<Timestamp> {
-        let last = self.recommended.iter().rposition(|(_, recommended)| *recommended >= instances)?;
-        // It held until the next began.
-        let (until, _) = self.recommended.get(last + 1)?;
-        Some(*until + self.rule.stabilisation)
-    }
-
-    fn decide(&mut self, now: Timestamp, instances: u32) -> u32 {
-        self.changed = Some(now);
-        self.instances = Some(instances);
-        self.waits_until = None;
-        instances
+        let cools = self.changed.is_some_and(|changed| changed + self.rule.cooldown > now);
+        (wanted != instances && !cools).then_some(wanted)
     }
 
     fn forget(&mut self, now: Timestamp) {
         self.recommended.clear();
         self.measured = None;
-        self.waits_until = None;
         self.changed = Some(now);
     }
 }
@@ -242,6 +208,7 @@ mod tests {
             let used = (load / f64::from(self.instances)).min(1.0);
             if let Some(wanted) = self.scaler.measured(at(second), used, self.instances) {
                 assert_ne!(wanted, self.instances, "a change changes something");
+                self.scaler.changed(at(second), wanted);
                 self.instances = wanted;
                 self.changes.push((second, wanted));
             }
@@ -268,9 +235,18 @@ mod tests {
         let mut app = App::new(rule(), 4);
         app.feel(0, 3.0);
         app.feel(15, 6.0);
-        assert_eq!((app.instances, app.scaler.next_deadline()), (6, Some(at(60))));
+        assert_eq!(app.instances, 6);
         app.feel(60, 6.0);
         assert_eq!(app.instances, 12, "all of six were busy, which is twice the target");
+    }
+
+    #[test]
+    fn what_was_refused_is_said_again_and_starts_no_cool_down() {
+        let mut scaler = Autoscaler::new(rule());
+        assert_eq!(scaler.measured(at(0), 1.0, 4), Some(8));
+        assert_eq!(scaler.measured(at(15), 1.0, 4), Some(8));
+        scaler.changed(at(15), 8);
+        assert_eq!(scaler.measured(at(30), 1.0, 8), None);
     }
 
     #[test]
@@ -278,7 +254,6 @@ mod tests {
         let mut app = App::new(rule(), 10);
         app.run(0..120, |_| 5.0);
         app.run(120..240, |_| 3.0);
-        assert_eq!(app.scaler.next_deadline(), Some(at(420)));
         app.run(240..420, |_| 1.0);
         assert_eq!(app.instances, 10);
         app.feel(420, 1.0);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use lonja_model::Timestamp;
 
 use crate::definition::{RunSpec, Strategy, Version};
+use crate::draws::uuid;
 use crate::groups::Group;
 use crate::instance::InstanceId;
 use crate::path_id::PathId;
@@ -24,9 +25,7 @@ pub struct DeploymentId(Arc<str>);
 impl DeploymentId {
     /// With these 128 bits of its own.
     pub fn new(bits: u128) -> Self {
-        let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-        let hex = format!("{bits:032x}");
-        Self(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]).into())
+        Self(uuid(bits).into())
     }
 
     /// One that was written down, or asked for.
@@ -127,7 +126,7 @@ pub struct Deployment {
     pub plan: Arc<DeploymentPlan>,
     /// When it began.
     pub began: Timestamp,
-    /// Which step is under way, from 0; as many as there are: it waits for others to end.
+    /// Which step is under way, from 0.
     pub step: usize,
     /// When anything last got better.
     pub progressed: Timestamp,
@@ -137,7 +136,7 @@ pub struct Deployment {
     pub sentenced: BTreeSet<InstanceId>,
     /// Apps and pods whose instances are replaced.
     pub rollouts: BTreeMap<PathId, RolloutState>,
-    /// What it waits for, for people.
+    /// What its step waits for, for people.
     pub waits_for: Option<String>,
 }
 

@@ -13,6 +13,7 @@ use lonja_model::check::CheckStatus;
 use lonja_model::{AgentId, TaskId, TaskState, Timestamp};
 
 use crate::definition::RunSpec;
+use crate::draws::uuid;
 use crate::path_id::PathId;
 
 /// The name of an instance: `prod_web.instance-UUID`. It outlives its tasks. Cheap to clone.
@@ -22,11 +23,7 @@ pub struct InstanceId(Arc<str>);
 impl InstanceId {
     /// An instance of `spec` with these 128 bits of its own.
     pub fn new(spec: &PathId, bits: u128) -> Self {
-        // Version 4, variant 1: as all that reads them expects.
-        let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-        let hex = format!("{bits:032x}");
-        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-        Self(format!("{}.instance-{a}-{b}-{c}-{d}-{e}", spec.joined()).into())
+        Self(format!("{}.instance-{}", spec.joined(), uuid(bits)).into())
     }
 
     /// One that was written down.
@@ -230,7 +227,7 @@ pub struct Place {
     pub region: Option<String>,
     /// Its zone.
     pub zone: Option<String>,
-    /// The values of the fields that the definition's constraints look at, for those that are there.
+    /// The agent's attributes as text: what constraints look at, also those to come.
     pub values: Vec<(String, String)>,
     /// The agent's ports that it has, in the order of the definition; of each port whether the agent has one.
     pub ports: Vec<u16>,

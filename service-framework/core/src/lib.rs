@@ -34,6 +34,7 @@ pub mod event;
 pub mod kept;
 
 mod civil;
+mod draws;
 mod services;
 
 pub use command::{Answer, Change, ChangeOptions, Command, Look, Refused, Started};

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lonja_model::agent::Domain;
 use lonja_model::resources::Scalar;
-use lonja_sdk::testing::{TaskOutcome, TestCluster};
+use lonja_sdk::prelude::*;
+use lonja_sdk::testing::{TaskOutcome, TestCluster, offer, status};
+use lonja_services::wire::JsonCodec;
 use lonja_services_core::command::Refused;
 use lonja_services_core::definition::{
     App, AppVolume, Autoscale, Constraint, Container, Engine, Measure, Operator, Persistent, PersistentKind,
@@ -15,7 +18,7 @@ use lonja_services_core::instance::{Condition, Instance};
 use lonja_services_core::job::{Concurrency, Job, JobRunId, RunState, Schedule};
 use lonja_services_core::{Answer, ChangeOptions, Command, Config, Services};
 
-use crate::world::{World, app, path, put, remove, restart};
+use crate::world::{World, app, path, put, remove, restart, services};
 
 pub(crate) const EACH: &str = "cpus:4;mem:4096;disk:1000;ports:[31000-31999]";
 
@@ -62,6 +65,72 @@ fn a_single_instance_is_never_two_while_an_agent_is_silent() {
         world.settle(300);
         world.cluster.assert_running(1);
     }
+}
+
+#[test]
+fn what_cannot_be_killed_on_a_silent_agent_keeps_nobody_from_being_killed() {
+    let config = Config { kill_chunk_size: 1, ..Config::default() };
+    let mut world = World::in_role(21, 3, EACH, config, "*", |_task| TaskOutcome::runs_on());
+    world.apply(put(single()));
+    world.settle(30);
+    let agent = agent_of(&world, "single");
+    world.cluster.partition(agent);
+    world.run(120);
+    world.apply(remove("single"));
+    world.run(10);
+
+    world.apply(put(app("web", 3)));
+    world.run(30);
+    world.apply(remove("web"));
+    world.run(60);
+    assert!(world.cluster.scheduler().services().get(&path("web")).is_none(), "it was to go");
+}
+
+#[test]
+fn who_names_no_region_stays_in_the_masters_and_who_names_another_goes_there() {
+    let mut services =
+        Services::restore(Config::default(), Arc::new(JsonCodec), 27, &State::default()).unwrap();
+    let (now, framework) = (Timestamp::ZERO + Duration::from_secs(1_000_000), FrameworkId::new("f").unwrap());
+    let within = |region: &str| Some(Domain { region: region.to_owned(), zone: "1".to_owned() });
+    let master = MasterInfo { domain: within("eu"), ..MasterInfo::default() };
+    let _ = services.subscribed(now, &framework, &master);
+    let operator = Operator::Cluster(Some("us".to_owned()));
+    let abroad =
+        App { constraints: vec![Constraint { field: "@region".to_owned(), operator }], ..app("abroad", 1) };
+    for app in [app("web", 1), abroad] {
+        let (change, options) = (put(app), ChangeOptions::default());
+        let _ = services.command(now, Command::Change { change, options, answer: Answer::nobody() });
+    }
+    let _ = services.offers(now, &[Offer { domain: within("us"), ..offer("o1", "a1", EACH) }]);
+    let placed = |services: &Services, id| {
+        services.services()[&path(id)].instances().values().filter(|one| one.place.is_some()).count()
+    };
+    assert_eq!((placed(&services, "web"), placed(&services, "abroad")), (0, 1));
+    let _ = services.offers(now, &[Offer { domain: within("eu"), ..offer("o2", "a2", EACH) }]);
+    assert_eq!(placed(&services, "web"), 1);
+}
+
+#[test]
+fn a_launch_that_is_not_heard_of_is_given_up_though_the_daemon_began_anew() {
+    let begin = |state: &State| Services::restore(Config::default(), Arc::new(JsonCodec), 22, state).unwrap();
+    let at = |secs: u64| Timestamp::ZERO + Duration::from_secs(1_000_000 + secs);
+    let (framework, master) = (FrameworkId::new("framework").unwrap(), MasterInfo::default());
+    let mut state = State::default();
+    let mut services = begin(&state);
+    let _ = services.subscribed(at(0), &framework, &master);
+    let (change, options) = (put(app("web", 1)), ChangeOptions::default());
+    let _ = services.command(at(0), Command::Change { change, options, answer: Answer::nobody() });
+    let _ = services.offers(at(0), &[offer("o1", "a1", EACH)]);
+    services.changes().into_iter().for_each(|change| state.apply(change));
+    let task = services.services()[&path("web")].instances().values().next().unwrap().tasks[0].id.clone();
+
+    let mut services = begin(&state);
+    let _ = services.subscribed(at(10), &framework, &master);
+    let _ = services.update(at(10), &status(task.as_str(), TaskState::Staging));
+    let kills = |plan: Plan| format!("{plan:?}").matches("Kill").count();
+    assert_eq!(kills(services.tick(at(299))), 0);
+    assert_eq!(services.next_deadline(), Some(at(300)));
+    assert_eq!(kills(services.tick(at(300))), 1);
 }
 
 #[test]
@@ -160,6 +229,46 @@ fn versions_grow_though_the_newest_was_removed_and_the_daemon_began_anew() {
 }
 
 #[test]
+fn versions_of_what_was_removed_do_not_come_back_with_its_name() {
+    let config = Config { progress_deadline: Duration::from_secs(60), ..Config::default() };
+    let mut world = World::in_role(24, 3, EACH, config, "*", |_task| TaskOutcome::runs_on());
+    world.apply(put(single()));
+    world.settle(30);
+    let agent = agent_of(&world, "single");
+    world.cluster.partition(agent);
+    world.run(120);
+    // It cannot be ended, so its deployment is given up, and what is left of it is an orphan.
+    world.apply(remove("single"));
+    world.run(120);
+    assert!(world.cluster.scheduler().deployments().is_empty());
+    world.cluster.kill_scheduler();
+    world.run(10);
+    world.cluster.heal(agent);
+    world.run(60);
+
+    world.apply(put(single()));
+    world.settle(60);
+    world.cluster.kill_scheduler();
+    world.run(10);
+    assert_eq!(world.cluster.scheduler().service(&path("single")).unwrap().versions().len(), 1);
+}
+
+#[test]
+fn a_constraint_that_comes_later_counts_what_runs_already() {
+    let cluster = services(25, Config::default(), "*").agents_with(2, EACH, "rack:a");
+    let mut world = World::on(cluster);
+    world.apply(put(app("web", 1)));
+    world.settle(30);
+    let unique = Constraint { field: "rack".to_owned(), operator: Operator::Unique };
+    world.apply(put(App { constraints: vec![unique.clone()], ..app("web", 1) }));
+    world.settle(30);
+
+    world.apply(put(App { constraints: vec![unique], ..app("web", 2) }));
+    world.run(60);
+    world.cluster.assert_running(1);
+}
+
+#[test]
 fn a_change_that_only_steers_starts_nothing_and_holds_from_then_on() {
     let mut world = World::new(20, 3, EACH);
     world.apply(put(app("web", 2)));
@@ -213,6 +322,66 @@ pub(crate) fn resident() -> App {
         unreachable: UnreachableStrategy::Disabled,
         ..app("db", 1)
     }
+}
+
+/// Takes nothing, and sees how much disk is anyone's on each agent.
+#[derive(Default)]
+struct Onlooker(BTreeMap<AgentId, f64>);
+
+impl Scheduler for Onlooker {
+    fn offers(&mut self, _now: Timestamp, offers: &[Offer]) -> Plan {
+        for offer in offers {
+            self.0.insert(offer.agent.clone(), offer.resources.scalar("disk").to_f64());
+        }
+        Plan::new().refuse_rest(Duration::from_secs(1))
+    }
+
+    fn update(&mut self, _now: Timestamp, _status: &TaskStatus) -> Plan {
+        Plan::new()
+    }
+}
+
+/// A world of services of the role `db`, and how much disk is anyone's in it.
+fn with_onlooker(seed: u64, outcome: fn() -> TaskOutcome) -> (World, impl Fn(&World) -> f64) {
+    let progress_deadline = Duration::from_secs(60);
+    let config = Config { default_role: "db".to_owned(), progress_deadline, ..Config::default() };
+    let cluster = services(seed, config, "db")
+        .agents(2, EACH)
+        .outcome(move |_task| outcome())
+        .beside(FrameworkOptions::named("onlooker"), |_state| Onlooker::default());
+    let free =
+        |world: &World| world.cluster.scheduler_of::<Onlooker>(1).map_or(0.0, |seen| seen.0.values().sum());
+    (World::on(cluster), free)
+}
+
+#[test]
+fn data_of_what_never_began_are_freed_too() {
+    let (mut world, free) = with_onlooker(23, TaskOutcome::cannot_start);
+    world.apply(put(resident()));
+    world.run(20);
+    // It is still being deployed.
+    world.change(remove("db"), ChangeOptions { force: true, ..ChangeOptions::default() }).unwrap();
+    world.run(60);
+    assert_eq!(free(&world), 2000.0);
+}
+
+#[test]
+fn data_of_what_was_removed_on_a_silent_agent_are_freed_though_the_daemon_began_anew() {
+    let (mut world, free) = with_onlooker(28, TaskOutcome::runs_on);
+    world.apply(put(resident()));
+    world.settle(60);
+    let agent = agent_of(&world, "db");
+    world.cluster.partition(agent);
+    world.run(120);
+    world.apply(remove("db"));
+    world.run(120);
+    assert!(world.cluster.scheduler().deployments().is_empty(), "it could not be ended");
+    world.cluster.kill_scheduler();
+    world.run(10);
+    world.cluster.heal(agent);
+    world.run(120);
+    world.cluster.assert_running(0);
+    assert_eq!(free(&world), 2000.0);
 }
 
 #[test]
@@ -331,4 +500,25 @@ fn the_number_of_instances_follows_what_they_use() {
         world.cluster.assert_running(expected);
     }
     assert_eq!(most, 4, "it did not overshoot");
+}
+
+#[test]
+fn a_measurement_during_a_deployment_starts_no_cool_down() {
+    let rule = Autoscale {
+        minimum: 1,
+        maximum: 6,
+        measure: Measure::Cpu,
+        target: 0.5,
+        cooldown: Duration::from_secs(600),
+        stabilisation: Duration::from_secs(120),
+    };
+    let mut world = World::new(26, 3, EACH);
+    world.apply(put(App { autoscale: Some(rule), ..app("web", 2) }));
+    world.cluster.command(Command::Usage { app: path("web"), value: 1.0 });
+    world.settle(30);
+    assert_eq!(world.serving("web"), 2);
+
+    world.cluster.command(Command::Usage { app: path("web"), value: 1.0 });
+    world.run(20);
+    assert_eq!(world.serving("web"), 4);
 }

@@ -103,6 +103,15 @@ pub(crate) fn restart(id: &str) -> Change {
 /// The answer to a change, once it has come.
 pub(crate) type Taken = Arc<Mutex<Option<Result<Started, Refused>>>>;
 
+/// The services on a cluster without agents as yet.
+pub(crate) fn services(seed: u64, config: Config, role: &str) -> TestCluster<Services> {
+    let make = move |state: &State| {
+        Services::restore(config.clone(), Arc::new(JsonCodec), seed, state).expect("it was written by itself")
+    };
+    let options = FrameworkOptions::named("services").role(role).expect("it is a role");
+    TestCluster::new(seed).framework(options, make)
+}
+
 /// The services on a cluster in virtual time.
 pub(crate) struct World {
     pub(crate) cluster: TestCluster<Services>,
@@ -135,13 +144,11 @@ impl World {
         role: &str,
         outcome: impl FnMut(&TaskInfo) -> TaskOutcome + 'static,
     ) -> Self {
-        let make = move |state: &State| {
-            Services::restore(config.clone(), Arc::new(JsonCodec), seed, state)
-                .expect("it was written by itself")
-        };
-        let options = FrameworkOptions::named("services").role(role).expect("it is a role");
-        let mut cluster =
-            TestCluster::new(seed).agents(agents, each).outcome(outcome).framework(options, make);
+        Self::on(services(seed, config, role).agents(agents, each).outcome(outcome))
+    }
+
+    /// On a cluster that does not run yet.
+    pub(crate) fn on(mut cluster: TestCluster<Services>) -> Self {
         let events = cluster.listen();
         cluster.run_for(Duration::from_secs(2));
         Self { cluster, events, told: Vec::new() }

@@ -63,6 +63,14 @@ impl RunSpec {
         }
     }
 
+    /// The service ports of an app, in order; a pod has none.
+    pub fn service_ports(&self) -> Vec<u16> {
+        match self {
+            Self::App(app) => app.service_ports(),
+            Self::Pod(_) => Vec::new(),
+        }
+    }
+
     /// When it was changed.
     pub fn version(&self) -> &VersionInfo {
         match self {

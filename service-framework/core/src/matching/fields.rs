@@ -9,7 +9,7 @@ use crate::instance::Place;
 
 /// Something of an agent that has a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     /// Its name.
     Hostname,
     /// Its region.
@@ -22,7 +22,7 @@ pub(super) enum Field {
 
 impl Field {
     /// As definitions name it: with or without the `@` for host names, which no attribute can take.
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         match name {
             "hostname" | "@hostname" => Self::Hostname,
             "@region" => Self::Region,
@@ -46,8 +46,8 @@ impl Field {
         }
     }
 
-    /// Its value where an instance is, as far as that was written down. None: it was not, or there is none.
-    pub(super) fn of_place<'a>(&self, place: &'a Place) -> Option<&'a str> {
+    /// Its value where an instance is. None: there is none, or it was not written down.
+    pub(crate) fn of_place<'a>(&self, place: &'a Place) -> Option<&'a str> {
         match self {
             Self::Hostname => Some(&place.hostname),
             Self::Region => place.region.as_deref(),
@@ -60,7 +60,7 @@ impl Field {
 }
 
 /// An attribute as text: a number with up to three decimals and no zeros at its end, ranges in order.
-fn text_of(value: &AttributeValue) -> Cow<'_, str> {
+pub(super) fn text_of(value: &AttributeValue) -> Cow<'_, str> {
     match value {
         AttributeValue::Text(text) => Cow::Borrowed(text),
         other @ (AttributeValue::Scalar(_) | AttributeValue::Ranges(_)) => Cow::Owned(other.to_string()),

@@ -6,7 +6,7 @@ use lonja_model::{AgentId, Offer, Timestamp};
 use lonja_sdk_core::Step;
 use lonja_sdk_core::placement::{Room, Spec};
 
-use super::fields::Field;
+use super::fields::{Field, text_of};
 use super::judge::{Compiled, Judge, Liking};
 use super::launch::Launch;
 use super::nearness::Near;
@@ -17,6 +17,9 @@ use super::{Matched, Want, resident, taking};
 use crate::definition::RunSpec;
 use crate::instance::Place;
 use crate::waiting::{ProcessedOffers, Reason};
+
+/// The most of an agent's attributes that is written down with each place on it, in bytes.
+const MAX_VALUES: usize = 16 * 1024;
 
 /// The offers of one decision, with what is left of each.
 #[derive(Debug)]
@@ -108,11 +111,6 @@ impl Hand {
             mem: self.largest.mem.max(spec.mem),
             devices: self.largest.devices.max(spec.devices),
         };
-    }
-
-    /// Are there no offers?
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
     }
 
     /// Puts one instance where it may go and its app likes it best; `notes` are told what became of the offers that were
@@ -277,7 +275,7 @@ impl Hand {
 
     fn nearness(&self, want: &Want<'_>, compiled: &Compiled) -> Vec<Near> {
         let affinities = compiled.app().into_iter().flat_map(|app| &app.affinity);
-        // A field that the other app's own constraints do not look at is not written down with its places.
+        // Places that were written down by earlier builds hold only what their own constraints looked at.
         let value_at = |field: &Field, place: &Place| {
             let index = self.by_agent.get(&place.agent)?.first()?;
             field.of_offer(self.slots[*index].offer()).map(std::borrow::Cow::into_owned)
@@ -337,29 +335,32 @@ fn take_best(places: &mut Vec<(Liking, usize)>) -> Option<usize> {
 }
 
 fn place_of(offer: &Offer, spec: &RunSpec, taken: &Taken) -> Place {
-    let affinities = match spec {
-        RunSpec::App(app) => app.affinity.as_slice(),
-        RunSpec::Pod(_) => &[],
-    };
-    let named =
-        spec.constraints().iter().map(|one| &one.field).chain(affinities.iter().map(|one| &one.field));
-    let mut values: Vec<(String, String)> = Vec::new();
-    for name in named {
-        if values.iter().any(|(known, _)| known == name) {
-            continue;
-        }
-        if let Some(value) = Field::named(name).of_offer(offer) {
-            values.push((name.clone(), value.into_owned()));
-        }
-    }
     Place {
         agent: offer.agent.clone(),
         hostname: offer.hostname.clone(),
         agent_port: offer.port,
         region: offer.domain.as_ref().map(|domain| domain.region.clone()),
         zone: offer.domain.as_ref().map(|domain| domain.zone.clone()),
-        values,
+        values: values_of(offer, spec),
         ports: taken.ports.iter().flatten().copied().collect(),
         volumes: taken.volumes.clone(),
     }
+}
+
+/// The agent's attributes as text, those that the definition's constraints look at first: others may be added to it while it
+/// runs.
+fn values_of(offer: &Offer, spec: &RunSpec) -> Vec<(String, String)> {
+    let named = spec.constraints().iter().map(|one| one.field.as_str());
+    let all = offer.attributes.0.iter().map(|(name, _)| name.as_str());
+    let mut values: Vec<(String, String)> = Vec::new();
+    let mut bytes = 0;
+    for name in named.chain(all) {
+        let Some(value) = offer.attributes.get(name).map(text_of) else { continue };
+        if values.iter().any(|(known, _)| known == name) || bytes + name.len() + value.len() > MAX_VALUES {
+            continue;
+        }
+        bytes += name.len() + value.len();
+        values.push((name.to_owned(), value.into_owned()));
+    }
+    values
 }

@@ -9,12 +9,12 @@ use lonja_sdk_core::placement::{Ask, Room, Scorer};
 use super::Want;
 use super::accepted::Accepted;
 use super::constraints::{Asked, Rule};
-use super::draws::Draws;
 use super::nearness::Near;
 use super::needs::Needs;
 use super::patterns::Patterns;
 use super::reasons::{lacking, lacking_in_words};
 use crate::definition::{App, Preference, RunSpec};
+use crate::draws::Draws;
 use crate::waiting::Reason;
 
 /// The label that says otherwise than the operator what is done about agents with GPUs.

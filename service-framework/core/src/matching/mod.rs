@@ -15,7 +15,6 @@
 
 mod accepted;
 mod constraints;
-mod draws;
 mod fields;
 mod hand;
 mod judge;
@@ -41,11 +40,12 @@ use crate::definition::RunSpec;
 use crate::instance::{InstanceId, Place};
 use crate::path_id::PathId;
 
+pub(crate) use fields::Field;
+
 pub use accepted::{FRAMEWORK_LABEL, INSTANCE_LABEL, VOLUMES_LABEL};
 pub use hand::Hand;
 pub use patterns::Patterns;
 pub use reasons::unplaced;
-pub use resident::orphans;
 
 /// An instance that is to be launched, and what has a say in where.
 pub struct Want<'a> {

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use lonja_model::Resources;
 use lonja_model::resources::{Ranges, Resource, Value};
 
-use super::draws::Draws;
 use super::needs::{HostPort, PortWish};
+use crate::draws::Draws;
 
 /// For each of `wishes` the agent's port, none where it has none; `former` are those it had before, in the order of the
 /// wishes that have one, and are taken again where they are free. Errors: in words what is missing.

@@ -14,7 +14,7 @@ use lonja_model::operation::Conversion;
 use lonja_model::resources::{
     Disk, DiskSourceKind, Metadata, Persistence, Reservation, ReservationKind, Resource, Scalar, Value,
 };
-use lonja_model::{FrameworkId, Offer, OperationId, Resources, Role};
+use lonja_model::{FrameworkId, OperationId, Resources, Role};
 use lonja_sdk_core::Step;
 use lonja_sdk_core::placement::fit;
 use lonja_sdk_core::task::Need;
@@ -23,11 +23,11 @@ use super::Want;
 use super::accepted::{
     Accepted, FRAMEWORK_LABEL, INSTANCE_LABEL, VOLUMES_LABEL, instance_of, persistence_of, volumes_of,
 };
-use super::draws::Draws;
 use super::needs::{Needs, VolumeWish};
 use super::patterns::Patterns;
 use super::taking::{Miss, Parts, Taken, parts};
 use crate::definition::{Persistent, PersistentKind};
+use crate::draws::{Draws, uuid};
 use crate::instance::{LocalVolume, Place};
 use crate::waiting::Reason;
 
@@ -144,13 +144,8 @@ pub(super) fn again(
     Ok(Taken { executor, tasks, ports, before, volumes: home.volumes.clone(), left })
 }
 
-/// The steps that free what this framework has reserved in `offer` for volumes of which none is wanted, by their ids: they
-/// are destroyed with all data, then the reservations go.
-pub fn orphans(offer: &Offer, is_wanted: &dyn Fn(&str) -> bool) -> Vec<Step> {
-    freed(&offer.resources, &offer.framework, is_wanted).into_iter().map(|(step, _)| step).collect()
-}
-
-/// The same, each with what it leaves of `left`.
+/// The steps that free what this framework has reserved in `left` for volumes of which none is wanted, by their ids: they
+/// are destroyed with all data, then the reservations go. Each with what it leaves.
 pub(super) fn freed(
     left: &Resources,
     framework: &FrameworkId,
@@ -195,7 +190,7 @@ fn labels(want: &Want<'_>, volumes: &[LocalVolume]) -> Labels {
 
 /// A new name for a volume: `APP#PATH#UUID`.
 fn named(want: &Want<'_>, wish: &VolumeWish, draws: &mut Draws) -> LocalVolume {
-    let uuid = draws.uuid();
+    let uuid = uuid(draws.name());
     let app: String = want.spec.id().joined().chars().take(MAX_APP_BYTES).collect();
     let path: String =
         wish.name.replace(['/', '\\', ' '], "_").chars().filter(|c| !c.is_control()).take(16).collect();

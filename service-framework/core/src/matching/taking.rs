@@ -11,9 +11,9 @@ use lonja_sdk_core::placement::fit;
 use lonja_sdk_core::task::Need;
 
 use super::accepted::Accepted;
-use super::draws::Draws;
 use super::needs::Needs;
 use super::ports;
+use crate::draws::Draws;
 use crate::instance::LocalVolume;
 use crate::waiting::Reason;
 

@@ -27,8 +27,15 @@ pub(super) struct Draft<'a> {
 /// Is what the change was made of still there, and what it creates not yet?
 pub(super) fn check_base(change: &Change, tree: &dyn Tree) -> Result<(), Refused> {
     for (id, expected) in &change.based_on {
+        // Whether the name is another thing's is judged later.
         let spec = tree.spec(id).map(|spec| spec.version().version);
-        if spec.or_else(|| tree.group(id).map(|group| group.version)) != *expected {
+        let group = tree.group(id).map(|group| group.version);
+        let version = match (change.specs.contains_key(id), change.groups.contains_key(id)) {
+            (true, _) => spec,
+            (false, true) => group,
+            (false, false) => spec.or(group),
+        };
+        if version != *expected {
             return Err(Refused::Stale(id.clone()));
         }
     }

@@ -18,7 +18,8 @@ use crate::definition::{App, RunSpec};
 /// O(ports asked for, and the range once).
 pub(super) fn assign(draft: &mut Draft<'_>, config: &Config) -> Result<(), Refused> {
     let tree = draft.tree();
-    let named: BTreeSet<u16> = draft.specs().flat_map(|(_, spec)| ports_of(spec)).collect();
+    let named: BTreeSet<u16> =
+        draft.specs().filter_map(|(_, spec)| spec).flat_map(RunSpec::service_ports).collect();
     let mut free = (config.local_port_min..=config.local_port_max)
         .filter(|port| !named.contains(port) && !tree.service_port_taken(*port));
     for (id, spec) in draft.specs_mut() {
@@ -28,7 +29,7 @@ pub(super) fn assign(draft: &mut Draft<'_>, config: &Config) -> Result<(), Refus
             continue;
         }
         let range = config.local_port_min..=config.local_port_max;
-        let mut former = ports_of(Tree::spec(tree, id));
+        let mut former = Tree::spec(tree, id).map(RunSpec::service_ports).unwrap_or_default();
         former.retain(|port| range.contains(port) && !named.contains(port));
         let mut source = former.into_iter().chain(free.by_ref());
         let mut given = Vec::with_capacity(wanted.len());
@@ -40,13 +41,6 @@ pub(super) fn assign(draft: &mut Draft<'_>, config: &Config) -> Result<(), Refus
         set(app, given);
     }
     Ok(())
-}
-
-fn ports_of(spec: Option<&RunSpec>) -> Vec<u16> {
-    match spec {
-        Some(RunSpec::App(app)) => app.service_ports(),
-        Some(RunSpec::Pod(_)) | None => Vec::new(),
-    }
 }
 
 fn set(app: &mut Arc<App>, ports: Vec<u16>) {

@@ -57,7 +57,7 @@ impl PlainTree {
             Some(spec) => self.specs.insert(id.clone(), spec),
             None => self.specs.remove(id),
         };
-        for port in service_ports(before.as_ref()) {
+        for port in before.iter().flat_map(RunSpec::service_ports) {
             if let Some(count) = self.ports.get_mut(&port) {
                 *count -= 1;
                 if *count == 0 {
@@ -65,7 +65,7 @@ impl PlainTree {
                 }
             }
         }
-        for port in service_ports(spec.as_ref()) {
+        for port in spec.iter().flat_map(RunSpec::service_ports) {
             *self.ports.entry(port).or_default() += 1;
         }
     }
@@ -101,13 +101,6 @@ impl PlainTree {
     /// All groups.
     pub fn groups(&self) -> &BTreeMap<PathId, Group> {
         &self.groups
-    }
-}
-
-fn service_ports(spec: Option<&RunSpec>) -> Vec<u16> {
-    match spec {
-        Some(RunSpec::App(app)) => app.service_ports(),
-        Some(RunSpec::Pod(_)) | None => Vec::new(),
     }
 }
 

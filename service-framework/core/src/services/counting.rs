@@ -8,6 +8,7 @@ use super::{Services, Timer};
 use crate::definition::{KillSelection, Operator, RunSpec};
 use crate::deployment::Action;
 use crate::instance::{Condition, Goal, Instance, InstanceId};
+use crate::matching::Field;
 use crate::path_id::PathId;
 use crate::service::Service;
 use crate::waiting::Waiting;
@@ -205,10 +206,8 @@ pub(super) fn victims(
 
 /// The first, in order, of those in the largest group.
 fn first_of_largest(field: &str, left: &[&Instance]) -> usize {
-    let value = |one: &Instance| {
-        let place = one.place.as_ref()?;
-        place.values.iter().find(|(name, _)| name == field).map(|(_, value)| value.clone())
-    };
+    let field = Field::named(field);
+    let value = |one: &Instance| field.of_place(one.place.as_ref()?).map(str::to_owned);
     let mut sizes: BTreeMap<Option<String>, usize> = BTreeMap::new();
     for one in left {
         *sizes.entry(value(one)).or_default() += 1;

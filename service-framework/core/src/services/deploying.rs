@@ -125,7 +125,7 @@ impl Services {
 
     /// This is wanted of an app or pod from now on.
     fn want(&mut self, path: &PathId, wanted: Option<RunSpec>, deployment: &DeploymentId) {
-        self.count_ports(path, false);
+        self.count_in(path, false);
         match wanted {
             Some(spec) => {
                 let restarted = self.deployments[deployment]
@@ -151,7 +151,7 @@ impl Services {
                 self.forget(format!("spec{path}"));
             }
         }
-        self.count_ports(path, true);
+        self.count_in(path, true);
         self.touch(path);
     }
 
@@ -306,6 +306,7 @@ impl Services {
     pub(super) fn forget_service(&mut self, path: &PathId) {
         self.forget_spec(path);
         self.services.remove(path);
+        self.scalers.remove(path);
         self.hungry.remove(path);
     }
 

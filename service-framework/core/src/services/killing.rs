@@ -50,14 +50,21 @@ impl Services {
         }
     }
 
-    /// Begins as many kills as may be under way.
+    /// Begins as many kills as may be under way. Of an instance whose agent is silent nobody knows when it ends: it waits for
+    /// its agent, and nothing waits for it.
     pub(super) fn kill_some(&mut self, _now: Timestamp) {
-        while self.killing.len() < self.config.kill_chunk_size {
+        if self.kill_queue.is_empty() {
+            return;
+        }
+        let is_heard = |id: &&InstanceId| self.instance(id).is_some_and(|one| !one.is_silent());
+        let mut under_way = self.killing.iter().filter(is_heard).count();
+        while under_way < self.config.kill_chunk_size {
             let Some(id) = self.kill_queue.pop_front() else { break };
             let Some(instance) = self.instance(&id).filter(|one| one.is_active()) else {
                 self.doomed.remove(&id);
                 continue;
             };
+            under_way += usize::from(!instance.is_silent());
             let grace = instance.spec.kill_grace();
             let tasks: Vec<_> = instance.tasks.iter().map(|task| task.id.clone()).collect();
             for task in tasks {

@@ -22,9 +22,6 @@ const MOST_AT_ONCE: usize = 256;
 /// Refusals are forgotten no more often than this.
 const LEAST_BETWEEN_REVIVALS: Duration = Duration::from_millis(200);
 
-/// Data that nobody wants are waited for so long; later they are freed should an offer show them.
-const FREE_WITHIN: Duration = Duration::from_secs(600);
-
 /// The most sizes that the master is told; with more, any offer will do.
 const MOST_SIZES: usize = 16;
 
@@ -35,16 +32,11 @@ impl Services {
         let enforcing = self.groups.values().filter(|group| group.enforce_role == Some(true));
         let enforcing: Vec<String> =
             enforcing.filter_map(|group| group.id.last().map(str::to_owned)).collect();
-        let mut hand =
-            Hand::new(offers, now).enforcing(enforcing).with_patterns(std::mem::take(&mut self.patterns));
-        self.free_orphans(&mut hand);
-        self.to_free.retain(|_, since| now.since(*since) < FREE_WITHIN);
-        for resource in offers.iter().flat_map(|offer| offer.resources.iter()) {
-            let persistence = resource.metadata().disk.as_ref().and_then(|disk| disk.persistence.as_ref());
-            if let Some(persistence) = persistence {
-                self.to_free.remove(&persistence.id);
-            }
-        }
+        let mut hand = Hand::new(offers, now)
+            .in_region(self.region.clone())
+            .enforcing(enforcing)
+            .with_patterns(std::mem::take(&mut self.patterns));
+        self.free_orphans(now, &mut hand, offers);
         let mut launched: BTreeMap<OfferId, Vec<InstanceId>> = BTreeMap::new();
         let mut queues = self.queues();
         let mut count = 0;
@@ -190,11 +182,12 @@ impl Services {
             self.doomed.remove(&id);
             let Some(instance) = self.instance_mut(&id) else { continue };
             instance.tasks.clear();
-            // Of data that were to be made by it there are none either; those that were there before stay where they are.
-            if !instance.spec.is_resident() || !instance.settled {
-                instance.place = None;
-            }
-            if instance.goal == Goal::Decommissioned {
+            // Only what was impossible is left out: data for it may have been made before. Those that are its own stay.
+            let leaves = !instance.spec.is_resident() || !instance.settled;
+            let left = if leaves { instance.place.take() } else { None };
+            let goal = instance.goal;
+            self.let_go(now, left);
+            if goal == Goal::Decommissioned {
                 self.forget_instance(now, &id);
                 continue;
             }
@@ -230,20 +223,6 @@ impl Services {
             crate::matching::unplaced(&service.spec, &task, &service.offers)
         };
         self.hungry.iter().filter_map(words).take(lonja_model::unplaced::MAX_UNPLACED).collect()
-    }
-
-    /// Data that nobody wants any more make room.
-    fn free_orphans(&mut self, hand: &mut Hand) {
-        let wanted: std::collections::BTreeSet<&str> = self
-            .services
-            .values()
-            .filter(|service| service.spec.is_resident())
-            .flat_map(|service| service.instances.values())
-            .filter(|one| one.goal != Goal::Decommissioned || one.is_active())
-            .filter_map(|one| one.place.as_ref())
-            .flat_map(|place| place.volumes.iter().map(|volume| volume.persistence_id.as_str()))
-            .collect();
-        hand.free_orphans(&|id| wanted.contains(id));
     }
 
     /// Forgets refusals if something began to wait to which they may not apply.

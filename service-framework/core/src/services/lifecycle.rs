@@ -119,16 +119,21 @@ impl Services {
         instance.tasks.clear();
         instance.health.clear();
         (instance.ready, instance.last_response) = (false, None);
-        if !instance.spec.is_resident() || gone || !instance.settled {
-            (instance.place, instance.settled) = (None, false);
+        let leaves = !instance.spec.is_resident() || gone || !instance.settled;
+        let left = if leaves { instance.place.take() } else { None };
+        instance.settled &= !leaves;
+        let goal = instance.goal;
+        if goal == Goal::Running
+            && let Some(spec) = relaunched
+        {
+            instance.spec = spec;
         }
-        match instance.goal {
+        // What is on an agent that is gone for good goes with it.
+        self.let_go(now, left.filter(|_| !gone));
+        match goal {
             Goal::Decommissioned => self.forget_instance(now, id),
             Goal::Stopped => self.keep_instance(id),
             Goal::Running => {
-                if let Some(spec) = relaunched {
-                    instance.spec = spec;
-                }
                 self.set_condition(now, id, Condition::Scheduled);
                 self.keep_instance(id);
             }
@@ -193,10 +198,7 @@ impl Services {
         self.killing.remove(id);
         self.doomed.remove(id);
         let instance = self.of_mut(&owner).and_then(|service| service.instances.remove(id));
-        let volumes = instance.and_then(|one| one.place).map(|place| place.volumes).unwrap_or_default();
-        for volume in volumes {
-            self.to_free.insert(volume.persistence_id, now);
-        }
+        self.let_go(now, instance.and_then(|one| one.place));
         self.forget_kept_instance(id);
         self.touch(&owner);
     }

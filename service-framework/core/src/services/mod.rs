@@ -10,22 +10,19 @@ mod backoff;
 mod commands;
 mod counting;
 mod deploying;
-mod draws;
 mod health;
 mod jobs;
 mod keeping;
 mod killing;
 mod launching;
 mod lifecycle;
+mod orphans;
 mod restoring;
 mod rollout;
 mod scaling;
 mod status;
 mod timers;
 mod tree;
-
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -40,6 +37,7 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::definition::Version;
 use crate::deployment::{Deployment, DeploymentId, EndedDeployment};
+use crate::draws::Draws;
 use crate::event::{Event, What};
 use crate::groups::Group;
 use crate::instance::InstanceId;
@@ -50,9 +48,9 @@ use crate::matching::Patterns;
 use crate::path_id::PathId;
 use crate::service::Service;
 pub(crate) use backoff::Delay;
-use draws::Draws;
 use jobs::Work;
 use keeping::Parts;
+use orphans::Orphans;
 use timers::{Timer, Timers};
 
 /// Deployments that have ended and are remembered.
@@ -64,6 +62,8 @@ pub struct Services {
     codec: Arc<dyn Codec>,
     draws: Draws,
     framework: Option<FrameworkId>,
+    /// Where the master is, if it says so: what names no region or zone stays there.
+    region: Option<String>,
     services: BTreeMap<PathId, Service>,
     /// When the runs of each job begin and end.
     work: BTreeMap<PathId, Work>,
@@ -76,6 +76,8 @@ pub struct Services {
     jobs: BTreeMap<PathId, (Job, BTreeMap<JobRunId, JobRun>)>,
     /// Of which service each instance is.
     owners: BTreeMap<InstanceId, PathId>,
+    /// How many apps and pods are wanted.
+    wanted: usize,
     /// How many services use each service port.
     service_ports: BTreeMap<u16, u32>,
     /// Services to be looked at before this event is done.
@@ -90,8 +92,8 @@ pub struct Services {
     doomed: BTreeSet<InstanceId>,
     /// Kills that are under way.
     killing: BTreeSet<InstanceId>,
-    /// Data that nobody wants any more, since when: offers are wanted to free them.
-    to_free: BTreeMap<String, Timestamp>,
+    /// Data that nobody wants any more.
+    orphans: Orphans,
     /// Launches of the last decision: the offers used together, and whose they are.
     planned: Vec<(Vec<OfferId>, Vec<InstanceId>)>,
     /// Expressions of constraints that were read before.
@@ -137,7 +139,7 @@ impl Services {
         &self.groups
     }
 
-    /// The deployments that run, or wait for others to end.
+    /// The deployments that run.
     pub fn deployments(&self) -> &BTreeMap<DeploymentId, Deployment> {
         &self.deployments
     }
@@ -236,20 +238,23 @@ impl Scheduler for Services {
     }
 
     fn wants_offers(&self) -> bool {
-        !self.hungry.is_empty() || !self.to_free.is_empty()
+        !self.hungry.is_empty() || self.orphans.are_sought()
     }
 
     fn needs(&self) -> Vec<Quantities> {
-        if self.to_free.is_empty() { self.sizes() } else { Vec::new() }
+        if self.orphans.are_sought() { Vec::new() } else { self.sizes() }
     }
 
     fn subscribed(&mut self, now: Timestamp, framework: &FrameworkId, master: &MasterInfo) -> Plan {
+        let region = master.domain.as_ref().map(|domain| domain.region.clone());
         let master = format!("{}:{}", master.hostname, master.port);
         let what = match self.framework.replace(framework.clone()) {
             None => What::SchedulerRegistered { framework: framework.clone(), master },
             Some(_) => What::SchedulerReregistered { master },
         };
         self.tell(now, what);
+        self.region = region;
+        self.orphans.subscribed(now);
         self.settle(now)
     }
 

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use lonja_model::Timestamp;
 use lonja_sdk_core::{Plan, State};
 
-use super::draws::Draws;
+use super::orphans::Orphans;
 use super::{Services, Timer, Timers, keeping};
 use crate::config::Config;
 use crate::definition::{RunSpec, Version};
-use crate::deployment::{Action, Deployment, DeploymentPlan, Phase, RolloutState};
+use crate::deployment::{Action, Deployment, DeploymentPlan, Phase, RolloutState, Step};
+use crate::draws::Draws;
 use crate::groups::Group;
-use crate::instance::{Condition, Instance, InstanceTask};
-use crate::kept::{Codec, Kept, KeptDeployment, KeptInstance, KeptJob, KeptPlan};
+use crate::instance::{Condition, Goal, Instance, InstanceId, InstanceTask};
+use crate::job::{Job, JobRun, JobRunId};
+use crate::kept::{Codec, Failure, Kept, KeptDeployment, KeptInstance, KeptJob, KeptPlan, KeptRollout};
 use crate::path_id::PathId;
 use crate::service::Service;
 
@@ -26,155 +28,165 @@ pub(super) fn restore(
     seed: u64,
     state: &State,
 ) -> Result<Services, String> {
-    let mut kept = Found::default();
-    let mut boots = 0;
-    let (values, parts) = keeping::whole(state);
-    for (key, bytes) in values {
-        let value = codec
-            .read(key, &bytes)
-            .map_err(|why| format!("what is kept under {key:?} cannot be read: {why}"))?;
-        match value {
-            Kept::Boots(count) => boots = count,
-            Kept::Spec(spec) if key.starts_with("spec") => drop(kept.specs.insert(spec.id().clone(), spec)),
-            Kept::Spec(spec) => {
-                kept.versions.entry(spec.id().clone()).or_default().insert(spec.version().version, spec);
-            }
-            Kept::Group(group) => drop(kept.groups.insert(group.id.clone(), group)),
-            Kept::Instance(instance) => kept.instances.push(instance),
-            Kept::Deployment(deployment) => kept.deployments.push(*deployment),
-            Kept::Failure(failure) => drop(kept.failures.insert(failure.app.clone(), failure)),
-            Kept::Job(KeptJob { job, seen_to }) => {
-                kept.seen_to.extend(seen_to.map(|at| (job.id.clone(), at)));
-                kept.jobs.insert(job.id.clone(), (job, BTreeMap::new()));
-            }
-            Kept::Run(run) => kept.runs.push((key.to_owned(), run)),
-        }
-    }
-    let root = PathId::root();
-    kept.groups.entry(root.clone()).or_insert_with(|| Group::new(root, Version::default()));
-    // The root has that of the last change of all, also where what was changed is no more.
-    let version = kept.groups.values().map(|group| group.version).max().unwrap_or_default();
-    let mut services = Services {
-        config,
-        codec,
-        draws: Draws::new(seed ^ boots.wrapping_mul(0xd134_2543_de82_ef95)),
-        framework: state.framework().cloned(),
-        services: BTreeMap::new(),
-        work: BTreeMap::new(),
-        scalers: BTreeMap::new(),
-        runs: BTreeMap::new(),
-        groups: kept.groups,
-        deployments: BTreeMap::new(),
-        ended: VecDeque::new(),
-        jobs: kept.jobs,
-        owners: BTreeMap::new(),
-        service_ports: BTreeMap::new(),
-        dirty: BTreeSet::new(),
-        moving: BTreeSet::new(),
-        hungry: BTreeSet::new(),
-        kill_queue: VecDeque::new(),
-        doomed: BTreeSet::new(),
-        killing: BTreeSet::new(),
-        to_free: BTreeMap::new(),
-        planned: Vec::new(),
-        patterns: Default::default(),
-        timers: Timers::default(),
-        version,
-        revive: false,
-        revived: Timestamp::ZERO,
-        plan: Plan::new(),
-        events: Vec::new(),
-        changes: BTreeMap::new(),
-        parts,
-        kept_instances: BTreeSet::new(),
-    };
-    services.keep("boots".to_owned(), &Kept::Boots(boots + 1));
-    for (id, (job, _)) in &services.jobs {
-        services.runs.insert(id.clone(), Services::run_service(job));
-        services.dirty.insert(id.clone());
-    }
-    for (key, run) in kept.runs {
-        services.take_run(&key, run);
-    }
-    services.take_work(&kept.seen_to);
-    for (id, spec) in kept.specs {
-        services.version = services.version.max(spec.version().version);
-        let mut service = Service::new(spec);
-        service.versions = kept.versions.remove(&id).unwrap_or_default();
-        service.last_failure = kept.failures.remove(&id);
-        services.services.insert(id.clone(), service);
-        services.count_ports(&id, true);
-        services.dirty.insert(id);
-    }
-    for deployment in kept.deployments {
-        services.resume(deployment, &mut kept.versions)?;
-    }
-    for instance in kept.instances {
-        services.kept_instances.insert(instance.id.clone());
-        services.adopt(instance, &kept.versions);
-    }
-    // Of those that are no more, what was yet to be removed.
-    for (id, versions) in kept.versions {
-        versions.keys().for_each(|version| services.forget_version(&id, *version));
-    }
+    let mut found = Found::read(&*codec, state)?;
+    let mut services = Services::empty(config, codec, seed, &found);
+    services.framework = state.framework().cloned();
+    services.parts = std::mem::take(&mut found.parts);
+    services.keep("boots".to_owned(), &Kept::Boots(found.boots + 1));
+    services.rebuild(found);
     // The first look happens as soon as there is a clock.
     services.timers.at(Timestamp::ZERO, Timer::Began);
     Ok(services)
 }
 
+/// All definitions that were kept of each app or pod.
+type Versions = BTreeMap<PathId, BTreeMap<Version, RunSpec>>;
+
 /// What was found, sorted.
 #[derive(Default)]
 struct Found {
+    boots: u64,
+    /// Of how many parts each value is that is of several.
+    parts: keeping::Parts,
     specs: BTreeMap<PathId, RunSpec>,
-    versions: BTreeMap<PathId, BTreeMap<Version, RunSpec>>,
+    versions: Versions,
     groups: BTreeMap<PathId, Group>,
     instances: Vec<KeptInstance>,
     deployments: Vec<KeptDeployment>,
-    failures: BTreeMap<PathId, crate::kept::Failure>,
-    jobs: BTreeMap<PathId, (crate::job::Job, BTreeMap<crate::job::JobRunId, crate::job::JobRun>)>,
+    failures: BTreeMap<PathId, Failure>,
+    jobs: BTreeMap<PathId, (Job, BTreeMap<JobRunId, JobRun>)>,
     /// Of each job, how far its calendar was seen to.
     seen_to: BTreeMap<PathId, Timestamp>,
-    runs: Vec<(String, crate::job::JobRun)>,
+    runs: Vec<(String, JobRun)>,
+}
+
+impl Found {
+    fn read(codec: &dyn Codec, state: &State) -> Result<Self, String> {
+        let (values, parts) = keeping::whole(state);
+        let mut found = Self { parts, ..Self::default() };
+        for (key, bytes) in values {
+            let kept = codec
+                .read(key, &bytes)
+                .map_err(|why| format!("what is kept under {key:?} cannot be read: {why}"))?;
+            found.add(key, kept);
+        }
+        let root = PathId::root();
+        found.groups.entry(root.clone()).or_insert_with(|| Group::new(root, Version::default()));
+        Ok(found)
+    }
+
+    fn add(&mut self, key: &str, kept: Kept) {
+        match kept {
+            Kept::Boots(count) => self.boots = count,
+            Kept::Spec(spec) if key.starts_with("spec") => drop(self.specs.insert(spec.id().clone(), spec)),
+            Kept::Spec(spec) => {
+                self.versions.entry(spec.id().clone()).or_default().insert(spec.version().version, spec);
+            }
+            Kept::Group(group) => drop(self.groups.insert(group.id.clone(), group)),
+            Kept::Instance(instance) => self.instances.push(instance),
+            Kept::Deployment(deployment) => self.deployments.push(*deployment),
+            Kept::Failure(failure) => drop(self.failures.insert(failure.app.clone(), failure)),
+            Kept::Job(KeptJob { job, seen_to }) => {
+                self.seen_to.extend(seen_to.map(|at| (job.id.clone(), at)));
+                self.jobs.insert(job.id.clone(), (job, BTreeMap::new()));
+            }
+            Kept::Run(run) => self.runs.push((key.to_owned(), run)),
+        }
+    }
 }
 
 impl Services {
-    /// A deployment goes on.
-    fn resume(
-        &mut self,
-        kept: KeptDeployment,
-        versions: &mut BTreeMap<PathId, BTreeMap<Version, RunSpec>>,
-    ) -> Result<(), String> {
-        let KeptDeployment { id, plan, began, step, reverts, rollouts } = kept;
-        let KeptPlan { version, steps, original, target, original_groups, target_groups } = plan;
-        let find = |id: &PathId, version: Option<Version>| -> Option<RunSpec> {
-            let version = version?;
-            let of_service = self.services.get(id).and_then(|service| service.versions.get(&version));
-            of_service.or_else(|| versions.get(id)?.get(&version)).cloned()
-        };
-        let specs = |of: BTreeMap<PathId, Option<Version>>| -> BTreeMap<PathId, Option<RunSpec>> {
-            of.into_iter()
-                .map(|(id, version)| {
-                    let spec = find(&id, version);
-                    (id, spec)
-                })
-                .collect()
-        };
-        let (original, target) = (specs(original), specs(target));
-        let mut states = BTreeMap::new();
-        for step in &steps {
-            for (path, _) in step.actions.iter().filter(|(_, action)| **action != Action::Stop) {
-                states.entry(path.clone()).or_insert_with(RolloutState::default);
+    /// With nothing of what was found but the time of the last change, and how often the daemon has begun.
+    fn empty(config: Config, codec: Arc<dyn Codec>, seed: u64, found: &Found) -> Self {
+        // The root has that of the last change of all, also where what was changed is no more.
+        let version = found.groups.values().map(|group| group.version).max().unwrap_or_default();
+        let orphans = if found.boots == 0 { Orphans::default() } else { Orphans::after_restart() };
+        Self {
+            config,
+            codec,
+            draws: Draws::new(seed ^ found.boots.wrapping_mul(0xd134_2543_de82_ef95)),
+            framework: None,
+            region: None,
+            services: BTreeMap::new(),
+            work: BTreeMap::new(),
+            scalers: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            ended: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            wanted: 0,
+            service_ports: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            moving: BTreeSet::new(),
+            hungry: BTreeSet::new(),
+            kill_queue: VecDeque::new(),
+            doomed: BTreeSet::new(),
+            killing: BTreeSet::new(),
+            orphans,
+            planned: Vec::new(),
+            patterns: Default::default(),
+            timers: Timers::default(),
+            version,
+            revive: false,
+            revived: Timestamp::ZERO,
+            plan: Plan::new(),
+            events: Vec::new(),
+            changes: BTreeMap::new(),
+            parts: keeping::Parts::new(),
+            kept_instances: BTreeSet::new(),
+        }
+    }
+
+    /// All that was found, one resting on the other: definitions, then deployments of them, then instances of both.
+    fn rebuild(&mut self, found: Found) {
+        let Found {
+            specs, mut versions, groups, instances, deployments, failures, jobs, seen_to, runs, ..
+        } = found;
+        (self.groups, self.jobs) = (groups, jobs);
+        for (id, (job, _)) in &self.jobs {
+            self.runs.insert(id.clone(), Services::run_service(job));
+            self.dirty.insert(id.clone());
+        }
+        for (key, run) in runs {
+            self.take_run(&key, run);
+        }
+        self.take_work(&seen_to);
+        for (id, spec) in specs {
+            self.version = self.version.max(spec.version().version);
+            let mut service = Service::new(spec);
+            service.versions = versions.remove(&id).unwrap_or_default();
+            self.services.insert(id.clone(), service);
+            self.count_in(&id, true);
+            self.dirty.insert(id);
+        }
+        for deployment in deployments {
+            self.resume(deployment, &mut versions);
+        }
+        for (id, failure) in failures {
+            match self.of_mut(&id) {
+                Some(service) => service.last_failure = Some(failure),
+                None => self.forget(format!("failure{id}")),
             }
         }
-        for (path, rollout) in rollouts {
-            let state: &mut RolloutState = states.entry(path).or_default();
-            (state.strategy, state.promoted) = (rollout.strategy, rollout.promoted);
-            // Whether what is tried is in good health is seen anew.
-            state.phase = if rollout.phase == Phase::Waiting { Phase::Trial } else { rollout.phase };
+        for instance in instances {
+            self.kept_instances.insert(instance.id.clone());
+            self.adopt(instance);
         }
-        for (path, wanted) in &target {
+        // What is of no app or pod any more would be taken for a later one's of that name.
+        for (id, versions) in versions {
+            versions.keys().for_each(|version| self.forget_version(&id, *version));
+        }
+    }
+
+    /// A deployment goes on.
+    fn resume(&mut self, kept: KeptDeployment, versions: &mut Versions) {
+        let KeptDeployment { id, plan, began, step, reverts, rollouts } = kept;
+        let plan = self.plan_again(plan, versions);
+        for (path, wanted) in &plan.target {
             if wanted.is_none() {
-                let Some(spec) = original.get(path).cloned().flatten() else { continue };
+                let Some(spec) = plan.original.get(path).cloned().flatten() else { continue };
                 let mut service = Service::new(spec);
                 service.versions = versions.remove(path).unwrap_or_default();
                 service.removed = true;
@@ -185,8 +197,8 @@ impl Services {
                 service.deployment = Some(id.clone());
             }
         }
-        self.version = self.version.max(version);
-        let plan = DeploymentPlan { version, steps, original, target, original_groups, target_groups };
+        self.version = self.version.max(plan.version);
+        let rollouts = rollouts_again(&plan.steps, rollouts);
         let deployment = Deployment {
             id: id.clone(),
             plan: Arc::new(plan),
@@ -195,85 +207,139 @@ impl Services {
             progressed: began,
             reverts,
             sentenced: BTreeSet::new(),
-            rollouts: states,
+            rollouts,
             waits_for: None,
         };
         self.deployments.insert(id.clone(), deployment);
         self.timers.at(Timestamp::ZERO, Timer::Resumed(id.clone()));
         self.moving.insert(id);
-        Ok(())
+    }
+
+    /// A plan with the definitions that it names by their versions.
+    fn plan_again(&self, kept: KeptPlan, versions: &Versions) -> DeploymentPlan {
+        let KeptPlan { version, steps, original, target, original_groups, target_groups } = kept;
+        let find = |id: &PathId, version: Option<Version>| -> Option<RunSpec> {
+            let version = version?;
+            let of_service = self.services.get(id).and_then(|service| service.versions.get(&version));
+            of_service.or_else(|| versions.get(id)?.get(&version)).cloned()
+        };
+        let specs = |of: BTreeMap<PathId, Option<Version>>| -> BTreeMap<PathId, Option<RunSpec>> {
+            let found = |(id, version)| {
+                let spec = find(&id, version);
+                (id, spec)
+            };
+            of.into_iter().map(found).collect()
+        };
+        let (original, target) = (specs(original), specs(target));
+        DeploymentPlan { version, steps, original, target, original_groups, target_groups }
     }
 
     /// An instance is taken on as it was last known.
-    fn adopt(&mut self, kept: KeptInstance, versions: &BTreeMap<PathId, BTreeMap<Version, RunSpec>>) {
-        let KeptInstance {
-            id,
-            spec: owner,
-            version,
-            goal,
-            incarnation,
-            launched,
-            staged_at,
-            started_at,
-            place,
-            settled,
-            hidden,
-            doomed,
-        } = kept;
-        let service = self.services.get_mut(&owner).or_else(|| self.runs.get_mut(&owner));
-        let Some(service) = service else {
+    fn adopt(&mut self, kept: KeptInstance) {
+        let (id, owner) = (kept.id.clone(), kept.spec.clone());
+        let Some(service) = self.of_mut(&owner) else {
             // Its app is no more, and so is it to be: as soon as its task is heard of, that is killed.
-            self.forget_kept_instance(&id);
-            return;
+            self.let_go(Timestamp::ZERO, kept.place);
+            return self.forget_kept_instance(&id);
         };
-        let of_version = service.versions.get(&version).or_else(|| versions.get(&owner)?.get(&version));
-        let spec = service.steered(of_version.unwrap_or(&service.spec));
-        let containers: Vec<Option<String>> = match &spec {
-            RunSpec::App(_) => vec![None],
-            RunSpec::Pod(pod) => pod.containers.iter().map(|one| Some(one.name.clone())).collect(),
-        };
-        let task = |container: Option<String>| {
-            Some(InstanceTask {
-                id: id.task(container.as_deref(), incarnation)?,
-                container,
-                state: None,
-                since: staged_at,
-                staged_at,
-                started_at,
-                healthy: None,
-                check: None,
-                message: None,
-            })
-        };
-        let tasks = if launched { containers.into_iter().filter_map(task).collect() } else { Vec::new() };
-        let condition = match (launched, started_at) {
-            (true, Some(_)) => Condition::Running,
-            (true, None) => Condition::Staging,
-            (false, _) if goal == crate::instance::Goal::Running => Condition::Scheduled,
-            (false, _) => Condition::Killed,
-        };
-        let ready = service.deployment.is_none() || spec.readiness().is_none();
-        let instance = Instance {
-            id: id.clone(),
-            spec,
-            goal,
-            condition,
-            since: started_at.unwrap_or(staged_at),
-            incarnation,
-            place,
-            tasks,
-            health: Vec::new(),
-            ready,
-            last_response: None,
-            unreachable_since: None,
-            settled,
-            hidden,
-        };
+        let (launched, doomed) = (kept.launched, kept.doomed);
+        let instance = adopted(service, kept);
+        let (staged_at, began) = (instance.since, instance.started_at().is_some());
+        let is_to_end = doomed || instance.goal != Goal::Running;
         service.instances.insert(id.clone(), instance);
         self.owners.insert(id.clone(), owner.clone());
         self.dirty.insert(owner);
-        if (doomed || goal != crate::instance::Goal::Running) && launched {
+        if launched && !began {
+            self.overdue_at(staged_at, &id);
+        }
+        if launched && is_to_end {
             self.doom(id);
         }
     }
+}
+
+/// How far the rollouts of a plan had come.
+fn rollouts_again(steps: &[Step], kept: BTreeMap<PathId, KeptRollout>) -> BTreeMap<PathId, RolloutState> {
+    let actions = steps.iter().flat_map(|step| &step.actions).filter(|(_, action)| **action != Action::Stop);
+    let mut states: BTreeMap<PathId, RolloutState> =
+        actions.map(|(path, _)| (path.clone(), RolloutState::default())).collect();
+    for (path, rollout) in kept {
+        let state = states.entry(path).or_default();
+        (state.strategy, state.promoted) = (rollout.strategy, rollout.promoted);
+        // Whether what is tried is in good health is seen anew.
+        state.phase = if rollout.phase == Phase::Waiting { Phase::Trial } else { rollout.phase };
+    }
+    states
+}
+
+/// An instance of this service as it was last known.
+fn adopted(service: &Service, kept: KeptInstance) -> Instance {
+    let KeptInstance {
+        id,
+        spec: _,
+        version,
+        goal,
+        incarnation,
+        launched,
+        staged_at,
+        started_at,
+        place,
+        settled,
+        hidden,
+        doomed: _,
+    } = kept;
+    let spec = service.steered(service.versions.get(&version).unwrap_or(&service.spec));
+    let condition = match (launched, started_at) {
+        (true, Some(_)) => Condition::Running,
+        (true, None) => Condition::Staging,
+        (false, _) if goal == Goal::Running => Condition::Scheduled,
+        (false, _) => Condition::Killed,
+    };
+    let tasks =
+        if launched { tasks_again(&id, &spec, incarnation, staged_at, started_at) } else { Vec::new() };
+    let ready = service.deployment.is_none() || spec.readiness().is_none();
+    Instance {
+        id,
+        spec,
+        goal,
+        condition,
+        since: started_at.unwrap_or(staged_at),
+        incarnation,
+        place,
+        tasks,
+        health: Vec::new(),
+        ready,
+        last_response: None,
+        unreachable_since: None,
+        settled,
+        hidden,
+    }
+}
+
+/// The tasks of an instance that was launched, of which nothing was heard yet.
+fn tasks_again(
+    id: &InstanceId,
+    spec: &RunSpec,
+    incarnation: u32,
+    staged_at: Timestamp,
+    started_at: Option<Timestamp>,
+) -> Vec<InstanceTask> {
+    let containers: Vec<Option<String>> = match spec {
+        RunSpec::App(_) => vec![None],
+        RunSpec::Pod(pod) => pod.containers.iter().map(|one| Some(one.name.clone())).collect(),
+    };
+    let task = |container: Option<String>| {
+        Some(InstanceTask {
+            id: id.task(container.as_deref(), incarnation)?,
+            container,
+            state: None,
+            since: staged_at,
+            staged_at,
+            started_at,
+            healthy: None,
+            check: None,
+            message: None,
+        })
+    };
+    containers.into_iter().filter_map(task).collect()
 }

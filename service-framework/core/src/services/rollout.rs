@@ -255,7 +255,7 @@ impl Services {
         let (n, (minimum, maximum)) = (target.instances(), bounds(target));
         let no_room_to_move = minimum >= maximum;
         let capacity = maximum.saturating_add(u32::from(no_room_to_move && !is_resident));
-        self.let_go(
+        self.let_old_go(
             now,
             id,
             target,
@@ -280,7 +280,7 @@ impl Services {
     }
 
     /// Kills as many old ones as may be: `floor` stay healthy, and there may be `capacity`.
-    fn let_go(&mut self, now: Timestamp, id: &PathId, target: &RunSpec, floor: u32, capacity: u32) {
+    fn let_old_go(&mut self, now: Timestamp, id: &PathId, target: &RunSpec, floor: u32, capacity: u32) {
         let (n, is_resident) = (target.instances(), target.is_resident());
         let sides = sides(&self.services[id], target, &self.doomed);
         let mut healthy = sides.old_of(Standing::Healthy).saturating_add(sides.new_serving);

@@ -20,18 +20,22 @@ impl Services {
             self.scalers.remove(id);
             return;
         };
+        // What is measured while instances come and go says nothing of the number to come.
+        if service.deployment.is_some() {
+            return;
+        }
         let scaler = self.scalers.entry(id.clone()).or_insert_with(|| Autoscaler::new(rule.clone()));
         if scaler.rule() != rule {
             scaler.set_rule(rule.clone());
         }
-        let wanted = scaler.measured(now, value, app.instances);
-        if service.deployment.is_some() {
-            return;
-        }
-        let Some(wanted) = wanted else { return };
+        let Some(wanted) = scaler.measured(now, value, app.instances) else { return };
         let spec = service.spec.with_instances(wanted);
         let change = Change { specs: [(id.clone(), Some(spec))].into(), ..Change::default() };
         // What is refused now is measured again.
-        let _refused = self.change(now, change, &ChangeOptions::default(), None);
+        if self.change(now, change, &ChangeOptions::default(), None).is_ok()
+            && let Some(scaler) = self.scalers.get_mut(id)
+        {
+            scaler.changed(now, wanted);
+        }
     }
 }

@@ -36,7 +36,7 @@ impl Tree for Services {
     }
 
     fn count(&self) -> usize {
-        self.services.values().filter(|service| !service.removed).count()
+        self.wanted
     }
 
     fn job_exists(&self, id: &PathId) -> bool {
@@ -49,11 +49,11 @@ impl Tree for Services {
 }
 
 impl Services {
-    /// Counts the service ports of one, or counts them no more.
-    pub(super) fn count_ports(&mut self, id: &PathId, more: bool) {
+    /// Counts one that is wanted with its service ports, or counts it no more.
+    pub(super) fn count_in(&mut self, id: &PathId, more: bool) {
         let Some(service) = self.services.get(id).filter(|service| !service.removed) else { return };
-        let RunSpec::App(app) = &service.spec else { return };
-        for port in app.service_ports().into_iter().filter(|port| *port > 0) {
+        self.wanted = if more { self.wanted + 1 } else { self.wanted.saturating_sub(1) };
+        for port in service.spec.service_ports().into_iter().filter(|port| *port > 0) {
             let count = self.service_ports.entry(port).or_default();
             *count = if more { *count + 1 } else { count.saturating_sub(1) };
             if *count == 0 {

@@ -7,7 +7,7 @@ use lonja_sdk_core::Step;
 
 use super::{Launch, Launched, Port, checks, discovery, files, labels, limits, protocols, set_all, tty};
 use crate::definition::App;
-use crate::matching::draws::Draws;
+use crate::draws::Draws;
 use crate::matching::needs::custom_executor;
 
 impl Launch<'_, '_> {

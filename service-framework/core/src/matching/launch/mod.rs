@@ -22,10 +22,10 @@ use lonja_model::{Resources, TaskId, TaskInfo};
 use lonja_sdk_core::Step;
 
 use super::Want;
-use super::draws::Draws;
 use super::needs::Needs;
 use super::taking::Taken;
 use crate::definition::{EnvValue, Protocol, ResourceLimit, ResourceLimits, RunSpec};
+use crate::draws::Draws;
 use crate::instance::Place;
 use crate::path_id::PathId;
 

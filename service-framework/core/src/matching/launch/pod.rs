@@ -7,7 +7,7 @@ use lonja_sdk_core::Step;
 
 use super::{Launch, Launched, Port, checks, discovery, files, labels, limits, protocols, set_all, tty};
 use crate::definition::{Pod, PodContainer};
-use crate::matching::draws::Draws;
+use crate::draws::Draws;
 
 impl Launch<'_, '_> {
     pub(super) fn pod(&self, pod: &Pod, draws: &mut Draws) -> Result<Launched, String> {

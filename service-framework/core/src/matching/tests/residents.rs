@@ -3,7 +3,6 @@
 use lonja_model::operation::ConversionKind;
 use lonja_model::resources::ReservationKind;
 
-use super::super::orphans;
 use super::*;
 use crate::definition::{AppVolume, Container, Engine, PortDefinition, VolumeKind};
 
@@ -128,8 +127,13 @@ fn nobody_else_uses_what_is_reserved_for_an_instance() {
 fn what_nobody_wants_is_destroyed_and_given_back() {
     let (home, offer) = first();
     let id = home.volumes[0].persistence_id.clone();
-    assert!(orphans(&offer, &|wanted| wanted == id).is_empty());
-    let steps = orphans(&offer, &|_| false);
+    let freed = |offer: &Offer, is_wanted: &dyn Fn(&str) -> bool| -> Vec<Step> {
+        let mut hand = Hand::new(std::slice::from_ref(offer), now());
+        hand.free_orphans(is_wanted);
+        hand.used().into_iter().flat_map(|(_, steps)| steps).collect()
+    };
+    assert!(freed(&offer, &|wanted| wanted == id).is_empty());
+    let steps = freed(&offer, &|_| false);
     let kinds: Vec<_> = steps
         .iter()
         .map(|step| match step {
@@ -140,7 +144,7 @@ fn what_nobody_wants_is_destroyed_and_given_back() {
     assert_eq!(kinds, [ConversionKind::Destroy, ConversionKind::Unreserve]);
     assert_eq!(after(&offer, &steps).resources, web("a", ROOM).resources);
     let stranger = Offer { framework: FrameworkId::new("another").unwrap(), ..offer.clone() };
-    assert!(orphans(&stranger, &|_| false).is_empty(), "it is another framework's");
+    assert!(freed(&stranger, &|_| false).is_empty(), "it is another framework's");
     let mut hand = Hand::new(&[offer], now());
     hand.free_orphans(&|_| false);
     let large = app(|app| (app.role, app.cpus) = ("web".to_owned(), units(2)));

@@ -146,6 +146,19 @@ fn a_change_of_what_others_changed_meanwhile_is_stale() {
 }
 
 #[test]
+fn what_has_the_name_of_another_kind_is_no_change_of_that() {
+    let world = World::with([app("/a"), app("/g/x")]);
+    let based_on = |name: &str| [(id(name), None)].into();
+    let app_on_group = Change { based_on: based_on("/g"), ..put([app("/g")]) };
+    let groups = [(id("/a"), Some(Group::new(id("/a"), Version(1))))].into();
+    let group_on_app = Change { based_on: based_on("/a"), groups, ..Change::default() };
+    for change in [app_on_group, group_on_app] {
+        let refused = world.plan(change).unwrap_err();
+        assert!(matches!(&refused, Refused::Invalid(faults) if faults[0].path == "/id"), "{refused:?}");
+    }
+}
+
+#[test]
 fn one_name_is_of_one_thing() {
     let mut world = World::with([app("/a"), app("/g/x")]);
     world.tree.add_job(id("/j"));
