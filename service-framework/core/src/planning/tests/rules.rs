@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::definition::{
-    AppVolume, Autoscale, Container, Engine, ExecutorResources, Measure, Persistent, PersistentKind, Pod,
-    Strategy, VolumeKind,
+    AppVolume, Autoscale, Container, Engine, ExecutorResources, HealthCheck, Measure, Persistent,
+    PersistentKind, Pod, Strategy, VolumeKind,
 };
 use crate::groups::{as_of, removal, scale_by};
 use crate::planning::{check_job_name, revert};
@@ -80,6 +80,30 @@ fn a_plan_says_which_way_a_definition_was_changed() {
 
     let plan = world.change(put([App { instances: 0, cmd: None, ..world.app("/a") }]));
     assert_eq!(steps(&plan), "Scale /a", "nothing is replaced where nothing is to run");
+}
+
+#[test]
+fn a_check_that_names_the_port_it_had_anyhow_starts_nothing() {
+    use crate::definition::{CheckTarget, HealthProtocol};
+    let checked = |protocol, target| {
+        let check = HealthCheck {
+            protocol,
+            path: None,
+            command: None,
+            target,
+            grace: secs(1),
+            interval: secs(1),
+            timeout: secs(1),
+            max_consecutive_failures: 3,
+            delay: secs(1),
+            ip_protocol: Default::default(),
+        };
+        App { health_checks: vec![check], ..with_ports("/a", &[10_000, 10_001]) }
+    };
+    let mut world = World::with([checked(HealthProtocol::Http, CheckTarget::Default)]);
+    let mut change = |target| steps(&world.change(put([checked(HealthProtocol::Http, target)])));
+    assert_eq!(change(CheckTarget::Index(0)), "");
+    assert_eq!(change(CheckTarget::Index(1)), "Restart /a");
 }
 
 #[test]
