@@ -231,9 +231,7 @@ impl Services {
         if state.promoted || due.is_some_and(|due| due <= now) {
             (state.phase, state.promoted) = (Phase::Replacing, true);
             for one in &sides.new {
-                if let Some(instance) = self.instance_mut(one) {
-                    instance.hidden = false;
-                }
+                self.hide(now, one, false);
                 self.keep_instance(one);
             }
         } else if let Some(due) = due {
