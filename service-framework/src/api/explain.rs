@@ -7,8 +7,9 @@ use lonja_services_core::definition::RunSpec;
 use lonja_services_core::deployment::Deployment;
 use lonja_services_core::instance::{Condition, Instance};
 use lonja_services_core::kept::Failure;
+use lonja_services_core::validate::{self, Fault};
 use lonja_services_core::waiting::{Reason, UnusedOffer, Waiting};
-use lonja_services_core::{Counts, PathId};
+use lonja_services_core::{Counts, PathId, Services};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
@@ -33,6 +34,7 @@ struct Seen {
     offers: SeenOffers,
     failure: Option<Failure>,
     deployment: Option<Deployment>,
+    warnings: Vec<Fault>,
     now: Timestamp,
 }
 
@@ -57,11 +59,18 @@ pub(super) async fn answer(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
             offers: SeenOffers::of(service, true),
             failure: service.last_failure().cloned(),
             deployment: service.deployment().and_then(|id| services.deployments().get(id)).cloned(),
+            warnings: warnings(services, service.spec()),
             now,
         })
     });
     let seen = seen.await?.ok_or_else(|| Problem::unknown("App", id))?;
     Ok(reply::ok(&seen.json()))
+}
+
+/// What of a definition is taken without the effect that one may think it has.
+pub(super) fn warnings(services: &Services, spec: &RunSpec) -> Vec<Fault> {
+    let exists = |id: &PathId| services.service(id).is_some() || services.groups().contains_key(id);
+    validate::warnings(spec, exists)
 }
 
 /// An instance that a check has called unhealthy, and why.
@@ -102,6 +111,8 @@ impl Seen {
             })
             .collect();
         let unhealthy = self.unhealthy.iter().map(|(id, why)| json!({ "instanceId": id, "why": why }));
+        let warning = |one: &Fault| json!({ "path": one.path, "message": one.message });
+        let warnings = self.warnings.iter().map(warning);
         json!({
             "id": self.id.as_str(),
             "instances": self.wanted,
@@ -111,6 +122,7 @@ impl Seen {
             "conditions": self.conditions,
             "waiting": self.waiting.as_ref().map(|waiting| self.waiting_json(waiting)),
             "summary": self.summary(),
+            "warnings": warnings.collect::<Vec<_>>(),
             "reasons": reasons,
             "nearestMiss": self.nearest(),
             "lastOffers": last,
