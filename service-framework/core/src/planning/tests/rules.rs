@@ -253,18 +253,34 @@ fn a_role_is_the_default_the_groups_or_the_one_it_has() {
     let mut world = World::with([app("/a"), role("/dev/x", "dev")]);
     assert_eq!((world.app("/a").role, world.app("/dev/x").role), ("*".into(), "dev".into()));
 
-    assert_eq!(world.faults(put([role("/b", "x")])), ["/role: got x, expected one of: [*] (/b)"]);
-    assert_eq!(
-        world.faults(put([role("/dev/y", "x")])),
-        ["/role: got x, expected one of: [*, dev] (/dev/y)"]
+    let refused = |world: &World, name: &str, of: &str, begin: &str, part: &str| {
+        let faults = world.faults(put([role(name, of)]));
+        assert!(faults[0].starts_with(begin) && faults[0].contains(part) && faults.len() == 1, "{faults:?}");
+    };
+    refused(
+        &world,
+        "/b",
+        "x",
+        "/role: got x, expected one of: [*] (/b)",
+        "that of an --also-role is for what is in",
+    );
+    refused(
+        &world,
+        "/dev/y",
+        "x",
+        "/role: got x, expected one of: [*, dev] (/dev/y)",
+        "needs an --also-role",
     );
 
     world.config.new_groups_enforce_role = true;
     world.change(put([app("/prod/in/x")]));
     assert_eq!(world.app("/prod/in/x").role, "prod");
-    assert_eq!(
-        world.faults(put([role("/prod/y", "*")])),
-        ["/role: got *, expected one of: [prod] (/prod/y)"]
+    refused(
+        &world,
+        "/prod/y",
+        "*",
+        "/role: got *, expected one of: [prod] (/prod/y)",
+        "enforces its own role",
     );
 
     world.config.default_role = "other".into();
