@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_model::resources::Scalar;
+use lonja_model::{AgentId, TaskState, Timestamp};
 use lonja_services_core::PathId;
 use lonja_services_core::definition::{
-    CheckTarget, ExecutorResources, HealthCheck, HealthProtocol, IpProtocol, KillSelection, Pod,
+    App, CheckTarget, ExecutorResources, HealthCheck, HealthProtocol, IpProtocol, KillSelection, Pod,
     ReadinessCheck, RunSpec,
 };
 use lonja_services_core::event::{Endpoint, EndpointPort, Watch, WatchKind};
-use lonja_services_core::instance::InstanceId;
+use lonja_services_core::instance::{Condition, Goal, Instance, InstanceId, InstanceTask, Place};
 
 /// An id.
 pub(crate) fn id(text: &str) -> PathId {
@@ -66,6 +67,54 @@ pub(crate) fn any_spec(spec: &str) -> RunSpec {
         rollout: Default::default(),
         version: Default::default(),
     }))
+}
+
+/// An app as somebody writes it.
+pub(crate) fn app(definition: &serde_json::Value) -> App {
+    let defaults = crate::wire::Defaults { role: "*".to_owned() };
+    crate::wire::app(definition, None, None, &PathId::root(), &defaults).unwrap()
+}
+
+/// The instance of this number of an app: it runs at a host with the ports from 31000 on, and was checked by nobody.
+pub(crate) fn running(app: &App, number: u128) -> Instance {
+    let id = InstanceId::new(&app.id, number);
+    let task = InstanceTask {
+        id: id.task(None, 1).unwrap(),
+        container: None,
+        state: Some(TaskState::Running),
+        since: Timestamp::ZERO,
+        staged_at: Timestamp::ZERO,
+        started_at: Some(Timestamp::ZERO),
+        healthy: None,
+        check: None,
+        message: None,
+    };
+    let ports = (31_000..).take(app.service_ports().len()).collect();
+    Instance {
+        id,
+        spec: RunSpec::App(Arc::new(app.clone())),
+        goal: Goal::Running,
+        condition: Condition::Running,
+        since: Timestamp::ZERO,
+        incarnation: 1,
+        place: Some(Place {
+            agent: AgentId::new("a1").unwrap(),
+            hostname: "10.0.0.1".to_owned(),
+            agent_port: 5051,
+            region: None,
+            zone: None,
+            values: Vec::new(),
+            ports,
+            volumes: Vec::new(),
+        }),
+        tasks: vec![task],
+        health: Vec::new(),
+        ready: true,
+        last_response: None,
+        unreachable_since: None,
+        settled: true,
+        hidden: false,
+    }
 }
 
 /// A health check that looks so often.

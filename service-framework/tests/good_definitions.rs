@@ -52,6 +52,37 @@ fn an_app_is_shown_as_marathon_shows_it() {
     assert_eq!(wire::show_app(&app), expected);
 }
 
+/// Marathon's balancers look for the number, and take none to be a fault.
+#[test]
+fn a_health_check_without_a_port_looks_at_the_first() {
+    let shown = |definition: Value| {
+        let shown = wire::show_app(&app(&definition))["healthChecks"].clone();
+        let ports = shown.as_array().unwrap().iter().map(|check| check["portIndex"].clone());
+        ports.collect::<Vec<Value>>()
+    };
+    let checks =
+        json!([{}, { "protocol": "TCP" }, { "port": 8080 }, { "portIndex": 0, "protocol": "MESOS_TCP" }]);
+    let expected = [json!(0), json!(0), Value::Null, json!(0)];
+    let ports = json!([{ "port": 0 }, { "port": 0 }]);
+    let mapped = json!({ "type": "MESOS", "portMappings": [{ "containerPort": 0 }, { "containerPort": 0 }] });
+    for more in [
+        json!({}),
+        json!({ "portDefinitions": ports }),
+        json!({ "ports": [0, 0] }),
+        json!({ "networks": [{ "mode": "container/bridge" }], "container": mapped }),
+    ] {
+        let mut definition = json!({ "id": "/a", "cmd": "x", "healthChecks": checks });
+        definition.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(shown(definition), expected, "{more}");
+    }
+    let command = json!([{ "protocol": "COMMAND", "command": { "value": "true" } }]);
+    assert_eq!(shown(json!({ "id": "/a", "cmd": "x", "healthChecks": command })), [Value::Null]);
+
+    let base = app(&json!({ "id": "/a", "cmd": "x", "portDefinitions": [{ "port": 1 }, { "port": 2 }] }));
+    let updated = read(&json!({ "healthChecks": [{}] }), Some(&base)).unwrap();
+    assert_eq!(wire::show_app(&updated)["healthChecks"][0]["portIndex"], 0);
+}
+
 /// Each: what is sent beside an id and a command, and what is shown beyond the defaults.
 #[test]
 fn defaults_depend_on_what_else_is_said() {

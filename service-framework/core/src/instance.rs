@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use lonja_model::check::CheckStatus;
-use lonja_model::{AgentId, TaskId, TaskState, Timestamp};
+use lonja_model::{AgentId, TaskId, TaskState, TaskStatus, Timestamp};
 
 use crate::definition::RunSpec;
 use crate::draws::uuid;
@@ -201,6 +201,8 @@ pub struct Instance {
     pub settled: bool,
     /// Takes no requests though it is healthy: it is green of a blue-green deployment, or drained before a kill.
     pub hidden: bool,
+    /// It was launched, or heard of, since the daemon began; else it is as it was last known.
+    pub confirmed: bool,
 }
 
 /// An answer to a readiness check.
@@ -294,6 +296,20 @@ impl HealthState {
     }
 }
 
+impl InstanceTask {
+    /// The last that was heard; of one that was launched and not heard of, that it is on its way.
+    pub fn stands(&self) -> TaskState {
+        self.state.unwrap_or(TaskState::Staging)
+    }
+
+    /// Does this say anything that is not known?
+    pub fn is_news(&self, status: &TaskStatus) -> bool {
+        self.state != Some(status.state)
+            || (status.healthy.is_some() && status.healthy != self.healthy)
+            || (status.check.is_some() && status.check != self.check)
+    }
+}
+
 impl Instance {
     /// Its health: no check has failed and all have been heard of; none: some were not heard of, or there are none.
     pub fn healthy(&self) -> Option<bool> {
@@ -333,11 +349,6 @@ impl Instance {
             && (!self.spec.has_health_checks() || self.healthy() == Some(true))
     }
 
-    /// Was each of its tasks heard of since the daemon began?
-    pub fn is_confirmed(&self) -> bool {
-        self.tasks.iter().all(|task| task.state.is_some())
-    }
-
     /// Has it a task that may be alive?
     pub fn is_active(&self) -> bool {
         self.condition.is_active()
@@ -356,6 +367,16 @@ impl Instance {
     /// Since when its agent is silent, if it is.
     pub fn since_unreachable(&self) -> Timestamp {
         self.unreachable_since.unwrap_or(self.since)
+    }
+
+    /// What is told of a task of it in this state. A balancer knows no more than that: to one that takes no requests it begins
+    /// while it is tried, and ends while it is drained.
+    pub fn told(&self, state: TaskState) -> TaskState {
+        match (state, self.goal) {
+            (TaskState::Running, Goal::Running) if self.hidden => TaskState::Starting,
+            (TaskState::Running, Goal::Stopped | Goal::Decommissioned) if self.hidden => TaskState::Killing,
+            (state, _) => state,
+        }
     }
 
     /// When its program began, of the first of its tasks.

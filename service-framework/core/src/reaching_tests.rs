@@ -142,6 +142,7 @@ fn running(app: &App) -> Instance {
         last_response: None,
         unreachable_since: None,
         hidden: false,
+        confirmed: true,
     }
 }
 

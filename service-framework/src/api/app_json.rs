@@ -211,9 +211,9 @@ fn stats(app: &App, instances: &[Instance], now: Timestamp) -> Value {
 
 fn section(instances: &[&Instance], now: Timestamp) -> Value {
     let count = |which: &dyn Fn(&Instance) -> bool| instances.iter().filter(|one| which(one)).count();
-    let state = |one: &Instance| one.tasks.first().and_then(|task| task.state);
+    let state = |one: &Instance| one.tasks.first().map(|task| tasks_json::state(one, task));
     let mut stats = json!({ "counts": {
-        "staged": count(&|one| matches!(state(one), None | Some(TaskState::Staging))),
+        "staged": count(&|one| state(one) == Some(TaskState::Staging)),
         "running": count(&|one| state(one) == Some(TaskState::Running)),
         "healthy": count(&|one| one.healthy() == Some(true)),
         "unhealthy": count(&|one| one.healthy() == Some(false)),
@@ -275,3 +275,7 @@ mod tests {
         assert!(legacy.tasks && legacy.last_failure && !legacy.readiness);
     }
 }
+
+#[cfg(test)]
+#[path = "app_json_tests.rs"]
+mod balancer_tests;

@@ -13,7 +13,7 @@ use super::door::version_of;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::route::Route;
-use super::{Api, Ask, aside, deployments_json, in_place};
+use super::{Api, Ask, aside, deployments_json, explain, in_place};
 use crate::wire::{self, Defaults};
 
 /// Answers for the list, one app, those below a group, and a restart.
@@ -158,14 +158,14 @@ async fn create(api: &Api, ask: &Ask) -> Outcome {
         return dry_run(api, ask, change).await;
     }
     let started = api.door.change(&options, look, make).await?;
-    let mut shown = after_update(api, ask, &id, &started).await?;
+    let (mut shown, warnings) = after_update(api, ask, &id, &started).await?;
     if let Some(fields) = shown.as_object_mut() {
         counts_json(fields, Counts::default());
         fields.insert("deployments".to_owned(), json!([{ "id": started.deployment.as_str() }]));
     }
     let response =
         reply::with_deployment(reply::with_status(StatusCode::CREATED, &shown), &started.deployment);
-    Ok(reply::with_location(response, id.as_str()))
+    Ok(reply::with_location(reply::with_warnings(response, &warnings), id.as_str()))
 }
 
 async fn update(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
@@ -209,12 +209,11 @@ async fn update(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
         return dry_run(api, ask, change).await;
     }
     let started = api.door.change(&options, look, make).await?;
-    after_update(api, ask, id, &started).await?;
-    if created.load(std::sync::atomic::Ordering::Relaxed) {
-        let response = reply::started(StatusCode::CREATED, &started);
-        return Ok(reply::with_location(response, id.as_str()));
-    }
-    Ok(reply::started(StatusCode::OK, &started))
+    let (_, warnings) = after_update(api, ask, id, &started).await?;
+    let created = created.load(std::sync::atomic::Ordering::Relaxed);
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let response = reply::with_warnings(reply::started(status, &started), &warnings);
+    Ok(if created { reply::with_location(response, id.as_str()) } else { response })
 }
 
 /// `{"version": …}`, with nothing beside it but an id: go back to that one. Errors: there is more beside it, or it is no time.
@@ -281,11 +280,57 @@ async fn update_list(api: &Api, ask: &Ask) -> Outcome {
     }
     let started = api.door.change(&options, look, make).await?;
     api.counters.deployed();
-    Ok(reply::started(StatusCode::OK, &started))
+    let warnings = tell_changed(api, ask, &started, None).await;
+    Ok(reply::with_warnings(reply::started(StatusCode::OK, &started), &warnings))
 }
 
-/// Tells of an update of an app, and shows the app as it is stored.
-async fn after_update(api: &Api, ask: &Ask, id: &PathId, started: &Started) -> Result<Value, Problem> {
+/// Tells of each app whose definition a change made anew, but `but`: balancers read their labels then. Gives, in words, what of it
+/// was taken without effect, which is in the log too.
+pub(super) async fn tell_changed(
+    api: &Api,
+    ask: &Ask,
+    started: &Started,
+    but: Option<&PathId>,
+) -> Vec<String> {
+    let version = started.version;
+    let changed = api.door.look(move |services, _| {
+        let changed = services.services().values();
+        let changed = changed.filter(|one| !one.is_removed() && one.spec().version().version == version);
+        changed.map(|one| (one.spec().clone(), explain::warnings(services, one.spec()))).collect::<Vec<_>>()
+    });
+    // What was changed is changed, whether or not it can be told.
+    let Ok(changed) = changed.await else { return Vec::new() };
+    let mut warnings = Vec::new();
+    for (spec, found) in &changed {
+        for warning in found {
+            tracing::info!(id = %spec.id(), field = warning.path, warning.message, "taken without effect");
+            warnings.push(format!("{}: {}: {}", spec.id(), warning.path, warning.message));
+        }
+    }
+    let (_, listeners) = api.hub.counts();
+    let apps = changed.into_iter().filter_map(|(spec, _)| match spec {
+        RunSpec::App(app) => Some(app).filter(|app| listeners > 0 && but != Some(&app.id)),
+        RunSpec::Pod(_) => None,
+    });
+    for app in apps {
+        tell_posted(api, ask, &wire::show_app(&app));
+        tokio::task::yield_now().await;
+    }
+    warnings
+}
+
+fn tell_posted(api: &Api, ask: &Ask, shown: &Value) {
+    let told = json!({ "clientIp": ask.from.ip().to_string(), "uri": ask.path, "appDefinition": shown });
+    api.hub.tell("api_post_event", told);
+}
+
+/// Tells of an update of an app, and shows the app as it is stored, with what of it was taken without effect.
+async fn after_update(
+    api: &Api,
+    ask: &Ask,
+    id: &PathId,
+    started: &Started,
+) -> Result<(Value, Vec<String>), Problem> {
     api.counters.deployed();
     let (wanted, version) = (id.clone(), started.version);
     let stored = api.door.look(move |services, _| {
@@ -296,10 +341,9 @@ async fn after_update(api: &Api, ask: &Ask, id: &PathId, started: &Started) -> R
         Some(RunSpec::App(app)) => wire::show_app(&app),
         Some(RunSpec::Pod(_)) | None => json!({ "id": id.as_str() }),
     };
-    let told = json!({
-        "clientIp": ask.from.ip().to_string(), "uri": ask.path, "appDefinition": shown });
-    api.hub.tell("api_post_event", told);
-    Ok(shown)
+    tell_posted(api, ask, &shown);
+    let warnings = tell_changed(api, ask, started, Some(id)).await;
+    Ok((shown, warnings))
 }
 
 /// What a change would do.

@@ -5,6 +5,7 @@ use lonja_services_core::deployment::{Deployment, DeploymentId};
 use lonja_services_core::{Command, Refused, Services};
 use serde_json::{Value, json};
 
+use super::apps::tell_changed;
 use super::deployments_json::{self, SeenDeployment};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
@@ -67,7 +68,8 @@ async fn cancel(api: &Api, id: &str, ask: &Ask) -> Outcome {
     match back {
         Ok(Some(started)) => {
             api.counters.deployed();
-            Ok(reply::started(StatusCode::OK, &started))
+            let warnings = tell_changed(api, ask, &started, None).await;
+            Ok(reply::with_warnings(reply::started(StatusCode::OK, &started), &warnings))
         }
         Ok(None) => Ok(reply::empty(StatusCode::ACCEPTED)),
         Err(Refused::Unknown { .. }) => Err(unknown(id)),

@@ -9,8 +9,9 @@ use lonja_services_core::instance::{Condition, Instance};
 use lonja_services_core::job::{JobRun, RunState};
 use lonja_services_core::jobs::{LeftOut, Runs};
 use lonja_services_core::kept::Failure;
+use lonja_services_core::validate::{self, Fault};
 use lonja_services_core::waiting::{Reason, UnusedOffer, Waiting};
-use lonja_services_core::{Counts, PathId, Service};
+use lonja_services_core::{Counts, PathId, Service, Services};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
@@ -38,6 +39,7 @@ struct Seen {
     deployment: Option<Deployment>,
     /// Of a job: why it runs less than it might, a sentence each.
     notes: Vec<String>,
+    warnings: Vec<Fault>,
     now: Timestamp,
 }
 
@@ -74,6 +76,7 @@ pub(super) async fn answer(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
             notes: job
                 .map(|(_, runs)| notes(runs, service, services.left_out(&wanted), now))
                 .unwrap_or_default(),
+            warnings: warnings(services, service.spec()),
             id: wanted,
             now,
         })
@@ -101,6 +104,12 @@ fn notes(runs: &Runs, service: &Service, left_out: Option<&LeftOut>, now: Timest
     }
     notes.extend(left_out.map(|it| format!("nothing was run for {}: {}", wire::time(it.due), it.reason)));
     notes
+}
+
+/// What of a definition is taken without the effect that one may think it has.
+pub(super) fn warnings(services: &Services, spec: &RunSpec) -> Vec<Fault> {
+    let exists = |id: &PathId| services.service(id).is_some() || services.groups().contains_key(id);
+    validate::warnings(spec, exists)
 }
 
 /// An instance that a check has called unhealthy, and why.
@@ -141,6 +150,8 @@ impl Seen {
             })
             .collect();
         let unhealthy = self.unhealthy.iter().map(|(id, why)| json!({ "instanceId": id, "why": why }));
+        let warning = |one: &Fault| json!({ "path": one.path, "message": one.message });
+        let warnings = self.warnings.iter().map(warning);
         json!({
             "id": self.id.as_str(),
             "kind": self.kind,
@@ -151,6 +162,7 @@ impl Seen {
             "conditions": self.conditions,
             "waiting": self.waiting.as_ref().map(|waiting| self.waiting_json(waiting)),
             "summary": self.summary(),
+            "warnings": warnings.collect::<Vec<_>>(),
             "reasons": reasons,
             "nearestMiss": self.nearest(),
             "lastOffers": last,

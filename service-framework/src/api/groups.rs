@@ -11,7 +11,7 @@ use lonja_services_core::{Change, Command, Config, PathId, Services};
 use serde_json::{Value, json};
 
 use super::app_json::{Embeds, SeenApp, Touched};
-use super::apps::{default_role, dry_run, seen};
+use super::apps::{default_role, dry_run, seen, tell_changed};
 use super::pods::SeenPod;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
@@ -183,10 +183,10 @@ async fn update(api: &Api, path: &PathId, ask: &Ask, back_to: Option<&str>) -> O
     }
     let started = api.door.change(&ask.options(false)?, look, make).await?;
     api.counters.deployed();
-    if create {
-        return Ok(reply::with_location(reply::started(StatusCode::CREATED, &started), id.as_str()));
-    }
-    Ok(reply::started(StatusCode::OK, &started))
+    let warnings = tell_changed(api, ask, &started, None).await;
+    let status = if create { StatusCode::CREATED } else { StatusCode::OK };
+    let response = reply::with_warnings(reply::started(status, &started), &warnings);
+    Ok(if create { reply::with_location(response, id.as_str()) } else { response })
 }
 
 /// Which top-level groups the update itself says of that they enforce their roles, or do not.

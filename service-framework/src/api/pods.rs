@@ -10,7 +10,7 @@ use lonja_services_core::instance::{Instance, InstanceId};
 use lonja_services_core::{Change, PathId, Service, Services, Started};
 use serde_json::{Value, json};
 
-use super::apps::{Before, dry_run};
+use super::apps::{Before, dry_run, tell_changed};
 use super::kills;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
@@ -126,9 +126,9 @@ async fn create(api: &Api, ask: &Ask) -> Outcome {
     }
     let started = api.door.change(&options, look, make).await?;
     let shown = stored(api, ask, &id, &started, "pod_created_event").await?;
-    let response =
-        reply::with_deployment(reply::with_status(StatusCode::CREATED, &shown), &started.deployment);
-    Ok(reply::with_location(response, id.as_str()))
+    let response = reply::with_status(StatusCode::CREATED, &shown);
+    let response = reply::with_warnings(response, &tell_changed(api, ask, &started, None).await);
+    Ok(reply::with_location(reply::with_deployment(response, &started.deployment), id.as_str()))
 }
 
 async fn update(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
@@ -150,7 +150,8 @@ async fn update(api: &Api, id: &PathId, ask: &Ask) -> Outcome {
     }
     let started = api.door.change(&options, look, make).await?;
     let shown = stored(api, ask, id, &started, "pod_updated_event").await?;
-    Ok(reply::with_deployment(reply::ok(&shown), &started.deployment))
+    let warnings = tell_changed(api, ask, &started, None).await;
+    Ok(reply::with_deployment(reply::with_warnings(reply::ok(&shown), &warnings), &started.deployment))
 }
 
 /// Tells of an update of a pod, and shows the pod as it is stored.

@@ -143,7 +143,7 @@ fn container(instance: &Instance, container: &PodContainer, ports: &[u16], now: 
     let endpoints: Vec<Value> = endpoints.collect();
     let mut shown = json!({
         "name": container.name,
-        "status": task.map_or(TaskState::Staging, tasks_json::state).name(),
+        "status": task.map_or(TaskState::Staging, |task| tasks_json::state(instance, task)).name(),
         "statusSince": wire::time(since),
         "conditions": conditions(container, healthy, since),
         "endpoints": endpoints,
@@ -159,13 +159,13 @@ fn container(instance: &Instance, container: &PodContainer, ports: &[u16], now: 
     if let (Some(fields), Some(task)) = (shown.as_object_mut(), task) {
         fields.insert("containerId".to_owned(), json!(task.id.as_str()));
         fields.extend(task.message.as_ref().map(|message| ("message".to_owned(), json!(message))));
-        fields.extend(termination(task).map(|ended| ("termination".to_owned(), ended)));
+        fields.extend(termination(instance, task).map(|ended| ("termination".to_owned(), ended)));
     }
     shown
 }
 
-fn termination(task: &InstanceTask) -> Option<Value> {
-    tasks_json::state(task).is_terminal().then(|| match &task.message {
+fn termination(instance: &Instance, task: &InstanceTask) -> Option<Value> {
+    tasks_json::state(instance, task).is_terminal().then(|| match &task.message {
         Some(message) => json!({ "message": message }),
         None => json!({}),
     })
@@ -191,10 +191,9 @@ pub(crate) fn killed(instance: &Instance) -> Value {
         Goal::Stopped => "Stopped",
         Goal::Decommissioned => "Decommissioned",
     };
-    let tasks = instance
-        .tasks
-        .iter()
-        .map(|task| json!({ "taskId": task.id.as_str(), "status": tasks_json::state(task).name() }));
+    let tasks = instance.tasks.iter().map(
+        |task| json!({ "taskId": task.id.as_str(), "status": tasks_json::state(instance, task).name() }),
+    );
     json!({
         "instanceId": { "idString": instance.id.as_str() },
         "runSpecId": instance.spec.id().as_str(),

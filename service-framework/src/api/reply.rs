@@ -10,6 +10,12 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use crate::wire;
 
+/// The header of each warning.
+const WARNING: HeaderName = HeaderName::from_static("lonja-warning");
+
+/// Clients have little room for headers.
+const MAX_WARNINGS: usize = 20;
+
 /// What a request comes to.
 pub(crate) type Outcome = Result<Response, Problem>;
 
@@ -53,6 +59,19 @@ pub(crate) fn with_deployment(mut response: Response, deployment: &DeploymentId)
 /// With where the new thing is.
 pub(crate) fn with_location(mut response: Response, location: &str) -> Response {
     put(response.headers_mut(), "location", location);
+    response
+}
+
+/// With what was taken without effect, a header each. Lonja's own.
+pub(crate) fn with_warnings(mut response: Response, warnings: &[String]) -> Response {
+    let headers = response.headers_mut();
+    let words = warnings.iter().take(MAX_WARNINGS).filter_map(|words| HeaderValue::from_str(words).ok());
+    for words in words {
+        headers.append(WARNING, words);
+    }
+    if warnings.len() > MAX_WARNINGS {
+        headers.append(WARNING, HeaderValue::from_static("there are more: /v2/apps/{id}/explain has them"));
+    }
     response
 }
 

@@ -83,7 +83,7 @@ async fn list(api: &Api, ask: &Ask, which: Which) -> Outcome {
         }
         let wanted = |one: &&Instance| {
             states.is_empty()
-                || one.tasks.first().is_some_and(|task| states.contains(&tasks_json::state(task)))
+                || one.tasks.first().is_some_and(|task| states.contains(&tasks_json::state(one, task)))
         };
         let instances = seen.iter().flat_map(|(_, instances)| instances).filter(wanted);
         let tasks: Vec<Value> = instances.filter_map(|one| tasks_json::task(one, of_all)).collect();
@@ -99,7 +99,7 @@ fn lines(spec: &RunSpec, instances: &[Instance]) -> String {
         // Reached by an address of its own, which is not known here.
         return String::new();
     }
-    let running = |one: &&Instance| one.condition == Condition::Running;
+    let running = |one: &&Instance| one.condition == Condition::Running && !one.hidden;
     let places: Vec<_> = instances.iter().filter(running).filter_map(|one| one.place.as_ref()).collect();
     let line = |port: &str, targets: Vec<String>| {
         let targets: String = targets.into_iter().map(|target| target + "\t").collect();
@@ -213,4 +213,23 @@ async fn killed(api: &Api, instances: Vec<Instance>, wipe: bool) -> Outcome {
 /// The methods of a path that can only be read.
 pub(super) fn only_get(ask: &Ask) -> Result<(), Problem> {
     if ask.method == Method::GET || ask.method == Method::HEAD { Ok(()) } else { Err(Problem::Method("GET")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::made_up;
+
+    #[test]
+    fn lines_for_balancers_name_those_that_take_requests() {
+        let app =
+            made_up::app(&json!({ "id": "/shop/web", "cmd": "x", "portDefinitions": [{ "port": 10_000 }] }));
+        let shown = made_up::running(&app, 1);
+        let hidden = Instance { hidden: true, ..made_up::running(&app, 2) };
+        let spec = RunSpec::App(Arc::new(app));
+        assert_eq!(lines(&spec, &[shown, hidden.clone()]), "shop_web\t10000\t10.0.0.1:31000\t\n");
+        assert_eq!(lines(&spec, &[hidden]), "shop_web\t10000\t\n");
+    }
 }

@@ -17,9 +17,9 @@ pub(crate) fn is_listed(instance: &Instance) -> bool {
     instance.condition != Condition::Scheduled && instance.place.is_some() && !instance.tasks.is_empty()
 }
 
-/// The state of a task; one that was launched and not heard of is staging.
-pub(crate) fn state(task: &InstanceTask) -> TaskState {
-    task.state.unwrap_or(TaskState::Staging)
+/// The state of a task of an instance, as others are told it.
+pub(crate) fn state(instance: &Instance, task: &InstanceTask) -> TaskState {
+    instance.told(task.stands())
 }
 
 /// The task of an app's instance, if it is listed. `with_service_ports`: as in the list of all tasks.
@@ -34,7 +34,7 @@ pub(crate) fn task(instance: &Instance, with_service_ports: bool) -> Option<Valu
     put("appId", json!(app.id.as_str()));
     put("id", json!(task.id.as_str()));
     put("host", json!(place.hostname));
-    put("state", json!(state(task).name()));
+    put("state", json!(state(instance, task).name()));
     put("role", json!(app.role));
     put("slaveId", json!(place.agent.as_str()));
     put("ports", json!(if active { place.ports.as_slice() } else { &[] }));
@@ -47,7 +47,11 @@ pub(crate) fn task(instance: &Instance, with_service_ports: bool) -> Option<Valu
         }
         put("version", json!(wire::version(app.version.version)));
     }
-    put("healthCheckResults", Value::Array(health(app, instance)));
+    let health = health(app, instance);
+    // Balancers take an empty list to say that it is in bad health; without one they go by what they saw last.
+    if app.health_checks.is_empty() || !health.is_empty() {
+        put("healthCheckResults", Value::Array(health));
+    }
     if let (Some(check), Some(status)) = (&app.check, &task.check) {
         put("checkResult", check_result(&check.kind, status));
     }

@@ -104,6 +104,7 @@ pub(crate) fn app_at(
     let before = Kind::of(&app);
     let given = read(&fields, &mut app);
     complete(&mut app, &given, before, base.is_none());
+    app.name_ports_of_checks();
     Some(app)
 }
 

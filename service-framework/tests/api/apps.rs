@@ -187,6 +187,33 @@ async fn what_waits_is_in_the_queue_with_its_reasons() {
 }
 
 #[tokio::test]
+async fn what_is_taken_without_effect_is_explained() {
+    let door = Door::open().await;
+    let container = json!({ "type": "DOCKER", "docker": { "image": "nginx" },
+                            "portMappings": [{ "containerPort": 80, "hostPort": 0 }] });
+    let odd = json!({ "id": "/web", "cmd": "serve", "container": container, "networks": [{ "mode": "container/bridge" }],
+                      "dependencies": ["/none"] });
+    let made = door.put("POST", "/v2/apps", odd).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let told: Vec<&str> =
+        made.headers.get_all("lonja-warning").iter().map(|words| words.to_str().unwrap()).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told[0].starts_with("/web: /container/docker/image: images are kept and not run yet"),
+        "{told:?}"
+    );
+    let why = door.get("/v2/apps/web/explain").await.json();
+    let paths: Vec<&Value> = why["warnings"].as_array().unwrap().iter().map(|one| &one["path"]).collect();
+    let mapping = "/container/portMappings(0)/containerPort";
+    assert_eq!(paths, ["/container/docker/image", mapping, "/dependencies(0)"], "{why}");
+
+    let plain = door.put("POST", "/v2/apps", app("/plain")).await;
+    assert!(plain.headers.get("lonja-warning").is_none());
+    assert_eq!(door.get("/v2/apps/plain/explain").await.json()["warnings"], json!([]));
+    door.close().await;
+}
+
+#[tokio::test]
 async fn an_app_is_removed_though_it_is_being_deployed() {
     let door = Door::open().await;
     door.put("POST", "/v2/apps", app("/web")).await;

@@ -68,6 +68,54 @@ async fn a_new_app_is_told_of_with_its_definition_and_its_deployment() {
 }
 
 #[tokio::test]
+async fn a_new_label_is_told_of_by_whichever_way_it_comes() {
+    let door = Door::open().await;
+    let labelled =
+        |id: &str, label: &str| json!({ "id": id, "cmd": "sleep 1", "labels": { "HAPROXY_GROUP": label } });
+    let group = |label: &str| json!({ "id": "/shop", "apps": [labelled("/shop/a", label), labelled("/shop/b", "same")] });
+    let made = door.put("POST", "/v2/groups", group("first")).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let version = made.json()["version"].clone();
+    let by_list = door.put("PUT", "/v2/apps?force=true", json!([labelled("/shop/a", "x")]));
+    assert_eq!(by_list.await.status, 200);
+
+    let path = "/v2/events?event_type=api_post_event";
+    let ways = [
+        ("PUT", "/v2/groups/shop?force=true".to_owned(), group("second")),
+        (
+            "PUT",
+            "/v2/apps?force=true".to_owned(),
+            json!([labelled("/shop/a", "third"), labelled("/shop/b", "same")]),
+        ),
+        ("PUT", "/v2/groups/shop?force=true".to_owned(), json!({ "version": version })),
+    ];
+    for ((method, way, body), label) in ways.into_iter().zip(["second", "third", "first"]) {
+        let mut stream = door.begin("GET", path, &SSE, "").await;
+        let changed = door.put(method, &way, body).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        let text = read_until(&mut stream, "api_post_event").await;
+        let told: Vec<Value> =
+            text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+        assert_eq!(told.len(), 1, "only what was changed: {text}");
+        assert_eq!(told[0]["appDefinition"]["id"], "/shop/a", "{way}");
+        assert_eq!(told[0]["appDefinition"]["labels"]["HAPROXY_GROUP"], label, "{way}");
+        drop(stream);
+    }
+    // Taken back: without a master this one does not end.
+    let mut other = labelled("/shop/a", "fourth");
+    other["cmd"] = json!("sleep 2");
+    let changed = door.put("PUT", "/v2/apps/shop/a?force=true", other).await;
+    let mut stream = door.begin("GET", path, &SSE, "").await;
+    let back = format!("/v2/deployments/{}", changed.header("marathon-deployment-id"));
+    let back = door.send("DELETE", &back, &[], "").await;
+    assert_eq!(back.status, 200, "{}", back.text);
+    let text = read_until(&mut stream, "api_post_event").await;
+    assert!(text.contains("\"HAPROXY_GROUP\":\"first\""), "{text}");
+    drop(stream);
+    door.close().await;
+}
+
+#[tokio::test]
 async fn a_filter_lets_through_what_it_names_and_nothing_else() {
     let door = Door::open().await;
     let path = "/v2/events?event_type=deployment_info&event_type=deployment_failed&plan-format=light";

@@ -370,11 +370,6 @@ pub(super) const ROWS: &[Row] = &[
         "/healthChecks(0)",
         "exactly one port, and it has 0",
     ),
-    (
-        r#"{"portDefinitions": [{"port": 0}, {"port": 0}], "healthChecks": [{"protocol": "TCP"}]}"#,
-        "/healthChecks(0)",
-        "and it has 2",
-    ),
     (r#"{"healthChecks": [{"protocol": "COMMAND"}]}"#, "/healthChecks(0)/command", "is missing"),
     (
         r#"{"healthChecks": [{"protocol": "HTTP", "command": {"value": "true"}}]}"#,

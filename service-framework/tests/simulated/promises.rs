@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lonja_model::TaskState;
 use lonja_model::agent::Domain;
 use lonja_model::resources::Scalar;
 use lonja_sdk::prelude::*;
@@ -16,7 +17,7 @@ use lonja_services_core::definition::{
 };
 use lonja_services_core::instance::{Condition, Instance};
 use lonja_services_core::job::{Concurrency, Job, JobRunId, RunState, Schedule};
-use lonja_services_core::{Answer, ChangeOptions, Command, Config, Services};
+use lonja_services_core::{Answer, ChangeOptions, Command, Config, Services, What};
 
 use crate::world::{World, app, path, put, remove, restart, services};
 
@@ -521,4 +522,67 @@ fn a_measurement_during_a_deployment_starts_no_cool_down() {
     world.cluster.command(Command::Usage { app: path("web"), value: 1.0 });
     world.run(20);
     assert_eq!(world.serving("web"), 4);
+}
+
+/// What was told of the states of tasks, in order.
+fn states_told(world: &World) -> Vec<TaskState> {
+    let told = world.told.iter();
+    told.filter_map(|event| match &event.what {
+        What::StatusUpdate { state, .. } => Some(*state),
+        _ => None,
+    })
+    .collect()
+}
+
+/// What those are told who ask for the tasks of an app.
+fn states_shown(world: &World, id: &str) -> Vec<TaskState> {
+    let all = instances(&world.cluster, id);
+    let tasks = all.into_iter().flat_map(|one| one.tasks.iter().map(|task| one.told(task.stands())));
+    let mut states: Vec<TaskState> = tasks.collect();
+    states.sort_by_key(|state| state.name());
+    states
+}
+
+#[test]
+fn what_ran_runs_on_for_those_who_ask_while_the_master_is_away() {
+    let mut world = World::new(21, 2, EACH);
+    world.apply(put(app("web", 2)));
+    world.settle(30);
+    world.cluster.stop_master();
+    world.cluster.kill_scheduler();
+    world.run(10);
+    assert_eq!(states_shown(&world, "web"), [TaskState::Running; 2]);
+    world.told.clear();
+
+    world.cluster.start_master();
+    world.run(30);
+    assert_eq!(states_shown(&world, "web"), [TaskState::Running; 2]);
+    assert_eq!(states_told(&world), [], "nothing has changed");
+}
+
+#[test]
+fn a_balancer_hears_of_green_when_it_is_promoted_and_of_blue_when_it_is_drained() {
+    let web = |cmd: &str| App {
+        cmd: Some(cmd.to_owned()),
+        rollout: Rollout { strategy: Strategy::BlueGreen { promote_after: None }, ..Rollout::default() },
+        ..app("web", 1)
+    };
+    let config = Config { drain: Duration::from_secs(5), ..Config::default() };
+    let mut world = World::in_role(22, 2, EACH, config, "*", |_task| TaskOutcome::runs_on());
+    world.apply(put(web("blue")));
+    world.settle(30);
+    let started = world.apply(put(web("green")));
+    world.told.clear();
+    world.run(20);
+    assert_eq!(states_shown(&world, "web"), [TaskState::Running, TaskState::Starting]);
+    assert!(!states_told(&world).contains(&TaskState::Running), "{:?}", states_told(&world));
+
+    world.told.clear();
+    let deployment = started.deployment;
+    world.cluster.command(Command::Promote { deployment, answer: Answer::nobody() });
+    world.run(2);
+    assert_eq!(states_shown(&world, "web"), [TaskState::Killing, TaskState::Running]);
+    assert_eq!(states_told(&world), [TaskState::Running, TaskState::Killing]);
+    world.settle(30);
+    assert_eq!(states_shown(&world, "web"), [TaskState::Running]);
 }

@@ -145,6 +145,10 @@ impl Api {
                     self.agent.run(request.header("content-type", "application/json").body(bytes)?)?
                 }
             };
+            // What of a definition was taken without effect.
+            for words in response.headers().get_all("lonja-warning") {
+                output::warn(words.to_str().unwrap_or_default());
+            }
             Reply::read(response)
         })
     }

@@ -117,6 +117,14 @@ impl App {
         }
     }
 
+    /// Its health checks name the port that they look at, if there is one.
+    pub fn name_ports_of_checks(&mut self) {
+        if !self.service_ports().is_empty() {
+            let checks = std::mem::take(&mut self.health_checks);
+            self.health_checks = checks.into_iter().map(HealthCheck::with_port).collect();
+        }
+    }
+
     /// Are all but the number of instances and what only steers launches, changes and kills equal?
     pub(super) fn runs_the_same(&self, other: &Self) -> bool {
         let steered = Self {
@@ -137,9 +145,21 @@ impl App {
             residency: other.residency.clone(),
             rollout: other.rollout.clone(),
             autoscale: other.autoscale.clone(),
+            health_checks: if self.looks_the_same(other) {
+                other.health_checks.clone()
+            } else {
+                self.health_checks.clone()
+            },
             ..self.clone()
         };
         steered == *other
+    }
+
+    /// Are the health checks equal? Earlier versions kept them without the port that they look at.
+    fn looks_the_same(&self, other: &Self) -> bool {
+        let named =
+            |app: &Self| app.health_checks.iter().cloned().map(HealthCheck::with_port).collect::<Vec<_>>();
+        self.health_checks == other.health_checks || named(self) == named(other)
     }
 }
 

@@ -49,6 +49,16 @@ pub enum HealthProtocol {
     MesosTcp,
 }
 
+impl HealthCheck {
+    /// The same, with the first port where none is named: Marathon's balancers look for its number.
+    pub fn with_port(self) -> Self {
+        match (self.protocol, self.target) {
+            (HealthProtocol::Command, _) | (_, CheckTarget::Port(_) | CheckTarget::Index(_)) => self,
+            (_, CheckTarget::Default) => Self { target: CheckTarget::Index(0), ..self },
+        }
+    }
+}
+
 impl HealthProtocol {
     /// Does the agent look, and not the framework?
     pub fn is_by_agent(self) -> bool {

@@ -174,7 +174,12 @@ impl<'a, 'w> Judge<'a, 'w> {
     pub(super) fn why_not(&self, reason: Reason, offer: &Offer, room: &Room) -> String {
         match reason {
             Reason::UnfulfilledRole if offer.role.as_str() != self.want.spec.role() => {
-                format!("the offer is for role {}, {} is wanted", offer.role, self.want.spec.role())
+                format!(
+                    "the offer is for role {}, {wanted} is wanted: what is for {wanted} is offered to services that were started \
+                     with --role or --also-role {wanted}",
+                    offer.role,
+                    wanted = self.want.spec.role()
+                )
             }
             Reason::UnfulfilledRole => self.compiled.accepted.shown(self.want.spec.role()),
             Reason::UnfulfilledConstraint => match self.broken(offer) {

@@ -33,7 +33,9 @@ pub(super) fn settle(draft: &mut Draft<'_>, config: &Config, options: &ChangeOpt
         }
         if !allowed.iter().any(|one| one == role) {
             let expected = allowed.join(", ");
-            faults.push(Fault::at("/role", format!("got {role}, expected one of: [{expected}] ({id})")));
+            let why = rule(id, allowed.len() == 1);
+            faults
+                .push(Fault::at("/role", format!("got {role}, expected one of: [{expected}] ({id}): {why}")));
         } else if before.is_some_and(RunSpec::is_resident) && !options.force {
             let message = format!(
                 "the data of {id} are reserved for its role; change it with force=true if they may be left"
@@ -68,6 +70,18 @@ fn allowed(draft: &Draft<'_>, id: &PathId, config: &Config) -> Vec<String> {
         None => vec![config.default_role.clone()],
         Some(group) if draft.is_role_enforced(group) => vec![group.to_owned()],
         Some(group) => vec![config.default_role.clone(), group.to_owned()],
+    }
+}
+
+/// Why it may have no other.
+fn rule(id: &PathId, one_only: bool) -> &'static str {
+    match id.top_group() {
+        None => {
+            "in the root there is the role of --role only; that of an --also-role is for what is in the top-level group of its \
+             name, such as /db/main for db"
+        }
+        Some(_) if one_only => "its top-level group enforces its own role",
+        Some(_) => "there are the role of --role and that of its top-level group, which needs an --also-role",
     }
 }
 

@@ -83,7 +83,7 @@ impl Services {
             return self.add(now, id, count - have);
         }
         if have == count && service.deployment.is_none() {
-            return self.show_hidden(id);
+            return self.show_hidden(now, id);
         }
         if have > count {
             let surplus = (have - count) as usize;
@@ -101,15 +101,14 @@ impl Services {
     }
 
     /// Those that were hidden to be tried take requests: they are all that there is to be.
-    fn show_hidden(&mut self, id: &PathId) {
-        let Some(service) = self.services.get_mut(id) else { return };
-        let hidden = service.instances.values_mut().filter(|one| one.hidden && one.goal == Goal::Running);
-        let mut shown = Vec::new();
-        for one in hidden {
-            one.hidden = false;
-            shown.push(one.id.clone());
+    fn show_hidden(&mut self, now: Timestamp, id: &PathId) {
+        let Some(service) = self.services.get(id) else { return };
+        let hidden = service.instances.values().filter(|one| one.hidden && one.goal == Goal::Running);
+        let hidden: Vec<InstanceId> = hidden.map(|one| one.id.clone()).collect();
+        for one in &hidden {
+            self.hide(now, one, false);
+            self.keep_instance(one);
         }
-        shown.iter().for_each(|one| self.keep_instance(one));
     }
 
     /// So many more: those that were stopped first, for their data.
@@ -245,8 +244,7 @@ fn rank(spec: &RunSpec, one: &Instance, sentenced: &BTreeSet<InstanceId>) -> (bo
 impl Service {
     /// Are there as many that serve as wanted, and no more than that?
     pub(super) fn has_count(&self, count: u32) -> bool {
-        let serving =
-            self.instances.values().filter(|one| counts(one) && one.is_serving() && one.is_confirmed());
+        let serving = self.instances.values().filter(|one| counts(one) && one.is_serving() && one.confirmed);
         let serving = serving.count();
         let going = self
             .instances

@@ -14,13 +14,10 @@ impl Services {
             return;
         }
         let drain = self.config.drain;
-        let Some(instance) = self.instance_mut(id) else { return };
+        let Some(instance) = self.instance(id) else { return };
         if !drain.is_zero() && instance.is_serving() && !instance.hidden && instance.goal != Goal::Running {
-            instance.hidden = true;
+            self.hide(now, id, true);
             self.timers.at(now + drain, Timer::Drained(id.clone()));
-            if let Some(owner) = self.owners.get(id).cloned() {
-                self.touch(&owner);
-            }
             return;
         }
         self.doom(id.clone());

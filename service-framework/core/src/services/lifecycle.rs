@@ -49,6 +49,7 @@ impl Services {
             unreachable_since: None,
             settled: false,
             hidden,
+            confirmed: true,
         };
         let Some(service) = self.of_mut(owner) else { return };
         service.instances.insert(id.clone(), instance);

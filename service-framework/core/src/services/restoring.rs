@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use lonja_model::Timestamp;
+use lonja_model::{TaskState, Timestamp};
 use lonja_sdk_core::{Plan, State};
 
 use super::orphans::Orphans;
@@ -313,6 +313,7 @@ fn adopted(service: &Service, kept: KeptInstance) -> Instance {
         unreachable_since: None,
         settled,
         hidden,
+        confirmed: !launched,
     }
 }
 
@@ -332,8 +333,9 @@ fn tasks_again(
         Some(InstanceTask {
             id: id.task(container.as_deref(), incarnation)?,
             container,
-            state: None,
-            since: staged_at,
+            // As it was last known, until the master says otherwise: requests go on while that is away.
+            state: started_at.map(|_| TaskState::Running),
+            since: started_at.unwrap_or(staged_at),
             staged_at,
             started_at,
             healthy: None,

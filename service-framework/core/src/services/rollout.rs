@@ -41,7 +41,7 @@ enum Standing {
 
 impl Standing {
     fn of(one: &Instance) -> Self {
-        if one.is_healthy() && one.is_confirmed() {
+        if one.is_healthy() && one.confirmed {
             Self::Healthy
         } else if one.condition == Condition::Running && one.healthy() != Some(false) {
             Self::Unknown
@@ -87,7 +87,7 @@ fn sides(service: &Service, target: &RunSpec, doomed: &BTreeSet<InstanceId>) -> 
         let is_doomed = doomed.contains(&one.id);
         if counts(one) {
             if is_new(one) {
-                sides.new_serving += u32::from(one.is_serving() && one.is_confirmed());
+                sides.new_serving += u32::from(one.is_serving() && one.confirmed);
                 sides.new.push(one.id.clone());
             } else if is_doomed {
                 sides.coming_back += 1;
@@ -231,9 +231,7 @@ impl Services {
         if state.promoted || due.is_some_and(|due| due <= now) {
             (state.phase, state.promoted) = (Phase::Replacing, true);
             for one in &sides.new {
-                if let Some(instance) = self.instance_mut(one) {
-                    instance.hidden = false;
-                }
+                self.hide(now, one, false);
                 self.keep_instance(one);
             }
         } else if let Some(due) = due {

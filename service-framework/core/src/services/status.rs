@@ -1,10 +1,10 @@
 //! News of tasks.
 
-use lonja_model::{TaskState, TaskStatus, Timestamp};
+use lonja_model::{TaskId, TaskState, TaskStatus, Timestamp};
 
 use super::{Services, Timer};
 use crate::event::What;
-use crate::instance::{Condition, Goal, InstanceId};
+use crate::instance::{Condition, Goal, InstanceId, InstanceTask};
 
 impl Services {
     /// Takes in news of a task.
@@ -13,7 +13,14 @@ impl Services {
             self.instance(id).is_some_and(|instance| instance.tasks.iter().any(|task| task.id == status.task))
         });
         let Some(id) = known else { return self.hear_of_stranger(now, status) };
-        self.tell_status(now, &id, status);
+        let is_news = self.instance(&id).is_some_and(|instance| {
+            instance.tasks.iter().any(|task| task.id == status.task && task.is_news(status))
+        });
+        // A master that is asked answers with what is known, too.
+        if is_news {
+            let message = status.message.clone().unwrap_or_default();
+            self.tell_status(now, &id, &status.task, status.state, message);
+        }
         let healthy = self.instance(&id).and_then(|instance| instance.healthy());
         self.take_in(now, &id, status);
         let Some(instance) = self.instance(&id) else { return };
@@ -26,8 +33,7 @@ impl Services {
             let message = status.message.clone().unwrap_or_default();
             return self.instance_ended(now, &id, worst.unwrap_or(status.state), &message);
         }
-        let alive =
-            states.iter().map(|state| state.unwrap_or(TaskState::Staging)).filter(|state| !is_end(*state));
+        let alive = instance.tasks.iter().map(InstanceTask::stands).filter(|state| !is_end(*state));
         let Some(state) = alive.min_by_key(|state| progress(*state)) else { return };
         self.stand_at(now, &id, state);
         // A kill that was said while the library knew no such task did not last.
@@ -61,6 +67,7 @@ impl Services {
             task.check = status.check;
         }
         task.message.clone_from(&status.message);
+        instance.confirmed = true;
         let is_silent = matches!(status.state, TaskState::Unreachable | TaskState::Unknown);
         let since = status.unreachable_since.or(instance.unreachable_since).unwrap_or(now);
         instance.unreachable_since = is_silent.then_some(since);
@@ -111,20 +118,44 @@ impl Services {
         }
     }
 
-    fn tell_status(&mut self, now: Timestamp, id: &InstanceId, status: &TaskStatus) {
+    fn tell_status(
+        &mut self,
+        now: Timestamp,
+        id: &InstanceId,
+        task: &TaskId,
+        state: TaskState,
+        message: String,
+    ) {
         let (Some(instance), Some(owner)) = (self.instance(id), self.owners.get(id)) else { return };
         let place = instance.place.as_ref();
         let what = What::StatusUpdate {
             agent: place.map(|place| place.agent.clone()),
-            task: status.task.clone(),
-            state: status.state,
-            message: status.message.clone().unwrap_or_default(),
+            task: task.clone(),
+            state: instance.told(state),
+            message,
             spec: owner.clone(),
             host: place.map_or(String::new(), |place| place.hostname.clone()),
             ports: place.map_or(Vec::new(), |place| place.ports.clone()),
             version: instance.spec.version().version,
         };
         self.tell(now, what);
+    }
+
+    /// It is hidden from requests, or takes them from now on. Balancers hear of it as of any news of its tasks.
+    pub(super) fn hide(&mut self, now: Timestamp, id: &InstanceId, hidden: bool) {
+        let Some(instance) = self.instance_mut(id).filter(|instance| instance.hidden != hidden) else {
+            return;
+        };
+        instance.hidden = hidden;
+        let runs = instance.tasks.iter().filter(|task| task.state == Some(TaskState::Running));
+        let running: Vec<TaskId> = runs.map(|task| task.id.clone()).collect();
+        let message = if hidden { "takes no new requests" } else { "takes requests" };
+        for task in running {
+            self.tell_status(now, id, &task, TaskState::Running, message.to_owned());
+        }
+        if let Some(owner) = self.owners.get(id).cloned() {
+            self.touch(&owner);
+        }
     }
 
     /// A task that nobody here knows is an orphan: it is to end.

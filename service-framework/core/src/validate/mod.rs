@@ -9,9 +9,11 @@ mod checks;
 mod container;
 mod network;
 mod pod;
+mod warnings;
 
 pub use app::{app, job};
 pub use pod::pod;
+pub use warnings::warnings;
 
 /// Something wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -29,7 +29,11 @@ fn the_first_reason_in_their_order_is_told_with_what_would_have_done() {
         Offer { unavailability: Some(Unavailability { start: now(), duration: None }), ..small() };
     let constrained = constrained("rack", Operator::Unique);
     let table = [
-        (why(&web, small()), "UnfulfilledRole: the offer is for role *, web is wanted"),
+        (
+            why(&web, small()),
+            "UnfulfilledRole: the offer is for role *, web is wanted: what is for web is offered to services that were \
+             started with --role or --also-role web",
+        ),
         (why(&constrained, small()), "UnfulfilledConstraint: rack UNIQUE: the agent has no such value"),
         (why(&app(|_| ()), maintained), "AgentMaintenance: the agent is being maintained"),
         (why(&app(|_| ()), small()), "InsufficientCpus: cpus: wants 1, 0.5 free"),

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::definition::{
-    AppVolume, Autoscale, Container, Engine, ExecutorResources, Measure, Persistent, PersistentKind, Pod,
-    Strategy, VolumeKind,
+    AppVolume, Autoscale, Container, Engine, ExecutorResources, HealthCheck, Measure, Persistent,
+    PersistentKind, Pod, Strategy, VolumeKind,
 };
 use crate::groups::{as_of, removal, scale_by};
 use crate::planning::{check_job_name, revert};
@@ -80,6 +80,30 @@ fn a_plan_says_which_way_a_definition_was_changed() {
 
     let plan = world.change(put([App { instances: 0, cmd: None, ..world.app("/a") }]));
     assert_eq!(steps(&plan), "Scale /a", "nothing is replaced where nothing is to run");
+}
+
+#[test]
+fn a_check_that_names_the_port_it_had_anyhow_starts_nothing() {
+    use crate::definition::{CheckTarget, HealthProtocol};
+    let checked = |protocol, target| {
+        let check = HealthCheck {
+            protocol,
+            path: None,
+            command: None,
+            target,
+            grace: secs(1),
+            interval: secs(1),
+            timeout: secs(1),
+            max_consecutive_failures: 3,
+            delay: secs(1),
+            ip_protocol: Default::default(),
+        };
+        App { health_checks: vec![check], ..with_ports("/a", &[10_000, 10_001]) }
+    };
+    let mut world = World::with([checked(HealthProtocol::Http, CheckTarget::Default)]);
+    let mut change = |target| steps(&world.change(put([checked(HealthProtocol::Http, target)])));
+    assert_eq!(change(CheckTarget::Index(0)), "");
+    assert_eq!(change(CheckTarget::Index(1)), "Restart /a");
 }
 
 #[test]
@@ -257,18 +281,34 @@ fn a_role_is_the_default_the_groups_or_the_one_it_has() {
     let mut world = World::with([app("/a"), role("/dev/x", "dev")]);
     assert_eq!((world.app("/a").role, world.app("/dev/x").role), ("*".into(), "dev".into()));
 
-    assert_eq!(world.faults(put([role("/b", "x")])), ["/role: got x, expected one of: [*] (/b)"]);
-    assert_eq!(
-        world.faults(put([role("/dev/y", "x")])),
-        ["/role: got x, expected one of: [*, dev] (/dev/y)"]
+    let refused = |world: &World, name: &str, of: &str, begin: &str, part: &str| {
+        let faults = world.faults(put([role(name, of)]));
+        assert!(faults[0].starts_with(begin) && faults[0].contains(part) && faults.len() == 1, "{faults:?}");
+    };
+    refused(
+        &world,
+        "/b",
+        "x",
+        "/role: got x, expected one of: [*] (/b)",
+        "that of an --also-role is for what is in",
+    );
+    refused(
+        &world,
+        "/dev/y",
+        "x",
+        "/role: got x, expected one of: [*, dev] (/dev/y)",
+        "needs an --also-role",
     );
 
     world.config.new_groups_enforce_role = true;
     world.change(put([app("/prod/in/x")]));
     assert_eq!(world.app("/prod/in/x").role, "prod");
-    assert_eq!(
-        world.faults(put([role("/prod/y", "*")])),
-        ["/role: got *, expected one of: [prod] (/prod/y)"]
+    refused(
+        &world,
+        "/prod/y",
+        "*",
+        "/role: got *, expected one of: [prod] (/prod/y)",
+        "enforces its own role",
     );
 
     world.config.default_role = "other".into();
