@@ -194,7 +194,11 @@ fn what_makes_no_sense_ends_with_2() {
         Fake::start().answer("GET /v2/apps/web", 200, app(2)).answer("GET /v2/groups/g", 200, json!({}));
     for (arguments, expected) in [
         (&["run", "/nonexistent.json"][..], "No such file"),
-        (&["run"], "required"),
+        (&["run", "--cmd", "x"], "--name"),
+        (&["events", "--type", "status_update"], "status_update_event"),
+        (&["rm", ""], "--all"),
+        (&["rm", "", "--recursive", "--all"], "--all"),
+        (&["rm", "/", "--recursive"], "--all"),
         (&["run", "--name", "web"], "nothing to run"),
         (&["update", "web"], "nothing is to be changed"),
         (&["scale", "web"], "required"),
@@ -226,14 +230,18 @@ fn a_listing_is_for_people_programs_and_pipes() {
 
 #[test]
 fn events_are_printed_as_they_come() {
-    let stream = "\r\nevent: a_event\r\ndata: {\"eventType\":\"a_event\",\"timestamp\":\"T\",\"appId\":\"/web\"}\r\n\r\n\
-                  event: b_event\r\ndata: {\"eventType\":\"b_event\",\"timestamp\":\"U\",\"appId\":\"/other\"}\r\n\r\n";
-    let fake =
-        Fake::start().answer("GET /v2/events?event_type=a_event&event_type=b_event", 200, json!(stream));
-    let (code, output) = service(&fake, &["events", "--type", "a_event,b_event", "--count", "1", "other"]);
+    let stream = "\r\nevent: deployment_info\r\ndata: {\"eventType\":\"deployment_info\",\"timestamp\":\"T\",\"appId\":\"/web\"}\r\n\r\n\
+                  event: status_update_event\r\ndata: {\"eventType\":\"status_update_event\",\"timestamp\":\"U\",\"appId\":\"/other\"}\r\n\r\n";
+    let fake = Fake::start().answer(
+        "GET /v2/events?event_type=deployment_info&event_type=status_update_event",
+        200,
+        json!(stream),
+    );
+    let (code, output) =
+        service(&fake, &["events", "--type", "deployment_info,status_update_event", "--count", "1", "other"]);
     assert_eq!(code, Some(0), "{}", stderr(&output));
     assert!(
-        stdout(&output).starts_with("U b_event") && stdout(&output).contains("/other"),
+        stdout(&output).starts_with("U status_update_event") && stdout(&output).contains("/other"),
         "{}",
         stdout(&output)
     );
@@ -244,4 +252,195 @@ fn without_services_a_look_gives_up_at_once() {
     let output = run(&["service", "--services", "http://127.0.0.1:1", "list"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("--services"), "{}", stderr(&output));
+}
+
+/// An app of one instance that nobody checks, with these tasks running.
+fn unchecked(tasks: &[&str]) -> Value {
+    let tasks: Vec<Value> = tasks.iter().map(|id| json!({ "id": id, "state": "TASK_RUNNING" })).collect();
+    let failure = json!({ "state": "TASK_FAILED", "message": "exited with status 5", "taskId": "web.instance-12-3._app.1" });
+    json!({ "app": { "id": "/web", "cmd": "x", "instances": 1, "tasksRunning": tasks.len(), "tasks": tasks,
+                     "deployments": [], "lastTaskFailure": failure } })
+}
+
+fn done() -> Value {
+    json!({ "id": "d-1", "state": "done" })
+}
+
+#[test]
+fn what_fails_as_soon_as_it_is_started_is_not_up() {
+    let fake = taking("PUT /v2/apps/web")
+        .answer("GET /v2/deployments/d-1", 200, done())
+        .answer("GET /v2/apps/web", 200, unchecked(&["a"]))
+        .answer("GET /v2/apps/web", 200, unchecked(&["b"]))
+        .answer("GET /v2/apps/web", 200, unchecked(&[]));
+    let (code, output) = service(&fake, &["run", "--name", "web", "--cmd", "x", "--timeout", "600ms"]);
+    let said = stderr(&output);
+    assert!(code == Some(1) && said.contains("exited with status 5"), "{code:?} {said}");
+    assert!(said.contains("lonja service logs /web --previous"), "{said}");
+}
+
+#[test]
+fn instances_of_an_older_version_are_not_what_is_wanted() {
+    let task = |id: &str| json!({ "id": id, "state": "TASK_RUNNING", "version": "2026-01-01T00:00:00.000Z" });
+    let mut old = app(2);
+    old["app"]["tasks"] = json!([task("web.instance-1-2._app.1"), task("web.instance-3-4._app.1")]);
+    old["app"]["versionInfo"] = json!({ "lastConfigChangeAt": "2026-01-02T00:00:00.000Z" });
+    let fake = taking("PUT /v2/apps/web")
+        .answer("GET /v2/deployments", 200, json!([]))
+        .answer("GET /v2/deployments/d-1", 200, done())
+        .answer("GET /v2/apps/web", 200, old);
+    for arguments in [&["wait", "web"][..], &["update", "web", "--cmd", "exit 4"]] {
+        let (code, output) = service(&fake, &[arguments, &["--timeout", "300ms"]].concat());
+        let said = stderr(&output);
+        assert!(code == Some(1) && said.contains("2 of an older version"), "{code:?} {said}");
+    }
+    let (_, output) = service(&fake, &["show", "web"]);
+    let shown = stdout(&output);
+    assert!(
+        shown.contains("VERSION") && shown.contains("2026-01-01T00") && shown.contains("outdated"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_rollback_does_not_bring_back_what_was_taken_back() {
+    let version = |cmd: &str| json!({ "id": "/web", "cmd": cmd, "instances": 2 });
+    let now = json!({ "app": { "id": "/web", "cmd": "good", "instances": 2, "tasksRunning": 2, "deployments": [] } });
+    let fake = taking("PUT /v2/apps/web")
+        .answer("GET /v2/deployments", 200, json!([]))
+        .answer("GET /v2/deployments/d-1", 200, done())
+        .answer("GET /v2/apps/web", 200, now)
+        .answer("GET /v2/apps/web/versions", 200, json!({ "versions": ["4", "3", "2", "1"] }))
+        .answer("GET /v2/apps/web/versions/3", 200, version("bad"))
+        .answer("GET /v2/apps/web/versions/2", 200, version("good"))
+        .answer("GET /v2/apps/web/versions/1", 200, version("older"));
+    let (code, output) = service(&fake, &["rollback", "web"]);
+    assert_eq!(code, Some(0), "{}", stderr(&output));
+    assert_eq!(fake.changes()[0].1["cmd"], "older");
+    assert!(stderr(&output).contains("version 1, which runs \"older\""), "{}", stderr(&output));
+}
+
+#[test]
+fn a_first_deployment_that_is_taken_back_leaves_nothing() {
+    let reverting = json!({ "id": "d-2", "state": "done" });
+    let fake = Fake::start()
+        .answer("GET /v2/deployments", 200, json!([under_way()]))
+        .answer("GET /v2/deployments/d-2", 200, reverting)
+        .answer("DELETE /v2/deployments/d-1", 200, json!({ "deploymentId": "d-2" }))
+        .answer("GET /v2/apps/web", 200, app(0))
+        .answer("GET /v2/apps/web", 404, json!({ "message": "App '/web' does not exist" }));
+    let (code, output) = service(&fake, &["rollback", "web", "--timeout", "2s"]);
+    assert_eq!((code, stdout(&output).as_str()), (Some(0), "/web: removed\n"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_not_there_in_time_says_what_is_waited_for_and_what_went_wrong() {
+    let mut waits = under_way();
+    waits["waitsFor"] = json!("1 of 2 new instances of /web to be healthy");
+    let mut failing = app(2);
+    failing["app"]["lastTaskFailure"] = unchecked(&[])["app"]["lastTaskFailure"].clone();
+    let fake = taking("PUT /v2/apps/web").answer("GET /v2/deployments/d-1", 200, waits).answer(
+        "GET /v2/apps/web",
+        200,
+        failing,
+    );
+    let (code, output) = service(&fake, &["scale", "web", "2", "--timeout", "100ms"]);
+    let said = stderr(&output);
+    let (_, reason) = said.split_once("not within 100ms: ").unwrap();
+    assert!(code == Some(1) && reason.contains("new instances of /web to be healthy"), "{said}");
+    assert!(reason.contains("last failure: TASK_FAILED: exited with status 5"), "{said}");
+}
+
+#[test]
+fn a_master_is_not_taken_for_services() {
+    let master = Fake::stranger().answer("", 200, json!(""));
+    for arguments in
+        [&["list"][..], &["run", "--name", "web", "--cmd", "x"], &["scale", "web", "2"], &["wait", "web"]]
+    {
+        let (code, output) = service(&master, arguments);
+        let said = stderr(&output);
+        assert!(
+            code == Some(1) && said.contains("not a service framework"),
+            "{arguments:?}: {code:?} {said}"
+        );
+    }
+    assert!(master.changes().is_empty());
+}
+
+#[test]
+fn output_of_what_failed_last_is_read_and_what_cannot_be_read_is_an_error() {
+    let task = json!({ "id": "web.instance-77-3._app.1" });
+    let fake = Fake::start()
+        .answer("GET /v2/apps/web", 200, unchecked(&[]))
+        .answer("GET /v2/apps/web/tasks", 200, json!({ "tasks": [] }))
+        .answer("GET /v2/apps/web/tasks", 200, json!({ "tasks": [task] }));
+    let nobody = ["logs", "web", "--master", "http://127.0.0.1:1"];
+    for more in [&[][..], &["--previous"]] {
+        let (code, output) = service(&fake, &[&nobody[..], more].concat());
+        let said = stderr(&output);
+        assert!(code == Some(1) && said.contains("warning: 12: "), "{more:?}: {code:?} {said}");
+    }
+    let (code, output) = service(&fake, &[&nobody[..], &["--instance", "nosuch"]].concat());
+    assert!(code == Some(1) && stderr(&output).contains("nosuch"), "{}", stderr(&output));
+    let (code, output) = service(&fake, &nobody);
+    assert!(code == Some(1) && stderr(&output).contains("warning: 77: "), "{}", stderr(&output));
+}
+
+#[test]
+fn fields_that_nobody_reads_are_named() {
+    let fake = taking("PUT /v2/apps/web").answer("GET /v2/deployments/d-1", 200, done()).answer(
+        "GET /v2/apps/web",
+        200,
+        app(2),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("web.json");
+    std::fs::write(&file, r#"{ "id": "web", "cmd": "x", "instance": 2 }"#).unwrap();
+    let (code, output) = service(&fake, &["run", file.to_str().unwrap()]);
+    let said = stderr(&output);
+    assert!(code == Some(0) && said.contains("/instance,") && said.contains("`instances` meant"), "{said}");
+}
+
+#[test]
+fn what_health_checks_say_is_shown() {
+    let mut sick = app(2);
+    let result = json!({ "alive": false, "consecutiveFailures": 3, "lastFailureCause": "HTTP status 500" });
+    sick["app"]["tasks"] = json!([{ "id": "web.instance-12-3._app.1", "healthCheckResults": [result] }]);
+    let fake = Fake::start()
+        .answer("GET /v2/queue", 200, json!({ "queue": [] }))
+        .answer("GET /v2/apps/web/explain", 200, json!({ "summary": [] }))
+        .answer("GET /v2/apps/web", 200, sick);
+    for verb in ["show", "explain"] {
+        let (_, output) = service(&fake, &[verb, "web"]);
+        let said = stdout(&output);
+        assert!(said.contains("failed check 12: HTTP status 500 (3 times in a row)"), "{verb}: {said}");
+    }
+}
+
+#[test]
+fn a_canary_that_waits_is_seen_in_listings() {
+    let mut changed = app(2);
+    changed["app"]["deployments"] = json!([{ "id": "d-1" }]);
+    let mut waits = under_way();
+    waits["rollouts"] = json!({ "/web": { "phase": "waiting", "promoted": false } });
+    let fake = Fake::start()
+        .answer("GET /v2/deployments", 200, json!([waits]))
+        .answer("GET /v2/pods/::status", 200, json!([]))
+        .answer("GET /v2/apps", 200, json!({ "apps": [changed["app"]] }))
+        .answer("GET /v2/apps/web", 200, changed);
+    for arguments in [&["list"][..], &["show", "web"]] {
+        let (_, output) = service(&fake, arguments);
+        assert!(stdout(&output).contains("waits for promote"), "{arguments:?}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_job_is_found_where_jobs_are() {
+    let fake = Fake::start().answer("GET /v2/jobs/once", 200, json!({ "id": "/once" }));
+    let (code, output) = service(&fake, &["show", "once"]);
+    assert!(
+        code == Some(1) && stderr(&output).contains("lonja service job show /once"),
+        "{}",
+        stderr(&output)
+    );
 }

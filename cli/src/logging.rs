@@ -8,11 +8,7 @@ use crate::args::{Command, Lonja};
 
 /// Starts logging. A filter that cannot be read is reported and the default taken.
 pub(crate) fn start(lonja: &Lonja) {
-    let default = match lonja.command {
-        Command::Master(_) | Command::Agent(_) => "info",
-        Command::Dev(_) => "warn",
-        _ => "error",
-    };
+    let default = default_of(&lonja.command);
     let wanted = lonja.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(wanted).unwrap_or_else(|error| {
         crate::output::warn(&format!("--log {wanted:?}: {error}; logging at {default}"));
@@ -26,4 +22,30 @@ pub(crate) fn start(lonja: &Lonja) {
         .finish();
     // Set once, here.
     let _only = tracing::subscriber::set_global_default(subscriber);
+}
+
+fn default_of(command: &Command) -> &'static str {
+    match command {
+        Command::Master(_) | Command::Agent(_) | Command::Services(_) => "info",
+        Command::Dev(_) => "warn",
+        _ => "error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn every_daemon_says_what_it_does() {
+        for (arguments, expected) in [
+            (&["lonja", "services", "--work-dir", "/tmp/x"][..], "info"),
+            (&["lonja", "service", "list"], "error"),
+            (&["lonja", "dev"], "warn"),
+        ] {
+            let lonja = Lonja::try_parse_from(arguments).unwrap();
+            assert_eq!(default_of(&lonja.command), expected, "{arguments:?}");
+        }
+    }
 }

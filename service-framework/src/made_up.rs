@@ -114,6 +114,7 @@ pub(crate) fn running(app: &App, number: u128) -> Instance {
         unreachable_since: None,
         settled: true,
         hidden: false,
+        confirmed: true,
     }
 }
 

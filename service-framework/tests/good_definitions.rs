@@ -296,3 +296,12 @@ fn an_update_of_a_group_finds_its_ids_by_where_they_stand() {
     assert_eq!(inner.dependencies.as_ref().unwrap()[0].as_str(), "/shop/cache");
     assert_eq!((update.enforce_role, inner.enforce_role), (Some(true), None));
 }
+
+#[test]
+fn a_strategy_may_be_written_as_people_write_it() {
+    for name in ["blueGreen", "blue-green"] {
+        let app = app(&json!({ "id": "/web", "cmd": "x", "rollout": { "strategy": name } }));
+        assert_eq!(wire::show_app(&app)["rollout"]["strategy"], "blueGreen");
+        assert!(wire::strategy(name).is_some());
+    }
+}

@@ -32,6 +32,11 @@ struct Shared {
 impl Fake {
     /// Starts it.
     pub(crate) fn start() -> Self {
+        Self::stranger().answer("GET /v2/info", 200, serde_json::json!({ "name": "fake" }))
+    }
+
+    /// Starts one that is no framework as yet.
+    pub(crate) fn stranger() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
@@ -45,8 +50,7 @@ impl Fake {
                 let _broken = serving.serve(stream);
             }
         });
-        let fake = Self { address, shared, thread: Some(thread) };
-        fake.answer("GET /v2/info", 200, serde_json::json!({ "name": "fake" }))
+        Self { address, shared, thread: Some(thread) }
     }
 
     /// Answers whatever begins so with this; said again for the same, it is what comes after that.
@@ -105,11 +109,12 @@ impl Shared {
         let request = first.rsplit_once(' ').map_or("", |(request, _)| request).to_owned();
         let (status, answer) = self.answer_to(&request);
         self.asked.lock().unwrap().push((request, serde_json::from_slice(&body).unwrap_or_default()));
+        let kind = if answer.is_string() { "text/event-stream" } else { "application/json" };
         let text = answer.as_str().map_or_else(|| answer.to_string(), ToOwned::to_owned);
         let mut stream = stream;
         write!(
             stream,
-            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+            "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
             text.len()
         )
     }

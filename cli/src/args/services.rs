@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Format, MasterUrl, duration, mebibytes};
+use super::{Format, duration, mebibytes};
 
 /// The service framework that is asked unless told otherwise.
 pub(crate) const DEFAULT_SERVICES: &str = "http://127.0.0.1:8080";
@@ -106,6 +106,7 @@ pub(crate) enum Strategy {
     /// A few first; the rest once they are promoted.
     Canary,
     /// All new ones beside the old, which end once the new are promoted.
+    #[value(alias = "blueGreen")]
     BlueGreen,
 }
 
@@ -196,7 +197,7 @@ pub(crate) struct Description {
 )]
 pub(crate) struct RunService {
     /// The file; - for standard input.
-    #[arg(value_name = "FILE", required_unless_present = "name", conflicts_with = "name")]
+    #[arg(value_name = "FILE", conflicts_with = "name")]
     pub(crate) file: Option<PathBuf>,
     /// The id of the app that the flags describe.
     #[arg(long, value_name = "ID")]
@@ -217,7 +218,7 @@ pub(crate) struct RunService {
 pub(crate) struct ListServices {
     /// Only those below this group.
     pub(crate) group: Option<String>,
-    /// Only those with these labels: NAME, NAME==VALUE, NAME!=VALUE, NAME in (A,B), with commas between.
+    /// Only those with these labels: NAME, NAME=VALUE, NAME!=VALUE, NAME in (A,B), with commas between.
     #[arg(short, long, value_name = "SELECTOR")]
     pub(crate) label: Option<String>,
     /// Again and again.
@@ -318,6 +319,9 @@ pub(crate) struct RemoveService {
     /// Also groups, with all that is in them.
     #[arg(short, long)]
     pub(crate) recursive: bool,
+    /// Also the root, /, which is all there is; with --recursive.
+    #[arg(long, requires = "recursive")]
+    pub(crate) all: bool,
     /// Also groups while a deployment changes anything in them; apps and pods are removed in any case.
     #[arg(short, long)]
     pub(crate) force: bool,
@@ -330,8 +334,12 @@ pub(crate) struct RemoveService {
 pub(crate) struct ServiceLogs {
     /// The app or pod.
     pub(crate) id: String,
-    #[command(flatten)]
-    pub(crate) master: MasterUrl,
+    /// The master; without this, the one that the services know.
+    #[arg(long, value_name = "URL", env = "LONJA_MASTER")]
+    pub(crate) master: Option<String>,
+    /// What the instance wrote that failed last, in place of those that run.
+    #[arg(short, long, conflicts_with_all = ["follow", "instance"])]
+    pub(crate) previous: bool,
     /// Go on, also with instances that are new.
     #[arg(short, long)]
     pub(crate) follow: bool,
@@ -403,6 +411,20 @@ pub(crate) enum JobCommand {
     Show {
         /// The job.
         id: String,
+    },
+    /// Print what the newest task of a job wrote.
+    Logs {
+        /// The job.
+        id: String,
+        /// The master; without this, the one that the services know.
+        #[arg(long, value_name = "URL", env = "LONJA_MASTER")]
+        master: Option<String>,
+        /// What it wrote to stderr in place of stdout.
+        #[arg(long)]
+        stderr: bool,
+        /// Begin so many lines before the end.
+        #[arg(short = 'n', long, value_name = "LINES")]
+        tail: Option<u64>,
     },
     /// Remove jobs; runs that are under way are ended.
     Rm {

@@ -81,10 +81,12 @@ pub(crate) enum StrategyName {
     BlueGreen,
 }
 
-pub(crate) const STRATEGIES: [(&str, StrategyName); 3] = [
+/// The last is how people, and `lonja service`, write it; it is shown as the one before.
+pub(crate) const STRATEGIES: [(&str, StrategyName); 4] = [
     ("rolling", StrategyName::Rolling),
     ("canary", StrategyName::Canary),
     ("blueGreen", StrategyName::BlueGreen),
+    ("blue-green", StrategyName::BlueGreen),
 ];
 
 /// The fraction that a canary has where none is said.

@@ -58,6 +58,9 @@ pub(super) enum ApiError {
         "no services answer at {url} ({cause}); are they running? name others with --services or LONJA_SERVICES"
     )]
     Unreachable { url: String, cause: String },
+    /// Somebody is there who is no service framework: a master takes any path, and answers with nothing.
+    #[error("{url} is not a service framework (a master?); name one with --services or LONJA_SERVICES")]
+    Stranger { url: String },
     /// It said no.
     #[error("{0}")]
     Refused(Refusal),
@@ -100,6 +103,7 @@ impl Api {
             let why = match self.get("/v2/info") {
                 Ok(_) => return Ok(()),
                 Err(ApiError::Refused(refusal)) if !matches!(refusal.status, 502..=504) => return Ok(()),
+                Err(stranger @ ApiError::Stranger { .. }) => return Err(stranger.into()),
                 Err(why) => why,
             };
             if started.elapsed() + RETRY > PATIENCE {
@@ -113,9 +117,12 @@ impl Api {
         }
     }
 
-    /// What is at `path`. Errors: nobody is there, or it is refused.
+    /// What is at `path`. Errors: nobody is there, or no service framework, or it is refused.
     pub(super) fn get(&self, path: &str) -> Result<Value, ApiError> {
-        Ok(self.ask("GET", path, None)?.body)
+        match self.ask("GET", path, None)?.body {
+            body @ (Value::Object(_) | Value::Array(_)) => Ok(body),
+            _ => Err(self.stranger()),
+        }
     }
 
     /// The same; `None` if there is no such thing.
@@ -160,10 +167,18 @@ impl Api {
             request.body(()).map_err(ureq::Error::from).and_then(|request| self.streams.run(request));
         let response = response.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
+            let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+            if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+                return Err(self.stranger());
+            }
             return Ok(response.into_body().into_reader());
         }
         let reply = Reply::read(response).map_err(|error| self.unreachable(&error))?;
         Err(ApiError::Refused(Refusal::read(&reply)))
+    }
+
+    fn stranger(&self) -> ApiError {
+        ApiError::Stranger { url: self.url.clone() }
     }
 
     fn unreachable(&self, error: &dyn std::error::Error) -> ApiError {

@@ -37,6 +37,11 @@ pub(super) fn kind(api: &Api, id: &str) -> anyhow::Result<Kind> {
     let path = if id == "/" { "/v2/groups".to_owned() } else { format!("/v2/groups{}", escape(id)) };
     match api.find(&format!("{path}?embed=none"))? {
         Some(_) => Ok(Kind::Group),
+        None if api.find(&format!("/v2/jobs{}", escape(id)))?.is_some() => {
+            bail!(
+                "{id} is a job: `lonja service job show {id}` shows its runs, `lonja service job --help` what else there is"
+            )
+        }
         None => bail!("there is no app, pod or group {id}; `lonja service list` shows what there is"),
     }
 }
@@ -79,7 +84,7 @@ impl Change<'_> {
         deployment: Option<String>,
         waiting: &Waiting,
     ) -> anyhow::Result<ExitCode> {
-        let goal = Goal { deployment, services: vec![self.service.clone()], gone: false };
+        let goal = Goal { deployment, services: vec![self.service.clone()], ..Goal::default() };
         outcome::of(self.api, self.family, &goal, waiting).await
     }
 }
@@ -115,6 +120,8 @@ pub(super) async fn update(
         Some(file) => input::read_object(file)?,
         None => Map::new(),
     };
+    api.wait_until_there().await?;
+    super::unknown::warn_of_fields(&from_file);
     let before = match kind(api, &id)? {
         Kind::App(app) => app,
         Kind::Pod(_) => {
@@ -171,6 +178,13 @@ pub(super) async fn remove(
     family: &ServiceFamily,
     remove: &RemoveService,
 ) -> anyhow::Result<ExitCode> {
+    // The root is what no name at all would be, such as that of a variable which is not set.
+    if remove.ids.iter().any(|id| rooted(id) == "/" && !(id.starts_with('/') && remove.all)) {
+        return Err(Usage(
+            "this names nothing, or all there is; `rm / --recursive --all` removes all".to_owned(),
+        )
+        .into());
+    }
     let mut goals = Vec::new();
     for id in remove.ids.iter().map(|id| rooted(id)) {
         let (route, force, services) = match kind(api, &id)? {
@@ -185,7 +199,7 @@ pub(super) async fn remove(
             }
         };
         let reply = api.ask("DELETE", &format!("{route}{}?force={force}", escape(&id)), None)?;
-        goals.push(Goal { deployment: reply.deployment, services, gone: true });
+        goals.push(Goal { deployment: reply.deployment, services, gone: true, ..Goal::default() });
     }
     for goal in goals {
         let code = outcome::of(api, family, &goal, &remove.waiting).await?;
@@ -209,7 +223,7 @@ pub(super) async fn wait(api: &Api, family: &ServiceFamily, wait: &WaitService) 
     let deployment =
         under_way.first().and_then(|deployment| deployment["id"].as_str().map(ToOwned::to_owned));
     let waiting = Waiting { detach: false, wait: true, timeout: wait.timeout };
-    outcome::of(api, family, &Goal { deployment, services, gone: false }, &waiting).await
+    outcome::of(api, family, &Goal { deployment, services, ..Goal::default() }, &waiting).await
 }
 
 #[cfg(test)]

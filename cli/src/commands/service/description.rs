@@ -54,9 +54,7 @@ pub(super) fn changes(
         let known = changes.get(field).unwrap_or(&before[field]);
         let mut whole = known.as_object().cloned().unwrap_or_default();
         for name in unset {
-            if whole.remove(name).is_none() {
-                return Err(Usage(format!("--unset-{}: there is no {name}", field.trim_end_matches('s'))));
-            }
+            whole.remove(name);
         }
         whole.extend(set);
         changes.insert(field.to_owned(), Value::Object(whole));
@@ -245,7 +243,7 @@ mod tests {
         let changed = change(&["--env", "B=3", "--unset-env", "A", "--image", "a:2"], before.clone());
         let container = json!({ "type": "DOCKER", "docker": { "image": "a:2", "forcePullImage": true } });
         assert_eq!(changed, Ok(json!({ "env": { "B": "3" }, "container": container })));
-        assert!(change(&["--unset-label", "x"], before.clone()).unwrap_err().contains("--unset-label"));
+        assert_eq!(change(&["--unset-label", "x"], before.clone()), Ok(json!({ "labels": {} })));
         assert!(change(&[], before).unwrap_err().contains("nothing is to be changed"));
     }
 }

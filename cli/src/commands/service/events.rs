@@ -10,6 +10,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::Usage;
 use super::api::{Api, ApiError, escape};
 use super::ids::{is_within, of_instance, rooted};
 use super::standing::{affected, text};
@@ -29,12 +30,46 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How long one that was there may be away.
 const AWAY: Duration = Duration::from_secs(60);
 
+/// The types there are.
+const KNOWN: [&str; 27] = [
+    "add_health_check_event",
+    "api_post_event",
+    "app_terminated_event",
+    "deployment_failed",
+    "deployment_info",
+    "deployment_step_failure",
+    "deployment_step_success",
+    "deployment_success",
+    "endpoints_changed_event",
+    "event_stream_attached",
+    "event_stream_detached",
+    "failed_health_check_event",
+    "group_change_failed",
+    "group_change_success",
+    "health_status_changed_event",
+    "instance_changed_event",
+    "instance_health_changed_event",
+    "pod_created_event",
+    "pod_deleted_event",
+    "pod_updated_event",
+    "remove_health_check_event",
+    "scheduler_disconnected_event",
+    "scheduler_registered_event",
+    "scheduler_reregistered_event",
+    "status_update_event",
+    "unhealthy_instance_kill_event",
+    "unknown_instance_terminated_event",
+];
+
 /// Prints events until there were enough, or somebody ends this.
 pub(super) async fn run(
     api: &Api,
     family: &ServiceFamily,
     events: &ServiceEvents,
 ) -> anyhow::Result<ExitCode> {
+    if let Some(unknown) = events.types.iter().find(|kind| !KNOWN.contains(&kind.as_str())) {
+        return Err(Usage(format!("--type {unknown}: there is none; known are {}", KNOWN.join(", "))).into());
+    }
     let types: Vec<String> = events.types.iter().map(|kind| format!("event_type={}", escape(kind))).collect();
     let path =
         if types.is_empty() { "/v2/events".to_owned() } else { format!("/v2/events?{}", types.join("&")) };

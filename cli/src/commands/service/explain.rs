@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, escape};
 use super::ids::rooted;
+use super::show::failed_checks;
 use super::standing::text;
 use crate::args::Format;
 use crate::args::services::{ExplainService, ServiceFamily};
@@ -72,12 +73,15 @@ impl Explanation {
 
     /// With what the framework says in words.
     fn with_words(mut self, words: &Value) -> Self {
+        let name = |offer: &Value| host_of(offer, &words["lastOffers"]);
         let miss = &words["nearestMiss"];
-        let host = text(&miss["hostname"]).map(|host| format!("{host}: ")).unwrap_or_default();
-        self.nearest = text(&miss["why"]).map(|why| format!("{host}{why}"));
+        self.nearest = text(&miss["why"]).map(|why| match name(miss) {
+            Some(host) => format!("{host}: {why}"),
+            None => why,
+        });
         let offers = words["lastOffers"].as_array().into_iter().flatten();
         let offers: Vec<_> = offers
-            .filter_map(|offer| Some((text(&offer["hostname"]).unwrap_or_default(), text(&offer["detail"])?)))
+            .filter_map(|offer| Some((name(offer).unwrap_or_default(), text(&offer["detail"])?)))
             .collect();
         if !offers.is_empty() {
             self.offers = offers;
@@ -108,6 +112,8 @@ impl Explanation {
             lines.push(format!("  launches are delayed for {seconds} s more, because instances failed"));
         }
         match self.processed {
+            // Before it is over no offer is looked at.
+            0 if self.delay_seconds.is_some() => {}
             0 => lines.push(
                 "  no offer has been seen: all is in use, no agent is large enough, or none is there"
                     .to_owned(),
@@ -150,6 +156,15 @@ impl Explanation {
             "last_offers": offers.collect::<Vec<_>>(),
         })
     }
+}
+
+/// The host of an offer; where agents of several of these offers are on it, with the agent's id.
+fn host_of(offer: &Value, among: &Value) -> Option<String> {
+    let (host, agent) = (text(&offer["hostname"])?, text(&offer["agentId"]));
+    let mut others = among.as_array().into_iter().flatten();
+    let is_shared =
+        others.any(|other| other["hostname"] == offer["hostname"] && other["agentId"] != offer["agentId"]);
+    Some(agent.filter(|_| is_shared).map_or_else(|| host.clone(), |agent| format!("{host} ({agent})")))
 }
 
 fn counted(count: u64, what: &str) -> String {
@@ -205,6 +220,12 @@ pub(super) fn run(api: &Api, family: &ServiceFamily, explain: &ExplainService) -
         (None, true) => print_lines(&["nothing waits to be launched".to_owned()]),
         (Some(id), true) => print_lines(&why_nothing_waits(api, id)?),
         (_, false) => print_lines(&waiting.iter().flat_map(Explanation::lines).collect::<Vec<_>>()),
+    }
+    if let Some(id) = &wanted
+        && let Some(found) = api.find(&format!("/v2/apps{}", escape(id)))?
+    {
+        let failed = failed_checks(&found["app"]).map(|failed| format!("  failed check {failed}"));
+        print_lines(&failed.collect::<Vec<_>>());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -265,5 +286,25 @@ mod tests {
         let why = Explanation::of_entry(&entry(json!({ "timeLeftSeconds": 12, "overdue": false })));
         assert_eq!(why.delay_seconds, Some(12));
         assert!(why.line().contains("12 s"));
+    }
+
+    #[test]
+    fn while_launches_are_delayed_no_offer_is_missed() {
+        let why = Explanation { count: 1, delay_seconds: Some(2), ..Explanation::default() };
+        let lines = why.lines().join("\n");
+        assert!(lines.contains("delayed for 2 s") && !lines.contains("no offer has been seen"), "{lines}");
+        let why = Explanation { count: 1, ..Explanation::default() };
+        assert!(why.lines().join("\n").contains("no offer has been seen"));
+    }
+
+    #[test]
+    fn agents_on_one_host_are_told_apart_by_their_ids() {
+        let offer = |host: &str, agent: &str| json!({ "hostname": host, "agentId": agent, "detail": "why", "why": "why" });
+        let offers = json!([offer("h1", "a"), offer("h1", "b"), offer("h2", "c")]);
+        let why = Explanation::default()
+            .with_words(&json!({ "lastOffers": offers, "nearestMiss": offer("h1", "b") }));
+        assert_eq!(why.nearest.as_deref(), Some("h1 (b): why"));
+        let names: Vec<&str> = why.offers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["h1 (a)", "h1 (b)", "h2"]);
     }
 }

@@ -162,6 +162,10 @@ fn document(value: Value) -> Result<Document, Usage> {
             if has("apps") && !has("id") && !has("groups") {
                 return document(object.remove("apps").unwrap_or_default());
             }
+            // A pod's status, which `show` prints.
+            if has("spec") && has("instances") {
+                return document(object.remove("spec").unwrap_or_default());
+            }
             if has("containers") {
                 return Ok(Document::Pod(named(strip(object), "pod")?));
             }
@@ -268,6 +272,9 @@ mod tests {
     fn what_the_framework_prints_can_be_sent_back() {
         let text = r#"{"app":{"id":"/a","cmd":"x","version":"t","tasksRunning":1,"tasks":[]}}"#;
         assert_eq!(read_text(text).unwrap(), [Document::Apps(vec![json!({ "id": "/a", "cmd": "x" })])]);
+        let text = r#"{"id":"/p","status":"STABLE","instances":[],"spec":{"id":"/p","version":"t","containers":[]}}"#;
+        let pod = json!({ "id": "/p", "containers": [] });
+        assert_eq!(read_text(text).unwrap(), [Document::Pod(pod)]);
         let text = r#"{"id":"/g","version":"t","pods":[],"groups":[{"id":"h","version":"t","apps":[{"id":"a","version":"t"}]}]}"#;
         let group = json!({ "id": "/g", "groups": [{ "id": "h", "apps": [{ "id": "a" }] }] });
         assert_eq!(read_text(text).unwrap(), [Document::Group(group)]);

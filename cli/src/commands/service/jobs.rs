@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::api::{Api, ApiError, escape};
 use super::ids::rooted;
 use super::standing::text;
-use super::{Usage, input, outcome};
+use super::{Usage, input, logs, outcome};
 use crate::args::services::{JobCommand, ServiceFamily, Waiting};
 use crate::output::{Listing, Row, note, print_lines};
 
@@ -22,7 +22,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub(super) async fn run(api: &Api, family: &ServiceFamily, command: &JobCommand) -> anyhow::Result<ExitCode> {
     match command {
         JobCommand::Apply { file } => {
-            for document in input::read(file)? {
+            let documents = input::read(file)?;
+            api.wait_until_there().await?;
+            for document in documents {
+                super::unknown::warn_of(&document);
                 let input::Document::Job(_) = &document else {
                     return Err(Usage(format!("{}: a job has \"run\"; this has none", file.display())).into());
                 };
@@ -34,6 +37,11 @@ pub(super) async fn run(api: &Api, family: &ServiceFamily, command: &JobCommand)
         JobCommand::Run { id, waiting } => return start(api, family, &rooted(id), waiting).await,
         JobCommand::List => list(api, family)?,
         JobCommand::Show { id } => show(api, family, &rooted(id))?,
+        JobCommand::Logs { id, master, stderr, tail } => {
+            let id = rooted(id);
+            api.get(&format!("/v2/jobs{}", escape(&id)))?;
+            return logs::of_job(api, &id, master.as_deref(), *stderr, *tail).await;
+        }
         JobCommand::Rm { ids } => {
             for id in ids.iter().map(|id| rooted(id)) {
                 api.ask("DELETE", &format!("/v2/jobs{}", escape(&id)), None)?;
@@ -63,7 +71,7 @@ async fn start(api: &Api, family: &ServiceFamily, id: &str, waiting: &Waiting) -
     loop {
         let known = match api.get(&run_path(id, &run)) {
             Ok(known) => known,
-            Err(error @ ApiError::Refused(_)) => return Err(error.into()),
+            Err(error @ (ApiError::Refused(_) | ApiError::Stranger { .. })) => return Err(error.into()),
             Err(ApiError::Unreachable { .. }) => Value::Null,
         };
         match state(&known).as_str() {
@@ -71,7 +79,10 @@ async fn start(api: &Api, family: &ServiceFamily, id: &str, waiting: &Waiting) -
                 print_lines(&[if family.quiet { run } else { format!("{id}: run {run} succeeded") }]);
                 return Ok(ExitCode::SUCCESS);
             }
-            "failed" => bail!("{id}: run {run} failed: {}", reason(&known)),
+            "failed" => bail!(
+                "{id}: run {run} failed: {}; `lonja service job logs {id} --stderr` shows what it wrote",
+                reason(&known)
+            ),
             now if !now.is_empty() && now != said => {
                 note(&format!("{id}: run {run} is {now}"));
                 said = now.to_owned();

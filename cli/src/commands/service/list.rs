@@ -1,5 +1,6 @@
 //! `lonja service list`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -28,20 +29,32 @@ pub(super) async fn run(api: &Api, family: &ServiceFamily, list: &ListServices) 
 }
 
 fn listing(api: &Api, list: &ListServices) -> Result<Listing, ApiError> {
-    let label = list.label.as_ref().map(|label| format!("&label={}", escape(label))).unwrap_or_default();
+    let label = list.label.as_ref().map(|label| format!("&label={}", escape(&selector(label))));
+    let label = label.unwrap_or_default();
     let apps = api.get(&format!(
         "/v2/apps?embed=apps.counts&embed=apps.deployments&embed=apps.lastTaskFailure{label}"
     ))?;
     let group = rooted(list.group.as_deref().unwrap_or("/"));
     let is_meant = |id: &Value| id.as_str().is_some_and(|id| is_within(id, &group));
     let apps = apps["apps"].as_array().into_iter().flatten().filter(|app| is_meant(&app["id"]));
-    let mut rows: Vec<Row> = apps.map(app_row).collect();
+    let apps: Vec<&Value> = apps.collect();
     // Labels select apps alone.
-    if list.label.is_none() {
-        let pods = api.find("/v2/pods/::status")?.unwrap_or_default();
-        let pods = pods.as_array().into_iter().flatten().filter(|pod| is_meant(&pod["id"]));
-        rows.extend(pods.map(pod_row));
-    }
+    let pods =
+        if list.label.is_none() { api.find("/v2/pods/::status")?.unwrap_or_default() } else { Value::Null };
+    let pods: Vec<&Value> =
+        pods.as_array().into_iter().flatten().filter(|pod| is_meant(&pod["id"])).collect();
+    let changes = |app: &&Value| app["deployments"].as_array().is_some_and(|ids| !ids.is_empty());
+    let promotable = if !pods.is_empty() || apps.iter().any(changes) {
+        standing::promotable(&api.get("/v2/deployments")?)
+    } else {
+        BTreeSet::new()
+    };
+    let counts = |mut counts: Counts| {
+        counts.promotable = promotable.contains(&counts.id);
+        counts
+    };
+    let mut rows: Vec<Row> = apps.into_iter().map(|app| app_row(app, counts(Counts::of_app(app)))).collect();
+    rows.extend(pods.into_iter().map(|pod| pod_row(pod, counts(Counts::of_pod(pod)))));
     rows.sort_by(|one, other| one.id.cmp(&other.id));
     let columns = vec![
         "id",
@@ -60,8 +73,20 @@ fn listing(api: &Api, list: &ListServices) -> Result<Listing, ApiError> {
     Ok(Listing { what: "services", columns, wide_from: 7, rows })
 }
 
-fn app_row(app: &Value) -> Row {
-    let counts = Counts::of_app(app);
+/// As the API writes it: `tier=front` is `tier==front` there.
+fn selector(text: &str) -> String {
+    let mut selector = String::with_capacity(text.len() + 1);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('=') {
+        selector.push_str(before);
+        selector.push_str(if before.ends_with('!') { "=" } else { "==" });
+        rest = after.strip_prefix('=').unwrap_or(after);
+    }
+    selector.push_str(rest);
+    selector
+}
+
+fn app_row(app: &Value, counts: Counts) -> Row {
     let mut ports: Vec<String> = numbers(&app["portDefinitions"], "port");
     ports.extend(numbers(&app["container"]["portMappings"], "servicePort"));
     let args =
@@ -80,7 +105,7 @@ fn app_row(app: &Value) -> Row {
     row(counts, cells)
 }
 
-fn pod_row(status: &Value) -> Row {
+fn pod_row(status: &Value, counts: Counts) -> Row {
     let spec = &status["spec"];
     let containers = || spec["containers"].as_array().into_iter().flatten();
     let sum = |name: &str| {
@@ -96,7 +121,7 @@ fn pod_row(status: &Value) -> Row {
         standing::text(&spec["role"]).unwrap_or_default(),
         names.join(","),
     ];
-    row(Counts::of_pod(status), cells)
+    row(counts, cells)
 }
 
 fn row(counts: Counts, more: Vec<String>) -> Row {
@@ -155,11 +180,23 @@ mod tests {
     fn an_app_has_as_many_cells_as_the_listing_has_columns() {
         let app = json!({ "id": "/web", "instances": 2, "tasksRunning": 1, "cpus": 0.5, "mem": 64, "cmd": "a\nb",
                           "portDefinitions": [{ "port": 10000 }], "healthChecks": [{}], "tasksHealthy": 1 });
-        let row = app_row(&app);
+        let row = app_row(&app, Counts::of_app(&app));
         let cells: Vec<&str> = row.cells.iter().map(String::as_str).collect();
         assert_eq!(cells, ["/web", "1/2", "1", "waiting", "0.5", "64", "", "app", "10000", "", "a ...", ""]);
         let pod =
             json!({ "id": "/p", "spec": { "containers": [{ "name": "c", "resources": { "cpus": 1 } }] } });
-        assert_eq!(pod_row(&pod).cells.len(), 12);
+        assert_eq!(pod_row(&pod, Counts::of_pod(&pod)).cells.len(), 12);
+    }
+
+    #[test]
+    fn one_sign_of_equality_is_enough() {
+        for (written, sent) in [
+            ("tier=front", "tier==front"),
+            ("tier==front,env!=prod", "tier==front,env!=prod"),
+            ("a=b,c!=d,e in (f)", "a==b,c!=d,e in (f)"),
+            ("tier", "tier"),
+        ] {
+            assert_eq!(selector(written), sent);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use lonja_proto::lonja::LogsRequest;
 use lonja_proto::lonja::logs_request::Stream;
 use lonja_proto::mesos;
@@ -14,9 +14,11 @@ use tokio::task::JoinSet;
 
 use super::api::{Api, escape};
 use super::change::{Kind, kind, no_group};
-use super::ids::{rooted, short};
+use super::ids::{of_instance, rooted, short};
 use super::standing::text;
+use crate::args::DEFAULT_MASTER;
 use crate::args::services::ServiceLogs;
+use crate::client::Client;
 use crate::commands::Signals;
 use crate::commands::logs::{Way, to_the_end};
 use crate::output;
@@ -30,32 +32,96 @@ const MAX_LINE_BYTES: usize = 64 << 10;
 /// Prints what the instances write; each line behind the instance's name if there may be more than one.
 pub(super) async fn run(api: &Api, logs: &ServiceLogs) -> anyhow::Result<ExitCode> {
     let id = rooted(&logs.id);
-    let is_pod = match kind(api, &id)? {
+    let found = kind(api, &id)?;
+    let is_pod = match &found {
         Kind::App(_) => false,
         Kind::Pod(_) => true,
         Kind::Group => return no_group(&id),
     };
-    let framework = text(&api.get("/v2/info")?["frameworkId"]);
+    let (framework, master) = whom_to_ask(api, logs.master.as_deref())?;
+    let follower = Follower { logs, framework, master };
+    if logs.previous {
+        let Kind::App(app) = &found else { bail!("{id} is a pod: of pods no failure is remembered") };
+        let failed = failed(app).ok_or_else(|| anyhow!("{id}: no instance of it is known to have failed"))?;
+        return follower.copy_all(vec![failed]).await;
+    }
     let first = tasks(api, &id, is_pod, &logs.instance)?;
-    if first.is_empty() && !logs.follow {
-        bail!("{id} has no instance that runs; `lonja service explain {id}` may say why, -f waits for one");
+    if logs.follow {
+        return follower.follow(api, &id, is_pod).await;
     }
-    let follower = Follower { logs, framework };
-    if !logs.follow {
-        let named = first.len() > 1;
-        for task in first {
-            if let Err(error) = follower.copy(&task, named).await {
-                output::warn(&format!("{}: {error:#}", task.name));
-            }
-        }
-        return Ok(ExitCode::SUCCESS);
+    if !first.is_empty() {
+        return follower.copy_all(first).await;
     }
-    follower.follow(api, &id, is_pod).await
+    if !logs.instance.is_empty() {
+        bail!("{id} has no instance with {} in its id", logs.instance.join(" or "));
+    }
+    if let Kind::App(app) = &found
+        && let Some(failed) = failed(app)
+    {
+        output::note(&format!(
+            "{id} has no instance that runs; this is of the last one that failed, {}",
+            failed.id
+        ));
+        return follower.copy_all(vec![failed]).await;
+    }
+    bail!("{id} has no instance that runs; `lonja service explain {id}` may say why, -f waits for one")
+}
+
+/// Prints what the newest task of a job wrote. The API does not name it; the master knows it as long as it remembers.
+pub(super) async fn of_job(
+    api: &Api,
+    id: &str,
+    master: Option<&str>,
+    stderr: bool,
+    tail: Option<u64>,
+) -> anyhow::Result<ExitCode> {
+    let (framework, master) = whom_to_ask(api, master)?;
+    let known = Client::connect(&master).await?.tasks().await?;
+    let known = known.completed_tasks.into_iter().chain(known.unreachable_tasks).chain(known.tasks);
+    let of_job = known.filter(|task| {
+        let is_ours = framework.as_ref().is_none_or(|framework| task.framework_id.value == *framework);
+        is_ours && of_instance(&task.task_id.value).as_deref() == Some(id)
+    });
+    let newest = of_job.max_by(|one, other| began(one).total_cmp(&began(other)));
+    let Some(newest) = newest else {
+        bail!("the master knows no task of {id}; `lonja service job show {id}` tells of its runs")
+    };
+    let stream = if stderr { Stream::Stderr } else { Stream::Stdout };
+    let request = LogsRequest {
+        framework_id: Some(newest.framework_id),
+        task_id: Some(newest.task_id),
+        stream: stream.into(),
+        follow: false,
+        offset: 0,
+        tail_lines: tail,
+    };
+    to_the_end(Way { first: None, master }, request, &mut std::io::stdout()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// When a task was first heard of, in seconds.
+fn began(task: &mesos::Task) -> f64 {
+    task.statuses.first().and_then(|status| status.timestamp).unwrap_or(0.0)
+}
+
+/// The framework whose tasks are meant, and the master that knows where they are.
+fn whom_to_ask(api: &Api, master: Option<&str>) -> anyhow::Result<(Option<String>, String)> {
+    let info = api.get("/v2/info")?;
+    let known = || text(&info["marathon_config"]["master"]);
+    let master = master.map(ToOwned::to_owned).or_else(known).unwrap_or_else(|| DEFAULT_MASTER.to_owned());
+    Ok((text(&info["frameworkId"]), master))
+}
+
+/// The task that failed last.
+fn failed(app: &Value) -> Option<Task> {
+    let id = text(&app["lastTaskFailure"]["taskId"])?;
+    Some(Task { name: short(&id).to_owned(), id })
 }
 
 struct Follower<'a> {
     logs: &'a ServiceLogs,
     framework: Option<String>,
+    master: String,
 }
 
 impl Follower<'_> {
@@ -81,12 +147,20 @@ impl Follower<'_> {
         }
     }
 
-    async fn copy(&self, task: &Task, named: bool) -> anyhow::Result<()> {
-        copy(self.way(), self.request(task), task.clone(), named).await.1
+    /// Prints what these tasks wrote, one after another. A failure: it could be read of none.
+    async fn copy_all(&self, tasks: Vec<Task>) -> anyhow::Result<ExitCode> {
+        let (named, mut any) = (tasks.len() > 1, false);
+        for task in tasks {
+            match copy(self.way(), self.request(&task), task, named).await {
+                (_, Ok(())) => any = true,
+                (task, Err(error)) => output::warn(&format!("{}: {error:#}", task.name)),
+            }
+        }
+        Ok(if any { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn way(&self) -> Way {
-        Way { first: None, master: self.logs.master.master.clone() }
+        Way { first: None, master: self.master.clone() }
     }
 
     fn request(&self, task: &Task) -> LogsRequest {

@@ -17,6 +17,7 @@ mod rollback;
 mod run;
 mod show;
 mod standing;
+mod unknown;
 mod waiting;
 
 use std::process::ExitCode;
@@ -72,12 +73,18 @@ async fn carry_out(service: Service) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Commands that act wait for the framework to come up; those that only look do not.
+/// Commands that act wait for the framework to come up; those that only look do not. What begins with a file waits by
+/// itself, once it has read it.
 fn changes_something(command: &ServiceCommand) -> bool {
     use crate::args::services::JobCommand;
     match command {
-        ServiceCommand::Job(jobs) => !matches!(jobs.command, JobCommand::List | JobCommand::Show { .. }),
-        ServiceCommand::List(_)
+        ServiceCommand::Job(jobs) => !matches!(
+            jobs.command,
+            JobCommand::Apply { .. } | JobCommand::List | JobCommand::Show { .. } | JobCommand::Logs { .. }
+        ),
+        ServiceCommand::Run(_)
+        | ServiceCommand::Update(_)
+        | ServiceCommand::List(_)
         | ServiceCommand::Show(_)
         | ServiceCommand::Logs(_)
         | ServiceCommand::Events(_)

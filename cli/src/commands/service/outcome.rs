@@ -7,7 +7,7 @@ use serde_json::json;
 use super::api::Api;
 use super::explain::Explanation;
 use super::standing::Counts;
-use super::waiting::{Goal, Verdict, until};
+use super::waiting::{Goal, Verdict, counts, until};
 use crate::args::Format;
 use crate::args::services::{ServiceFamily, Waiting};
 use crate::output::{note, print_lines};
@@ -29,7 +29,29 @@ pub(super) async fn of(
         return Ok(detached(family, goal));
     }
     let verdict = until(api, goal, waiting.timeout).await?;
-    Ok(report(family, goal, &verdict, &humantime::format_duration(waiting.timeout).to_string()))
+    let code = report(family, goal, &verdict, &humantime::format_duration(waiting.timeout).to_string());
+    let has_failed = matches!(
+        verdict,
+        Verdict::RolledBack { .. }
+            | Verdict::Failed { .. }
+            | Verdict::Stuck { .. }
+            | Verdict::TimedOut { .. }
+    );
+    if has_failed && !goal.gone {
+        // What went wrong is said already; whoever cannot be asked any more has no more to say.
+        for line in counts(api, &goal.services).unwrap_or_default().iter().filter_map(what_it_wrote) {
+            note(&line);
+        }
+    }
+    Ok(code)
+}
+
+/// Where to read what the instance wrote that failed last.
+fn what_it_wrote(one: &Counts) -> Option<String> {
+    let (id, why) = (&one.id, one.last_failure.as_ref().filter(|_| !one.is_pod)?);
+    Some(format!(
+        "last failure of {id}: {why}\n  `lonja service logs {id} --previous --stderr` shows what it wrote"
+    ))
 }
 
 /// Nobody waits: the names are said, to wait for later.
@@ -50,6 +72,13 @@ pub(super) fn report(family: &ServiceFamily, goal: &Goal, verdict: &Verdict, tim
             say(family, goal, if goal.gone { "gone" } else { "reached" }, None, &[]);
             if for_people {
                 print_lines(&reached(goal, counts));
+            }
+            ExitCode::SUCCESS
+        }
+        Verdict::Removed => {
+            say(family, goal, "gone", None, &[]);
+            if for_people {
+                print_lines(&removed(goal));
             }
             ExitCode::SUCCESS
         }
@@ -74,6 +103,11 @@ pub(super) fn report(family: &ServiceFamily, goal: &Goal, verdict: &Verdict, tim
         Verdict::Failed { reason } => {
             say(family, goal, "failed", Some(reason), &[]);
             note(&format!("error: {}: the deployment failed: {reason}", names(goal)));
+            ExitCode::FAILURE
+        }
+        Verdict::Stuck { reason } => {
+            say(family, goal, "failed", Some(reason), &[]);
+            note(&format!("error: {}: {reason}", names(goal)));
             ExitCode::FAILURE
         }
         Verdict::TimedOut { missing } => {
@@ -107,9 +141,13 @@ fn goes_on(goal: &Goal) {
 
 fn reached(goal: &Goal, counts: &[Counts]) -> Vec<String> {
     if goal.gone {
-        return goal.services.iter().map(|service| format!("{}: removed", service.id)).collect();
+        return removed(goal);
     }
     counts.iter().map(|one| format!("{}: {}", one.id, one.words())).collect()
+}
+
+fn removed(goal: &Goal) -> Vec<String> {
+    goal.services.iter().map(|service| format!("{}: removed", service.id)).collect()
 }
 
 fn names(goal: &Goal) -> String {

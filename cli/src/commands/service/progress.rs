@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Progress {
     /// None: a pipe.
     terminal: Option<Terminal>,
-    /// What was said last, by what it is about.
+    /// What was said last, by what it is about, but for times.
     said: BTreeMap<String, String>,
 }
 
@@ -45,7 +45,7 @@ impl Progress {
 
     /// Shows how things stand. No step: the deployment is done, and the rest is waited for.
     pub(super) fn show(&mut self, step: Option<&Step>, counts: &[Counts], reasons: &[Explanation]) {
-        let whole = step.map_or_else(|| "waiting for all to be up".to_owned(), words);
+        let whole = step.map_or_else(|| "waiting for all to be up".to_owned(), Step::words);
         match &mut self.terminal {
             Some(terminal) => terminal.show(whole, counts, reasons),
             None => {
@@ -76,9 +76,10 @@ impl Progress {
     }
 
     fn say(&mut self, about: &str, line: String) {
-        if self.said.get(about) != Some(&line) {
+        let new = timeless(&line);
+        if self.said.get(about) != Some(&new) {
             output::note(&line);
-            self.said.insert(about.to_owned(), line);
+            self.said.insert(about.to_owned(), new);
         }
     }
 }
@@ -107,26 +108,23 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-/// How far a deployment has come, in words.
-fn words(step: &Step) -> String {
-    let doing = if step.doing.len() > 3 {
-        format!("{}, and {} more", step.doing[..3].join(", "), step.doing.len() - 3)
-    } else {
-        step.doing.join(", ")
-    };
-    let waits = step.waits_for.as_ref().map(|what| format!("; waits for {what}")).unwrap_or_default();
-    match step.step {
-        0 => format!("the deployment has not begun{waits}"),
-        number => format!("step {number} of {}: {doing}{waits}", step.steps),
-    }
-}
-
 fn line(one: &Counts, reasons: &[Explanation]) -> String {
     let why = reasons.iter().find(|why| why.id == one.id && why.count > 0);
     match why {
+        Some(why) if why.delay_seconds.is_some() => {
+            format!("{}; {} to be launched: {}", one.words_and_failure(), why.count, why.line())
+        }
         Some(why) => format!("{}; {} to be launched: {}", one.words(), why.count, why.line()),
         None => one.words(),
     }
+}
+
+/// A line without its numbers of seconds, which change all by themselves.
+fn timeless(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let is_time = |index: usize| words.get(index + 1).is_some_and(|unit| matches!(*unit, "s" | "s;" | "s,"));
+    let kept = words.iter().enumerate().filter(|(index, _)| !is_time(*index));
+    kept.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -150,7 +148,22 @@ mod tests {
     #[test]
     fn a_step_says_what_is_done_in_it() {
         let step = Step { step: 1, steps: 2, doing: vec!["scale /a".into()], ..Step::default() };
-        assert_eq!(words(&step), "step 1 of 2: scale /a");
-        assert!(words(&Step::default()).contains("not begun"));
+        assert_eq!(step.words(), "step 1 of 2: scale /a");
+        assert!(Step::default().words().contains("not begun"));
+    }
+
+    #[test]
+    fn seconds_that_pass_are_no_news() {
+        let delayed = |seconds: u64| {
+            let why = Explanation {
+                id: "/web".into(),
+                count: 1,
+                delay_seconds: Some(seconds),
+                ..Default::default()
+            };
+            timeless(&line(&Counts { id: "/web".into(), ..Counts::default() }, &[why]))
+        };
+        assert_eq!(delayed(9), delayed(8));
+        assert_ne!(timeless("1 of 3 running"), timeless("2 of 3 running"));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! While a deployment is under way it is taken back. Otherwise the version before is the newest that runs something
 //! else: a change of the number of instances alone is none, and the number stays as it is now, unless a version is named.
+//! Where the present version is an older one again, what came between the two was taken back already: it is left out.
 
 use std::process::ExitCode;
 
@@ -11,8 +12,8 @@ use serde_json::{Value, json};
 use super::api::{Api, escape};
 use super::change::{Change, Kind, kind, no_group};
 use super::ids::rooted;
-use super::waiting::{Named, deployments_of};
-use super::{input, standing};
+use super::waiting::{Goal, Named, deployments_of};
+use super::{input, outcome, standing};
 use crate::args::services::{OneService, Pushing, RollbackService, ServiceFamily};
 use crate::output::note;
 
@@ -43,7 +44,10 @@ pub(super) async fn run(
         }
         let reply = api.ask("DELETE", &format!("/v2/deployments/{}", escape(deployment)), None)?;
         note(&format!("{id}: deployment {deployment} is taken back"));
-        return change.wait(reply.deployment, &rollback.waiting).await;
+        // Before a first deployment there was nothing.
+        let services = vec![change.service];
+        let goal = Goal { deployment: reply.deployment, services, may_go: true, ..Goal::default() };
+        return outcome::of(api, family, &goal, &rollback.waiting).await;
     }
     let versions = Versions { api, id: &id, is_pod };
     if let (Some(version), false) = (&rollback.to, is_pod) {
@@ -54,7 +58,7 @@ pub(super) async fn run(
         Some(version) => (version.clone(), versions.definition(version)?),
         None => versions.before(&now)?,
     };
-    note(&format!("{id}: back to version {version}"));
+    note(&format!("{id}: back to version {version}, which runs {}", runs(&before)));
     let body = going_back(&now, &before, rollback.to.is_some());
     // What failed may be under way still in one that was forced; that is its user's to say.
     pushing.force = rollback.force;
@@ -90,15 +94,45 @@ impl Versions<'_> {
         definition(self.api, self.id, self.is_pod, version)
     }
 
-    /// The newest version that runs something else.
+    /// The newest version that runs something else, and was not taken back.
     fn before(&self, now: &Value) -> anyhow::Result<(String, Value)> {
+        let mut older = Vec::new();
         for version in self.all()?.into_iter().skip(1).take(MOST_VERSIONS) {
             let definition = self.definition(&version)?;
-            if runs_differently(now, &definition) {
-                return Ok((version, definition));
-            }
+            older.push((version, definition));
         }
-        bail!("{} has no version before this one that runs anything else", self.id)
+        match newest_before(now, older) {
+            Some(before) => Ok(before),
+            None => bail!(
+                "{id} has no version before this one that runs anything else and was not taken back; \
+                 `lonja service show {id} --versions` lists all, and --to names one",
+                id = self.id
+            ),
+        }
+    }
+}
+
+/// Of the versions before the present one, newest first, the one that is to come back.
+fn newest_before(now: &Value, older: Vec<(String, Value)>) -> Option<(String, Value)> {
+    // Where one of them is what runs now, those after it were tried and given up.
+    let same = older.iter().rposition(|(_, definition)| !runs_differently(now, definition));
+    let rest = older.into_iter().skip(same.map_or(0, |same| same + 1));
+    rest.into_iter().find(|(_, definition)| runs_differently(now, definition))
+}
+
+/// What a definition runs, in a few words.
+fn runs(definition: &Value) -> String {
+    let args = definition["args"].as_array().into_iter().flatten().filter_map(standing::text);
+    let args = args.collect::<Vec<_>>().join(" ");
+    let image = standing::text(&definition["container"]["docker"]["image"]);
+    let names = definition["containers"].as_array().into_iter().flatten();
+    let names = names.filter_map(|container| standing::text(&container["name"])).collect::<Vec<_>>();
+    let command = standing::text(&definition["cmd"]).or((!args.is_empty()).then_some(args));
+    match (command, image) {
+        (Some(command), Some(image)) => format!("{command:?} in {image}"),
+        (Some(command), None) => format!("{command:?}"),
+        (None, Some(image)) => image,
+        (None, None) => names.join(", "),
     }
 }
 
@@ -164,6 +198,19 @@ mod tests {
         let before = json!({ "id": "/a", "cmd": "good", "instances": 2, "version": "t", "versionInfo": {} });
         assert_eq!(going_back(&now, &before, false), json!({ "id": "/a", "cmd": "good", "instances": 7 }));
         assert_eq!(going_back(&now, &before, true), json!({ "id": "/a", "cmd": "good", "instances": 2 }));
+    }
+
+    #[test]
+    fn what_was_taken_back_does_not_come_back() {
+        let version = |name: &str, cmd: &str| (name.to_owned(), json!({ "id": "/a", "cmd": cmd }));
+        let before = |now: &str, older: &[(&str, &str)]| {
+            let older = older.iter().map(|(name, cmd)| version(name, cmd)).collect();
+            newest_before(&json!({ "id": "/a", "cmd": now }), older).map(|(version, _)| version)
+        };
+        assert_eq!(before("good", &[("3", "bad"), ("2", "good"), ("1", "older")]).as_deref(), Some("1"));
+        assert_eq!(before("good", &[("2", "bad"), ("1", "good")]), None);
+        assert_eq!(before("bad", &[("2", "bad"), ("1", "good")]).as_deref(), Some("1"));
+        assert_eq!(before("new", &[("2", "bad"), ("1", "good")]).as_deref(), Some("2"));
     }
 
     #[test]

@@ -20,14 +20,20 @@ pub(super) async fn run(api: &Api, family: &ServiceFamily, run: RunService) -> a
         (None, Some(name)) => {
             vec![Document::Apps(vec![description::new_app(name, &run.description, &run.command)?])]
         }
-        (None, None) => return Err(super::Usage("name a FILE, or an app with --name".to_owned()).into()),
+        (None, None) => {
+            return Err(
+                super::Usage("name the app with --name, or a FILE that describes it".to_owned()).into()
+            );
+        }
     };
     if run.file.is_some() && is_described(&run) {
         return Err(
             super::Usage("flags that describe an app go with --name; a file says it all".to_owned()).into()
         );
     }
+    api.wait_until_there().await?;
     for document in &documents {
+        super::unknown::warn_of(document);
         let (path, body) = document.request();
         let Some(goal) = push(api, family, &run.pushing, document, &path, &body)? else { continue };
         let code = outcome::of(api, family, &goal, &run.waiting).await?;
@@ -72,7 +78,7 @@ fn push(
             return Ok(None);
         }
     };
-    Ok(Some(Goal { deployment: reply.deployment, services, gone: false }))
+    Ok(Some(Goal { deployment: reply.deployment, services, ..Goal::default() }))
 }
 
 /// These apps, to be waited for.
@@ -143,6 +149,14 @@ mod tests {
             query(&all, Some("partialUpdate=false")),
             "?partialUpdate=false&force=true&dryRun=true&strategy=blueGreen"
         );
+    }
+
+    #[test]
+    fn a_strategy_may_be_written_as_the_api_writes_it() {
+        use clap::ValueEnum;
+        for name in ["blue-green", "blueGreen"] {
+            assert_eq!(Strategy::from_str(name, false), Ok(Strategy::BlueGreen));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::change::{Kind, kind};
 use super::ids::{rooted, short};
 use super::list::is_for_people;
 use super::rollback::{all_of, definition};
-use super::standing::{Counts, text};
+use super::standing::{Counts, promotable, text};
 use crate::args::services::{ListServices, ServiceFamily, ShowService};
 use crate::output::{Listing, Row, amount, print_lines};
 
@@ -45,14 +45,22 @@ async fn once(api: &Api, family: &ServiceFamily, show: &ShowService, kind: Kind)
         return Ok(());
     }
     match kind {
-        Kind::App(app) if is_for_people(family) => print_app(family, &app),
+        Kind::App(app) if is_for_people(family) => {
+            let mut counts = Counts::of_app(&app);
+            if !counts.deployments.is_empty() {
+                counts.promotable = promotable(&api.get("/v2/deployments")?).contains(&id);
+            }
+            print_app(family, &app, counts);
+        }
         Kind::App(app) => print_object(family, &id, &app),
         Kind::Pod(_) => {
             let status = api.get(&format!("/v2/pods{}::status", escape(&id)))?;
             if is_for_people(family) {
-                print_pod(family, &status)
+                let mut counts = Counts::of_pod(&status);
+                counts.promotable = promotable(&api.get("/v2/deployments")?).contains(&id);
+                print_pod(family, &status, &counts);
             } else {
-                print_object(family, &id, &status)
+                print_object(family, &id, &status);
             }
         }
         Kind::Group => {
@@ -85,8 +93,7 @@ fn print_versions(family: &ServiceFamily, versions: &[String]) {
         .print(family.output, family.quiet);
 }
 
-fn print_app(family: &ServiceFamily, app: &Value) {
-    let counts = Counts::of_app(app);
+fn print_app(family: &ServiceFamily, app: &Value, counts: Counts) {
     let mut lines = vec![format!("{}: {} ({})", counts.id, counts.words(), counts.state())];
     let mut say = |name: &str, value: Option<String>| {
         lines.extend(value.filter(|value| !value.is_empty()).map(|value| format!("  {name:12} {value}")));
@@ -122,9 +129,25 @@ fn print_app(family: &ServiceFamily, app: &Value) {
     say("version", text(&app["version"]));
     say("deployments", Some(counts.deployments.join(" ")));
     say("last failure", counts.last_failure);
+    lines.extend(failed_checks(app).map(|failed| format!("  failed check {failed}")));
     print_lines(&lines);
     let rows = app["tasks"].as_array().into_iter().flatten().map(task_row).collect::<Vec<_>>();
     print_tasks(family, rows);
+}
+
+/// What health checks say of the instances that they do not find well.
+pub(super) fn failed_checks(app: &Value) -> impl Iterator<Item = String> {
+    let failed = |task: &Value| -> Vec<String> {
+        let id = text(&task["id"]).unwrap_or_default();
+        let results = task["healthCheckResults"].as_array().into_iter().flatten();
+        let failed = results.filter(|result| result["alive"] != true).filter_map(|result| {
+            let times = result["consecutiveFailures"].as_u64().filter(|times| *times > 1);
+            let times = times.map(|times| format!(" ({times} times in a row)")).unwrap_or_default();
+            Some(format!("{}: {}{times}", short(&id), text(&result["lastFailureCause"])?))
+        });
+        failed.collect()
+    };
+    app["tasks"].as_array().into_iter().flatten().flat_map(failed)
 }
 
 fn ports(app: &Value) -> String {
@@ -154,14 +177,13 @@ fn task_row(task: &Value) -> Row {
         text(&task["host"]).unwrap_or_default(),
         ports.join(","),
         text(&task["startedAt"]).unwrap_or_default(),
-        id.clone(),
         text(&task["version"]).unwrap_or_default(),
+        id.clone(),
     ];
     Row { id, cells, object: task.clone() }
 }
 
-fn print_pod(family: &ServiceFamily, status: &Value) {
-    let counts = Counts::of_pod(status);
+fn print_pod(family: &ServiceFamily, status: &Value, counts: &Counts) {
     print_lines(&[format!("{}: {} ({})", counts.id, counts.words(), counts.state())]);
     let instances = status["instances"].as_array().into_iter().flatten();
     let rows = instances.flat_map(|instance| {
@@ -189,13 +211,13 @@ fn container_row(instance: &Value, container: &Value) -> Row {
         text(&instance["agentHostname"]).unwrap_or_default(),
         ports.map(|port| port.to_string()).collect::<Vec<_>>().join(","),
         text(&container["statusSince"]).unwrap_or_default(),
+        instance["specReference"].as_str().and_then(|path| path.rsplit('/').next()).unwrap_or("").to_owned(),
         id.clone(),
-        text(&instance["specReference"]).unwrap_or_default(),
     ];
     Row { id, cells, object: container.clone() }
 }
 
 fn print_tasks(family: &ServiceFamily, rows: Vec<Row>) {
-    let columns = vec!["instance", "state", "health", "host", "ports", "since", "task", "version"];
-    Listing { what: "instances", columns, wide_from: 6, rows }.print(family.output, false);
+    let columns = vec!["instance", "state", "health", "host", "ports", "since", "version", "task"];
+    Listing { what: "instances", columns, wide_from: 7, rows }.print(family.output, false);
 }

@@ -1,5 +1,7 @@
 //! Where deployments and services stand, as the API tells it. Pure: values in, values out.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// Where a deployment stands.
@@ -23,6 +25,22 @@ pub(super) struct Progress {
     pub(super) waits_for: Option<String>,
     /// Which apps and pods it touches.
     pub(super) affected: Vec<String>,
+}
+
+impl Progress {
+    /// How far it has come, in words.
+    pub(super) fn words(&self) -> String {
+        let doing = if self.doing.len() > 3 {
+            format!("{}, and {} more", self.doing[..3].join(", "), self.doing.len() - 3)
+        } else {
+            self.doing.join(", ")
+        };
+        let waits = self.waits_for.as_ref().map(|what| format!("; waits for {what}")).unwrap_or_default();
+        match self.step {
+            0 => format!("the deployment has not begun{waits}"),
+            number => format!("step {number} of {}: {doing}{waits}", self.steps),
+        }
+    }
 }
 
 /// How a deployment ended.
@@ -54,7 +72,6 @@ pub(super) fn standing(deployment: &Value) -> Standing {
 /// Reads one that runs.
 pub(super) fn progress(deployment: &Value) -> Progress {
     let rollouts = deployment["rollouts"].as_object().into_iter().flatten().map(|(_, rollout)| rollout);
-    let waits = |rollout: &Value| rollout["phase"] == "waiting" && rollout["promoted"] != true;
     let promotable = rollouts.into_iter().any(waits);
     Progress {
         step: deployment["currentStep"].as_u64().unwrap_or(0),
@@ -64,6 +81,17 @@ pub(super) fn progress(deployment: &Value) -> Progress {
         waits_for: text(&deployment["waitsFor"]),
         affected: affected(deployment),
     }
+}
+
+/// Which apps and pods wait, of all that deployments change, for somebody to promote them.
+pub(super) fn promotable(deployments: &Value) -> BTreeSet<String> {
+    let deployments = deployments.as_array().into_iter().flatten();
+    let rollouts = deployments.filter_map(|deployment| deployment["rollouts"].as_object()).flatten();
+    rollouts.filter(|(_, rollout)| waits(rollout)).map(|(id, _)| id.clone()).collect()
+}
+
+fn waits(rollout: &Value) -> bool {
+    rollout["phase"] == "waiting" && rollout["promoted"] != true
 }
 
 /// Which apps and pods a deployment touches.
@@ -93,6 +121,12 @@ pub(super) struct Counts {
     pub(super) healthy: Option<u64>,
     pub(super) unhealthy: u64,
     pub(super) staged: u64,
+    /// Of those that run, what they were started as is not what is wanted now. 0 where no instances are shown.
+    pub(super) outdated: u64,
+    /// The tasks that run, where they are shown.
+    pub(super) up: BTreeSet<String>,
+    /// A deployment waits for somebody to promote it.
+    pub(super) promotable: bool,
     /// The deployments that change it.
     pub(super) deployments: Vec<String>,
     /// What went wrong last.
@@ -112,6 +146,12 @@ impl Counts {
             let host = host.map(|host| format!(" on {host}")).unwrap_or_default();
             format!("{state}{host}{}{message}", if message.is_empty() { "" } else { ": " })
         });
+        let running = app["tasks"].as_array().into_iter().flatten();
+        let running: Vec<&Value> = running.filter(|task| task["state"] == "TASK_RUNNING").collect();
+        // Times of one form and length: as texts they stand in their order.
+        let wanted = app["versionInfo"]["lastConfigChangeAt"].as_str();
+        let is_outdated =
+            |task: &&&Value| task["version"].as_str().zip(wanted).is_some_and(|(is, be)| is < be);
         Self {
             id: text(&app["id"]).unwrap_or_default(),
             is_pod: false,
@@ -120,6 +160,9 @@ impl Counts {
             healthy: checked.then(|| number("tasksHealthy")),
             unhealthy: number("tasksUnhealthy"),
             staged: number("tasksStaged"),
+            outdated: running.iter().filter(is_outdated).count() as u64,
+            up: running.iter().filter_map(|task| text(&task["id"])).collect(),
+            promotable: false,
             deployments: ids.filter_map(|deployment| text(&deployment["id"])).collect(),
             last_failure,
         }
@@ -133,6 +176,8 @@ impl Counts {
             let states = instances.filter_map(|instance| instance["status"].as_str());
             states.filter(|state| wanted.contains(state)).count() as u64
         };
+        let stable = status["instances"].as_array().into_iter().flatten();
+        let stable = stable.filter(|instance| instance["status"] == "STABLE");
         let checked =
             spec["containers"].as_array().into_iter().flatten().any(|c| c["healthCheck"].is_object());
         Self {
@@ -143,6 +188,10 @@ impl Counts {
             healthy: checked.then(|| with(&["STABLE"])),
             unhealthy: with(&["DEGRADED"]),
             staged: with(&["PENDING", "STAGING"]),
+            // Their versions change with their number as well.
+            outdated: 0,
+            up: stable.filter_map(|instance| text(&instance["id"])).collect(),
+            promotable: false,
             deployments: Vec::new(),
             last_failure: text(&status["message"]),
         }
@@ -150,22 +199,39 @@ impl Counts {
 
     /// Is it as it is wanted?
     pub(super) fn is_reached(&self) -> bool {
+        self.is_up() && self.outdated == 0
+    }
+
+    /// Is it as it is wanted, but for what its instances were started as?
+    pub(super) fn is_up(&self) -> bool {
         self.running == self.wanted && self.healthy.is_none_or(|healthy| healthy >= self.wanted)
     }
 
     /// In words: `2 of 3 running, 1 healthy`.
     pub(super) fn words(&self) -> String {
         let healthy = self.healthy.map(|healthy| format!(", {healthy} healthy")).unwrap_or_default();
-        format!("{} of {} running{healthy}", self.running, self.wanted)
+        let outdated = match self.outdated {
+            0 => String::new(),
+            outdated => format!(", {outdated} of an older version"),
+        };
+        format!("{} of {} running{healthy}{outdated}", self.running, self.wanted)
+    }
+
+    /// The same, with what went wrong last.
+    pub(super) fn words_and_failure(&self) -> String {
+        let failure = self.last_failure.as_ref().map(|why| format!("; last failure: {why}"));
+        format!("{}{}", self.words(), failure.unwrap_or_default())
     }
 
     /// In one word, for a listing.
     pub(super) fn state(&self) -> &'static str {
         match self {
+            _ if self.promotable => "waits for promote",
             _ if !self.deployments.is_empty() => "deploying",
             _ if self.wanted == 0 && self.running == 0 => "suspended",
             _ if self.is_reached() => "running",
             _ if self.unhealthy > 0 => "unhealthy",
+            _ if self.is_up() => "outdated",
             _ if self.running + self.staged < self.wanted => "waiting",
             _ => "starting",
         }

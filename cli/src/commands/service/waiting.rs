@@ -1,8 +1,10 @@
 //! Waiting for the outcome of a change: it looks again and again at the deployment and at what it touches.
 //!
 //! The wanted state is reached when the deployment is done *and* as many instances run, and are healthy, as are wanted:
-//! a deployment that says it is done is not taken at its word.
+//! a deployment that says it is done is not taken at its word. An instance that no health check looks at counts once it has
+//! run for a moment: one that fails as soon as it is started runs as well, again and again.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::api::{Api, ApiError, escape};
@@ -19,6 +21,9 @@ const LATER_LOOKS: Duration = Duration::from_millis(500);
 /// After this much time it is no more a matter of a moment.
 const SOON: Duration = Duration::from_secs(3);
 
+/// What no health check looks at is up when it has run for so long.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// How often it is asked why instances are not launched.
 const REASONS_EVERY: Duration = Duration::from_secs(2);
 
@@ -34,6 +39,8 @@ pub(super) struct Goal {
     pub(super) services: Vec<Named>,
     /// They are to be gone.
     pub(super) gone: bool,
+    /// They may be gone at the end: before the deployment that is taken back there was nothing.
+    pub(super) may_go: bool,
 }
 
 /// An app or pod by name.
@@ -48,6 +55,8 @@ pub(super) struct Named {
 pub(super) enum Verdict {
     /// All is as it is wanted.
     Reached(Vec<Counts>),
+    /// What was there before is there again: nothing.
+    Removed,
     /// What is new is in good health, and waits for somebody to promote it.
     Promotable,
     RolledBack {
@@ -55,6 +64,10 @@ pub(super) enum Verdict {
         reason: String,
     },
     Failed {
+        reason: String,
+    },
+    /// No deployment is under way, and it is not as it is wanted; nor will it be, for this reason.
+    Stuck {
         reason: String,
     },
     /// In time it was not; what is missing.
@@ -82,7 +95,9 @@ async fn look_on(
     display: &mut Display,
 ) -> anyhow::Result<Verdict> {
     let mut signals = Signals::new()?;
-    let mut watcher = Watcher { api, goal, reasons: Vec::new(), asked: None };
+    let (up, outdated) = (None, None);
+    let moment = A_MOMENT.min(timeout);
+    let mut watcher = Watcher { api, goal, reasons: Vec::new(), asked: None, moment, up, outdated };
     let (started, mut away) = (Instant::now(), false);
     loop {
         let seen = match watcher.look(display) {
@@ -119,6 +134,12 @@ struct Watcher<'a> {
     /// Why instances are not launched, as of when it was last asked.
     reasons: Vec<Explanation>,
     asked: Option<Instant>,
+    /// How long what nobody checks is to run before it counts, and what nobody replaces is to be there before that is said.
+    moment: Duration,
+    /// The tasks that nobody checks, all up, and since when they have been.
+    up: Option<(BTreeSet<String>, Instant)>,
+    /// Since when instances of an older version are there and nothing replaces them.
+    outdated: Option<Instant>,
 }
 
 impl Watcher<'_> {
@@ -150,21 +171,60 @@ impl Watcher<'_> {
             }
             Standing::Ended(End::Done | End::Forgotten) => {
                 let counts = self.counts()?;
-                let is_reached = match self.goal.gone {
-                    true => counts.is_empty(),
-                    false => {
-                        counts.len() == self.goal.services.len()
-                            && counts.iter().all(|one| one.is_reached() && one.deployments.is_empty())
-                    }
-                };
-                if is_reached {
-                    return Ok(Some(Verdict::Reached(counts)));
+                let verdict = self.settled(&counts);
+                if verdict.is_none() {
+                    self.ask_reasons(&counts)?;
+                    display.show(None, &counts, &self.reasons);
                 }
-                self.ask_reasons(&counts)?;
-                display.show(None, &counts, &self.reasons);
-                Ok(None)
+                Ok(verdict)
             }
         }
+    }
+
+    /// What came of it, once the deployment has ended.
+    fn settled(&mut self, counts: &[Counts]) -> Option<Verdict> {
+        if counts.is_empty() && self.goal.gone {
+            return Some(Verdict::Reached(Vec::new()));
+        }
+        if counts.is_empty() && self.goal.may_go {
+            return Some(Verdict::Removed);
+        }
+        let all = counts.len() == self.goal.services.len() && !self.goal.gone;
+        let settled = all && counts.iter().all(|one| one.deployments.is_empty());
+        let is_reached = settled && counts.iter().all(Counts::is_reached);
+        let unchecked = counts.iter().filter(|one| one.healthy.is_none() && one.wanted > 0);
+        let unchecked: BTreeSet<String> = unchecked.flat_map(|one| one.up.iter().cloned()).collect();
+        if !is_reached {
+            self.up = None;
+        } else if self.has_been_up(counts, unchecked) {
+            return Some(Verdict::Reached(counts.to_vec()));
+        }
+        let Some(outdated) = counts.iter().find(|one| settled && one.outdated > 0) else {
+            self.outdated = None;
+            return None;
+        };
+        let since = *self.outdated.get_or_insert_with(Instant::now);
+        // The deployment that is to replace them may be about to begin.
+        (since.elapsed() >= self.moment).then(|| Verdict::Stuck {
+            reason: format!(
+                "{}: no deployment replaces them any more; `lonja service restart {}` begins one, \
+                 `lonja service rollback {}` goes back to the version before",
+                outdated.words(),
+                outdated.id,
+                outdated.id
+            ),
+        })
+    }
+
+    /// Have the same tasks been up for a moment, those that nobody checks?
+    fn has_been_up(&mut self, counts: &[Counts], unchecked: BTreeSet<String>) -> bool {
+        if counts.iter().all(|one| one.healthy.is_some() || one.wanted == 0) {
+            return true;
+        }
+        if self.up.as_ref().is_none_or(|(tasks, _)| *tasks != unchecked) {
+            self.up = Some((unchecked, Instant::now()));
+        }
+        self.up.as_ref().is_some_and(|(_, since)| since.elapsed() >= self.moment)
     }
 
     /// How many instances there are of each service that is there.
@@ -200,13 +260,22 @@ impl Watcher<'_> {
         if !unplaceable.is_empty() {
             return Ok(Verdict::Unplaceable(unplaceable));
         }
-        let lacking = counts.iter().filter(|one| self.goal.gone || !one.is_reached());
-        let missing = lacking.map(|one| {
-            let failure =
-                one.last_failure.as_ref().map(|why| format!("; last failure: {why}")).unwrap_or_default();
-            format!("{}: {}{failure}", one.id, one.words())
-        });
-        Ok(Verdict::TimedOut { missing: missing.collect() })
+        let under_way = match &self.goal.deployment {
+            Some(id) => deployment(self.api, id)?,
+            None => Standing::Ended(End::Forgotten),
+        };
+        let mut missing = Vec::new();
+        if let (Standing::Running(progress), Some(id)) = (&under_way, &self.goal.deployment) {
+            missing.push(format!("deployment {id} is under way: {}", progress.words()));
+        }
+        let is_there = |service: &&Named| counts.iter().any(|one| one.id == service.id);
+        for service in self.goal.services.iter().filter(|service| !self.goal.gone && !is_there(service)) {
+            missing.push(format!("{}: it is not there", service.id));
+        }
+        let all = self.goal.gone || !missing.is_empty() || counts.iter().all(Counts::is_reached);
+        let lacking = counts.iter().filter(|one| all || !one.is_reached());
+        missing.extend(lacking.map(|one| format!("{}: {}", one.id, one.words_and_failure())));
+        Ok(Verdict::TimedOut { missing })
     }
 }
 
@@ -236,8 +305,9 @@ pub(super) fn counts(api: &Api, services: &[Named]) -> Result<Vec<Counts>, ApiEr
     let apps: Vec<&str> = services.iter().filter(|one| !one.is_pod).map(|one| one.id.as_str()).collect();
     let mut counts = Vec::new();
     if apps.len() > MOST_SINGLY {
-        let listed =
-            api.get("/v2/apps?embed=apps.counts&embed=apps.deployments&embed=apps.lastTaskFailure")?;
+        let listed = api.get(
+            "/v2/apps?embed=apps.counts&embed=apps.deployments&embed=apps.tasks&embed=apps.lastTaskFailure",
+        )?;
         let listed = listed["apps"].as_array().into_iter().flatten().map(Counts::of_app);
         counts.extend(listed.filter(|one| apps.contains(&one.id.as_str())));
     } else {

@@ -391,7 +391,7 @@ fn policies() -> Vec<(&'static str, Value)> {
     );
     let rollout = object(
         &[
-            ("strategy", choice(&["rolling", "canary", "blueGreen"])),
+            ("strategy", choice(&["rolling", "canary", "blueGreen", "blue-green"])),
             ("canaryFraction", fraction()),
             ("promoteAfterSeconds", seconds()),
             ("progressDeadlineSeconds", some_seconds()),
