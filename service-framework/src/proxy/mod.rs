@@ -162,6 +162,11 @@ impl Balancer {
         self.lock().open.get(&port).map(|open| open.pool.draining())
     }
 
+    #[cfg(test)]
+    fn is_any_shunned(&self, port: u16) -> bool {
+        self.lock().open.get(&port).is_some_and(|open| open.pool.is_any_shunned())
+    }
+
     /// Opens and closes ports, so that each has one owner: whoever has it already, else the first by name.
     fn settle(&self, desk: &mut Desk) {
         let mut takers: BTreeMap<u16, Vec<(PathId, bool)>> = BTreeMap::new();
