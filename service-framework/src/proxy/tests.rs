@@ -692,3 +692,30 @@ async fn an_answer_with_too_many_fields_is_asked_for_once_and_is_502() {
     assert!(heard.starts_with("HTTP/1.1 502 ") && heard.contains("too many fields"), "{heard}");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn ports_beyond_what_the_files_leave_are_not_opened_and_are_told_until_others_close() {
+    let limits = ProxyLimits { ports: 1, ..ProxyLimits::default() };
+    let balancer = Balancer::alone("127.0.0.1".parse().unwrap(), limits, Arc::default());
+    let (one, other) = (free_port(), free_port());
+    let both: BTreeMap<_, _> =
+        [ports("/one", one, false), ports("/other", other, false)].into_iter().flatten().collect();
+    balancer.set_ports(ports("/one", one, false));
+    balancer.set_ports(both);
+    assert_eq!((balancer.accepting(one), balancer.accepting(other)), (Some(0), None));
+    let problems = balancer.problems();
+    assert_eq!(problems.len(), 1);
+    assert_eq!((problems[0].port, &problems[0].app), (other, &id("/other")));
+    assert!(problems[0].reason.contains("open files"), "{}", problems[0].reason);
+
+    balancer.set_ports(ports("/other", other, false));
+    assert_eq!((balancer.problems(), balancer.accepting(other)), (vec![], Some(0)));
+}
+
+#[test]
+fn few_files_leave_some_to_the_rest_of_the_daemon() {
+    let limits = ProxyLimits::default().within(1_024);
+    assert_eq!((limits.ports, limits.connections), (256, 128));
+    assert!(limits.ports + 2 * limits.connections <= 512);
+    assert_eq!(ProxyLimits::default().within(1 << 20), ProxyLimits::default());
+}
