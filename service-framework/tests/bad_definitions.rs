@@ -262,6 +262,18 @@ fn constraints_are_a_hundred_at_most() {
 }
 
 #[test]
+fn a_document_of_too_many_values_is_refused_before_they_are_made() {
+    let list = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+    assert!(wire::json(list(400_000).as_bytes()).is_ok());
+    let Err(Rejected::NotJson(words)) = wire::json(list(600_000).as_bytes()) else { panic!("it is taken") };
+    assert!(words.contains("500000"), "{words}");
+    let objects = format!("[{}]", vec![r#"{"":0}"#; 300_000].join(","));
+    assert!(matches!(wire::json(objects.as_bytes()), Err(Rejected::NotJson(_))));
+    let quoted = format!("[\"{}\"]", ",[{".repeat(400_000));
+    assert!(wire::json(quoted.as_bytes()).is_ok(), "what is quoted is one value");
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once() {
     let app =
         over(GOOD_APP, r#"{"cpus": -1, "mem": "much", "ports": [70000, "x"], "env": {"A": 1, "B": []}}"#);
