@@ -236,6 +236,44 @@ fn faults_of_a_list_of_apps_have_the_number_of_the_app() {
 }
 
 #[test]
+fn an_app_that_is_in_a_list_twice_is_refused() {
+    let list = serde_json::json!([{ "id": "/a", "cmd": "x" }, { "id": "a", "cmd": "y" }]);
+    let (kind, faults) = told(wire::apps(&list, |_| None, |_| defaults()).unwrap_err());
+    assert_eq!((kind, faults[0].0.as_str()), (MEANING, "/(1)/id"));
+}
+
+#[test]
+fn constraints_are_a_hundred_at_most() {
+    let app_with = |count: usize| {
+        let constraints = vec![serde_json::json!(["rack", "LIKE", "r[0-9]"]); count];
+        over(GOOD_APP, &serde_json::json!({ "constraints": constraints }).to_string())
+    };
+    app(&app_with(100)).unwrap();
+    let (kind, faults) = told(app(&app_with(101)).unwrap_err());
+    assert_eq!((kind, faults[0].0.as_str()), (MEANING, "/constraints"));
+    let pod_with = |count: usize| {
+        let one = serde_json::json!({ "fieldName": "rack", "operator": "LIKE", "value": "r[0-9]" });
+        let constraints = serde_json::json!({ "constraints": vec![one; count] });
+        over(GOOD_POD, &serde_json::json!({ "scheduling": { "placement": constraints } }).to_string())
+    };
+    pod(&pod_with(100)).unwrap();
+    let (kind, faults) = told(pod(&pod_with(101)).unwrap_err());
+    assert_eq!((kind, faults[0].0.as_str()), (MEANING, "/scheduling/placement/constraints"));
+}
+
+#[test]
+fn a_document_of_too_many_values_is_refused_before_they_are_made() {
+    let list = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+    assert!(wire::json(list(400_000).as_bytes()).is_ok());
+    let Err(Rejected::NotJson(words)) = wire::json(list(600_000).as_bytes()) else { panic!("it is taken") };
+    assert!(words.contains("500000"), "{words}");
+    let objects = format!("[{}]", vec![r#"{"":0}"#; 300_000].join(","));
+    assert!(matches!(wire::json(objects.as_bytes()), Err(Rejected::NotJson(_))));
+    let quoted = format!("[\"{}\"]", ",[{".repeat(400_000));
+    assert!(wire::json(quoted.as_bytes()).is_ok(), "what is quoted is one value");
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once() {
     let app =
         over(GOOD_APP, r#"{"cpus": -1, "mem": "much", "ports": [70000, "x"], "env": {"A": 1, "B": []}}"#);

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::route::Route;
 use super::tasks::only_get;
-use super::{Api, Ask, aside, groups_json, in_place};
+use super::{Api, Ask, Document, aside, groups_json, in_place};
 use crate::wire::{self, Defaults, GroupUpdate};
 
 /// Answers for a group, the apps in it, and its versions.
@@ -151,7 +151,7 @@ impl Before {
 
 async fn update(api: &Api, path: &PathId, ask: &Ask, back_to: Option<&str>) -> Outcome {
     let body = match back_to {
-        Some(version) => json!({ "version": version }),
+        Some(version) => Document::own(json!({ "version": version })),
         None => ask.json()?,
     };
     let named = body.get("id").and_then(Value::as_str);

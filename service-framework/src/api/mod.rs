@@ -44,8 +44,10 @@ use axum::extract::{Request, State};
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use lonja_services_core::definition::Strategy;
 use lonja_services_core::{ChangeOptions, Config};
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::compression::CompressionLayer;
 
@@ -68,7 +70,10 @@ const MAX_BODIES_BYTES: usize = 64 << 20;
 /// How long a body may take to come.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Requests under way at once.
+/// The most values that the documents of all requests under way come to: each takes some 300 bytes at most.
+const MAX_VALUES: usize = 2 * wire::MAX_VALUES;
+
+/// Requests that are carried out at once; those that are only read are bounded by connections and bytes.
 const MAX_REQUESTS: usize = 512;
 
 /// Streams of events at once.
@@ -85,6 +90,8 @@ pub(crate) struct Api {
     requests: Arc<Semaphore>,
     /// One for each byte of a body.
     bodies: Arc<Semaphore>,
+    /// One for each value of a document.
+    values: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
@@ -98,12 +105,38 @@ pub(crate) struct Ask {
     pub(crate) body: Bytes,
     /// The body's place among those under way.
     _held: OwnedSemaphorePermit,
+    values: Arc<Semaphore>,
+}
+
+/// The body of a request as JSON, with its place among those under way.
+struct Document {
+    value: Value,
+    _held: Option<OwnedSemaphorePermit>,
+}
+
+impl Document {
+    /// One that was made here.
+    fn own(value: Value) -> Self {
+        Self { value, _held: None }
+    }
+}
+
+impl std::ops::Deref for Document {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
 }
 
 impl Ask {
-    /// The body as JSON. Errors: it is none, or too deep.
-    fn json(&self) -> Result<serde_json::Value, Problem> {
-        Ok(in_place(|| wire::json(&self.body))?)
+    /// The body as JSON. Errors: it is none, too deep or of too many values, or there is no place for so many now.
+    fn json(&self) -> Result<Document, Problem> {
+        in_place(|| {
+            let values = u32::try_from(wire::values(&self.body)?).unwrap_or(u32::MAX);
+            let held = Arc::clone(&self.values).try_acquire_many_owned(values).map_err(|_| Problem::Busy)?;
+            Ok(Document { value: wire::json(&self.body)?, _held: Some(held) })
+        })
     }
 
     /// How the change is to be made. `force`: unless the query says.
@@ -136,6 +169,7 @@ impl Api {
             counters,
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_BYTES)),
+            values: Arc::new(Semaphore::new(MAX_VALUES)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         }
     }
@@ -162,16 +196,20 @@ async fn within_bounds(api: Api, request: Request) -> Outcome {
     if route == Route::Events {
         return events::stream(&api, &request);
     }
-    let requests = Arc::clone(&api.requests);
-    let _one = requests.try_acquire().map_err(|_| Problem::Busy)?;
     let ask = read(&api, request).await?;
+    // Not before: a body may be long in coming. Who asks how it goes is answered in any case.
+    let requests = Arc::clone(&api.requests);
+    let is_looking = matches!(route, Route::Ping | Route::Metrics | Route::Prometheus);
+    let one = if is_looking { None } else { Some(requests.try_acquire().map_err(|_| Problem::Busy)?) };
     let accept = ask.accept.as_deref();
     let in_text = matches!(route, Route::Ping | Route::Root | Route::Prometheus | Route::Tasks)
         || matches!(route, Route::AppTasks(_) | Route::TasksBelow(_));
     if !in_text && !reply::accepts(accept, "application/json") {
         return Err(Problem::Form("application/json"));
     }
-    dispatch(&api, route, &ask).await
+    let outcome = dispatch(&api, route, &ask).await;
+    drop(one);
+    outcome
 }
 
 /// Reads a request whole, within the bounds of size and time.
@@ -182,6 +220,11 @@ async fn read(api: &Api, request: Request) -> Result<Ask, Problem> {
     // The body of a GET means nothing; some clients send one all the same.
     let has_body = !matches!(head.method, Method::GET | Method::HEAD);
     let body = if has_body { body } else { Body::empty() };
+    // Who asks first is told before anything is sent; others would not hear it before all is.
+    let is_too_large = usize::try_from(body.size_hint().lower()).is_ok_and(|bytes| bytes > MAX_BODY_BYTES);
+    if is_too_large && head.headers.contains_key(header::EXPECT) {
+        return Err(Problem::TooLarge(MAX_BODY_BYTES));
+    }
     let (body, held) = body_of(api, body).await?;
     Ok(Ask {
         path: head.uri.path().to_owned(),
@@ -192,6 +235,7 @@ async fn read(api: &Api, request: Request) -> Result<Ask, Problem> {
         from,
         body,
         _held: held,
+        values: Arc::clone(&api.values),
     })
 }
 
@@ -285,4 +329,77 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Problem::NoAnswer(format!("a part of the answer could not be made: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::http::StatusCode;
+    use futures::{FutureExt, stream};
+    use lonja_model::clock::Clock;
+    use lonja_sdk::{Driver, FrameworkOptions};
+    use lonja_services_core::Services;
+
+    use super::*;
+
+    /// Before services that never answer.
+    fn api() -> Api {
+        let options = FrameworkOptions::named("services");
+        let (_, link) = Driver::new("http://127.0.0.1:1", options).interactive::<Services>();
+        let clock = Clock::start();
+        let about = About {
+            listen: serve::nowhere(),
+            hostname: "here".to_owned(),
+            framework_name: "services".to_owned(),
+            master: "http://127.0.0.1:1".to_owned(),
+            failover_timeout: Duration::ZERO,
+            started: clock.now(),
+        };
+        let counters = Arc::new(Counters::new(Arc::default()));
+        Api::new(Door::new(link), Hub::new(clock), about, Config::default(), counters)
+    }
+
+    async fn status(api: &Api, request: Request) -> StatusCode {
+        answer(State(api.clone()), request).await.status()
+    }
+
+    fn post(body: impl Into<Body>) -> Request {
+        Request::post("/v2/apps").body(body.into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_slow_to_come_keep_nobody_else_out() {
+        let api = api();
+        let slow = (0..=MAX_REQUESTS).map(|_| {
+            let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+            let mut one = Box::pin(answer(State(api.clone()), post(body)));
+            assert!(one.as_mut().now_or_never().is_none());
+            one
+        });
+        let slow: Vec<_> = slow.collect();
+        let ping = Request::get("/ping").body(Body::empty()).unwrap();
+        assert_eq!(status(&api, ping).await, StatusCode::OK);
+        assert_eq!(status(&api, post("{")).await, StatusCode::BAD_REQUEST);
+        drop(slow);
+    }
+
+    #[tokio::test]
+    async fn who_looks_after_the_daemon_is_answered_however_much_is_under_way() {
+        let api = api();
+        let _all = Arc::clone(&api.requests).acquire_many_owned(512).await.unwrap();
+        let ping = Request::get("/ping").body(Body::empty()).unwrap();
+        assert_eq!(status(&api, ping).await, StatusCode::OK);
+        assert_eq!(status(&api, post("{}")).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn documents_of_more_values_than_there_is_room_for_wait_for_others() {
+        let api = api();
+        let held = Arc::clone(&api.values).acquire_many_owned(999_990).await.unwrap();
+        let many = || post("[0,0,0,0,0,0,0,0,0,0,0,0");
+        assert_eq!(status(&api, many()).await, StatusCode::SERVICE_UNAVAILABLE);
+        drop(held);
+        assert_eq!(status(&api, many()).await, StatusCode::BAD_REQUEST);
+    }
 }

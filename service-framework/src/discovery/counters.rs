@@ -89,7 +89,7 @@ counters! {
     dns_truncated: Counter, "Answers that did not fit and are to be asked for over TCP.";
     proxy_ports: Gauge, "Service ports that the balancer has opened.";
     proxy_ports_failed: Gauge, "Service ports that it could not open.";
-    proxy_ports_clashing: Gauge, "Service ports that more than one app wants.";
+    proxy_ports_clashing: Gauge, "Service ports that an app wants and does not get.";
     proxy_connections: Counter, "Connections that clients have opened.";
     proxy_connections_open: Gauge, "Connections of clients that are open.";
     proxy_requests: Counter, "HTTP requests that were passed on.";

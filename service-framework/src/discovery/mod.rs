@@ -51,6 +51,15 @@ pub struct NetConfig {
     pub proxy_limits: ProxyLimits,
 }
 
+impl NetConfig {
+    /// As much of it as so many open files allow; most of the rest is for the API.
+    #[must_use]
+    pub fn within(self, files: usize) -> Self {
+        let checks_at_once = self.checks_at_once.min(files / 8).max(1);
+        Self { checks_at_once, proxy_limits: self.proxy_limits.within(files), ..self }
+    }
+}
+
 impl Default for NetConfig {
     /// 256 checks at once, measurements every 10 s; no name server and no balancer. Their defaults: the zone `lonja`, 5 s,
     /// 5,000 packets a second.

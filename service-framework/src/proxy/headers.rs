@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Request, Uri, Version};
 
 /// Fields that concern one connection only, beside those that `Connection` names.
@@ -25,7 +26,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// A request that names no server or nothing there.
+/// A request that does not say clearly which server it is for, or names nothing there.
 #[derive(Debug)]
 pub(super) struct Unclear;
 
@@ -35,10 +36,26 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::UPGRADE).filter(|_| asks).cloned()
 }
 
+/// Is the body coded otherwise than in chunks? What undoes the chunks would leave the rest, and nobody could tell.
+pub(super) fn is_coded(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let codings: Vec<&str> = fields
+        .flat_map(|field| field.to_str().unwrap_or("unreadable").split(','))
+        .map(str::trim)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+        .collect();
+    codings.len() > 1 || codings.iter().any(|coding| !coding.eq_ignore_ascii_case("chunked"))
+}
+
 /// Takes away what concerns one connection only; a change of protocol stays.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = listed(headers).filter_map(|name| name.parse().ok()).collect();
+    let named = listed(headers).filter_map(|name| name.parse().ok());
+    let named: Vec<HeaderName> = named.filter(|name| !is_of_message(name)).collect();
     let upgrade = upgrade(headers);
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // The chunks say how long it is.
+        headers.remove(header::CONTENT_LENGTH);
+    }
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
@@ -50,7 +67,14 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a client's request one to an instance. Errors: it has not exactly one `Host`, or no path.
+/// Does a field tell of the message itself? Then it goes to its other end, whoever calls it the connection's.
+fn is_of_message(name: &HeaderName) -> bool {
+    const ALWAYS: [HeaderName; 4] = [header::HOST, header::AUTHORIZATION, header::COOKIE, header::SET_COOKIE];
+    ALWAYS.contains(name) || name.as_str().starts_with("content-")
+}
+
+/// Makes a client's request one to an instance. Errors: it has not exactly one `Host` that is a name and a port at most, or no
+/// path.
 pub(super) fn prepare<B>(request: &mut Request<B>, from: IpAddr) -> Result<(), Unclear> {
     let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
     if let Some(authority) = authority {
@@ -60,7 +84,8 @@ pub(super) fn prepare<B>(request: &mut Request<B>, from: IpAddr) -> Result<(), U
     }
     let is_old = request.version() == Version::HTTP_10;
     let hosts = request.headers().get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && !is_old) {
+    let is_good = request.headers().get(header::HOST).is_none_or(is_host);
+    if hosts > 1 || (hosts == 0 && !is_old) || !is_good {
         return Err(Unclear);
     }
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
@@ -73,6 +98,12 @@ pub(super) fn prepare<B>(request: &mut Request<B>, from: IpAddr) -> Result<(), U
     forward(headers, from);
     *request.version_mut() = Version::HTTP_11;
     Ok(())
+}
+
+/// Is it a name and a port at most, or nothing?
+fn is_host(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else { return false };
+    host.is_empty() || (host.parse::<Authority>().is_ok() && !host.contains('@'))
 }
 
 fn forward(headers: &mut HeaderMap, from: IpAddr) {

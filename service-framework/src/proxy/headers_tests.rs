@@ -74,3 +74,63 @@ fn a_request_names_one_host() {
     prepare(&mut old, here()).unwrap();
     assert_eq!(old.version(), Version::HTTP_11);
 }
+
+#[test]
+fn what_tells_of_the_request_itself_is_passed_on_whatever_the_client_names() {
+    let named = "Host, Cookie, Authorization, Content-Type, Content-Length, X-Own";
+    let headers = prepared(&[
+        ("host", "a"),
+        ("connection", named),
+        ("cookie", "a=b"),
+        ("authorization", "secret"),
+        ("content-type", "text/plain"),
+        ("content-length", "3"),
+        ("x-own", "1"),
+    ]);
+    for name in ["cookie", "authorization", "content-type", "content-length"] {
+        assert!(headers.contains_key(name), "{name}");
+    }
+    assert_eq!(headers["host"], "a");
+    assert!(!headers.contains_key("x-own"));
+}
+
+#[test]
+fn a_host_is_a_name_and_a_port_at_most() {
+    for host in ["a b/..@", "u:p@a", "a/b", "a?b", "a#b"] {
+        assert!(prepare(&mut request(&[("host", host)]), here()).is_err(), "{host}");
+    }
+    for host in ["a", "a.b:8080", "[::1]:80", "10.1.2.3", "a_b", ""] {
+        assert!(prepare(&mut request(&[("host", host)]), here()).is_ok(), "{host}");
+    }
+    let mut absolute = request(&[("host", "a")]);
+    *absolute.uri_mut() = "http://u:p@evil:99/a".parse().unwrap();
+    assert!(prepare(&mut absolute, here()).is_err());
+}
+
+#[test]
+fn a_length_beside_chunks_says_nothing() {
+    let mut answer = HeaderMap::new();
+    answer.insert("transfer-encoding", HeaderValue::from_static("chunked"));
+    answer.insert("content-length", HeaderValue::from_static("3"));
+    strip(&mut answer);
+    assert!(answer.is_empty(), "{answer:?}");
+}
+
+#[test]
+fn codings_beside_chunks_are_seen() {
+    let coded = |values: &[&'static str]| {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("transfer-encoding", HeaderValue::from_static(value));
+        }
+        is_coded(&headers)
+    };
+    assert!(!coded(&[]));
+    for good in ["chunked", "Chunked", "identity"] {
+        assert!(!coded(&[good]), "{good}");
+    }
+    for bad in ["gzip, chunked", "chunked, chunked", "gzip"] {
+        assert!(coded(&[bad]), "{bad}");
+    }
+    assert!(coded(&["gzip", "chunked"]));
+}

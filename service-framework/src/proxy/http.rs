@@ -94,6 +94,10 @@ enum Failed {
     Unserved(Unserved),
     /// It broke, and it is not certain that nothing was done.
     Broken(hyper::Error),
+    /// Its client did not send it whole.
+    Unfinished,
+    /// There is an answer that cannot be passed on; why.
+    Unfit(String),
     /// No answer came in time.
     Silent,
 }
@@ -113,8 +117,13 @@ impl Desk {
         if request.method() == Method::CONNECT {
             return say(StatusCode::NOT_IMPLEMENTED, "CONNECT is not for balancers\n".to_owned());
         }
+        if headers::is_coded(request.headers()) {
+            let text = "of transfer codings only chunked is known here\n";
+            return say(StatusCode::NOT_IMPLEMENTED, text.to_owned());
+        }
         if headers::prepare(&mut request, self.from).is_err() {
-            return say(StatusCode::BAD_REQUEST, "a request needs one Host and a path\n".to_owned());
+            let text = "a request needs one Host, a name and a port at most, and a path\n";
+            return say(StatusCode::BAD_REQUEST, text.to_owned());
         }
         self.shared.counters.proxy_requests.add(1);
         let upgrade = headers::upgrade(request.headers()).is_some();
@@ -122,9 +131,17 @@ impl Desk {
         let silence = self.shared.limits.silence;
         match self.pass_on(request.map(|body| of_peer(body, silence))).await {
             Ok((mut response, lease)) => {
-                if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), client) {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    let Some(client) = client else {
+                        let why = "it changes to a protocol that nobody asked for".to_owned();
+                        return self.tell(Failed::Unfit(why));
+                    };
                     self.switch(client, hyper::upgrade::on(&mut response), lease);
                     return response.map(|_| nothing());
+                }
+                if headers::is_coded(response.headers()) {
+                    let why = "it has a transfer coding other than chunked".to_owned();
+                    return self.tell(Failed::Unfit(why));
                 }
                 headers::strip(response.headers_mut());
                 *response.version_mut() = Version::HTTP_11;
@@ -152,6 +169,12 @@ impl Desk {
             let (error, again) = match result {
                 Ok(response) => return Ok((response, lease)),
                 Err(Try::Silent) => return Err(Failed::Silent),
+                // Neither says anything against the instance, and another one would meet the same.
+                Err(Try::Sent(error)) if error.is_user() => return Err(Failed::Unfinished),
+                Err(Try::Sent(error)) if error.is_parse_too_large() => {
+                    let why = format!("it has too many fields, more than {HEAD_FIELDS}, or too large ones");
+                    return Err(Failed::Unfit(why));
+                }
                 Err(Try::Unsent(unsent)) => (None, Some(*unsent)),
                 Err(Try::Sent(error)) => (Some(error), head.as_ref().map(copy_of_head)),
             };
@@ -265,6 +288,14 @@ impl Desk {
             Failed::Broken(error) => {
                 self.shared.counters.proxy_failed.add(1);
                 say(StatusCode::BAD_GATEWAY, format!("an instance of {app} broke off: {error}\n"))
+            }
+            Failed::Unfinished => {
+                say(StatusCode::BAD_REQUEST, "the body of the request broke off or is none\n".to_owned())
+            }
+            Failed::Unfit(why) => {
+                self.shared.counters.proxy_failed.add(1);
+                let text = format!("the answer of an instance of {app} cannot be passed on: {why}\n");
+                say(StatusCode::BAD_GATEWAY, text)
             }
             Failed::Silent => {
                 self.shared.counters.proxy_failed.add(1);

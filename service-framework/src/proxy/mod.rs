@@ -18,7 +18,7 @@ mod pool;
 mod port;
 mod tcp;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +36,8 @@ use port::Listening;
 /// How much and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyLimits {
+    /// Service ports that are open at once; others are not opened.
+    pub ports: usize,
     /// Connections of clients at once, of all ports. Those beyond wait to be accepted.
     pub connections: usize,
     /// Of them, of one port.
@@ -49,10 +51,20 @@ pub struct ProxyLimits {
     pub answer: Duration,
 }
 
+impl ProxyLimits {
+    /// As much of it as so many open files allow: a quarter for ports and a quarter for connections, of which each needs two.
+    /// The rest is for the daemon's own.
+    #[must_use]
+    pub fn within(self, files: usize) -> Self {
+        Self { ports: self.ports.min(files / 4), connections: self.connections.min(files / 8), ..self }
+    }
+}
+
 impl Default for ProxyLimits {
-    /// 8,192 connections, 4,096 a port; 60 s to drain; an hour of silence; five minutes for an answer.
+    /// All ports; 8,192 connections, 4,096 a port; 60 s to drain; an hour of silence; five minutes for an answer.
     fn default() -> Self {
         Self {
+            ports: 65_535,
             connections: 8_192,
             connections_per_port: 4_096,
             drain: Duration::from_secs(60),
@@ -72,7 +84,7 @@ struct Shared {
 }
 
 /// Something that is wrong with a service port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortProblem {
     /// Which.
     pub port: u16,
@@ -162,6 +174,11 @@ impl Balancer {
         self.lock().open.get(&port).map(|open| open.pool.draining())
     }
 
+    #[cfg(test)]
+    fn is_any_shunned(&self, port: u16) -> bool {
+        self.lock().open.get(&port).is_some_and(|open| open.pool.is_any_shunned())
+    }
+
     /// Opens and closes ports, so that each has one owner: whoever has it already, else the first by name.
     fn settle(&self, desk: &mut Desk) {
         let mut takers: BTreeMap<u16, Vec<(PathId, bool)>> = BTreeMap::new();
@@ -185,7 +202,12 @@ impl Balancer {
         let before = std::mem::take(&mut desk.clashes);
         for (port, of_port) in takers {
             let held = desk.open.get(&port).map(|open| open.app.clone());
+            let is_new = held.is_none();
             let Some(owner) = held.or_else(|| of_port.first().map(|(app, _)| app.clone())) else { continue };
+            if is_new && desk.open.len() >= self.shared.limits.ports {
+                desk.clashes.push(self.beyond(port, owner));
+                continue;
+            }
             let http = of_port.iter().find(|(app, _)| *app == owner).map(|(_, http)| *http);
             self.open(desk, port, &owner, http);
             let others = of_port.into_iter().filter(|(app, _)| *app != owner);
@@ -197,11 +219,22 @@ impl Balancer {
                 app,
             }));
         }
+        // Those that were told before are not told again.
+        let before: BTreeSet<&PortProblem> = before.iter().collect();
         for clash in desk.clashes.iter().filter(|clash| !before.contains(clash)) {
             let PortProblem { port, app, reason } = clash;
-            tracing::warn!(port, %app, reason, "service port is taken by another app");
+            tracing::error!(port, %app, reason, "service port is not open for an app");
         }
         self.shared.counters.proxy_ports_clashing.set(desk.clashes.len());
+    }
+
+    fn beyond(&self, port: u16, app: PathId) -> PortProblem {
+        let most = self.shared.limits.ports;
+        let reason = format!(
+            "service port {port} is not opened: {most} are open, as many as the daemon's limit of open files leaves room for; \
+             raise it (LimitNOFILE of its unit, or ulimit -n) and start it again, or have fewer service ports"
+        );
+        PortProblem { port, app, reason }
     }
 
     fn open(&self, desk: &mut Desk, port: u16, app: &PathId, http: Option<bool>) {

@@ -106,6 +106,13 @@ impl Pool {
         drained.map(|one| one.open.load(Ordering::Relaxed)).sum()
     }
 
+    /// Does any of them come last, because it could not be reached?
+    #[cfg(test)]
+    pub(super) fn is_any_shunned(&self) -> bool {
+        let now = Instant::now();
+        self.lock().iter().any(|one| one.is_shunned(now))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Backend>>> {
         self.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }

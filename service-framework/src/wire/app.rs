@@ -71,8 +71,14 @@ pub fn apps<'b>(
         app_at(at, Some(&id), base(&id), &root, &defaults(&id))
     });
     faults.settle(read, |apps| {
+        let mut seen = BTreeSet::new();
+        let twice = apps.iter().enumerate().filter(|(_, app)| !seen.insert(&app.id));
+        let twice = twice
+            .map(|(index, app)| Fault::at(format!("/({index})/id"), format!("{} is there twice", app.id)));
+        let mut faults: Vec<Fault> = twice.collect();
         let each = apps.iter().enumerate();
-        each.flat_map(|(index, app)| below(format!("/({index})"), check_app(app))).collect()
+        faults.extend(each.flat_map(|(index, app)| below(format!("/({index})"), check_app(app))));
+        faults
     })
 }
 

@@ -4,7 +4,7 @@ use lonja_services_core::definition::{AppVolume, Container, Docker, Engine, Exte
 use serde_json::Value;
 
 use super::common::{linux_info, persistent, show_linux_info, show_persistent};
-use super::json::depth;
+use super::json::Shape;
 use super::networks::{port_mapping, show_port_mapping};
 use super::reader::{At, Fields};
 use super::writer::{Object, list};
@@ -132,7 +132,7 @@ fn external(at: &At<'_>) -> Option<External> {
 fn options(at: &At<'_>) -> Option<String> {
     at.object()?;
     let text = at.value.to_string();
-    let fits = text.len() <= MAX_OPTIONS_BYTES && depth(text.as_bytes()) <= MAX_OPTIONS_DEPTH;
+    let fits = text.len() <= MAX_OPTIONS_BYTES && Shape::of(text.as_bytes()).deep <= MAX_OPTIONS_DEPTH;
     if fits {
         return Some(text);
     }

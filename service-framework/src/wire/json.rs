@@ -7,11 +7,32 @@ use super::Rejected;
 /// How deep lists and objects may be within each other.
 pub const MAX_DEPTH: usize = 64;
 
+/// How many values a document may have, each element and field for itself.
+pub const MAX_VALUES: usize = 500_000;
+
 /// The value that the bytes say. Nothing at all is no value. Their number is the caller's to bound.
 /// Errors: [`Rejected::NotJson`].
 pub fn json(bytes: &[u8]) -> Result<Value, Rejected> {
+    values(bytes)?;
+    own(bytes)
+}
+
+/// How many values a document has at most. Errors: [`Rejected::NotJson`], too many.
+pub(crate) fn values(bytes: &[u8]) -> Result<usize, Rejected> {
+    let Shape { values, .. } = Shape::of(bytes);
+    // Each takes many times the memory of its bytes.
+    if values > MAX_VALUES {
+        return Err(Rejected::NotJson(format!(
+            "the document has {values} values, at most {MAX_VALUES} are taken"
+        )));
+    }
+    Ok(values)
+}
+
+/// As [`json`], of what was written here, however many values it has.
+pub(crate) fn own(bytes: &[u8]) -> Result<Value, Rejected> {
     // Before it is read: what is too deep must not take the stack.
-    let deep = depth(bytes);
+    let Shape { deep, .. } = Shape::of(bytes);
     if deep > MAX_DEPTH {
         return Err(Rejected::NotJson(format!(
             "the document is {deep} levels deep, at most {MAX_DEPTH} are taken"
@@ -20,25 +41,37 @@ pub fn json(bytes: &[u8]) -> Result<Value, Rejected> {
     serde_json::from_slice(bytes).map_err(|error| Rejected::NotJson(error.to_string()))
 }
 
-/// How deep brackets outside of strings stand within each other.
-pub(crate) fn depth(bytes: &[u8]) -> usize {
-    let (mut deep, mut deepest) = (0_usize, 0_usize);
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' | b'{' => {
-                deep += 1;
-                deepest = deepest.max(deep);
+/// What a document would come to, seen before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// How deep brackets outside of strings stand within each other.
+    pub(crate) deep: usize,
+    /// Values at most: the first one of each bracket, and one after each comma.
+    pub(crate) values: usize,
+}
+
+impl Shape {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let (mut deep, mut deepest, mut values) = (0_usize, 0_usize, 1_usize);
+        let (mut quoted, mut escaped) = (false, false);
+        for byte in bytes {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if quoted => {}
+                b'[' | b'{' => {
+                    deep += 1;
+                    deepest = deepest.max(deep);
+                    values += 1;
+                }
+                b']' | b'}' => deep = deep.saturating_sub(1),
+                b',' => values += 1,
+                _ => {}
             }
-            b']' | b'}' => deep = deep.saturating_sub(1),
-            _ => {}
         }
+        Self { deep: deepest, values }
     }
-    deepest
 }
 
 #[cfg(test)]

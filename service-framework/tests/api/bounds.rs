@@ -79,3 +79,16 @@ async fn bodies_that_come_to_more_than_there_is_room_for_are_refused_until_other
     assert!(turns_to(400).await, "their places stay taken");
     door.close().await;
 }
+
+#[tokio::test]
+async fn who_asks_whether_to_send_too_much_is_told_not_to() {
+    let door = Door::open().await;
+    let mut stream = TcpStream::connect(door.address()).await.unwrap();
+    let head =
+        b"POST /v2/apps HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999\r\nexpect: 100-continue\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
+    door.close().await;
+}

@@ -48,6 +48,20 @@ pub(super) const ROWS: &[Row] = &[
     (r#"{"constraints": [["rack", "UNLIKE", "a{1000}{1000}"]]}"#, "/constraints(0)", "regular expression"),
     (r#"{"constraints": [["rack", "IS"]]}"#, "/constraints(0)", "needs a value"),
     (r#"{"constraints": [["rack", "IS", "[1-2]"]]}"#, "/constraints(0)", "the value of IS"),
+    // Paths of checks.
+    (
+        r#"{"healthChecks": [{"port": 1, "path": "x\r\nHost: evil"}]}"#,
+        "/healthChecks(0)/path",
+        "without spaces",
+    ),
+    (r#"{"healthChecks": [{"port": 1, "path": "/ a"}]}"#, "/healthChecks(0)/path", "without spaces"),
+    (r#"{"healthChecks": [{"port": 1, "path": "/caf\u00e9"}]}"#, "/healthChecks(0)/path", "without spaces"),
+    (r#"{"check": {"http": {"port": 1, "path": "/\na"}}}"#, "/check/http/path", "without spaces"),
+    (
+        r#"{"portDefinitions": [{"name": "http-api"}], "readinessChecks": [{"path": "/\ta"}]}"#,
+        "/readinessChecks(0)/path",
+        "without spaces",
+    ),
     // Changes.
     (r#"{"labels": {"MARATHON_SINGLE_INSTANCE_APP": "true"}, "instances": 2}"#, "/instances", "1 at most"),
     (

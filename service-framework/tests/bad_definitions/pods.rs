@@ -105,6 +105,11 @@ pub(super) const FORMS: &[Row] = &[
 ];
 
 pub(super) const MEANINGS: &[Row] = &[
+    (
+        r#"{"containers": [{"name": "a", "exec": {"command": {"shell": "x"}}, "endpoints": [{"name": "e"}], "healthCheck": {"http": {"endpoint": "e", "path": "/ a"}}}]}"#,
+        "/containers(0)/healthCheck/http/path",
+        "without spaces",
+    ),
     (r#"{"id": "/"}"#, "/id", "must not be the root"),
     (r#"{"containers": []}"#, "/containers", "one container at least"),
     (r#"{"containers": [{"name": "a"}]}"#, "/containers(0)/exec", "nothing to run"),

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fault, Found, checks, container, network};
 use crate::definition::{
-    App, Autoscale, Engine, EnvValue, Measure, ResourceLimit, ResourceLimits, Rollout, SINGLE_INSTANCE,
-    Strategy, UnreachableStrategy, UpgradeStrategy, VolumeKind,
+    App, Autoscale, Constraint, Engine, EnvValue, Measure, ResourceLimit, ResourceLimits, Rollout,
+    SINGLE_INSTANCE, Strategy, UnreachableStrategy, UpgradeStrategy, VolumeKind,
 };
 use crate::job::Job;
 use crate::jobs::calendar::Calendar;
 use crate::path_id::PathId;
 use lonja_model::resources::Scalar;
+
+/// The most constraints of one app or pod.
+const MAX_CONSTRAINTS: usize = 100;
 
 /// What is wrong with an app. Empty: nothing.
 pub fn app(app: &App) -> Vec<Fault> {
@@ -28,6 +31,7 @@ pub fn app(app: &App) -> Vec<Fault> {
         container::check(&mut found, app, one);
     }
     checks::of_app(&mut found, app);
+    constraints(&mut found, "/constraints", &app.constraints);
     dependencies(&mut found, app);
     changes(&mut found, app);
     found.0
@@ -153,6 +157,12 @@ pub(super) fn limits(
             format!("must be at least the {name} that are asked for, {}, or \"unlimited\"", asked.to_f64());
         found.when(limit < asked, format!("{path}/{name}"), words);
     }
+}
+
+/// Each is looked at for each offer.
+pub(super) fn constraints(found: &mut Found, path: &str, constraints: &[Constraint]) {
+    let words = format!("must have {MAX_CONSTRAINTS} elements at most");
+    found.when(constraints.len() > MAX_CONSTRAINTS, path, words);
 }
 
 fn dependencies(found: &mut Found, app: &App) {

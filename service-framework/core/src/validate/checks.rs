@@ -16,7 +16,10 @@ pub(super) fn of_app(found: &mut Found, app: &App) {
         let is_docker = app.container.as_ref().is_some_and(|container| container.engine == Engine::Docker);
         found.when(is_docker, "/check", "needs a container of type MESOS, or none");
         match &check.kind {
-            CheckKind::Http { target, .. } => ports.target(found, "/check/http", *target),
+            CheckKind::Http { target, path, .. } => {
+                request_path(found, "/check/http/path", path.as_deref());
+                ports.target(found, "/check/http", *target);
+            }
             CheckKind::Tcp { target } => ports.target(found, "/check/tcp", *target),
             CheckKind::Shell(_) | CheckKind::Argv(_) => {}
         }
@@ -25,6 +28,7 @@ pub(super) fn of_app(found: &mut Found, app: &App) {
     found.when(app.readiness_checks.len() > 1, "/readinessChecks", words);
     for (index, check) in app.readiness_checks.iter().enumerate() {
         let path = |field: &str| format!("/readinessChecks({index})/{field}");
+        request_path(found, &path("path"), Some(&check.path));
         let known = ports.names.contains(&check.port_name.as_str());
         let words = format!("{:?} must be the name of a port of the app; {}", check.port_name, ports.told());
         found.when(!known, path("portName"), words);
@@ -81,6 +85,12 @@ impl<'a> Ports<'a> {
     }
 }
 
+/// It stands in the first line of a request.
+pub(super) fn request_path(found: &mut Found, at: &str, path: Option<&str>) {
+    let good = path.is_none_or(|path| path.bytes().all(|byte| byte.is_ascii_graphic()));
+    found.when(!good, at, "must be of ASCII without spaces; write others as %20");
+}
+
 fn health_check(found: &mut Found, app: &App, ports: &Ports<'_>, path: &str, check: &HealthCheck) {
     let at = |field: &str| format!("{path}/{field}");
     let is_command = check.protocol == HealthProtocol::Command;
@@ -96,6 +106,7 @@ fn health_check(found: &mut Found, app: &App, ports: &Ports<'_>, path: &str, che
         found.when(check.path.is_some(), at("path"), "may not be given with the protocol COMMAND");
     } else {
         ports.target(found, path, check.target);
+        request_path(found, &at("path"), check.path.as_deref());
     }
     if check.ip_protocol == IpProtocol::IPv6 {
         let by_agent = check.protocol.is_by_agent() && !is_command;

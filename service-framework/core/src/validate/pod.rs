@@ -1,6 +1,6 @@
 //! What is wrong with a pod.
 
-use super::{Fault, Found, app, container, network};
+use super::{Fault, Found, app, checks, container, network};
 use crate::definition::{
     Endpoint, NetworkMode, Pod, PodContainer, PodProbe, PodVolumeKind, Protocol, SINGLE_INSTANCE,
 };
@@ -13,6 +13,7 @@ pub fn pod(pod: &Pod) -> Vec<Fault> {
     let roles = pod.accepted_resource_roles.as_ref();
     app::accepted_roles(&mut found, "/scheduling/placement/acceptedResourceRoles", roles, &pod.role);
     app::secrets(&mut found, "/environment", &pod.environment, &pod.secrets);
+    app::constraints(&mut found, "/scheduling/placement/constraints", &pod.constraints);
     network::networks(&mut found, &pod.networks);
     found.when(pod.containers.is_empty(), "/containers", "must hold one container at least");
     let names = pod.containers.iter().enumerate();
@@ -61,7 +62,10 @@ fn of_container(found: &mut Found, pod: &Pod, path: &str, one: &PodContainer) {
 
 fn probe(found: &mut Found, one: &PodContainer, path: &str, probe: &PodProbe) {
     let (kind, endpoint) = match probe {
-        PodProbe::Http { endpoint, .. } => ("http", endpoint),
+        PodProbe::Http { endpoint, path: of_request, .. } => {
+            checks::request_path(found, &format!("{path}/http/path"), of_request.as_deref());
+            ("http", endpoint)
+        }
         PodProbe::Tcp { endpoint } => ("tcp", endpoint),
         PodProbe::Shell(_) | PodProbe::Argv(_) => return,
     };

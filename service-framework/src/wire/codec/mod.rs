@@ -66,7 +66,7 @@ impl Codec for JsonCodec {
             };
             format!("what is kept under {key:?} cannot be read: {words}")
         };
-        let value = json(bytes).map_err(told)?;
+        let value = json::own(bytes).map_err(told)?;
         let format = value.get("format").and_then(Value::as_u64).unwrap_or(0);
         if !(1..=FORMAT).contains(&format) {
             return Err(format!(
