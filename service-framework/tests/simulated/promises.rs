@@ -130,6 +130,7 @@ fn a_launch_that_is_not_heard_of_is_given_up_though_the_daemon_began_anew() {
     let _ = services.update(at(10), &status(task.as_str(), TaskState::Staging));
     let kills = |plan: Plan| format!("{plan:?}").matches("Kill").count();
     assert_eq!(kills(services.tick(at(299))), 0);
+    let _written = services.changes();
     assert_eq!(services.next_deadline(), Some(at(300)));
     assert_eq!(kills(services.tick(at(300))), 1);
 }
