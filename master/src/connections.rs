@@ -81,8 +81,8 @@ impl Connections {
     }
 
     fn send_framework(&mut self, stream: StreamId, message: ToFramework) {
-        let sent = self.frameworks.get(&stream).map(|peer| peer.queue.try_send(message));
-        if let Some(Err(mpsc::error::TrySendError::Full(_))) = sent {
+        let Some(peer) = self.frameworks.get(&stream) else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = peer.queue.try_send(message) {
             tracing::warn!(stream = stream.0, "framework does not keep up, its stream is cut");
             self.frameworks.remove(&stream);
             self.cut.push(CoreEvent::StreamClosed { stream });
