@@ -183,7 +183,7 @@ async fn more_than_is_taken_for_one_event_ends_the_run_and_says_how_much_it_was(
         panic!("it was kept")
     };
     assert!(matches!(source, StoreError::TooMuch { .. }), "{source}");
-    assert!(source.to_string().contains("65537 changes") && source.to_string().contains("\"word/65536\""));
+    assert!(source.to_string().contains("262145 changes") && source.to_string().contains("\"word/262144\""));
 }
 
 /// Panics where it is told to.

@@ -212,7 +212,7 @@ fn operation((method, path, summary, takes, status, shows): &Route) -> Value {
         .split(['{', '}'])
         .skip(1)
         .step_by(2)
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": text() }))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": short() }))
         .collect();
     parameters.extend(queries.iter().map(|name| query(name)));
     let mut responses = Map::new();
@@ -221,8 +221,12 @@ fn operation((method, path, summary, takes, status, shows): &Route) -> Value {
     }
     responses.insert((*status).to_owned(), success(*shows));
     for (status, when) in REFUSALS {
-        responses
-            .insert(status.to_owned(), json!({ "description": when, "content": content(named("Error")) }));
+        let mut refusal = json!({ "description": when });
+        // These are found before anybody knows what is asked for.
+        if !["414", "431"].contains(&status) {
+            refusal["content"] = content(named("Error"));
+        }
+        responses.insert(status.to_owned(), refusal);
     }
     let words = path.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let name = words.fold((*method).to_owned(), |name, word| format!("{name}-{word}"));
@@ -238,14 +242,20 @@ fn operation((method, path, summary, takes, status, shows): &Route) -> Value {
 fn query(name: &str) -> Value {
     let bare = name.trim_end_matches('*');
     let flags = ["force", "scale", "wipe", "partialUpdate", "dryRun"];
+    let value = short();
     let schema = if flags.contains(&bare) {
         flag()
     } else if name.ends_with('*') {
-        list(text())
+        json!({ "type": "array", "items": value, "maxItems": 16 })
     } else {
-        text()
+        value
     };
     json!({ "name": bare, "in": "query", "schema": schema })
+}
+
+/// What stands in a request's line, which has an end.
+fn short() -> Value {
+    json!({ "type": "string", "maxLength": 256 })
 }
 
 fn content(schema: Value) -> Value {
