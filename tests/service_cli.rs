@@ -424,7 +424,8 @@ fn a_canary_that_waits_is_seen_in_listings() {
     let mut waits = under_way();
     waits["rollouts"] = json!({ "/web": { "phase": "waiting", "promoted": false } });
     let fake = Fake::start()
-        .answer("GET /v2/deployments", 200, json!([waits]))
+        .answer("GET /v2/deployments", 200, json!([under_way()]))
+        .answer(&format!("GET /v2/deployments/{}", waits["id"].as_str().unwrap()), 200, waits.clone())
         .answer("GET /v2/pods/::status", 200, json!([]))
         .answer("GET /v2/apps", 200, json!({ "apps": [changed["app"]] }))
         .answer("GET /v2/apps/web", 200, changed);

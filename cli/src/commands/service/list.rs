@@ -45,7 +45,7 @@ fn listing(api: &Api, list: &ListServices) -> Result<Listing, ApiError> {
         pods.as_array().into_iter().flatten().filter(|pod| is_meant(&pod["id"])).collect();
     let changes = |app: &&Value| app["deployments"].as_array().is_some_and(|ids| !ids.is_empty());
     let promotable = if !pods.is_empty() || apps.iter().any(changes) {
-        standing::promotable(&api.get("/v2/deployments")?)
+        standing::promotable(api)?
     } else {
         BTreeSet::new()
     };

@@ -48,7 +48,7 @@ async fn once(api: &Api, family: &ServiceFamily, show: &ShowService, kind: Kind)
         Kind::App(app) if is_for_people(family) => {
             let mut counts = Counts::of_app(&app);
             if !counts.deployments.is_empty() {
-                counts.promotable = promotable(&api.get("/v2/deployments")?).contains(&id);
+                counts.promotable = promotable(api)?.contains(&id);
             }
             print_app(family, &app, counts);
         }
@@ -57,7 +57,7 @@ async fn once(api: &Api, family: &ServiceFamily, show: &ShowService, kind: Kind)
             let status = api.get(&format!("/v2/pods{}::status", escape(&id)))?;
             if is_for_people(family) {
                 let mut counts = Counts::of_pod(&status);
-                counts.promotable = promotable(&api.get("/v2/deployments")?).contains(&id);
+                counts.promotable = promotable(api)?.contains(&id);
                 print_pod(family, &status, &counts);
             } else {
                 print_object(family, &id, &status);

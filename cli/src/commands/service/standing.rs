@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::api::{Api, ApiError};
+
 /// Where a deployment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -83,11 +85,17 @@ pub(super) fn progress(deployment: &Value) -> Progress {
     }
 }
 
-/// Which apps and pods wait, of all that deployments change, for somebody to promote them.
-pub(super) fn promotable(deployments: &Value) -> BTreeSet<String> {
-    let deployments = deployments.as_array().into_iter().flatten();
-    let rollouts = deployments.filter_map(|deployment| deployment["rollouts"].as_object()).flatten();
-    rollouts.filter(|(_, rollout)| waits(rollout)).map(|(id, _)| id.clone()).collect()
+/// Which apps and pods wait, of all that deployments change, for somebody to promote them. The list of deployments is
+/// Marathon's and does not say so: each is asked for.
+pub(super) fn promotable(api: &Api) -> Result<BTreeSet<String>, ApiError> {
+    let deployments = api.get("/v2/deployments")?;
+    let mut found = BTreeSet::new();
+    for id in deployments.as_array().into_iter().flatten().filter_map(|one| text(&one["id"])) {
+        let Some(deployment) = api.find(&format!("/v2/deployments/{id}"))? else { continue };
+        let rollouts = deployment["rollouts"].as_object().into_iter().flatten();
+        found.extend(rollouts.filter(|(_, rollout)| waits(rollout)).map(|(id, _)| id.clone()));
+    }
+    Ok(found)
 }
 
 fn waits(rollout: &Value) -> bool {
