@@ -3,7 +3,6 @@
 //! `fleet`: 1,000 apps of 10 instances each on 500 agents in one decision; goal: a few seconds. `one`: one instance against
 //! 500 offers with three constraints, with what is made ready for it, and 9 others there; goal: 1 ms.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use divan::Bencher;
@@ -11,8 +10,7 @@ use lonja_model::attributes::Attributes;
 use lonja_model::resources::Scalar;
 use lonja_model::{AgentId, FrameworkId, Offer, OfferId, Resources, Role, Timestamp};
 use lonja_services_core::definition::{
-    App, Backoff, Constraint, KillSelection, Operator, PortDefinition, Preference, Rollout, RunSpec,
-    UnreachableStrategy, UpgradeStrategy, Version, VersionInfo,
+    App, Constraint, Operator, PortDefinition, RunSpec, Version, VersionInfo,
 };
 use lonja_services_core::instance::{InstanceId, Place};
 use lonja_services_core::matching::{Hand, Patterns, Want};
@@ -58,46 +56,15 @@ fn rules() -> Vec<Constraint> {
 fn app(number: usize, constraints: Vec<Constraint>) -> RunSpec {
     let version = Version(1_443_604_157_614);
     RunSpec::App(Arc::new(App {
-        id: PathId::absolute(&format!("/prod/app-{number}")).expect("an id"),
         cmd: Some("serve".to_owned()),
-        args: Vec::new(),
         instances: 10,
         cpus: Scalar::from_thousandths(100 + 50 * (u64::try_from(number).unwrap_or(0) % 17))
             .expect("an amount"),
         mem: Scalar::from_units(256).expect("an amount"),
-        disk: Scalar::ZERO,
-        gpus: 0,
-        resource_limits: None,
-        executor: String::new(),
-        executor_resources: None,
-        user: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
         constraints,
-        accepted_resource_roles: None,
-        role: "*".to_owned(),
-        backoff: Backoff::default(),
-        container: None,
-        networks: Vec::new(),
         port_definitions: Some(vec![PortDefinition::default()]),
-        require_ports: false,
-        fetch: Vec::new(),
-        health_checks: Vec::new(),
-        check: None,
-        readiness_checks: Vec::new(),
-        dependencies: Vec::new(),
-        upgrade: UpgradeStrategy::default(),
-        kill_selection: KillSelection::default(),
-        unreachable: UnreachableStrategy::default(),
-        kill_grace: None,
-        secrets: BTreeMap::new(),
-        tty: None,
-        residency: None,
-        preference: Preference::default(),
-        affinity: Vec::new(),
-        rollout: Rollout::default(),
-        autoscale: None,
         version: VersionInfo { version, last_scaling: version, last_config: version },
+        ..App::new(PathId::absolute(&format!("/prod/app-{number}")).expect("an id"))
     }))
 }
 

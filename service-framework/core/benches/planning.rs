@@ -4,15 +4,12 @@
 //! group on the one before it in its team. Goal: 50 ms for one change. `chain`: the last app of a team, below which stand
 //! 99 others; `root`: one that depends on all of them; `all`: each app gets another number of instances.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use divan::Bencher;
 use lonja_model::resources::Scalar;
-use lonja_services_core::definition::{
-    App, Backoff, KillSelection, PortDefinition, Preference, Rollout, RunSpec, UnreachableStrategy,
-    UpgradeStrategy, Version, VersionInfo,
-};
+use lonja_services_core::definition::{App, PortDefinition, RunSpec, Version};
 use lonja_services_core::groups::Group;
 use lonja_services_core::planning::{PlainTree, Tree, plan};
 use lonja_services_core::{Change, ChangeOptions, Config, PathId};
@@ -97,44 +94,12 @@ fn put(apps: impl IntoIterator<Item = App>) -> Change {
 /// An app with a service port to be given.
 fn app(name: String, dependencies: &[&str]) -> App {
     App {
-        id: id(&name),
         cmd: Some("sleep 1000".into()),
-        args: Vec::new(),
-        instances: 1,
         cpus: Scalar::from_units(1).expect("an amount"),
         mem: Scalar::from_units(128).expect("an amount"),
-        disk: Scalar::default(),
-        gpus: 0,
-        resource_limits: None,
-        executor: String::new(),
-        executor_resources: None,
-        user: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        constraints: Vec::new(),
-        accepted_resource_roles: None,
         role: String::new(),
-        backoff: Backoff::default(),
-        container: None,
-        networks: Vec::new(),
         port_definitions: Some(vec![PortDefinition::default()]),
-        require_ports: false,
-        fetch: Vec::new(),
-        health_checks: Vec::new(),
-        check: None,
-        readiness_checks: Vec::new(),
         dependencies: dependencies.iter().map(|name| id(name)).collect(),
-        upgrade: UpgradeStrategy::default(),
-        kill_selection: KillSelection::default(),
-        unreachable: UnreachableStrategy::default(),
-        kill_grace: None,
-        secrets: BTreeMap::new(),
-        tty: None,
-        residency: None,
-        preference: Preference::default(),
-        affinity: Vec::new(),
-        rollout: Rollout::default(),
-        autoscale: None,
-        version: VersionInfo::default(),
+        ..App::new(id(&name))
     }
 }

@@ -2,14 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lonja_model::resources::Scalar;
 use lonja_model::{AgentId, Timestamp};
 
 use super::*;
-use crate::definition::{
-    Container, Engine, HealthProtocol, IpProtocol, KillSelection, PortDefinition, Preference, Rollout,
-    UnreachableStrategy, UpgradeStrategy, VersionInfo,
-};
+use crate::definition::{Container, Engine, HealthProtocol, IpProtocol, PortDefinition};
 use crate::instance::{HealthState, InstanceId};
 use crate::path_id::PathId;
 
@@ -22,45 +18,9 @@ fn app() -> App {
         labels: BTreeMap::new(),
     };
     App {
-        id: PathId::absolute("/shop").unwrap(),
         cmd: Some("run".to_owned()),
-        args: Vec::new(),
-        instances: 1,
-        cpus: Scalar::ZERO,
-        mem: Scalar::ZERO,
-        disk: Scalar::ZERO,
-        gpus: 0,
-        resource_limits: None,
-        executor: String::new(),
-        executor_resources: None,
-        user: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        constraints: Vec::new(),
-        accepted_resource_roles: None,
-        role: "*".to_owned(),
-        backoff: Default::default(),
-        container: None,
-        networks: Vec::new(),
         port_definitions: Some(vec![port("web", 10_000, Protocol::Tcp), port("log", 10_001, Protocol::Udp)]),
-        require_ports: false,
-        fetch: Vec::new(),
-        health_checks: Vec::new(),
-        check: None,
-        readiness_checks: Vec::new(),
-        dependencies: Vec::new(),
-        upgrade: UpgradeStrategy::default(),
-        kill_selection: KillSelection::default(),
-        unreachable: UnreachableStrategy::default(),
-        kill_grace: None,
-        secrets: BTreeMap::new(),
-        tty: None,
-        residency: None,
-        preference: Preference::default(),
-        affinity: Vec::new(),
-        rollout: Rollout::default(),
-        autoscale: None,
-        version: VersionInfo::default(),
+        ..App::new(PathId::absolute("/shop").unwrap())
     }
 }
 

@@ -10,8 +10,7 @@ use lonja_sdk::prelude::*;
 use lonja_sdk::testing::{Events, TaskOutcome, TestCluster};
 use lonja_services::wire::JsonCodec;
 use lonja_services_core::definition::{
-    App, Backoff, CheckTarget, HealthCheck, HealthProtocol, IpProtocol, KillSelection, Network,
-    PortDefinition, Preference, Rollout, RunSpec, UnreachableStrategy, UpgradeStrategy, VersionInfo,
+    App, CheckTarget, HealthCheck, HealthProtocol, IpProtocol, Network, PortDefinition, RunSpec,
 };
 use lonja_services_core::{
     Answer, Change, ChangeOptions, Command, Config, Event, PathId, Refused, Services, Started, What,
@@ -20,48 +19,17 @@ use lonja_services_core::{
 /// An app with nothing said of it but what it runs.
 pub(crate) fn app(id: &str, instances: u32) -> App {
     App {
-        id: path(id),
         cmd: Some("serve".to_owned()),
-        args: Vec::new(),
         instances,
         cpus: Scalar::from_thousandths(100).unwrap(),
         mem: Scalar::from_units(32).unwrap(),
-        disk: Scalar::ZERO,
-        gpus: 0,
-        resource_limits: None,
-        executor: String::new(),
-        executor_resources: None,
-        user: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        constraints: Vec::new(),
-        accepted_resource_roles: None,
         role: String::new(),
-        backoff: Backoff::default(),
-        container: None,
         networks: vec![Network::default()],
         port_definitions: Some(vec![PortDefinition {
             name: Some("http".to_owned()),
             ..PortDefinition::default()
         }]),
-        require_ports: false,
-        fetch: Vec::new(),
-        health_checks: Vec::new(),
-        check: None,
-        readiness_checks: Vec::new(),
-        dependencies: Vec::new(),
-        upgrade: UpgradeStrategy::default(),
-        kill_selection: KillSelection::default(),
-        unreachable: UnreachableStrategy::default(),
-        kill_grace: None,
-        secrets: BTreeMap::new(),
-        tty: None,
-        residency: None,
-        preference: Preference::default(),
-        affinity: Vec::new(),
-        rollout: Rollout::default(),
-        autoscale: None,
-        version: VersionInfo::default(),
+        ..App::new(path(id))
     }
 }
 

@@ -98,6 +98,52 @@ pub struct App {
 }
 
 impl App {
+    /// One instance of nothing: all but its name is as if left out, and it has no resources. What a definition gets for what
+    /// it leaves out is decided where that is read.
+    pub fn new(id: PathId) -> Self {
+        Self {
+            id,
+            cmd: None,
+            args: Vec::new(),
+            instances: 1,
+            cpus: Scalar::ZERO,
+            mem: Scalar::ZERO,
+            disk: Scalar::ZERO,
+            gpus: 0,
+            resource_limits: None,
+            executor: String::new(),
+            executor_resources: None,
+            user: None,
+            env: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            constraints: Vec::new(),
+            accepted_resource_roles: None,
+            role: "*".to_owned(),
+            backoff: Backoff::default(),
+            container: None,
+            networks: Vec::new(),
+            port_definitions: None,
+            require_ports: false,
+            fetch: Vec::new(),
+            health_checks: Vec::new(),
+            check: None,
+            readiness_checks: Vec::new(),
+            dependencies: Vec::new(),
+            upgrade: UpgradeStrategy::default(),
+            kill_selection: KillSelection::default(),
+            unreachable: UnreachableStrategy::default(),
+            kill_grace: None,
+            secrets: BTreeMap::new(),
+            tty: None,
+            residency: None,
+            preference: Preference::default(),
+            affinity: Vec::new(),
+            rollout: Rollout::default(),
+            autoscale: None,
+            version: VersionInfo::default(),
+        }
+    }
+
     /// Do its instances keep data on their agents?
     pub fn is_resident(&self) -> bool {
         self.volumes().any(|volume| matches!(volume.kind, VolumeKind::Persistent(_)))

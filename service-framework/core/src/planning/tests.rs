@@ -12,10 +12,7 @@ use lonja_model::resources::Scalar;
 use super::{PlainTree, Tree, plan};
 use crate::command::{Change, ChangeOptions, Refused};
 use crate::config::Config;
-use crate::definition::{
-    App, Backoff, KillSelection, PortDefinition, Preference, Rollout, RunSpec, UnreachableStrategy,
-    UpgradeStrategy, Version, VersionInfo,
-};
+use crate::definition::{App, PortDefinition, RunSpec, Version, VersionInfo};
 use crate::deployment::DeploymentPlan;
 use crate::groups::Group;
 use crate::path_id::PathId;
@@ -27,45 +24,11 @@ pub(crate) fn id(text: &str) -> PathId {
 /// An app of one instance that sleeps.
 pub(crate) fn app(name: &str) -> App {
     App {
-        id: id(name),
         cmd: Some("sleep 1000".into()),
-        args: Vec::new(),
-        instances: 1,
         cpus: milli(1_000),
         mem: milli(128_000),
-        disk: milli(0),
-        gpus: 0,
-        resource_limits: None,
-        executor: String::new(),
-        executor_resources: None,
-        user: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        constraints: Vec::new(),
-        accepted_resource_roles: None,
         role: String::new(),
-        backoff: Backoff::default(),
-        container: None,
-        networks: Vec::new(),
-        port_definitions: None,
-        require_ports: false,
-        fetch: Vec::new(),
-        health_checks: Vec::new(),
-        check: None,
-        readiness_checks: Vec::new(),
-        dependencies: Vec::new(),
-        upgrade: UpgradeStrategy::default(),
-        kill_selection: KillSelection::default(),
-        unreachable: UnreachableStrategy::default(),
-        kill_grace: None,
-        secrets: BTreeMap::new(),
-        tty: None,
-        residency: None,
-        preference: Preference::default(),
-        affinity: Vec::new(),
-        rollout: Rollout::default(),
-        autoscale: None,
-        version: VersionInfo::default(),
+        ..App::new(id(name))
     }
 }
 
