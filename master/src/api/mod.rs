@@ -2,6 +2,10 @@
 
 mod grpc;
 mod http;
+mod v1;
+
+mod commands;
+mod operator;
 mod state_json;
 mod views;
 
@@ -44,7 +48,11 @@ pub(crate) async fn serve(
         .max_encoding_message_size(MAX_REPLY_BYTES);
     let mut routes = Routes::new(schedulers);
     routes = routes.add_service(agents).add_service(operator);
-    let router = routes.prepare().into_axum_router().merge(http::router(handle, clock));
+    let router = routes
+        .prepare()
+        .into_axum_router()
+        .merge(v1::router(handle.clone(), stop.clone()))
+        .merge(http::router(handle, clock));
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;
     };
