@@ -87,7 +87,7 @@ fn get_state(snapshot: &Snapshot) -> response::GetState {
 fn get_frameworks(snapshot: &Snapshot) -> response::GetFrameworks {
     let frameworks = snapshot.frameworks.iter().map(|view| {
         let offers = snapshot.offers.iter().filter(|offer| offer.framework == view.id);
-        let offers = offers.map(|offer| offer_to_wire(offer, Shape::FULL)).collect();
+        let offers = offers.map(|offer| offer_to_wire(offer, Shape::OPERATOR)).collect();
         let inverse = snapshot.inverse_offers.iter().filter(|offer| offer.framework == view.id);
         let inverse_offers = inverse.map(|offer| inverse_offer_to_wire(offer)).collect();
         get_frameworks::Framework { offers, inverse_offers, ..framework(view) }
@@ -147,7 +147,7 @@ fn task(known: &Task) -> mesos::Task {
         agent_id: agent_id_to_wire(known.agent()),
         executor_id: known.info.executor_id().map(executor_id_to_wire),
         state: state_to_wire(known.state).into(),
-        resources: resources_to_wire(&known.info.resources, Some(&known.role), Shape::FULL),
+        resources: resources_to_wire(&known.info.resources, Some(&known.role), Shape::OPERATOR),
         status_update_state: awaiting.map(|state| state_to_wire(state).into()),
         status_update_uuid: known.awaiting.map(|(update, _)| update.0.to_vec()),
         statuses,
