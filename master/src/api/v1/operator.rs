@@ -45,21 +45,17 @@ async fn subscribe(door: &Door, media: Media) -> Result<Response, Problem> {
     let events = operator::events(&door.handle, door.stop.clone()).await;
     let events = events.map_err(|status| Problem::new(StatusCode::SERVICE_UNAVAILABLE, status.message()))?;
     let lost = door.subscribers.add();
-    let mut first = true;
-    let chunks = events
+    // Mesos has a first sign of life follow at once.
+    let mut heartbeat = Some(records::record(media, &views::heartbeat()));
+    let records = events
         // One who fell behind is cut off: after a gap, what it believes would be wrong.
         .take_while(|event| std::future::ready(event.is_ok()))
         .filter_map(|event| std::future::ready(event.ok()))
-        .map(move |event: Event| {
-            let mut chunk = Vec::new();
-            records::put(media, &event, &mut chunk);
-            if std::mem::take(&mut first) {
-                records::put(media, &views::heartbeat(), &mut chunk);
-            }
-            chunk
+        .flat_map(move |event: Event| {
+            stream::iter([Some(records::record(media, &event)), heartbeat.take()].into_iter().flatten())
         });
-    let chunks = stream::StreamExt::take_until(chunks, lost);
-    Ok(records::answer(media, chunks))
+    let records = stream::StreamExt::take_until(records, lost);
+    Ok(records::answer(media, records))
 }
 
 /// Calls of which the answer is that they are under way.
