@@ -2,6 +2,7 @@
 
 mod grpc;
 mod http;
+mod serve;
 mod v1;
 
 mod commands;
@@ -9,8 +10,9 @@ mod operator;
 mod state_json;
 mod views;
 
-use std::time::Duration;
-
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use lonja_model::clock::Clock;
 use lonja_proto::lonja::agent_link_server::AgentLinkServer;
 use lonja_proto::lonja::operator_server::OperatorServer;
@@ -18,25 +20,12 @@ use lonja_proto::lonja::schedulers_server::SchedulersServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
+use crate::Handle;
 use crate::config::{MAX_MESSAGE_BYTES, MAX_REPLY_BYTES};
-use crate::{Handle, MasterError};
-
-/// A half-open connection is noticed after this long without a word, and given as long to answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-
-/// Streams that one connection may have open.
-const STREAMS_PER_CONNECTION: u32 = 1_024;
 
 /// Serves all doors until asked to stop.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    handle: Handle,
-    clock: Clock,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(), MasterError> {
+pub(crate) async fn serve(listener: TcpListener, handle: Handle, clock: Clock, stop: watch::Receiver<bool>) {
     let schedulers = SchedulersServer::new(grpc::Schedulers::new(handle.clone(), stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_REPLY_BYTES);
@@ -52,18 +41,17 @@ pub(crate) async fn serve(
         .prepare()
         .into_axum_router()
         .merge(v1::router(handle.clone(), stop.clone()))
-        .merge(http::router(handle, clock));
-    let stopped = async move {
-        let _stopping = stop.wait_for(|stop| *stop).await;
-    };
-    Server::builder()
-        .accept_http1(true)
-        .tcp_nodelay(true)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
-        .add_routes(Routes::from(router))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped)
-        .await
-        .map_err(|error| MasterError::Server(Box::new(error)))
+        .merge(http::router(handle, clock))
+        .fallback(unknown);
+    serve::serve(listener, router, stop).await;
+}
+
+/// No door is there: said as the protocol of the caller says it.
+async fn unknown(request: Request) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+        return tonic::Status::unimplemented("this master has no such method").into_http();
+    }
+    let text = format!("there is nothing at {}\n", request.uri().path().escape_debug());
+    (StatusCode::NOT_FOUND, text).into_response()
 }
