@@ -12,6 +12,12 @@ pub mod wire;
 
 pub mod limits;
 
+pub mod binary;
+pub mod json;
+pub mod recordio;
+mod schema;
+mod walk;
+
 pub mod convert;
 
 /// The generated types of package `mesos.v1` and those below it.

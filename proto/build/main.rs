@@ -1,7 +1,12 @@
 //! Compiles the schema: a pure-Rust compiler reads the `.proto` files, so that no `protoc` is needed, and
 //! the Rust types go to the build folder, not into git.
+#![allow(clippy::print_stdout, reason = "a build script speaks to cargo on standard output")]
+
+mod tables;
 
 use std::error::Error;
+
+use tonic_prost_build::Config;
 
 const SCHEMA: [&str; 15] = [
     "mesos/v1/mesos.proto",
@@ -36,6 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={folder}");
     }
     let descriptors = protox::compile(SCHEMA, ["."])?;
+    tables::write(&descriptors)?;
+    // Every message knows its name, by which its table is found.
+    let mut names = Config::new();
+    names.enable_type_names();
     let mut configuration = tonic_prost_build::configure().emit_rerun_if_changed(false);
     for path in BOXED {
         configuration = configuration.boxed(path);
@@ -48,6 +57,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         // `google.protobuf.Duration` is all that is needed of them; not worth a dependency.
         .compile_well_known_types(true)
-        .compile_fds(descriptors)?;
+        .compile_fds_with_config(descriptors, names)?;
     Ok(())
 }

@@ -1,0 +1,109 @@
+//! Messages in the binary form, as untrusted peers send them.
+
+use std::fmt;
+
+use prost::{Message, Name};
+
+use crate::schema::{self, Message as Table};
+use crate::walk::{Fields, Value};
+
+/// Messages within messages, at most; the decoder behind it has the same bound.
+const DEPTH: usize = 100;
+
+/// Why bytes are not the message wanted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct BinaryError {
+    /// The field, as `accept.operations.launch`; empty: the message itself.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for BinaryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// The message that the bytes hold.
+///
+/// Generated code reads a required field that is missing as its default; here it is refused.
+///
+/// Errors: broken encoding, a required field that is missing, or messages too deep within messages.
+pub fn decode<M: Message + Name + Default>(bytes: &[u8]) -> Result<M, BinaryError> {
+    if let Some(table) = schema::table_of::<M>() {
+        let mut path = Vec::new();
+        complete(table, bytes, &mut path)
+            .map_err(|message| BinaryError { field: path.join("."), message })?;
+    }
+    M::decode(bytes).map_err(|error| BinaryError { field: String::new(), message: error.to_string() })
+}
+
+/// Whether all that is required is there. Where it is not, the path stays.
+fn complete(table: &'static Table, bytes: &[u8], path: &mut Vec<&'static str>) -> Result<(), String> {
+    if path.len() >= DEPTH {
+        return Err(format!("messages within messages go deeper than {DEPTH}"));
+    }
+    let mut seen = 0_u128;
+    for field in Fields::of(bytes) {
+        let Ok((number, value)) = field else {
+            return Err(
+                "the bytes are no message: they end within a field, or a field has no known form".to_owned()
+            );
+        };
+        let Some((at, field)) = table.field_numbered(number) else { continue };
+        seen |= 1 << at;
+        if let (Some(table), Value::Bytes(bytes)) = (field.kind.message(), value) {
+            path.push(field.name);
+            complete(table, bytes, path)?;
+            path.pop();
+        }
+    }
+    match table.missing(seen) {
+        None => Ok(()),
+        Some(field) => {
+            path.push(field.name);
+            Err("is missing; set it".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesos::scheduler::{Call, call};
+    use crate::mesos::{ContainerId, FrameworkId};
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let call = Call {
+            framework_id: Some(FrameworkId { value: "f".to_owned() }),
+            r#type: Some(call::Type::Kill.into()),
+            kill: Some(call::Kill::default()),
+            ..Call::default()
+        };
+        assert_eq!(decode::<Call>(&call.encode_to_vec()).unwrap(), call);
+        // `kill` with nothing in it.
+        let error = decode::<Call>(&[0x32, 0x00]).unwrap_err();
+        assert_eq!(error.to_string(), "kill.task_id: is missing; set it");
+    }
+
+    #[test]
+    fn broken_bytes_are_refused() {
+        assert!(decode::<Call>(&[0x0a]).is_err());
+        assert!(decode::<Call>(&[0x07]).is_err());
+        assert!(decode::<FrameworkId>(&[0x0a, 0x01, 0xff]).is_err(), "no UTF-8");
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let mut id = ContainerId { value: "c".to_owned(), ..ContainerId::default() };
+        for _ in 0..200 {
+            id = ContainerId { value: "c".to_owned(), parent: Some(Box::new(id)) };
+        }
+        assert!(decode::<ContainerId>(&id.encode_to_vec()).unwrap_err().message.contains("deeper"));
+    }
+}
