@@ -25,7 +25,8 @@ pub(crate) fn call(
     call: Call,
 ) {
     state.counters.calls += 1;
-    state.counters.count_message(counters::call_message(&call));
+    let message = counters::call_message(&call);
+    state.counters.count_message(message);
     let name = counters::call_name(&call);
     let result = if let Call::Subscribe { framework, info, suppressed, constraints } = call {
         let claims = Claims { info: *info, suppressed, constraints };
@@ -34,8 +35,9 @@ pub(crate) fn call(
         admitted(state, now, stream, framework)
             .and_then(|framework| subscribed(state, effects, now, &framework, call))
     };
-    if result.is_err() {
-        state.counters.calls_refused += 1;
+    match result {
+        Ok(()) => state.counters.count_valid(message),
+        Err(_) => state.counters.calls_refused += 1,
     }
     if let Some(known) =
         state.frameworks.on_stream(stream).cloned().and_then(|id| state.frameworks.get_mut(&id))

@@ -36,6 +36,8 @@ pub struct Counters {
     pub endings: BTreeMap<(TaskState, Source, Option<Reason>), u64>,
     /// Messages of frameworks and agents by [`call_message`] and [`agent_message`].
     pub messages: BTreeMap<&'static str, u64>,
+    /// Those of them that were of use, by the same names.
+    pub valid_messages: BTreeMap<&'static str, u64>,
     /// Operations on resources by where they stood, each time that changed.
     pub operations: BTreeMap<OperationState, u64>,
 }
@@ -59,6 +61,12 @@ impl Counters {
     pub(crate) fn count_message(&mut self, name: Option<&'static str>) {
         if let Some(name) = name {
             *self.messages.entry(name).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn count_valid(&mut self, name: Option<&'static str>) {
+        if let Some(name) = name {
+            *self.valid_messages.entry(name).or_default() += 1;
         }
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn from_agent(
         }
         return;
     }
+    state.counters.count_valid(Some("status_update"));
     learn_state(state, now, framework, &task, latest);
     let Some(known) = state.tasks.get_mut(framework, &task) else { return };
     let unacknowledged = status.update.is_none() && latest.is_terminal();

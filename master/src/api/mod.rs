@@ -1,8 +1,7 @@
 //! The doors: gRPC and HTTP on one port. A door decodes, hands on, and encodes; no rule lives here.
 
 mod grpc;
-mod http;
-mod state_json;
+mod v0;
 mod views;
 
 use std::time::Duration;
@@ -44,7 +43,7 @@ pub(crate) async fn serve(
         .max_encoding_message_size(MAX_REPLY_BYTES);
     let mut routes = Routes::new(schedulers);
     routes = routes.add_service(agents).add_service(operator);
-    let router = routes.prepare().into_axum_router().merge(http::router(handle, clock));
+    let router = routes.prepare().into_axum_router().merge(v0::router(handle, clock)).fallback(v0::unknown);
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;
     };
