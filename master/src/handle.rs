@@ -24,6 +24,8 @@ pub(crate) enum Input {
     StreamOpened(StreamId, Peer<ToFramework>),
     /// An agent's link opens.
     LinkOpened(LinkId, Peer<ToAgent>),
+    /// A call on behalf of a stream that came by another connection, and where its answer goes.
+    CallAside(StreamId, Option<FrameworkId>, Box<Call>, oneshot::Sender<CallResult>),
     /// An operator's command, and where its answer goes.
     Command(RequestId, OperatorCommand, oneshot::Sender<CallResult>),
     /// Is anybody there?
@@ -123,6 +125,20 @@ impl Handle {
         call: Call,
     ) -> Result<(), Stopped> {
         self.put(Input::Core(Event::Call { stream, id, framework, call })).await
+    }
+
+    /// Makes a call on a stream, and waits for its answer, which does not go by the stream. `None`: by no stream.
+    pub async fn call_aside(
+        &self,
+        stream: Option<StreamId>,
+        framework: Option<FrameworkId>,
+        call: Call,
+    ) -> CallResult {
+        let (sender, receiver) = oneshot::channel();
+        let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
+        let stream = stream.unwrap_or(StreamId(0));
+        self.put(Input::CallAside(stream, framework, Box::new(call), sender)).await.map_err(gone)?;
+        receiver.await.map_err(|_| gone(Stopped))?
     }
 
     /// Says that a framework's stream is no more.

@@ -56,9 +56,8 @@ fn admitted(
     stream: StreamId,
     named: Option<FrameworkId>,
 ) -> Result<FrameworkId, Refusal> {
-    let not_subscribed = |message: &str| Err(Refusal::new(RefusalCode::NotSubscribed, message));
     let Some(framework) = state.frameworks.on_stream(stream).cloned() else {
-        return not_subscribed("this stream has no subscription; send SUBSCRIBE first");
+        return Err(not_subscribed_here(state, named.as_ref()));
     };
     if let Some(named) = named.filter(|named| *named != framework) {
         let message = format!("this stream speaks for framework {framework}, the call names {named}");
@@ -75,6 +74,32 @@ fn admitted(
         return Err(Refusal::new(RefusalCode::RateLimited, message));
     }
     Ok(framework)
+}
+
+/// Why nobody may call by a stream that has no subscription, in the order in which Mesos looks.
+fn not_subscribed_here(state: &State, named: Option<&FrameworkId>) -> Refusal {
+    let Some(framework) = named else {
+        let message = "this stream has no subscription; send SUBSCRIBE first";
+        return Refusal::new(RefusalCode::NotSubscribed, message);
+    };
+    let (code, field, message) = match state.frameworks.get(framework) {
+        None => (
+            RefusalCode::NotFound,
+            "framework_id",
+            "Framework cannot be found; send SUBSCRIBE first".to_owned(),
+        ),
+        Some(known) if known.stream.is_none() => {
+            let message = "Framework is not subscribed; send SUBSCRIBE with its id first".to_owned();
+            (RefusalCode::NotSubscribed, "framework_id", message)
+        }
+        Some(_) => {
+            let message = format!(
+                "framework {framework} is subscribed by another stream; send the stream id that its SUBSCRIBE was answered with"
+            );
+            (RefusalCode::InvalidArgument, "stream", message)
+        }
+    };
+    Refusal { field: Some(field.into()), ..Refusal::new(code, message) }
 }
 
 fn subscribed(

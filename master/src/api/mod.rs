@@ -2,6 +2,10 @@
 
 mod grpc;
 mod v0;
+mod v1;
+
+mod commands;
+mod operator;
 mod views;
 
 use std::time::Duration;
@@ -43,7 +47,12 @@ pub(crate) async fn serve(
         .max_encoding_message_size(MAX_REPLY_BYTES);
     let mut routes = Routes::new(schedulers);
     routes = routes.add_service(agents).add_service(operator);
-    let router = routes.prepare().into_axum_router().merge(v0::router(handle, clock)).fallback(v0::unknown);
+    let router = routes
+        .prepare()
+        .into_axum_router()
+        .merge(v1::router(handle.clone(), stop.clone()))
+        .merge(v0::router(handle, clock))
+        .fallback(v0::unknown);
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;
     };
