@@ -20,6 +20,9 @@ use tonic::service::Routes;
 use crate::Handle;
 use crate::config::{MAX_MESSAGE_BYTES, MAX_REPLY_BYTES};
 
+/// The least of an answer that is worth compressing. In bytes.
+const COMPRESSED_FROM: u64 = 1_024;
+
 /// Serves all doors until asked to stop.
 pub(crate) async fn serve(listener: TcpListener, handle: Handle, clock: Clock, stop: watch::Receiver<bool>) {
     let schedulers = SchedulersServer::new(grpc::Schedulers::new(handle.clone(), stop.clone()))
@@ -28,7 +31,7 @@ pub(crate) async fn serve(listener: TcpListener, handle: Handle, clock: Clock, s
     let agents = AgentLinkServer::new(grpc::AgentLinks::new(handle.clone(), stop.clone()))
         .max_decoding_message_size(grpc::MAX_AGENT_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_REPLY_BYTES);
-    let operator = OperatorServer::new(grpc::Operators::new(handle.clone(), stop.clone()))
+    let operator = OperatorServer::new(grpc::Operators::new(handle.clone(), clock, stop.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_REPLY_BYTES);
     let mut routes = Routes::new(schedulers);
@@ -36,7 +39,7 @@ pub(crate) async fn serve(listener: TcpListener, handle: Handle, clock: Clock, s
     let router = routes
         .prepare()
         .into_axum_router()
-        .merge(v1::router(handle.clone(), stop.clone()))
+        .merge(v1::router(handle.clone(), clock, stop.clone()))
         .merge(v0::router(handle, clock))
         .fallback(v0::unknown);
     serve::serve(listener, router, stop).await;
