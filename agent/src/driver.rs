@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lonja_agent_core::{Agent, Effects, Event, Recovery, VolumeOrder};
+use lonja_agent_core::{Admitted, Agent, CallRefusal, Caller, Effects, Event, Recovery, VolumeOrder};
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::clock::Clock;
+use lonja_model::execution::Call;
 use lonja_model::link::FromAgent;
 use lonja_model::{ContainerId, FrameworkId, TaskId};
 use tokio::sync::{mpsc, watch};
@@ -16,7 +17,7 @@ use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
 use crate::disk;
 use crate::groups;
-use crate::handle::{Description, Handle, INBOX, Input, TaskFiles, TaskLine};
+use crate::handle::{Description, Handle, Heard, INBOX, Input, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
 use crate::volumes::Volumes;
 use crate::{AgentError, failpoint};
@@ -82,6 +83,7 @@ impl Driver {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), AgentError> {
         self.recover(checkpoint).await?;
+        self.handle.recovered();
         self.link.connect();
         let mut inputs = Vec::with_capacity(BATCH);
         loop {
@@ -196,10 +198,16 @@ impl Driver {
             Input::ExecutorCalled { container, connection, call } => {
                 Some(Event::ExecutorCalled { container, connection, call })
             }
+            Input::ExecutorSays { caller, call, answer } => {
+                let (heard, event) = self.hear(&caller, call);
+                let _left = answer.send(heard);
+                event
+            }
             Input::ExecutorLeft { container, connection } => {
                 Some(Event::ExecutorLeft { container, connection })
             }
             Input::Executor(container, answer) => {
+                self.agent.note_proof(&container);
                 let known = self.agent.executor_in(&container).filter(|known| known.info().is_custom());
                 let whose = known.map(|known| (known.framework().clone(), known.info().id.clone()));
                 let _left = answer.send(whose);
@@ -214,6 +222,20 @@ impl Driver {
                 let _left = answer.send(self.describe());
                 None
             }
+        }
+    }
+
+    /// What becomes of a call that came over no connection, and what it means to the core.
+    fn hear(&mut self, caller: &Caller, call: Box<Call>) -> (Result<Heard, CallRefusal>, Option<Event>) {
+        match (self.agent.admit(caller, &call), &*call) {
+            (Err(refusal), _) => (Err(refusal), None),
+            (Ok(Admitted { container, .. }), Call::Subscribe { .. }) => {
+                (Ok(Heard::Subscribes(container, call)), None)
+            }
+            (Ok(Admitted { container, connection: Some(connection) }), _) => {
+                (Ok(Heard::Taken), Some(Event::ExecutorCalled { container, connection, call }))
+            }
+            (Ok(Admitted { connection: None, .. }), _) => (Err(CallRefusal::NotSubscribed), None),
         }
     }
 
@@ -254,12 +276,11 @@ impl Driver {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
             containers.announce(&order.container);
-            let info = self.agent.info();
-            let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
+            let id = self.agent.id().cloned();
             failpoint::reach("agent: launch taken on");
             tokio::spawn(async move {
                 let container = order.container.clone();
-                let launched = containers.launch(order, id, endpoint).await;
+                let launched = containers.launch(order, id).await;
                 // The agent has stopped: it finds the container when it starts again.
                 let _stopped = handle.put(Input::Launched(container, launched)).await;
             });

@@ -1,8 +1,10 @@
 //! How others reach the driver.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use lonja_agent_core::{CheckResult, ContainerExit};
+use lonja_agent_core::{CallRefusal, Caller, CheckResult, ContainerExit};
 use lonja_model::check::CheckKind;
 use lonja_model::execution::Call;
 use lonja_model::link::{FromAgent, ToAgent};
@@ -49,6 +51,15 @@ pub(crate) enum Input {
         /// What it says.
         call: Box<Call>,
     },
+    /// A custom executor says something by itself, over no connection.
+    ExecutorSays {
+        /// Who.
+        caller: Caller,
+        /// What it says.
+        call: Box<Call>,
+        /// Told whether it may.
+        answer: oneshot::Sender<Result<Heard, CallRefusal>>,
+    },
     /// A connection of a custom executor is gone.
     ExecutorLeft {
         /// Its container.
@@ -62,6 +73,14 @@ pub(crate) enum Input {
     Find(FrameworkId, TaskId, oneshot::Sender<Option<TaskFiles>>),
     /// Somebody asks for the whole picture.
     Describe(oneshot::Sender<Description>),
+}
+
+/// What became of a call that a custom executor may say.
+pub(crate) enum Heard {
+    /// It was taken in.
+    Taken,
+    /// It asks for a connection, which is the door's to make. Its container, and the call.
+    Subscribes(ContainerId, Box<Call>),
 }
 
 /// A task's files, and when they are complete.
@@ -118,6 +137,7 @@ pub struct TaskLine {
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Input>,
+    has_recovered: Arc<AtomicBool>,
 }
 
 /// The agent has stopped.
@@ -127,7 +147,17 @@ pub struct Stopped;
 
 impl Handle {
     pub(crate) fn new(inbox: mpsc::Sender<Input>) -> Self {
-        Self { inbox }
+        Self { inbox, has_recovered: Arc::default() }
+    }
+
+    /// The agent has found its containers again, and answers from now on.
+    pub(crate) fn recovered(&self) {
+        self.has_recovered.store(true, Ordering::Release);
+    }
+
+    /// Has it found its containers again? Until then what is asked of it waits.
+    pub fn has_recovered(&self) -> bool {
+        self.has_recovered.load(Ordering::Acquire)
     }
 
     pub(crate) async fn put(&self, input: Input) -> Result<(), Stopped> {
@@ -148,6 +178,17 @@ impl Handle {
     ) -> Result<Option<(FrameworkId, ExecutorId)>, Stopped> {
         let (sender, receiver) = oneshot::channel();
         self.put(Input::Executor(container, sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// A custom executor says something over no connection. `Err` within: it may not.
+    pub(crate) async fn executor_says(
+        &self,
+        caller: Caller,
+        call: Box<Call>,
+    ) -> Result<Result<Heard, CallRefusal>, Stopped> {
+        let (answer, receiver) = oneshot::channel();
+        self.put(Input::ExecutorSays { caller, call, answer }).await?;
         receiver.await.map_err(|_| Stopped)
     }
 

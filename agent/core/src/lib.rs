@@ -60,6 +60,7 @@ use lonja_model::{AgentId, Timestamp};
 pub use checks::{LONGEST_TIMEOUT, SHORTEST_INTERVAL};
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy, MAX_RECORD_BYTES, MAX_RECORD_BYTES_OVER};
+pub use custom::{Admitted, CallRefusal, Caller};
 pub use effects::{
     CheckOrder, Effects, ExecutorOrder, HangUp, KillContainer, LaunchContainer, Note, ResizeContainer,
     RunCheck, Runs, Together, VolumeOrder,

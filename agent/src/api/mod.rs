@@ -13,6 +13,7 @@ mod monitor;
 mod query;
 mod sessions;
 mod stdin;
+pub(crate) mod v1;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let doors = Doors::new(handle, containers);
+    let executor_calls = executors.clone();
     let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, sessions, stop.clone()));
     let router = Routes::new(api)
         .add_service(server(executors))
@@ -55,6 +57,7 @@ pub(crate) async fn serve(
         .into_axum_router()
         .merge(http::router(doors.clone()));
     let router = router.merge(browse::router(doors.clone())).merge(monitor::router(doors));
+    let router = router.merge(v1::executor::router(executor_calls));
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;
     };
