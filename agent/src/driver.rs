@@ -10,7 +10,7 @@ use lonja_model::checkpoint::Checkpoint;
 use lonja_model::clock::Clock;
 use lonja_model::execution::Call;
 use lonja_model::link::FromAgent;
-use lonja_model::{ContainerId, FrameworkId, TaskId};
+use lonja_model::{ContainerId, FrameworkId, TaskId, TaskState, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use crate::checkpoints::Checkpoints;
@@ -19,6 +19,7 @@ use crate::disk;
 use crate::groups;
 use crate::handle::{Description, Handle, Heard, INBOX, Input, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
+use crate::picture::{Picture, place_of};
 use crate::volumes::Volumes;
 use crate::{AgentError, failpoint};
 
@@ -31,6 +32,7 @@ const VOLUME_ORDERS: usize = 4_096;
 /// Owns the core, the checkpoints and the containers.
 pub(crate) struct Driver {
     clock: Clock,
+    started: Timestamp,
     agent: Agent,
     checkpoints: Checkpoints,
     containers: Arc<Containers>,
@@ -60,6 +62,7 @@ impl Driver {
         let handle = Handle::new(sender);
         let link = MasterLink::new(master, handle.clone());
         let driver = Self {
+            started: clock.now(),
             clock,
             agent,
             checkpoints,
@@ -218,6 +221,15 @@ impl Driver {
                 let _left = answer.send(self.find(&framework, &task));
                 None
             }
+            Input::InContainer(container, answer) => {
+                let _left = answer.send(self.in_container(container));
+                None
+            }
+            Input::Picture(answer) => {
+                let picture = Picture::of(&self.agent, &self.containers, self.started, self.clock.now());
+                let _left = answer.send(picture);
+                None
+            }
             Input::Describe(answer) => {
                 let _left = answer.send(self.describe());
                 None
@@ -365,6 +377,20 @@ impl Driver {
         Some(TaskFiles { sandbox, container: container.cloned(), ended })
     }
 
+    fn in_container(&self, container: ContainerId) -> Option<TaskFiles> {
+        let executor = self.agent.executor_in(&container).filter(|executor| executor.info().is_custom());
+        let executor =
+            executor.map(|executor| (executor.framework().clone(), groups::as_task(&executor.info().id)));
+        let task = || {
+            let task = self.agent.tasks().find(|task| *task.container() == container)?;
+            Some((task.framework().clone(), task.id().clone()))
+        };
+        let (framework, task) = executor.or_else(task)?;
+        let sandbox = self.containers.path(&framework, &task, &container);
+        let ended = self.ended.get(&container)?.subscribe();
+        Some(TaskFiles { sandbox, container: Some(container), ended })
+    }
+
     fn describe(&self) -> Description {
         let tasks = self.agent.tasks().map(|task| TaskLine {
             framework: task.framework().clone(),
@@ -374,12 +400,21 @@ impl Driver {
             pid: task.pid(),
             name: task.info().name.clone(),
             resources: task.info().resources.clone(),
-            sandbox: match task.info().executor_id().filter(|_| task.info().is_in_custom_executor()) {
-                Some(executor) => {
-                    self.containers.path(task.framework(), &groups::as_task(executor), task.container())
-                }
-                None => self.containers.path(task.framework(), task.id(), task.container()),
-            },
+            sandbox: self.containers.path(task.framework(), &place_of(task.info()), task.container()),
+        });
+        let custom = self.agent.executors().filter(|executor| executor.info().is_custom());
+        let executors = custom.map(|executor| {
+            let task = groups::as_task(&executor.info().id);
+            TaskLine {
+                framework: executor.framework().clone(),
+                state: TaskState::Running,
+                container: executor.container().clone(),
+                pid: executor.pid(),
+                name: executor.info().name.clone().unwrap_or_else(|| task.to_string()),
+                resources: executor.info().resources.clone(),
+                sandbox: self.containers.path(executor.framework(), &task, executor.container()),
+                task,
+            }
         });
         Description {
             id: self.agent.id().cloned(),
@@ -388,6 +423,7 @@ impl Driver {
             operations: self.agent.operations().cloned().collect(),
             registered: self.agent.is_registered(),
             tasks: tasks.collect(),
+            executors: executors.collect(),
             instance: self.containers.instance().to_owned(),
         }
     }

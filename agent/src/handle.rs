@@ -13,6 +13,7 @@ use lonja_model::{AgentId, AgentInfo, ContainerId, ExecutorId, FrameworkId, Reso
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::containers::Launched;
+use crate::picture::Picture;
 
 /// What waits for the driver, at most.
 pub(crate) const INBOX: usize = 4_096;
@@ -71,7 +72,11 @@ pub(crate) enum Input {
     Executor(ContainerId, oneshot::Sender<Option<(FrameworkId, ExecutorId)>>),
     /// Somebody asks for a task's files.
     Find(FrameworkId, TaskId, oneshot::Sender<Option<TaskFiles>>),
-    /// Somebody asks for the whole picture.
+    /// Somebody asks what runs in a container of that name.
+    InContainer(ContainerId, oneshot::Sender<Option<TaskFiles>>),
+    /// Somebody asks for all that runs.
+    Picture(oneshot::Sender<Picture>),
+    /// Somebody asks what the agent is.
     Describe(oneshot::Sender<Description>),
 }
 
@@ -108,6 +113,8 @@ pub struct Description {
     pub registered: bool,
     /// Its tasks that are not yet forgotten.
     pub tasks: Vec<TaskLine>,
+    /// Programs of frameworks' own that run tasks; as if each were a task of its name.
+    pub executors: Vec<TaskLine>,
     /// Names its control groups on the host.
     pub instance: String,
 }
@@ -189,6 +196,20 @@ impl Handle {
     ) -> Result<Result<Heard, CallRefusal>, Stopped> {
         let (answer, receiver) = oneshot::channel();
         self.put(Input::ExecutorSays { caller, call, answer }).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// The files of the task, or the custom executor, in that container; `None`: there is none.
+    pub(crate) async fn in_container(&self, container: ContainerId) -> Result<Option<TaskFiles>, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::InContainer(container, sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// All that runs at this moment.
+    pub(crate) async fn picture(&self) -> Result<Picture, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Picture(sender)).await?;
         receiver.await.map_err(|_| Stopped)
     }
 

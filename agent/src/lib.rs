@@ -35,6 +35,7 @@ pub mod isolation;
 pub mod launcher;
 mod master_link;
 mod output_limits;
+mod picture;
 mod places;
 pub mod privileges;
 mod sandbox;
@@ -71,6 +72,9 @@ pub use task_limits::LimitSettings;
 use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
 use isolation::{Enforcement, Layout, LimitKind};
 use launcher::Launcher;
+
+/// Tasks and executors that have ended and are still shown, at most.
+const MOST_COMPLETED: usize = 1_000;
 
 /// How long it may take to look the master's name up.
 const NAME_PATIENCE: Duration = Duration::from_secs(2);
@@ -207,6 +211,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
         executor_registration_timeout: config.executors.registration_timeout,
         executor_reregistration_timeout: config.executors.reregistration_timeout,
         executor_shutdown_grace: config.executors.shutdown_grace,
+        max_completed: MOST_COMPLETED,
         ..lonja_agent_core::Config::new(info, env!("CARGO_PKG_VERSION"), instance.as_str())
     };
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
@@ -220,7 +225,12 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let door = executors::Door::new(executors.clone(), handle.clone(), stopped.clone());
     let socket =
         executors::serve(executors, door.clone(), api::v1::executor::router(door.clone()), stopped.clone());
-    let api = api::serve(listener, handle.clone(), containers, enforced, (sessions, door), stopped.clone());
+    let constant = api::v0::Constant {
+        flags: Arc::new(api::v0::flags::flags(&Config { listen: address, work_dir: path, ..config.clone() })),
+        master: config.master.as_str().into(),
+    };
+    let furniture = api::Furniture { enforced, sessions, executors: door, constant };
+    let api = api::serve(listener, handle.clone(), containers, furniture, stopped.clone());
     let launching = needs_launcher(launcher_watched, stopped);
     let server = tokio::spawn(async move { tokio::try_join!(api, socket, launching).map(|_| ()) });
     Ok(Running { address, handle, stop, driver, server, upkeep })

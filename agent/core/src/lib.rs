@@ -35,6 +35,7 @@ mod custom;
 mod endings;
 mod executors;
 mod groups;
+mod history;
 mod kills;
 mod launches;
 mod operations;
@@ -69,7 +70,8 @@ pub use event::{
     CheckResult, ContainerExit, DiskBreach, Event, HiddenUse, LaunchFailure, MemoryBreach, Recovery,
     WaitStatus,
 };
-pub use view::{ExecutorView, TaskView};
+pub use history::{CompletedExecutor, CompletedTask};
+pub use view::{ExecutorView, Stage, Tally, TaskView};
 
 use book::Book;
 use deadlines::{Deadline, Deadlines};
@@ -111,7 +113,8 @@ impl Agent {
     /// `entropy` is fresh for every start of the process: names of containers and updates are drawn from it.
     pub fn new(config: Config, entropy: Entropy) -> Self {
         let draws = Draws::new(entropy, &config.instance);
-        let book = Book::new(config.info.resources.clone());
+        let mut book = Book::new(config.info.resources.clone());
+        book.history = history::History::new(config.max_completed);
         Self {
             config,
             phase: Phase::Born,

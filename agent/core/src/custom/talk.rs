@@ -263,6 +263,7 @@ fn update(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, status: TaskS
             remember(turn, &task_key, id);
         }
         let (framework, executor) = key.clone();
+        turn.book.tally.strange_updates += 1;
         turn.note(Note::StrangeUpdate { framework, executor, task: task_key.1.clone(), why });
     }
     confirm(turn, key, connection, (task_key.1, id));

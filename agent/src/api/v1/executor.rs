@@ -28,6 +28,7 @@ use lonja_proto::convert::execution::{execution_call_from_wire, execution_event_
 use lonja_proto::limits::EXECUTOR_MESSAGE_BYTES;
 use lonja_proto::mesos::executor as wire;
 use lonja_proto::recordio;
+use tokio::sync::Semaphore;
 use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
 
@@ -42,12 +43,15 @@ const HEARTBEAT: Duration = Duration::from_secs(30 * 60);
 
 const REALM: &str = "mesos-agent-executor";
 
+/// Calls that the agent judges at once; others wait.
+const MOST_CALLS: usize = 256;
+
 /// Calls that are decoded beside the runtime's other work, in bytes.
 const LARGE: usize = 64 << 10;
 
 /// The routes.
 pub(crate) fn router(door: Door) -> Router {
-    let state = Executor { door, bodies: Bodies::default() };
+    let state = Executor { door, bodies: Bodies::default(), calls: Arc::new(Semaphore::new(MOST_CALLS)) };
     Router::new()
         .route("/api/v1/executor", any(call))
         .route("/slave(1)/api/v1/executor", any(call))
@@ -59,6 +63,7 @@ pub(crate) fn router(door: Door) -> Router {
 struct Executor {
     door: Door,
     bodies: Bodies,
+    calls: Arc<Semaphore>,
 }
 
 /// Whom a request comes from, as far as it proves that.
@@ -87,7 +92,10 @@ async fn call(State(executor): State<Executor>, request: Request<Body>) -> Resul
     })?;
     let wanted = Media::wanted(&head.headers)?;
     let caller = Caller { framework, executor: named, container: proof.container };
+    // Who comes when many speak waits: what is refused here would be said again only after a new subscription.
+    let speaks = executor.calls.acquire().await.map_err(|_| Refusal::stopped())?;
     let heard = door.handle().executor_says(caller, Box::new(call)).await.map_err(|_| Refusal::stopped())?;
+    drop(speaks);
     let heard = heard.map_err(refused)?;
     if let Some(over) = &proof.over {
         over.keep();

@@ -6,4 +6,5 @@
 pub(crate) mod bodies;
 pub(crate) mod executor;
 pub(crate) mod media;
+pub(crate) mod operator;
 pub(crate) mod refusal;

@@ -39,6 +39,11 @@ impl Refusal {
         }
     }
 
+    /// 500: it went wrong here.
+    pub(crate) fn internal(said: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, said)
+    }
+
     /// 503: not now.
     pub(crate) fn unavailable(said: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, said)
