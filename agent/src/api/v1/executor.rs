@@ -33,7 +33,7 @@ use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
 
 use super::bodies::Bodies;
-use super::media::Media;
+use super::media::{self, Media};
 use super::refusal::Refusal;
 use crate::executors::{Door, NoStream, Outgoing, Presence};
 use crate::handle::Heard;
@@ -82,7 +82,7 @@ async fn call(State(executor): State<Executor>, request: Request<Body>) -> Resul
     if request.method() != Method::POST {
         return Err(Refusal::only_post(request.method()));
     }
-    let media = Media::of_request(request.headers())?;
+    let media = media::of_request(request.headers())?;
     let (head, body) = request.into_parts();
     let call = decode(&executor.bodies, media, body).await?;
     let is_unknown = call.r#type == Some(wire::call::Type::Unknown.into());
@@ -90,7 +90,7 @@ async fn call(State(executor): State<Executor>, request: Request<Body>) -> Resul
         true => not_implemented(),
         false => Refusal::bad(format!("Failed to validate executor::Call: {refusal}")),
     })?;
-    let wanted = Media::wanted(&head.headers)?;
+    let wanted = media::wanted(&head.headers)?;
     let caller = Caller { framework, executor: named, container: proof.container };
     // Who comes when many speak waits: what is refused here would be said again only after a new subscription.
     let speaks = executor.calls.acquire().await.map_err(|_| Refusal::stopped())?;
@@ -146,10 +146,10 @@ fn is_here(own: Option<SocketAddr>, other: Option<SocketAddr>) -> bool {
 async fn decode(bodies: &Bodies, media: Media, body: Body) -> Result<wire::Call, Refusal> {
     let whole = bodies.read(body, EXECUTOR_MESSAGE_BYTES).await?;
     if whole.bytes().len() < LARGE {
-        return media.decode(whole.bytes());
+        return Ok(media.decode(whole.bytes())?);
     }
     let decoded = tokio::task::spawn_blocking(move || media.decode(whole.bytes()));
-    decoded.await.map_err(|_| Refusal::stopped())?
+    Ok(decoded.await.map_err(|_| Refusal::stopped())??)
 }
 
 fn unauthenticated(said: &str) -> Refusal {

@@ -1,23 +1,17 @@
-//! In which form a request comes, and in which its answer is wanted.
+//! In which form a request comes, and in which its answer is wanted: one message, or records one after the other.
 //!
-//! Source: Mesos, `process::http::Request::acceptsMediaType`, agent `Http::executor` and `Http::api`.
+//! Source: Mesos, `process::http::Request::acceptsMediaType`, agent `Http::api`.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use lonja_proto::json;
-use prost::{Message, Name};
+use lonja_proto::media::accepts;
 
 use super::refusal::Refusal;
+
+pub(crate) use lonja_proto::media::Media;
 
 const RECORDS: &str = "application/recordio";
 const OF_RECORDS: HeaderName = HeaderName::from_static("message-content-type");
 const RECORDS_WANTED: HeaderName = HeaderName::from_static("message-accept");
-
-/// The form of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Media {
-    Json,
-    Protobuf,
-}
 
 /// The form of a body: one message, or messages one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,28 +30,22 @@ impl Form {
 
     /// What the request's body is, by `Content-Type`. Errors: 400 if it is not said, 415 if it is none of these.
     pub(crate) fn of_request(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let said = headers.get(header::CONTENT_TYPE);
-        let said = said.ok_or_else(|| Refusal::bad("Expecting 'Content-Type' to be present"))?;
-        let inner = headers.get(OF_RECORDS);
-        let unknown = |expected: &str| {
-            let said = format!("Expecting 'Content-Type' of {expected}");
-            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, said)
-        };
-        match (bare(said), inner) {
-            (RECORDS, None) => {
+        let said = text(headers, &header::CONTENT_TYPE);
+        let inner = text(headers, &OF_RECORDS);
+        let is_records = said.as_deref().is_some_and(|said| essence(said) == RECORDS);
+        match (is_records, inner) {
+            (true, None) => {
                 Err(Refusal::bad("Expecting 'Message-Content-Type' to be set for streaming requests"))
             }
-            (RECORDS, Some(inner)) => Media::named(bare(inner)).map(Self::Records).ok_or_else(|| {
-                let said = "Expecting 'Message-Content-Type' of application/json or application/x-protobuf";
-                Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, said)
+            (true, Some(inner)) => Media::of_body(Some(&inner)).map(Self::Records).map_err(|_| {
+                unsupported("Expecting 'Message-Content-Type' of application/json or application/x-protobuf")
             }),
-            (plain, inner) => {
-                let media = Media::named(plain).ok_or_else(|| {
-                    unknown("application/json, application/x-protobuf or application/recordio")
-                })?;
+            (false, inner) => {
+                let media = Media::of_body(said.as_deref())?;
                 if inner.is_some() {
-                    let said = "Expecting 'Message-Content-Type' to be not set for non-streaming requests";
-                    return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, said));
+                    return Err(unsupported(
+                        "Expecting 'Message-Content-Type' to be not set for non-streaming requests",
+                    ));
                 }
                 Ok(Self::Plain(media))
             }
@@ -66,27 +54,21 @@ impl Form {
 
     /// What the answer is to be, by `Accept`. Errors: 406, none of these.
     pub(crate) fn wanted(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let inner_is_said = headers.contains_key(RECORDS_WANTED);
-        if let Some(media) = Media::of(headers, &header::ACCEPT) {
-            if inner_is_said && !takes(headers, &header::ACCEPT, RECORDS) {
-                return Err(not_acceptable(
-                    "Expecting 'Message-Accept' to be not set for non-streaming responses",
-                ));
+        let accept = text(headers, &header::ACCEPT);
+        let inner = text(headers, &RECORDS_WANTED);
+        let takes_records = accept.as_deref().is_none_or(|accept| accepts(accept, RECORDS));
+        match (Media::of_answer(accept.as_deref()), inner) {
+            (Ok(media), None) => Ok(Self::Plain(media)),
+            (Ok(_), Some(_)) if !takes_records => {
+                Err(not_acceptable("Expecting 'Message-Accept' to be not set for non-streaming responses"))
             }
-            if !inner_is_said || !names(headers, &header::ACCEPT, RECORDS) {
-                return Ok(Self::Plain(media));
-            }
-        }
-        if takes(headers, &header::ACCEPT, RECORDS) {
-            return Media::of(headers, &RECORDS_WANTED).map(Self::Records).ok_or_else(|| {
+            (Err(error), _) if !takes_records => Err(error.into()),
+            (_, inner) => Media::of_answer(inner.as_deref()).map(Self::Records).map_err(|_| {
                 not_acceptable(
                     "Expecting 'Message-Accept' to allow application/json or application/x-protobuf",
                 )
-            });
+            }),
         }
-        Err(not_acceptable(
-            "Expecting 'Accept' to allow application/json, application/x-protobuf or application/recordio",
-        ))
     }
 
     /// The headers that say so.
@@ -103,99 +85,34 @@ impl Form {
     }
 }
 
+/// The form of a single message in the request. Errors: 400 if it is not said, 415 if it is another.
+pub(crate) fn of_request(headers: &HeaderMap) -> Result<Media, Refusal> {
+    Ok(Media::of_body(text(headers, &header::CONTENT_TYPE).as_deref())?)
+}
+
+/// The form of the answer; JSON where both will do. Errors: 406, neither will.
+pub(crate) fn wanted(headers: &HeaderMap) -> Result<Media, Refusal> {
+    Ok(Media::of_answer(text(headers, &header::ACCEPT).as_deref())?)
+}
+
+fn unsupported(said: &str) -> Refusal {
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, said)
+}
+
 fn not_acceptable(said: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_ACCEPTABLE, said)
 }
 
-impl Media {
-    /// Its name, without any parameter: some clients compare it letter by letter.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Protobuf => "application/x-protobuf",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        [Self::Json, Self::Protobuf].into_iter().find(|media| media.name() == name)
-    }
-
-    /// The form of a single message in the request. Errors: 400 if it is not said, 415 if it is another.
-    pub(crate) fn of_request(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let other = || {
-            let said = "Expecting 'Content-Type' of application/json or application/x-protobuf";
-            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, said)
-        };
-        let said = headers.get(header::CONTENT_TYPE);
-        let said = said.ok_or_else(|| Refusal::bad("Expecting 'Content-Type' to be present"))?;
-        Self::named(bare(said)).ok_or_else(other)
-    }
-
-    /// The form of the answer; JSON where both will do. Errors: 406, neither will.
-    pub(crate) fn wanted(headers: &HeaderMap) -> Result<Self, Refusal> {
-        Self::of(headers, &header::ACCEPT).ok_or_else(|| {
-            not_acceptable("Expecting 'Accept' to allow application/json or application/x-protobuf")
-        })
-    }
-
-    fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
-        [Self::Json, Self::Protobuf].into_iter().find(|media| takes(headers, name, media.name()))
-    }
-
-    /// A message of this form. Errors: 400, with the field.
-    pub(crate) fn decode<M: Message + Name + Default>(self, body: &[u8]) -> Result<M, Refusal> {
-        let name = M::NAME;
-        match self {
-            Self::Json => json::decode(body).map_err(|error| {
-                Refusal::bad(format!("Failed to convert JSON into {name} protobuf: {error}"))
-            }),
-            Self::Protobuf => M::decode(body)
-                .map_err(|error| Refusal::bad(format!("Failed to parse body into {name} protobuf: {error}"))),
-        }
-    }
-
-    /// The message in this form.
-    pub(crate) fn encode<M: Message + Name>(self, message: &M) -> Vec<u8> {
-        match self {
-            Self::Json => json::encode(message),
-            Self::Protobuf => message.encode_to_vec(),
-        }
-    }
+/// A media type without its parameters.
+fn essence(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default().trim()
 }
 
-/// A media type without its parameters; what is no text is no type.
-fn bare(value: &HeaderValue) -> &str {
-    value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim()
-}
-
-/// The types that a header lists, but those it rules out.
-fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    let patterns = values.flat_map(|value| value.split(','));
-    patterns.filter_map(|pattern| {
-        let mut parts = pattern.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default();
-        let is_ruled_out =
-            parts.any(|part| part.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0_f32)));
-        (!kind.is_empty() && !is_ruled_out).then_some(kind)
-    })
-}
-
-/// Does the header take this type? A header that is not there takes any.
-fn takes(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    if !headers.contains_key(name) {
-        return true;
-    }
-    listed(headers, name).any(|pattern| match pattern.strip_suffix("/*") {
-        Some("*") => true,
-        Some(family) => wanted.strip_prefix(family).is_some_and(|rest| rest.starts_with('/')),
-        None => pattern.eq_ignore_ascii_case(wanted),
-    })
-}
-
-/// Does the header name this very type?
-fn names(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    listed(headers, name).any(|pattern| pattern.eq_ignore_ascii_case(wanted))
+/// A header, of which several lines are one list; `None`: it is not there.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let values: Vec<&str> =
+        headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    (!values.is_empty()).then(|| values.join(","))
 }
 
 #[cfg(test)]
@@ -215,38 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn a_request_says_what_it_is_or_is_refused_by_the_book() {
-        let of = |lines: &[_]| Media::of_request(&headers(lines));
-        assert_eq!(of(&[("content-type", "application/json")]).ok(), Some(Media::Json));
-        assert_eq!(of(&[("content-type", "application/json; charset=utf-8")]).ok(), Some(Media::Json));
-        assert_eq!(of(&[("content-type", "application/x-protobuf")]).ok(), Some(Media::Protobuf));
-        assert_eq!(status(of(&[])), 400);
-        assert_eq!(status(of(&[("content-type", "text/plain")])), 415);
-        assert_eq!(
-            status(of(&[("content-type", "Application/JSON")])),
-            415,
-            "it is compared letter by letter"
-        );
-    }
-
-    #[test]
-    fn json_wins_where_both_will_do_and_protobuf_comes_next() {
-        let table = [
-            (None, Some(Media::Json)),
-            (Some("*/*"), Some(Media::Json)),
-            (Some("application/*"), Some(Media::Json)),
-            (Some("application/x-protobuf"), Some(Media::Protobuf)),
-            (Some("application/x-protobuf, application/json"), Some(Media::Json)),
-            (Some("application/json;q=0, application/x-protobuf;q=0.5"), Some(Media::Protobuf)),
-            (Some("text/html"), None),
-            (Some("applicationx/*"), None),
-        ];
-        for (accept, wanted) in table {
-            let lines: Vec<_> = accept.map(|accept| ("accept", accept)).into_iter().collect();
-            let found = Media::wanted(&headers(&lines));
-            assert_eq!(found.as_ref().ok().copied(), wanted, "{accept:?}");
-            assert_eq!(status(found), if wanted.is_some() { 200 } else { 406 }, "{accept:?}");
-        }
+    fn headers_in_several_lines_are_one_list() {
+        let lines = [("accept", "text/html"), ("accept", "application/x-protobuf")];
+        assert_eq!(wanted(&headers(&lines)).ok(), Some(Media::Protobuf));
+        assert_eq!(status(of_request(&headers(&[]))), 400);
+        assert_eq!(status(of_request(&headers(&[("content-type", "application/recordio")]))), 415);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lonja_proto::media::MediaError;
 
 /// Why a request is refused.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,6 +63,13 @@ impl Refusal {
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.status
+    }
+}
+
+impl From<MediaError> for Refusal {
+    fn from(error: MediaError) -> Self {
+        let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+        Self::new(status, error.message)
     }
 }
 
