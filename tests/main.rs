@@ -1,6 +1,7 @@
 //! Real daemons, end to end: what a user sees, and what survives `kill -9`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod agent_v1;
 mod attacks;
 mod bad_input;
 mod checks;
@@ -9,6 +10,7 @@ mod clients;
 mod disk;
 mod exec;
 mod executors;
+mod executors_http;
 mod explain;
 mod failover;
 mod fetch;

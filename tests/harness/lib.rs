@@ -1,6 +1,7 @@
 //! Real binaries for tests: daemons on free ports in temporary folders, ended and cleaned up by whoever drops
 //! them, also when a test fails.
 
+pub mod http;
 mod running;
 mod served;
 
@@ -237,6 +238,11 @@ impl Cluster {
 
     /// The same, with these variables in its environment.
     pub fn start_agent_in(&mut self, resources: &str, environment: &[(&str, &str)]) {
+        self.start_agent_at("127.0.0.1:0", resources, environment);
+    }
+
+    /// The same, where it listens too.
+    pub fn start_agent_at(&mut self, listen: &str, resources: &str, environment: &[(&str, &str)]) {
         let dir = self.path("agent");
         let url = self.url.clone();
         let gates = self.path("gates");
@@ -246,7 +252,7 @@ impl Cluster {
             "--work-dir",
             &dir,
             "--listen",
-            "127.0.0.1:0",
+            listen,
             "--master",
             &url,
             "--resources",
