@@ -29,6 +29,7 @@ mod services;
 mod stats;
 mod tls;
 mod upkeep;
+mod v1_compat;
 mod volumes;
 mod volumes_in_use;
 mod watching;

@@ -1,6 +1,7 @@
 //! Real binaries for tests: daemons on free ports in temporary folders, ended and cleaned up by whoever drops
 //! them, also when a test fails.
 
+mod judge;
 mod running;
 mod served;
 
@@ -15,6 +16,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use judge::judge;
 pub use running::Running;
 pub use served::Served;
 
