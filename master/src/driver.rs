@@ -50,6 +50,7 @@ impl Driver {
     ) -> (Handle, Self) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let (watchers, _) = broadcast::channel(WATCH_QUEUE);
+        let handle = Handle::new(sender, watchers.downgrade(), registrar.times());
         let driver = Self {
             clock,
             master,
@@ -61,7 +62,7 @@ impl Driver {
             watchers,
             effects,
         };
-        (Handle::new(sender), driver)
+        (handle, driver)
     }
 
     pub(crate) fn master_id(&self) -> &str {

@@ -11,6 +11,7 @@ use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, ToFramework};
+use crate::registrar::Times;
 
 /// What waits for the driver, at most.
 pub(crate) const INBOX: usize = 16_384;
@@ -42,6 +43,8 @@ pub(crate) enum Input {
 pub struct Handle {
     inbox: mpsc::Sender<Input>,
     named: Arc<AtomicU64>,
+    watchers: broadcast::WeakSender<ClusterEvent>,
+    registrar: Arc<Times>,
 }
 
 /// A framework's stream as its door has it.
@@ -72,8 +75,27 @@ pub struct AgentLink {
 pub struct Stopped;
 
 impl Handle {
-    pub(crate) fn new(inbox: mpsc::Sender<Input>) -> Self {
-        Self { inbox, named: Arc::new(AtomicU64::new(1)) }
+    pub(crate) fn new(
+        inbox: mpsc::Sender<Input>,
+        watchers: broadcast::WeakSender<ClusterEvent>,
+        registrar: Arc<Times>,
+    ) -> Self {
+        Self { inbox, named: Arc::new(AtomicU64::new(1)), watchers, registrar }
+    }
+
+    /// What waits for the driver.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inbox.max_capacity() - self.inbox.capacity()
+    }
+
+    /// How many watch the cluster.
+    pub(crate) fn watchers(&self) -> usize {
+        self.watchers.upgrade().map_or(0, |watchers| watchers.receiver_count())
+    }
+
+    /// How long the registrar takes.
+    pub(crate) fn registrar(&self) -> &Times {
+        &self.registrar
     }
 
     fn next(&self) -> u64 {

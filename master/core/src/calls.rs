@@ -10,7 +10,7 @@ use crate::descriptions::Claims;
 use crate::effects::{Effects, Outbound, StreamId};
 use crate::inverse_offers::Willingness;
 use crate::{
-    State, accept, descriptions, executors, feedback, inverse_offers, offers, reconcile, requests,
+    State, accept, counters, descriptions, executors, feedback, inverse_offers, offers, reconcile, requests,
     subscription, unplaced, updates,
 };
 
@@ -25,6 +25,9 @@ pub(crate) fn call(
     call: Call,
 ) {
     state.counters.calls += 1;
+    let message = counters::call_message(&call);
+    state.counters.count_message(message);
+    let name = counters::call_name(&call);
     let result = if let Call::Subscribe { framework, info, suppressed, constraints } = call {
         let claims = Claims { info: *info, suppressed, constraints };
         subscription::subscribe(state, effects, now, (stream, id), framework, claims)
@@ -32,8 +35,14 @@ pub(crate) fn call(
         admitted(state, now, stream, framework)
             .and_then(|framework| subscribed(state, effects, now, &framework, call))
     };
-    if result.is_err() {
-        state.counters.calls_refused += 1;
+    match result {
+        Ok(()) => state.counters.count_valid(message),
+        Err(_) => state.counters.calls_refused += 1,
+    }
+    if let Some(known) =
+        state.frameworks.on_stream(stream).cloned().and_then(|id| state.frameworks.get_mut(&id))
+    {
+        *known.counters.calls.entry(name).or_default() += 1;
     }
     if id != 0 || result.is_err() {
         effects.send.push(Outbound::Answer(stream, id, result));

@@ -28,7 +28,7 @@ async fn take(door: &Door, request: Request) -> Result<Response, Problem> {
     if kind == Type::Subscribe {
         return subscribe(door, media).await;
     }
-    let answer = operator::answer(&door.handle, call).await;
+    let answer = operator::answer(&door.handle, door.clock, call).await;
     let answer = answer.map_err(|status| Problem::new(status_of(kind, status.code()), status.message()))?;
     if is_accepted_for_later(kind) {
         return Ok(StatusCode::ACCEPTED.into_response());
@@ -75,7 +75,9 @@ fn is_accepted_for_later(kind: Type) -> bool {
 fn status_of(kind: Type, code: Code) -> StatusCode {
     let conflicts = is_accepted_for_later(kind) || matches!(kind, Type::DrainAgent | Type::SetQuota);
     match code {
-        Code::NotFound if kind == Type::MarkAgentGone => StatusCode::NOT_FOUND,
+        Code::NotFound if matches!(kind, Type::MarkAgentGone | Type::ListFiles | Type::ReadFile) => {
+            StatusCode::NOT_FOUND
+        }
         Code::InvalidArgument | Code::NotFound => StatusCode::BAD_REQUEST,
         Code::FailedPrecondition if conflicts => StatusCode::CONFLICT,
         Code::FailedPrecondition => StatusCode::BAD_REQUEST,

@@ -3,6 +3,7 @@
 //! RecordIO does not ask for that, but Mesos writes so, and clients of Node take what comes in one chunk for one record.
 //! Chunks that are ready together still leave in one write.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -23,8 +24,13 @@ pub(super) fn record<M: Message + Name>(media: Media, message: &M) -> Vec<u8> {
     }
 }
 
+/// Marks an answer that goes on for as long as somebody listens: it is not compressed, or what is said would wait for more.
+#[derive(Clone, Copy)]
+pub(super) struct Streamed;
+
 /// An answer of these records.
 pub(super) fn answer(media: Media, records: impl Stream<Item = Vec<u8>> + Send + 'static) -> Response {
     let body = Body::from_stream(records.map(Ok::<_, std::convert::Infallible>));
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(media.name()))], body).into_response()
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(media.name()))];
+    (Extension(Streamed), kind, body).into_response()
 }
