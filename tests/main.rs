@@ -31,6 +31,7 @@ mod services;
 mod stats;
 mod tls;
 mod upkeep;
+mod v1_compat;
 mod v1_malformed;
 mod volumes;
 mod volumes_in_use;

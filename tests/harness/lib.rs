@@ -2,6 +2,7 @@
 //! them, also when a test fails.
 
 pub mod http;
+mod judge;
 mod running;
 mod served;
 
@@ -16,6 +17,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use judge::judge;
 pub use running::Running;
 pub use served::Served;
 
