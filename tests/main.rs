@@ -30,6 +30,7 @@ mod services;
 mod stats;
 mod tls;
 mod upkeep;
+mod v1_malformed;
 mod volumes;
 mod volumes_in_use;
 mod watching;

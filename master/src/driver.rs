@@ -27,6 +27,8 @@ pub(crate) struct Driver {
     inbox: mpsc::Receiver<Input>,
     connections: Connections,
     commands: BTreeMap<RequestId, oneshot::Sender<CallResult>>,
+    /// Answers that do not go by their stream, and wait for the commit.
+    aside: Vec<(oneshot::Sender<CallResult>, CallResult)>,
     watchers: broadcast::Sender<ClusterEvent>,
     /// What the start of the master wants done.
     effects: Effects,
@@ -48,6 +50,7 @@ impl Driver {
     ) -> (Handle, Self) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let (watchers, _) = broadcast::channel(WATCH_QUEUE);
+        let handle = Handle::new(sender, watchers.downgrade(), registrar.times());
         let driver = Self {
             clock,
             master,
@@ -55,10 +58,11 @@ impl Driver {
             inbox,
             connections: Connections::default(),
             commands: BTreeMap::new(),
+            aside: Vec::new(),
             watchers,
             effects,
         };
-        (Handle::new(sender), driver)
+        (handle, driver)
     }
 
     pub(crate) fn master_id(&self) -> &str {
@@ -120,6 +124,15 @@ impl Driver {
             }
             Input::StreamOpened(stream, sender) => self.connections.open_stream(stream, sender),
             Input::LinkOpened(link, sender) => self.connections.open_link(link, sender),
+            Input::CallAside(stream, framework, call, answer) => {
+                let event = Event::Call { stream, id: 1, framework, call: *call };
+                let mut effects = self.master.handle(self.clock.now(), event);
+                let place = effects.send.iter().position(|sent| matches!(sent, Outbound::Answer(..)));
+                if let Some(Outbound::Answer(_, _, result)) = place.map(|place| effects.send.remove(place)) {
+                    self.aside.push((answer, result));
+                }
+                return effects;
+            }
             Input::Command(request, command, answer) => {
                 self.commands.insert(request, answer);
                 return self.master.handle(self.clock.now(), Event::Operator { request, command });
@@ -139,10 +152,13 @@ impl Driver {
 
     async fn perform(&mut self, effects: Effects) -> Result<(), MasterError> {
         self.registrar.commit(effects.persist).await?;
+        for (answer, result) in self.aside.drain(..) {
+            // Whoever asked may have left.
+            let _left = answer.send(result);
+        }
         for message in effects.send {
             if let Outbound::Operator(request, result) = message {
                 if let Some(answer) = self.commands.remove(&request) {
-                    // Whoever asked may have left.
                     let _left = answer.send(result);
                 }
             } else {

@@ -11,6 +11,7 @@ use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, ToFramework};
+use crate::registrar::Times;
 
 /// What waits for the driver, at most.
 pub(crate) const INBOX: usize = 16_384;
@@ -23,6 +24,8 @@ pub(crate) enum Input {
     StreamOpened(StreamId, Peer<ToFramework>),
     /// An agent's link opens.
     LinkOpened(LinkId, Peer<ToAgent>),
+    /// A call on behalf of a stream that came by another connection, and where its answer goes.
+    CallAside(StreamId, Option<FrameworkId>, Box<Call>, oneshot::Sender<CallResult>),
     /// An operator's command, and where its answer goes.
     Command(RequestId, OperatorCommand, oneshot::Sender<CallResult>),
     /// Is anybody there?
@@ -40,6 +43,8 @@ pub(crate) enum Input {
 pub struct Handle {
     inbox: mpsc::Sender<Input>,
     named: Arc<AtomicU64>,
+    watchers: broadcast::WeakSender<ClusterEvent>,
+    registrar: Arc<Times>,
 }
 
 /// A framework's stream as its door has it.
@@ -70,8 +75,27 @@ pub struct AgentLink {
 pub struct Stopped;
 
 impl Handle {
-    pub(crate) fn new(inbox: mpsc::Sender<Input>) -> Self {
-        Self { inbox, named: Arc::new(AtomicU64::new(1)) }
+    pub(crate) fn new(
+        inbox: mpsc::Sender<Input>,
+        watchers: broadcast::WeakSender<ClusterEvent>,
+        registrar: Arc<Times>,
+    ) -> Self {
+        Self { inbox, named: Arc::new(AtomicU64::new(1)), watchers, registrar }
+    }
+
+    /// What waits for the driver.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inbox.max_capacity() - self.inbox.capacity()
+    }
+
+    /// How many watch the cluster.
+    pub(crate) fn watchers(&self) -> usize {
+        self.watchers.upgrade().map_or(0, |watchers| watchers.receiver_count())
+    }
+
+    /// How long the registrar takes.
+    pub(crate) fn registrar(&self) -> &Times {
+        &self.registrar
     }
 
     fn next(&self) -> u64 {
@@ -101,6 +125,20 @@ impl Handle {
         call: Call,
     ) -> Result<(), Stopped> {
         self.put(Input::Core(Event::Call { stream, id, framework, call })).await
+    }
+
+    /// Makes a call on a stream, and waits for its answer, which does not go by the stream. `None`: by no stream.
+    pub async fn call_aside(
+        &self,
+        stream: Option<StreamId>,
+        framework: Option<FrameworkId>,
+        call: Call,
+    ) -> CallResult {
+        let (sender, receiver) = oneshot::channel();
+        let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
+        let stream = stream.unwrap_or(StreamId(0));
+        self.put(Input::CallAside(stream, framework, Box::new(call), sender)).await.map_err(gone)?;
+        receiver.await.map_err(|_| gone(Stopped))?
     }
 
     /// Says that a framework's stream is no more.

@@ -3,7 +3,9 @@
 //!
 //! One fsync carries all that a batch of the driver changes (group commit).
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use lonja_model::registry::{Registry, RegistryOp};
 use lonja_proto::convert::registry::{decode, encode};
@@ -31,18 +33,81 @@ pub enum RegistryError {
     },
 }
 
+/// Commits whose times are remembered, the latest.
+const REMEMBERED: usize = 1_000;
+
+/// How long reading and committing take.
+#[derive(Debug, Default)]
+pub(crate) struct Times(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    fetch: Duration,
+    commits: u64,
+    latest: VecDeque<Duration>,
+}
+
+impl Times {
+    fn committed(&self, took: Duration) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.commits += 1;
+        taken.latest.push_back(took);
+        if taken.latest.len() > REMEMBERED {
+            taken.latest.pop_front();
+        }
+    }
+
+    /// In milliseconds, by the names that Mesos has below `registrar/`.
+    pub(crate) fn figures(&self) -> Vec<(String, f64)> {
+        let (fetch, mut times, commits) = {
+            let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let times: Vec<f64> = taken.latest.iter().map(|took| took.as_secs_f64() * 1e3).collect();
+            (taken.fetch.as_secs_f64() * 1e3, times, taken.commits)
+        };
+        let mut figures = vec![
+            ("state_fetch_ms".to_owned(), fetch),
+            ("queued_operations".to_owned(), 0.0),
+            ("log/recovered".to_owned(), 1.0),
+        ];
+        let Some(last) = times.last().copied() else { return figures };
+        times.sort_by(f64::total_cmp);
+        let at = |thousandths: usize| times[(times.len() - 1) * thousandths / 1_000];
+        #[expect(clippy::cast_precision_loss, reason = "figures are doubles in Mesos, too")]
+        let count = commits as f64;
+        figures.extend([("state_store_ms".to_owned(), last), ("state_store_ms/count".to_owned(), count)]);
+        for (name, thousandths) in [
+            ("min", 0),
+            ("p50", 500),
+            ("p90", 900),
+            ("p95", 950),
+            ("p99", 990),
+            ("p999", 999),
+            ("max", 1_000),
+        ] {
+            figures.push((format!("state_store_ms/{name}"), at(thousandths)));
+        }
+        figures
+    }
+}
+
 /// Reads the registry at start and commits its changes.
 pub(crate) struct Registrar {
     store: Arc<dyn Store>,
+    times: Arc<Times>,
 }
 
 impl Registrar {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self { store, times: Arc::default() }
+    }
+
+    pub(crate) fn times(&self) -> Arc<Times> {
+        self.times.clone()
     }
 
     /// Everything that was ever committed.
     pub(crate) async fn load(&self) -> Result<Registry, RegistryError> {
+        let begun = Instant::now();
         let mut registry = Registry::default();
         for (key, entry) in self.store.scan(&Key::empty()).await?.entries {
             let refuse = |reason: String| RegistryError::Entry { key: key.to_string(), reason };
@@ -54,6 +119,7 @@ impl Registrar {
             }
             registry.apply(op);
         }
+        self.times.0.lock().unwrap_or_else(PoisonError::into_inner).fetch = begun.elapsed();
         Ok(registry)
     }
 
@@ -62,11 +128,13 @@ impl Registrar {
         if changes.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
         let batch = changes.iter().map(encode).fold(Batch::new(), |batch, change| match change.value {
             Some(value) => batch.put(change.key, value),
             None => batch.delete(change.key),
         });
         let _revision: Revision = self.store.commit(batch).await?;
+        self.times.committed(begun.elapsed());
         Ok(())
     }
 }

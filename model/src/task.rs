@@ -238,7 +238,7 @@ impl fmt::Display for TaskState {
 }
 
 /// Who made a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// The master, by itself.
     Master,
@@ -249,7 +249,7 @@ pub enum Source {
 }
 
 /// Why a task is in the state it is in, where the state alone does not say. Mesos v1's reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is the Mesos v1 reason of the same name, REASON_...")]
 pub enum Reason {
     CommandExecutorFailed,

@@ -14,6 +14,7 @@ pub mod limits;
 
 pub mod binary;
 pub mod json;
+pub mod media;
 pub mod recordio;
 mod schema;
 mod walk;

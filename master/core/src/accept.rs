@@ -57,6 +57,9 @@ pub(crate) fn accept(
         let _ended = state.offers.take(id);
         state.deadlines.cancel(Timer::OfferExpiry(id.clone()));
         state.counters.offers_accepted += 1;
+        if let Some(known) = state.frameworks.get_mut(framework) {
+            known.counters.offers_accepted += 1;
+        }
     }
     keep_one_copy(state, now, &mut pool);
     let Steps { launched, begun, failures } = run(state, effects, now, &mut pool, operations);

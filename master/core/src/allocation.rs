@@ -23,6 +23,7 @@ pub(crate) fn arm(state: &mut State, now: Timestamp) {
 /// The window closes: what changed is allocated, and offered framework by framework.
 pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp) {
     let mut batches: BTreeMap<StreamId, Vec<Offer>> = BTreeMap::new();
+    state.counters.allocations += 1;
     for allocation in state.allocator.allocate(now) {
         let stream = state.frameworks.get(&allocation.framework).and_then(|framework| framework.stream);
         let agent = state.agents.get(&allocation.agent);
@@ -48,6 +49,9 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
             state.deadlines.set(Timer::OfferExpiry(offer.id.clone()), now + timeout);
         }
         state.counters.offers_made += 1;
+        if let Some(known) = state.frameworks.get_mut(&offer.framework) {
+            known.counters.offers_made += 1;
+        }
         state.offers.insert(Arc::new(offer.clone()));
         inverse_offers::touch(state, &offer.agent);
         batches.entry(stream).or_default().push(offer);

@@ -10,7 +10,7 @@ use crate::descriptions::Claims;
 use crate::effects::{Effects, Outbound, StreamId};
 use crate::inverse_offers::Willingness;
 use crate::{
-    State, accept, descriptions, executors, feedback, inverse_offers, offers, reconcile, requests,
+    State, accept, counters, descriptions, executors, feedback, inverse_offers, offers, reconcile, requests,
     subscription, unplaced, updates,
 };
 
@@ -25,6 +25,9 @@ pub(crate) fn call(
     call: Call,
 ) {
     state.counters.calls += 1;
+    let message = counters::call_message(&call);
+    state.counters.count_message(message);
+    let name = counters::call_name(&call);
     let result = if let Call::Subscribe { framework, info, suppressed, constraints } = call {
         let claims = Claims { info: *info, suppressed, constraints };
         subscription::subscribe(state, effects, now, (stream, id), framework, claims)
@@ -32,8 +35,14 @@ pub(crate) fn call(
         admitted(state, now, stream, framework)
             .and_then(|framework| subscribed(state, effects, now, &framework, call))
     };
-    if result.is_err() {
-        state.counters.calls_refused += 1;
+    match result {
+        Ok(()) => state.counters.count_valid(message),
+        Err(_) => state.counters.calls_refused += 1,
+    }
+    if let Some(known) =
+        state.frameworks.on_stream(stream).cloned().and_then(|id| state.frameworks.get_mut(&id))
+    {
+        *known.counters.calls.entry(name).or_default() += 1;
     }
     if id != 0 || result.is_err() {
         effects.send.push(Outbound::Answer(stream, id, result));
@@ -47,9 +56,8 @@ fn admitted(
     stream: StreamId,
     named: Option<FrameworkId>,
 ) -> Result<FrameworkId, Refusal> {
-    let not_subscribed = |message: &str| Err(Refusal::new(RefusalCode::NotSubscribed, message));
     let Some(framework) = state.frameworks.on_stream(stream).cloned() else {
-        return not_subscribed("this stream has no subscription; send SUBSCRIBE first");
+        return Err(not_subscribed_here(state, named.as_ref()));
     };
     if let Some(named) = named.filter(|named| *named != framework) {
         let message = format!("this stream speaks for framework {framework}, the call names {named}");
@@ -66,6 +74,32 @@ fn admitted(
         return Err(Refusal::new(RefusalCode::RateLimited, message));
     }
     Ok(framework)
+}
+
+/// Why nobody may call by a stream that has no subscription, in the order in which Mesos looks.
+fn not_subscribed_here(state: &State, named: Option<&FrameworkId>) -> Refusal {
+    let Some(framework) = named else {
+        let message = "this stream has no subscription; send SUBSCRIBE first";
+        return Refusal::new(RefusalCode::NotSubscribed, message);
+    };
+    let (code, field, message) = match state.frameworks.get(framework) {
+        None => (
+            RefusalCode::NotFound,
+            "framework_id",
+            "Framework cannot be found; send SUBSCRIBE first".to_owned(),
+        ),
+        Some(known) if known.stream.is_none() => {
+            let message = "Framework is not subscribed; send SUBSCRIBE with its id first".to_owned();
+            (RefusalCode::NotSubscribed, "framework_id", message)
+        }
+        Some(_) => {
+            let message = format!(
+                "framework {framework} is subscribed by another stream; send the stream id that its SUBSCRIBE was answered with"
+            );
+            (RefusalCode::InvalidArgument, "stream", message)
+        }
+    };
+    Refusal { field: Some(field.into()), ..Refusal::new(code, message) }
 }
 
 fn subscribed(

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use lonja_model::container::Command;
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::link::{AgentExecutor, ToAgent};
+use lonja_model::resources::Quantities;
 use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
 use lonja_model::{AgentId, ContainerId, ExecutorId, FrameworkId, Resources, Role, TaskInfo, Timestamp};
 
@@ -46,6 +47,8 @@ pub type ExecutorKey = (FrameworkId, ExecutorId);
 #[derive(Debug, Default)]
 pub struct Executors {
     by_agent: BTreeMap<AgentId, BTreeMap<ExecutorKey, Arc<Executor>>>,
+    /// What those of each framework hold, over all agents.
+    held: BTreeMap<FrameworkId, Quantities>,
 }
 
 impl Executors {
@@ -78,7 +81,19 @@ impl Executors {
 
     fn insert(&mut self, executor: Executor) {
         let key = (executor.framework.clone(), executor.info.id.clone());
-        self.by_agent.entry(executor.agent.clone()).or_default().insert(key, Arc::new(executor));
+        self.held.entry(key.0.clone()).or_default().add(&executor.info.resources.quantities());
+        let before = self.by_agent.entry(executor.agent.clone()).or_default().insert(key, Arc::new(executor));
+        if let Some(before) = before {
+            self.release(&before);
+        }
+    }
+
+    fn release(&mut self, executor: &Executor) {
+        let Some(held) = self.held.get_mut(&executor.framework) else { return };
+        held.subtract(&executor.info.resources.quantities());
+        if held.is_empty() {
+            self.held.remove(&executor.framework);
+        }
     }
 
     fn remove(&mut self, agent: &AgentId, key: &ExecutorKey) -> Option<Arc<Executor>> {
@@ -87,12 +102,22 @@ impl Executors {
         if executors.is_empty() {
             self.by_agent.remove(agent);
         }
+        if let Some(executor) = &executor {
+            self.release(executor);
+        }
         executor
     }
 
     /// The agent has left the allocator, and what it held with it.
     pub(crate) fn forget_agent(&mut self, agent: &AgentId) {
-        self.by_agent.remove(agent);
+        for executor in self.by_agent.remove(agent).into_iter().flat_map(BTreeMap::into_values) {
+            self.release(&executor);
+        }
+    }
+
+    /// What a framework's executors hold, over all agents.
+    pub(crate) fn held_by(&self, framework: &FrameworkId) -> Quantities {
+        self.held.get(framework).cloned().unwrap_or_default()
     }
 }
 

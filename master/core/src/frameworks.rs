@@ -11,6 +11,7 @@ use lonja_allocator::CompiledConstraints;
 use lonja_model::{FrameworkId, FrameworkInfo, Role, Timestamp};
 
 use crate::budget::Budget;
+use crate::counters::FrameworkCounters;
 use crate::effects::StreamId;
 use crate::unplaced::Report;
 
@@ -33,6 +34,8 @@ pub struct Framework {
     pub(crate) subscribed_by: u64,
     /// What it has told of tasks without a place since it subscribed.
     pub(crate) waiting: Option<Report>,
+    /// What has happened to it so far.
+    pub(crate) counters: FrameworkCounters,
     /// What it may still call.
     pub(crate) calls: Budget,
 }

@@ -19,6 +19,7 @@ mod calls;
 mod checks;
 pub mod config;
 mod conversions;
+pub mod counters;
 mod deadlines;
 mod departures;
 mod descriptions;
@@ -58,6 +59,7 @@ mod volumes;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lonja_allocator::Allocator;
 use lonja_model::link::FromAgent;
@@ -72,13 +74,13 @@ pub use operator::{MaintenanceCommand, OperatorCommand};
 pub use snapshot::Snapshot;
 
 use agents::Agents;
+use counters::Counters;
 use deadlines::{Deadlines, Timer};
 use frameworks::Frameworks;
 use history::History;
 use inverse_offers::InverseOffers;
 use offers::Offers;
 use operations::Operations;
-use snapshot::Counters;
 use tasks::Tasks;
 
 /// The master: what it knows and what it has promised.
@@ -89,7 +91,7 @@ pub struct Master {
 /// All of the master's state, parted by concern. Each part keeps its own promises; what spans several is
 /// in [`invariants`].
 pub(crate) struct State {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) me: MasterInfo,
     pub(crate) started: Timestamp,
     pub(crate) registry: Registry,
@@ -193,7 +195,7 @@ impl Master {
             started: now,
             me,
             registry,
-            config,
+            config: Arc::new(config),
         };
         registry::recover(&mut state, now);
         (Self { state }, effects)
@@ -205,7 +207,10 @@ impl Master {
         let state = &mut self.state;
         liveness::wake_up(state, now);
         match event {
-            Event::Agent { link, message } => registration::message(state, &mut effects, now, link, message),
+            Event::Agent { link, message } => {
+                state.counters.count_message(counters::agent_message(&message));
+                registration::message(state, &mut effects, now, link, message);
+            }
             Event::LinkClosed { link } => registration::link_closed(state, &mut effects, now, link),
             Event::Call { stream, id, framework, call } => {
                 calls::call(state, &mut effects, now, stream, id, framework, call);

@@ -137,6 +137,9 @@ pub(crate) fn decline(
         if state.offers.get(id).is_some_and(|offer| offer.framework == *framework) {
             give_back(state, now, id, Some(filters.refuse));
             state.counters.offers_declined += 1;
+            if let Some(known) = state.frameworks.get_mut(framework) {
+                known.counters.offers_declined += 1;
+            }
         }
     }
 }
@@ -195,7 +198,7 @@ pub(crate) fn rescind_of_left_roles(
 pub(crate) fn discard_of(state: &mut State, now: Timestamp, framework: &FrameworkId) {
     for id in state.offers.of_framework(framework) {
         give_back(state, now, &id, None);
-        state.counters.offers_rescinded += 1;
+        count_rescinded(state, framework);
     }
     inverse_offers::discard_of(state, framework);
 }
@@ -214,8 +217,15 @@ pub(crate) fn rescind(
     filter: Option<Duration>,
 ) {
     let Some(offer) = give_back(state, now, id, filter) else { return };
-    state.counters.offers_rescinded += 1;
+    count_rescinded(state, &offer.framework);
     if let Some(stream) = state.frameworks.get(&offer.framework).and_then(|framework| framework.stream) {
         effects.framework(stream, Event::Rescind(id.clone()));
+    }
+}
+
+fn count_rescinded(state: &mut State, framework: &FrameworkId) {
+    state.counters.offers_rescinded += 1;
+    if let Some(known) = state.frameworks.get_mut(framework) {
+        known.counters.offers_rescinded += 1;
     }
 }

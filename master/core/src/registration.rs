@@ -82,6 +82,7 @@ pub(crate) fn message(
             if let Some(stream) = state.frameworks.get(&framework).and_then(|framework| framework.stream) {
                 let event = lonja_model::scheduler::Event::Message { agent: id, executor, data };
                 effects.framework(stream, event);
+                state.counters.count_valid(Some("executor_to_framework"));
             }
         }
         (FromAgent::ExecutorEnded { framework, executor, status }, Some(id)) => {

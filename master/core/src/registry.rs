@@ -120,6 +120,7 @@ pub(crate) fn expect_back(state: &mut State, now: Timestamp, id: &FrameworkId, i
         reregistered: None,
         subscribed_by: 0,
         waiting: None,
+        counters: Default::default(),
         calls: call_budget(state, now),
     };
     state.frameworks.insert(id.clone(), framework);

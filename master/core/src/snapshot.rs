@@ -9,16 +9,16 @@ use lonja_allocator::CompiledConstraints;
 use lonja_model::agent::AgentCapability;
 use lonja_model::maintenance::{Duty, Machine, MachineId, MachineMode, Machines};
 use lonja_model::offer::InverseOffer;
-use lonja_model::operation::OperationState;
 use lonja_model::quota::Quota;
 use lonja_model::resources::{Quantities, Resource, Scalar};
 use lonja_model::scheduler::MasterInfo;
-use lonja_model::{
-    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskState, Timestamp,
-};
+use lonja_model::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, Timestamp};
 
 use crate::agents::Presence;
+use crate::config::Config;
+use crate::counters::{Counters, FrameworkCounters};
 use crate::effects::StreamId;
+use crate::executors::Executor;
 use crate::inverse_offers::InverseOfferStatus;
 use crate::operations::KnownOperation;
 use crate::tasks::Task;
@@ -30,6 +30,8 @@ use crate::{State, registry};
 pub struct Snapshot {
     /// The master it was taken of.
     pub master: MasterInfo,
+    /// How that master is set.
+    pub config: Arc<Config>,
     /// When that master started.
     pub started: Timestamp,
     /// Agents in order of their ids.
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub tasks: Vec<Arc<Task>>,
     /// Ended tasks.
     pub completed_tasks: Vec<Arc<Task>>,
+    /// Executors that are there or about to be, agent by agent.
+    pub executors: Vec<Arc<Executor>>,
     /// Operations that wait for their outcome or its acknowledgement.
     pub operations: Vec<Arc<KnownOperation>>,
     /// Outstanding offers.
@@ -95,7 +99,7 @@ pub struct AgentView {
     pub registered: Option<Timestamp>,
     /// When it last came back.
     pub reregistered: Option<Timestamp>,
-    /// What its tasks hold.
+    /// What its tasks and executors hold.
     pub allocated: Resources,
     /// What is offered.
     pub offered: Resources,
@@ -137,10 +141,12 @@ pub struct FrameworkView {
     pub unregistered: Option<Timestamp>,
     /// When it will be removed unless it comes back.
     pub removal: Option<Timestamp>,
-    /// What its tasks hold, over all agents.
+    /// What its tasks and executors hold, over all agents.
     pub allocated: Quantities,
     /// What it is offered.
     pub offered: Quantities,
+    /// What has happened to it so far.
+    pub counters: FrameworkCounters,
 }
 
 /// One role.
@@ -156,47 +162,10 @@ pub struct RoleView {
     pub consumed: Quantities,
     /// The frameworks that subscribe with it.
     pub frameworks: Vec<FrameworkId>,
-    /// What its frameworks' tasks hold.
+    /// What its frameworks' tasks and executors hold.
     pub allocated: Quantities,
     /// What its frameworks are offered.
     pub offered: Quantities,
-}
-
-/// What has happened since this master started. Each only grows.
-#[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "each counts what its name says")]
-pub struct Counters {
-    pub agents_registered: u64,
-    pub agents_reregistered: u64,
-    pub agents_unreachable: u64,
-    pub agents_drained: u64,
-    pub agents_gone: u64,
-    pub removal_brakes: u64,
-    pub frameworks_subscribed: u64,
-    pub frameworks_resubscribed: u64,
-    pub frameworks_removed: u64,
-    pub calls: u64,
-    pub calls_refused: u64,
-    pub offers_made: u64,
-    pub offers_accepted: u64,
-    pub offers_declined: u64,
-    pub offers_rescinded: u64,
-    pub inverse_offers_made: u64,
-    pub tasks_launched: u64,
-    /// Status updates by the state they tell of, repeats not counted.
-    pub updates: BTreeMap<TaskState, u64>,
-    /// Operations on resources by where they stood, each time that changed.
-    pub operations: BTreeMap<OperationState, u64>,
-}
-
-impl Counters {
-    pub(crate) fn count_update(&mut self, state: TaskState) {
-        *self.updates.entry(state).or_default() += 1;
-    }
-
-    pub(crate) fn count_operation(&mut self, state: OperationState) {
-        *self.operations.entry(state).or_default() += 1;
-    }
 }
 
 /// Takes the picture. O(cluster).
@@ -206,6 +175,7 @@ pub(crate) fn take(state: &State) -> Snapshot {
     let frameworks: Vec<FrameworkView> = frameworks.iter().filter_map(|id| framework(state, id)).collect();
     Snapshot {
         master: state.me.clone(),
+        config: state.config.clone(),
         started: state.started,
         agents: ids.iter().filter_map(|id| agent(state, id)).collect(),
         roles: roles(state, &frameworks),
@@ -213,6 +183,7 @@ pub(crate) fn take(state: &State) -> Snapshot {
         completed_frameworks: state.history.frameworks().cloned().collect(),
         tasks: state.tasks.iter().cloned().collect(),
         completed_tasks: state.history.tasks().cloned().collect(),
+        executors: state.executors.iter().cloned().collect(),
         operations: state.operations.iter().cloned().collect(),
         offers: state.offers.iter().cloned().collect(),
         inverse_offers: state.inverse_offers.iter().cloned().collect(),
@@ -237,9 +208,12 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
     let held = state.tasks.on_agent(id).into_iter().filter_map(|(framework, task)| {
         state.tasks.get(&framework, &task).filter(|task| !task.state.is_terminal())
     });
+    let executors = state.executors.on_agent(id).map(|executor| &executor.info.resources);
     // An agent may come back with more tasks than resources; its debt then has no place in a sum.
-    let allocated =
-        held.fold(Resources::new(), |sum, task| sum.checked_add(&task.info.resources).unwrap_or(sum));
+    let allocated = held
+        .map(|task| &task.info.resources)
+        .chain(executors)
+        .fold(Resources::new(), |sum, resources| sum.checked_add(resources).unwrap_or(sum));
     Some(AgentView {
         id: id.clone(),
         info: agent.info.clone(),
@@ -264,7 +238,7 @@ pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView
     for offer in state.offers.of_framework(id).iter().filter_map(|offer| state.offers.get(offer)) {
         offered.add(&offer.resources.quantities());
     }
-    let mut allocated = Quantities::default();
+    let mut allocated = state.executors.held_by(id);
     for task in state.tasks.of_framework(id).filter(|task| !task.state.is_terminal()) {
         allocated.add(&task.info.resources.quantities());
     }
@@ -281,6 +255,7 @@ pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView
         removal: state.deadlines.get(&removal),
         allocated,
         offered,
+        counters: framework.counters.clone(),
     })
 }
 
@@ -314,6 +289,10 @@ fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
     for task in state.tasks.iter().filter(|task| !task.state.is_terminal()) {
         let view = roles.entry(task.role.clone()).or_insert_with(|| empty(&task.role));
         view.allocated.add(&task.info.resources.quantities());
+    }
+    for executor in state.executors.iter() {
+        let view = roles.entry(executor.role.clone()).or_insert_with(|| empty(&executor.role));
+        view.allocated.add(&executor.info.resources.quantities());
     }
     for offer in state.offers.iter() {
         let view = roles.entry(offer.role.clone()).or_insert_with(|| empty(&offer.role));

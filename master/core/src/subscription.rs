@@ -132,6 +132,7 @@ fn come_first(
         reregistered: None,
         subscribed_by: 0,
         waiting: None,
+        counters: Default::default(),
         calls: registry::call_budget(state, now),
     };
     state.frameworks.insert(id.clone(), framework);

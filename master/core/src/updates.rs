@@ -42,6 +42,7 @@ pub(crate) fn from_agent(
         }
         return;
     }
+    state.counters.count_valid(Some("status_update"));
     learn_state(state, now, framework, &task, latest);
     let Some(known) = state.tasks.get_mut(framework, &task) else { return };
     let unacknowledged = status.update.is_none() && latest.is_terminal();
@@ -50,7 +51,7 @@ pub(crate) fn from_agent(
     known.container = status.container.clone().or(known.container.take());
     known.remember(status.clone());
     if is_new {
-        state.counters.count_update(status.state);
+        count(state, framework, &status);
         let status = Box::new(status.clone());
         effects.publish.push(ClusterEvent::TaskUpdated {
             framework: framework.clone(),
@@ -78,7 +79,7 @@ pub(crate) fn from_master(
     if let Some(known) = state.tasks.get_mut(framework, &task) {
         known.remember(status.clone());
     }
-    state.counters.count_update(new);
+    count(state, framework, &status);
     let told = Box::new(status.clone());
     effects.publish.push(ClusterEvent::TaskUpdated {
         framework: framework.clone(),
@@ -89,6 +90,13 @@ pub(crate) fn from_master(
     if new.is_terminal() {
         // Nothing will be acknowledged: the master's own word carries no id.
         forget(state, framework, &task);
+    }
+}
+
+fn count(state: &mut State, framework: &FrameworkId, status: &TaskStatus) {
+    state.counters.count_status(status);
+    if let Some(known) = state.frameworks.get_mut(framework).filter(|_| status.state.is_terminal()) {
+        *known.counters.endings.entry(status.state).or_default() += 1;
     }
 }
 

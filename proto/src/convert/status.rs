@@ -92,6 +92,16 @@ pub(super) fn cut(message: &str) -> String {
     message[..message.floor_char_boundary(limits::TEXT_BYTES)].to_owned()
 }
 
+/// The reason's name on the wire, such as `REASON_AGENT_REMOVED`.
+pub fn reason_name(reason: Reason) -> &'static str {
+    reason_to_wire(reason).as_str_name()
+}
+
+/// The source's name on the wire, such as `SOURCE_AGENT`.
+pub fn source_name(source: Source) -> &'static str {
+    source_to_wire(source).as_str_name()
+}
+
 /// The same values under the same names on both sides, so that one table serves both ways.
 macro_rules! same_names {
     ($model:ident, $wire:path, $from:ident, $to:ident, { $($model_name:ident = $wire_name:ident),* $(,)? }) => {

@@ -114,6 +114,33 @@ fn a_rolling_replacement_keeps_to_its_bounds() {
 }
 
 #[test]
+fn a_canary_that_nobody_looks_at_has_to_run_for_a_while() {
+    let rollout =
+        Rollout { strategy: Strategy::Canary { fraction: 0.5, promote_after: None }, ..Rollout::default() };
+    let web = || App { rollout: rollout.clone(), ..app("web", 2) };
+    let mut world = World::new(6, 2, EACH);
+    world.apply(put(web()));
+    world.settle(10);
+    let canary = world.apply(put(with_command(web(), "new")));
+    let phase = |world: &World| {
+        world.cluster.scheduler().deployments()[&canary.deployment].rollouts[&path("web")].phase
+    };
+    let step = Duration::from_millis(100);
+    let mut running = 0;
+    while world.serving("web") < 3 {
+        world.cluster.run_for(step);
+        running += 1;
+        assert!(running < 50, "it starts");
+    }
+    for _ in 0..18 {
+        assert_eq!(phase(&world), Phase::Trial);
+        world.cluster.run_for(step);
+    }
+    world.run(1);
+    assert_eq!(phase(&world), Phase::Waiting);
+}
+
+#[test]
 fn a_canary_waits_to_be_promoted_and_a_bad_one_is_taken_back() {
     let rollout =
         Rollout { strategy: Strategy::Canary { fraction: 0.25, promote_after: None }, ..Rollout::default() };

@@ -2,7 +2,6 @@
 
 mod agent_link;
 mod operator;
-mod operator_commands;
 mod scheduler;
 
 use std::pin::Pin;
@@ -15,6 +14,8 @@ use tonic::Status;
 pub(crate) use agent_link::{AgentLinks, MAX_AGENT_MESSAGE_BYTES};
 pub(crate) use operator::Operators;
 pub(crate) use scheduler::Schedulers;
+
+use super::operator::stopped;
 
 /// A queue as the body of a reply. When either side ends it, the guard drops and the reader of the other
 /// direction is told.
@@ -42,8 +43,4 @@ impl<In, Out> Stream for Outgoing<In, Out> {
         let next = self.queue.poll_recv(context);
         next.map(|message| message.map(|message| Ok((self.encode)(message))))
     }
-}
-
-fn stopped(_: crate::handle::Stopped) -> Status {
-    Status::unavailable("the master has stopped; try again, or another master")
 }

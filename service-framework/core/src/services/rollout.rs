@@ -7,7 +7,8 @@
 //! - as far as healthy ones stay beyond m, and one for each new one that serves; those in bad health go first, and do not count;
 //! - if neither lets one go and there is no room for a new one, one in bad health.
 //!
-//! Before it, a canary starts a few new ones beside the old, and blue-green all of them, hidden; they go on when promoted.
+//! Before it, a canary starts a few new ones beside the old, and blue-green all of them, hidden; they go on when promoted, which
+//! may be once they have been in good health, and where nobody looks at their health, have run for [`SETTLES_WITHIN`].
 //!
 //! Invariants
 //! - There are never more than M instances with a task that may be alive (m = M: M + 1), or of a trial no more than the old and
@@ -18,6 +19,7 @@
 //! Source: Marathon's task replacement, whose bounds these are; `docs/services.md`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use lonja_model::Timestamp;
 
@@ -28,6 +30,9 @@ use crate::deployment::{DeploymentId, Phase, RolloutState};
 use crate::instance::{Condition, Goal, Instance, InstanceId};
 use crate::path_id::PathId;
 use crate::service::Service;
+
+/// So long does what is tried have to run before it counts as in good health, if it has no health checks.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 
 /// How an old instance is, those first that go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,7 +151,7 @@ impl Services {
         let target = service.spec.clone();
         let before = (state.phase, state.promoted);
         let state = match state.phase {
-            Phase::Trial => self.try_out(now, id, &target, state),
+            Phase::Trial => self.try_out(now, id, &target, &deployment, state),
             Phase::Waiting => self.wait_for_promotion(now, id, &target, &deployment, state),
             Phase::Replacing => self.replace(now, id, &target, state),
         };
@@ -170,6 +175,7 @@ impl Services {
         now: Timestamp,
         id: &PathId,
         target: &RunSpec,
+        deployment: &DeploymentId,
         mut state: RolloutState,
     ) -> RolloutState {
         let sides = sides(&self.services[id], target, &self.doomed);
@@ -178,9 +184,18 @@ impl Services {
         for _ in count(sides.new.len())..wanted {
             self.make_instance(now, id, target, hidden);
         }
-        if sides.new_serving >= wanted {
-            (state.phase, state.good_since) = (Phase::Waiting, Some(now));
+        if sides.new_serving < wanted {
+            state.good_since = None;
+            return state;
+        }
+        let since = *state.good_since.get_or_insert(now);
+        // Where nobody looks, to run is all that can be seen: of what fails at once, too.
+        let settled = if target.has_health_checks() { since } else { since + SETTLES_WITHIN };
+        if settled <= now {
+            state.phase = Phase::Waiting;
             self.drop_idle(now, &sides, wanted);
+        } else {
+            self.timers.at(settled, Timer::Deployment(deployment.clone()));
         }
         state
     }

@@ -1,0 +1,179 @@
+//! `POST /api/v1/scheduler`: frameworks.
+//!
+//! SUBSCRIBE is answered by a stream of events; all other calls come by other connections, carry the id of that stream,
+//! and are answered by a status. The statuses of Mesos say little: most calls that are understood are answered 202,
+//! whatever comes of them. What the core says of one that it did not carry out goes along in the header
+//! `Lonja-Refusal`.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use lonja_model::FrameworkId;
+use lonja_model::scheduler::{Call, Event, Refusal, RefusalCode};
+use lonja_proto::convert;
+use lonja_proto::convert::call::call_from_wire;
+use lonja_proto::convert::event::event_to_wire;
+use lonja_proto::convert::resources::Shape;
+use lonja_proto::media::Media;
+use lonja_proto::mesos::scheduler as wire;
+use lonja_proto::mesos::scheduler::call::Type;
+use tokio::sync::oneshot;
+
+use super::problem::Problem;
+use super::streams::Listed;
+use super::{Door, receive, records};
+use crate::connections::ToFramework;
+use crate::handle::FrameworkStream;
+
+const STREAM_ID: HeaderName = HeaderName::from_static("mesos-stream-id");
+
+/// Why a call that was answered 202 was not carried out.
+const REFUSAL: HeaderName = HeaderName::from_static("lonja-refusal");
+
+/// The longest text of that header. In bytes.
+const LONGEST_REFUSAL: usize = 1_024;
+
+/// One call.
+pub(super) async fn call(State(door): State<Door>, request: Request) -> Response {
+    match take(&door, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn take(door: &Door, request: Request) -> Result<Response, Problem> {
+    let (headers, wire): (HeaderMap, wire::Call) = door.bodies.message(request).await?;
+    let kind = wire.r#type();
+    if kind == Type::Unknown && wire.framework_id.is_some() {
+        let message = "type is missing or not known to this master; set it, for example ACCEPT";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, message));
+    }
+    let read = call_from_wire(wire);
+    if kind == Type::Subscribe {
+        return subscribe(door, &headers, read).await;
+    }
+    let (framework, call) = read.map_err(|refusal| Problem::bad_request(refusal.to_string()))?;
+    if kind == Type::ReconcileOperations {
+        Media::of_answer(receive::text(&headers, header::ACCEPT))?;
+    }
+    let stream = receive::text(&headers, STREAM_ID).and_then(|id| door.streams.find(id));
+    let result = door.handle.call_aside(stream, framework, call).await;
+    answer(kind, result)
+}
+
+/// What is answered to a call that is understood.
+fn answer(kind: Type, result: Result<(), Refusal>) -> Result<Response, Problem> {
+    let Err(refusal) = result else {
+        let done = if kind == Type::UpdateFramework { StatusCode::OK } else { StatusCode::ACCEPTED };
+        return Ok(done.into_response());
+    };
+    let of_caller = matches!(refusal.field.as_deref(), Some("framework_id" | "stream"));
+    match refusal.code {
+        RefusalCode::NotSubscribed => Err(Problem::new(StatusCode::FORBIDDEN, refusal.message)),
+        RefusalCode::RateLimited => Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, refusal.message)),
+        RefusalCode::NotLeader => Err(Problem::stopped()),
+        RefusalCode::Unsupported => Err(Problem::new(StatusCode::NOT_IMPLEMENTED, refusal.message)),
+        _ if of_caller || kind == Type::UpdateFramework => Err(Problem::bad_request(worded(&refusal))),
+        // Accepted for processing, which ended already.
+        _ => Ok((StatusCode::ACCEPTED, [(REFUSAL, header_text(&worded(&refusal)))]).into_response()),
+    }
+}
+
+fn worded(refusal: &Refusal) -> String {
+    match refusal.field.as_deref() {
+        Some("stream" | "framework_id") | None => refusal.message.clone(),
+        Some(field) => format!("{field}: {}", refusal.message),
+    }
+}
+
+/// As much of a text as a header may hold.
+fn header_text(text: &str) -> HeaderValue {
+    let printable = text.chars().map(|each| if (' '..='~').contains(&each) { each } else { '?' });
+    let text: String = printable.take(LONGEST_REFUSAL).collect();
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("refused"))
+}
+
+type Read = Result<(Option<FrameworkId>, Call), convert::Refusal>;
+
+async fn subscribe(door: &Door, headers: &HeaderMap, read: Read) -> Result<Response, Problem> {
+    let (framework, call) = match read {
+        Ok(read) => read,
+        Err(refusal) => {
+            // Of what a framework says of itself Mesos complains on the stream.
+            if !is_about_the_framework(&refusal) {
+                return Err(Problem::bad_request(refusal.to_string()));
+            }
+            let media = Media::of_answer(receive::text(headers, header::ACCEPT))?;
+            let error = event_to_wire(&Event::Error(refusal.to_string()), Shape::FULL);
+            return Ok(records::answer(media, stream::iter([records::record(media, &error)])));
+        }
+    };
+    let media = Media::of_answer(receive::text(headers, header::ACCEPT))?;
+    if headers.contains_key(STREAM_ID) {
+        let message = "Subscribe calls should not include the 'Mesos-Stream-Id' header";
+        return Err(Problem::bad_request(message));
+    }
+    let Call::Subscribe { info, .. } = &call else {
+        return Err(Problem::bad_request("type must be SUBSCRIBE"));
+    };
+    let shape = Shape::of(info);
+    let opened = door.handle.open_stream().await.map_err(|_| Problem::stopped())?;
+    let FrameworkStream { id, queue, closed, .. } = opened;
+    let listed = door.streams.list(id);
+    door.handle.call(id, 0, framework, call).await.map_err(|_| Problem::stopped())?;
+
+    let stream_id = HeaderValue::from_str(&listed.id.to_string());
+    let (ended, gone) = oneshot::channel();
+    let events = Events { queue, media, shape, _ended: ended, _listed: listed };
+    let (handle, mut stop) = (door.handle.clone(), door.stop.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = gone => {}
+            _ = closed => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        // The master has stopped, or is told now.
+        let _told = handle.close_stream(id).await;
+    });
+    let mut response = records::answer(media, stream::unfold(events, Events::record));
+    if let Ok(stream_id) = stream_id {
+        response.headers_mut().insert(STREAM_ID, stream_id);
+    }
+    Ok(response)
+}
+
+/// Whether a refused SUBSCRIBE was well formed, and only what it says of the framework is not possible.
+fn is_about_the_framework(refusal: &convert::Refusal) -> bool {
+    let missing = matches!(refusal.fault, convert::Fault::Missing);
+    let parts = ["subscribe.framework_info.", "subscribe.suppressed_roles", "subscribe.offer_constraints"];
+    !missing
+        && !refusal.field.starts_with("subscribe.framework_info.id")
+        && parts.iter().any(|part| refusal.field.starts_with(part))
+}
+
+/// What goes out on one stream.
+struct Events {
+    queue: tokio::sync::mpsc::Receiver<ToFramework>,
+    media: Media,
+    shape: Shape,
+    /// Both are dropped with the body: the stream has ended, and its id names nothing any more.
+    _ended: oneshot::Sender<()>,
+    _listed: Listed,
+}
+
+impl Events {
+    /// The next record, once there is one.
+    async fn record(mut self) -> Option<(Vec<u8>, Self)> {
+        loop {
+            match self.queue.recv().await? {
+                ToFramework::Event(event) => {
+                    let record = records::record(self.media, &event_to_wire(&event, self.shape));
+                    return Some((record, self));
+                }
+                // A call by HTTP is answered by its status.
+                ToFramework::Answer(..) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The endpoints that tools written for Mesos read and post to, over HTTP from a real master.
+//!
+//! What they answer stands in `golden/`, with what differs from run to run masked. `GOLDEN=write` writes it anew: then
+//! read what changed.
+
+mod cluster;
+mod forms;
+mod shapes;
+mod whole;
