@@ -4,6 +4,7 @@
 mod agent_v1;
 mod attacks;
 mod bad_input;
+mod bench;
 mod checks;
 mod cli;
 mod clients;
