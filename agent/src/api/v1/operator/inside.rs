@@ -29,7 +29,7 @@ use crate::containerizer::{
 };
 use crate::handle::TaskFiles;
 
-/// What Mesos says where nothing can be typed; its command line looks for these words.
+/// What Mesos says where there is nothing to attach to; its command line looks for these words.
 const NO_SWITCHBOARD: &str = "I/O switchboard server was disabled for this container";
 
 /// How many bytes a command, its environment and the rest may have.
@@ -61,6 +61,10 @@ pub(super) fn named(id: &mesos::ContainerId) -> Result<Named, Refusal> {
 
 fn not_found(id: &mesos::ContainerId) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("Container {} cannot be found", shown(id)))
+}
+
+fn unreachable(error: ContainerizerError) -> Refusal {
+    Refusal::internal(crate::containers::chain(&error))
 }
 
 /// A name as Mesos writes it, outermost first.
@@ -235,6 +239,10 @@ impl Operator {
             }
             Named::Top(container) => {
                 let files = self.files_of(&container).await?.ok_or_else(|| not_found(id))?;
+                // As in Mesos, whose command line takes it for a task without a terminal.
+                if self.terminal(&container).await?.is_none() {
+                    return Err(Refusal::internal(NO_SWITCHBOARD));
+                }
                 let place = self.place(&container)?;
                 let pieces = hand_on(self.written(files), place, self.stop.clone());
                 Ok(streams::output(pieces, form))
@@ -344,14 +352,17 @@ impl Operator {
         }
     }
 
+    /// The terminal of a task; `None`: it has none.
+    async fn terminal(&self, container: &ContainerId) -> Result<Option<Terminal>, Refusal> {
+        self.programs.sessions().containerizer.terminal(container).await.map_err(unreachable)
+    }
+
     /// Where what is typed into a task goes. Errors: 500, in the words of Mesos, where it has no input.
     async fn target(&self, container: &ContainerId) -> Result<Target, Refusal> {
-        let containerizer = &self.programs.sessions().containerizer;
-        let unreachable = |error: ContainerizerError| Refusal::internal(crate::containers::chain(&error));
-        if let Some(terminal) = containerizer.terminal(container).await.map_err(unreachable)? {
+        if let Some(terminal) = self.terminal(container).await? {
             return Ok(Target::Terminal(terminal));
         }
-        match containerizer.take_input(container).await.map_err(unreachable)? {
+        match self.programs.sessions().containerizer.take_input(container).await.map_err(unreachable)? {
             Some(input) => Ok(Target::Input(Some(input))),
             None => Err(Refusal::internal(NO_SWITCHBOARD)),
         }
