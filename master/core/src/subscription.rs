@@ -13,7 +13,8 @@ use std::time::Duration;
 use lonja_model::link::ToAgent;
 use lonja_model::registry::FrameworkStanding;
 use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
-use lonja_model::{FrameworkId, FrameworkInfo, TaskState, Timestamp};
+use lonja_model::task::{Reason, Source};
+use lonja_model::{FrameworkId, FrameworkInfo, TaskState, TaskStatus, Timestamp};
 
 use crate::deadlines::Timer;
 use crate::descriptions::{Claims, Description};
@@ -245,11 +246,7 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
             effects.agent(link, ToAgent::ShutdownFramework { framework: id.clone() });
         }
     }
-    let tasks: Vec<_> = state.tasks.of_framework(id).map(|task| task.id().clone()).collect();
-    for task in tasks {
-        updates::learn_state(state, now, id, &task, TaskState::Killed);
-        updates::forget(state, id, &task);
-    }
+    end_tasks(state, effects, now, id);
     executors::framework_removed(state, now, id);
     feedback::framework_removed(state, effects, id);
     let Some(framework) = state.frameworks.remove(id) else { return };
@@ -267,6 +264,23 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
     state.history.framework_removed(view.clone());
     state.counters.frameworks_removed += 1;
     effects.publish.push(ClusterEvent::FrameworkRemoved(view));
+}
+
+/// Ends and forgets the tasks of a framework that is being removed, of which nobody is left to hear.
+fn end_tasks(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId) {
+    let tasks = state.tasks.of_framework(id);
+    let tasks: Vec<_> =
+        tasks.map(|task| (task.id().clone(), task.agent().clone(), task.state.is_terminal())).collect();
+    for (task, agent, ended) in tasks {
+        if !ended {
+            let status = TaskStatus::new(task.clone(), TaskState::Killed, Source::Master, now)
+                .because(Reason::FrameworkRemoved)
+                .saying("its framework has been removed")
+                .on(agent);
+            updates::note(state, effects, now, id, &status);
+        }
+        updates::forget(state, id, &task);
+    }
 }
 
 /// Tells those who watch the cluster of a framework as it is now.

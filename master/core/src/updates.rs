@@ -75,22 +75,32 @@ pub(crate) fn from_master(
     status: TaskStatus,
 ) {
     let (task, new) = (status.task.clone(), status.state);
-    learn_state(state, now, framework, &task, new);
-    if let Some(known) = state.tasks.get_mut(framework, &task) {
-        known.remember(status.clone());
-    }
-    count(state, framework, &status);
-    let told = Box::new(status.clone());
-    effects.publish.push(ClusterEvent::TaskUpdated {
-        framework: framework.clone(),
-        state: new,
-        status: told,
-    });
+    note(state, effects, now, framework, &status);
     deliver(state, effects, framework, status);
     if new.is_terminal() {
         // Nothing will be acknowledged: the master's own word carries no id.
         forget(state, framework, &task);
     }
+}
+
+/// Keeps what the master itself knows of a task, and tells those who watch the cluster; the framework hears nothing.
+pub(crate) fn note(
+    state: &mut State,
+    effects: &mut Effects,
+    now: Timestamp,
+    framework: &FrameworkId,
+    status: &TaskStatus,
+) {
+    learn_state(state, now, framework, &status.task, status.state);
+    if let Some(known) = state.tasks.get_mut(framework, &status.task) {
+        known.remember(status.clone());
+    }
+    count(state, framework, status);
+    effects.publish.push(ClusterEvent::TaskUpdated {
+        framework: framework.clone(),
+        state: status.state,
+        status: Box::new(status.clone()),
+    });
 }
 
 fn count(state: &mut State, framework: &FrameworkId, status: &TaskStatus) {

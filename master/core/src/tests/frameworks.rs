@@ -110,6 +110,10 @@ fn teardown_kills_the_tasks_and_frees_their_resources() {
     assert!(cluster.sent(link).contains(&ToAgent::ShutdownFramework { framework: id.clone() }));
     assert!(matches!(cluster.events(stream).last(), Some(Event::Error(why)) if why.contains("removed")));
     assert_eq!(cluster.only_offer(other).resources, res("cpus:4;mem:4096"));
+    let ended = cluster.master.snapshot().completed_tasks.remove(0);
+    let told = ended.last_status().unwrap();
+    assert_eq!(told.state, lonja_model::TaskState::Killed);
+    assert_eq!(told.reason, Some(lonja_model::task::Reason::FrameworkRemoved));
     cluster.report(link, &id, "t1", lonja_model::TaskState::Killed, 2);
     let acknowledged = cluster.sent(link).last().is_some_and(|m| matches!(m, ToAgent::Acknowledge { .. }));
     assert!(acknowledged, "nobody else will");
