@@ -29,18 +29,43 @@ def listed(*arguments):
     return sorted(tuple(line.split()) for line in said.splitlines()[1:])
 
 
+def agree(what, told, known):
+    """Asked both until they agree: something may happen in between."""
+    seen = {}
+
+    def same():
+        seen.update(listed=told(), state=known(state(URL)))
+        return seen["listed"] == seen["state"]
+
+    try:
+        eventually(f"{what} agree", same, patience=30)
+    except SystemExit as why:
+        raise SystemExit(f"{why}: {seen}") from None
+    return seen["listed"]
+
+
+def agents(known):
+    return sorted((slave["id"], slave["hostname"], str(slave["active"])) for slave in known["slaves"])
+
+
+def frameworks(known):
+    # A column may be empty, and a name have several words.
+    active = [one for one in known["frameworks"] if one["active"]]
+    return sorted((one["id"], "True", *one["hostname"].split(), *one["name"].split()) for one in active)
+
+
+def tasks(known):
+    running = [task for one in known["frameworks"] for task in one["tasks"] if task["state"] == "TASK_RUNNING"]
+    return sorted((task["id"], task["state"], task["framework_id"], *task["executor_id"].split()) for task in running)
+
+
 def lists(framework):
     step("its lists agree with /state")
-    known = state(URL)
-    agents = sorted((slave["id"], slave["hostname"], str(slave["active"])) for slave in known["slaves"])
-    check(listed("agent", "list") == agents, f"agents: {listed('agent', 'list')}, {agents}")
-    # A column may be empty.
-    active = sorted((one["id"], "True", *one["hostname"].split(), *one["name"].split()) for one in known["frameworks"] if one["active"])
-    check(listed("framework", "list") == active, f"frameworks: {listed('framework', 'list')}, {active}")
-    tasks = [task for one in known["frameworks"] for task in one["tasks"] if task["state"] == "TASK_RUNNING"]
-    rows = sorted((task["id"], task["state"], task["framework_id"], *task["executor_id"].split()) for task in tasks)
-    check(listed("task", "list") == rows, f"tasks: {listed('task', 'list')}, {rows}")
-    check({row[2] for row in rows} == {framework.id}, f"the tasks are of {framework.id}: {rows}")
+    check(agree("agents", lambda: listed("agent", "list"), agents), "there are agents")
+    own = agree("frameworks", lambda: listed("framework", "list"), frameworks)
+    check(framework.id in [row[0] for row in own], f"{framework.id} is one of them: {own}")
+    own = agree("tasks", lambda: listed("task", "list"), tasks)
+    check(len([row for row in own if row[2] == framework.id]) == 2, f"two are of {framework.id}: {own}")
 
 
 def executes(task):
