@@ -19,7 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tonic::Code;
 
-const RESOURCES: &str = "cpus:4;mem:2048;ports:[31000-31010]";
+pub(crate) const RESOURCES: &str = "cpus:4;mem:2048;ports:[31000-31010]";
 
 /// Does what the data of each task says.
 struct Act;
@@ -57,7 +57,7 @@ fn act() {
 
 /// What the framework heard.
 #[derive(Debug)]
-enum Heard {
+pub(crate) enum Heard {
     Update(Box<TaskStatus>),
     Message(Vec<u8>),
     Lost(Option<i32>),
@@ -112,7 +112,7 @@ impl Scheduler for Launcher {
 }
 
 /// A framework that runs in a thread of its own, torn down with its handle.
-struct Framework {
+pub(crate) struct Framework {
     handle: Handle,
     thread: Option<JoinHandle<()>>,
     heard: Receiver<Heard>,
@@ -121,7 +121,7 @@ struct Framework {
 
 impl Framework {
     /// Launches tasks, by id and what they are to do, in this executor.
-    fn launch(cluster: &Cluster, tasks: &[(&ExecutorInfo, &str, &str)]) -> Self {
+    pub(crate) fn launch(cluster: &Cluster, tasks: &[(&ExecutorInfo, &str, &str)]) -> Self {
         let task = |(executor, id, what): &(&ExecutorInfo, &str, &str)| {
             let task = ExecutorTask::new((*executor).clone()).unwrap().data(*what).unwrap();
             (task, TaskId::new(*id).unwrap())
@@ -137,7 +137,7 @@ impl Framework {
     }
 
     /// The first of what was heard, or will be, that `wanted` takes.
-    fn hear<T>(&mut self, what: &str, mut wanted: impl FnMut(&Heard) -> Option<T>) -> T {
+    pub(crate) fn hear<T>(&mut self, what: &str, mut wanted: impl FnMut(&Heard) -> Option<T>) -> T {
         if let Some(found) = self.before.iter().find_map(&mut wanted) {
             return found;
         }
@@ -153,7 +153,7 @@ impl Framework {
     }
 
     /// The task comes to be in this state.
-    fn told(&mut self, task: &str, state: TaskState) -> TaskStatus {
+    pub(crate) fn told(&mut self, task: &str, state: TaskState) -> TaskStatus {
         self.hear(&format!("task {task} is {state}"), |heard| match heard {
             Heard::Update(status) if status.task.as_str() == task && status.state == state => {
                 Some((**status).clone())
@@ -162,11 +162,11 @@ impl Framework {
         })
     }
 
-    fn kill(&self, task: &str) {
+    pub(crate) fn kill(&self, task: &str) {
         block_on(self.handle.kill(TaskId::new(task).unwrap(), None));
     }
 
-    fn lost(&mut self) -> Option<i32> {
+    pub(crate) fn lost(&mut self) -> Option<i32> {
         self.hear("the executor is lost", |heard| match heard {
             Heard::Lost(status) => Some(*status),
             _ => None,
@@ -189,20 +189,28 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// An executor under this id that acts.
 fn acting(cluster: &Cluster, id: &str) -> ExecutorInfo {
+    acting_as(cluster, id, "executors::act", &[])
+}
+
+/// An executor under this id that is that test, with these variables.
+pub(crate) fn acting_as(cluster: &Cluster, id: &str, test: &str, variables: &[(&str, &str)]) -> ExecutorInfo {
     let folder = cluster.path("gates");
     let own = std::env::current_exe().unwrap();
     let program = format!("{folder}/act");
     if std::fs::hard_link(&own, &program).is_err() && std::fs::metadata(&program).is_err() {
         std::fs::copy(&own, &program).unwrap();
     }
-    let words = ["program/act", "--exact", "executors::act", "--nocapture"];
+    let words = ["program/act", "--exact", test, "--nocapture"];
     let task = Task::argv(words).unwrap().cpus(0.1).unwrap().mem_mib(128.0).unwrap();
-    let task = task.volume(folder, "program", true).unwrap();
+    let mut task = task.volume(folder, "program", true).unwrap();
+    for (name, value) in variables {
+        task = task.env(*name, *value);
+    }
     task.as_executor(ExecutorId::new(id).unwrap()).unwrap()
 }
 
 /// Nothing of any executor is left on the agent or set aside at the master.
-fn is_clean(cluster: &Cluster) {
+pub(crate) fn is_clean(cluster: &Cluster) {
     eventually("all is free again", || {
         let agents = cluster.list("agents");
         (agents[0]["resources"]["free"]["cpus"] == agents[0]["resources"]["total"]["cpus"]).then_some(())
@@ -357,7 +365,7 @@ fn an_executor_that_does_not_subscribe_in_time_is_ended() {
 }
 
 /// The token in the environment of a process.
-fn token_of(pid: u32) -> String {
+pub(crate) fn token_of(pid: u32) -> String {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
     let name = b"MESOS_EXECUTOR_AUTHENTICATION_TOKEN=";
     let variable = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(name));

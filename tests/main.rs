@@ -1,14 +1,17 @@
 //! Real daemons, end to end: what a user sees, and what survives `kill -9`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod agent_v1;
 mod attacks;
 mod bad_input;
+mod bench;
 mod checks;
 mod cli;
 mod clients;
 mod disk;
 mod exec;
 mod executors;
+mod executors_http;
 mod explain;
 mod failover;
 mod fetch;
@@ -29,6 +32,8 @@ mod services;
 mod stats;
 mod tls;
 mod upkeep;
+mod v1_compat;
+mod v1_malformed;
 mod volumes;
 mod volumes_in_use;
 mod watching;

@@ -3,6 +3,7 @@
 mod files;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -120,19 +121,14 @@ impl Containers {
     }
 
     /// Makes the sandbox and the container, and runs the task's program in it.
-    pub(crate) async fn launch(
-        &self,
-        order: LaunchContainer,
-        agent: Option<AgentId>,
-        endpoint: String,
-    ) -> Launched {
+    pub(crate) async fn launch(&self, order: LaunchContainer, agent: Option<AgentId>) -> Launched {
         let container = order.container.clone();
-        let launched = self.make(order, agent, endpoint).await;
+        let launched = self.make(order, agent).await;
         self.fetching().remove(&container);
         launched
     }
 
-    async fn make(&self, mut order: LaunchContainer, agent: Option<AgentId>, endpoint: String) -> Launched {
+    async fn make(&self, mut order: LaunchContainer, agent: Option<AgentId>) -> Launched {
         if let Err(message) = tokio::task::block_in_place(|| self.sandboxes.disks().has_room()) {
             self.sandboxes.collection().hurry();
             return Launched::Failed { reason: LaunchFailure::NoRoom, message };
@@ -157,7 +153,7 @@ impl Containers {
             if let (Runs::InGroup { parent, .. }, Some(sandbox)) = (&order.runs, &shared.sandbox) {
                 self.paths().insert(parent.clone(), sandbox.clone());
             }
-            self.spec(order, profile, path.clone(), shared, agent, endpoint)
+            self.spec(order, profile, path.clone(), shared, agent)
         });
         let cancelled = self.fetching().get(&container).cloned();
         let fetched = match &prepared {
@@ -224,9 +220,8 @@ impl Containers {
         sandbox: PathBuf,
         shared: Shared,
         agent: Option<AgentId>,
-        endpoint: String,
     ) -> Result<ContainerSpec, String> {
-        let mut environment = environment(&order, &sandbox, agent, endpoint);
+        let mut environment = environment(&order, &sandbox, agent, self.executors.endpoint());
         let logs = output_limits::of_task(self.logs, &environment)?;
         let limits = limits_of(&order.task, &self.limits, self.pids_limit, &sandbox)?;
         let LaunchContainer { container, task, user, runs, .. } = order;
@@ -492,7 +487,7 @@ fn environment(
     order: &LaunchContainer,
     sandbox: &std::path::Path,
     agent: Option<AgentId>,
-    endpoint: String,
+    endpoint: SocketAddr,
 ) -> BTreeMap<String, String> {
     let task = &order.task;
     let sandbox = sandbox.display().to_string();
@@ -508,7 +503,8 @@ fn environment(
         ("MESOS_FRAMEWORK_ID", order.framework.to_string()),
         ("MESOS_AGENT_ID", agent.clone()),
         ("MESOS_SLAVE_ID", agent),
-        ("MESOS_AGENT_ENDPOINT", endpoint),
+        ("MESOS_SLAVE_PID", format!("slave(1)@{endpoint}")),
+        ("MESOS_AGENT_ENDPOINT", endpoint.to_string()),
         ("MESOS_CONTAINER_ID", order.container.to_string()),
         ("MESOS_ALLOCATION_ROLE", order.role.to_string()),
         ("MESOS_CHECKPOINT", "1".to_owned()),

@@ -5,19 +5,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lonja_agent_core::{Agent, Effects, Event, Recovery, VolumeOrder};
+use lonja_agent_core::{Admitted, Agent, CallRefusal, Caller, Effects, Event, Recovery, VolumeOrder};
 use lonja_model::checkpoint::Checkpoint;
 use lonja_model::clock::Clock;
+use lonja_model::execution::Call;
 use lonja_model::link::FromAgent;
-use lonja_model::{ContainerId, FrameworkId, TaskId};
+use lonja_model::{ContainerId, FrameworkId, TaskId, TaskState, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
 use crate::disk;
 use crate::groups;
-use crate::handle::{Description, Handle, INBOX, Input, TaskFiles, TaskLine};
+use crate::handle::{Description, Handle, Heard, INBOX, Input, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
+use crate::picture::{Picture, place_of};
 use crate::volumes::Volumes;
 use crate::{AgentError, failpoint};
 
@@ -30,6 +32,7 @@ const VOLUME_ORDERS: usize = 4_096;
 /// Owns the core, the checkpoints and the containers.
 pub(crate) struct Driver {
     clock: Clock,
+    started: Timestamp,
     agent: Agent,
     checkpoints: Checkpoints,
     containers: Arc<Containers>,
@@ -59,6 +62,7 @@ impl Driver {
         let handle = Handle::new(sender);
         let link = MasterLink::new(master, handle.clone());
         let driver = Self {
+            started: clock.now(),
             clock,
             agent,
             checkpoints,
@@ -82,6 +86,7 @@ impl Driver {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), AgentError> {
         self.recover(checkpoint).await?;
+        self.handle.recovered();
         self.link.connect();
         let mut inputs = Vec::with_capacity(BATCH);
         loop {
@@ -196,10 +201,16 @@ impl Driver {
             Input::ExecutorCalled { container, connection, call } => {
                 Some(Event::ExecutorCalled { container, connection, call })
             }
+            Input::ExecutorSays { caller, call, answer } => {
+                let (heard, event) = self.hear(&caller, call);
+                let _left = answer.send(heard);
+                event
+            }
             Input::ExecutorLeft { container, connection } => {
                 Some(Event::ExecutorLeft { container, connection })
             }
             Input::Executor(container, answer) => {
+                self.agent.note_proof(&container);
                 let known = self.agent.executor_in(&container).filter(|known| known.info().is_custom());
                 let whose = known.map(|known| (known.framework().clone(), known.info().id.clone()));
                 let _left = answer.send(whose);
@@ -210,10 +221,33 @@ impl Driver {
                 let _left = answer.send(self.find(&framework, &task));
                 None
             }
+            Input::InContainer(container, answer) => {
+                let _left = answer.send(self.in_container(container));
+                None
+            }
+            Input::Picture(answer) => {
+                let picture = Picture::of(&self.agent, &self.containers, self.started, self.clock.now());
+                let _left = answer.send(picture);
+                None
+            }
             Input::Describe(answer) => {
                 let _left = answer.send(self.describe());
                 None
             }
+        }
+    }
+
+    /// What becomes of a call that came over no connection, and what it means to the core.
+    fn hear(&mut self, caller: &Caller, call: Box<Call>) -> (Result<Heard, CallRefusal>, Option<Event>) {
+        match (self.agent.admit(caller, &call), &*call) {
+            (Err(refusal), _) => (Err(refusal), None),
+            (Ok(Admitted { container, .. }), Call::Subscribe { .. }) => {
+                (Ok(Heard::Subscribes(container, call)), None)
+            }
+            (Ok(Admitted { container, connection: Some(connection) }), _) => {
+                (Ok(Heard::Taken), Some(Event::ExecutorCalled { container, connection, call }))
+            }
+            (Ok(Admitted { connection: None, .. }), _) => (Err(CallRefusal::NotSubscribed), None),
         }
     }
 
@@ -254,12 +288,11 @@ impl Driver {
             let (containers, handle) = (self.containers.clone(), self.handle.clone());
             self.ended.insert(order.container.clone(), watch::Sender::new(false));
             containers.announce(&order.container);
-            let info = self.agent.info();
-            let (id, endpoint) = (self.agent.id().cloned(), format!("{}:{}", info.hostname, info.port));
+            let id = self.agent.id().cloned();
             failpoint::reach("agent: launch taken on");
             tokio::spawn(async move {
                 let container = order.container.clone();
-                let launched = containers.launch(order, id, endpoint).await;
+                let launched = containers.launch(order, id).await;
                 // The agent has stopped: it finds the container when it starts again.
                 let _stopped = handle.put(Input::Launched(container, launched)).await;
             });
@@ -344,6 +377,20 @@ impl Driver {
         Some(TaskFiles { sandbox, container: container.cloned(), ended })
     }
 
+    fn in_container(&self, container: ContainerId) -> Option<TaskFiles> {
+        let executor = self.agent.executor_in(&container).filter(|executor| executor.info().is_custom());
+        let executor =
+            executor.map(|executor| (executor.framework().clone(), groups::as_task(&executor.info().id)));
+        let task = || {
+            let task = self.agent.tasks().find(|task| *task.container() == container)?;
+            Some((task.framework().clone(), task.id().clone()))
+        };
+        let (framework, task) = executor.or_else(task)?;
+        let sandbox = self.containers.path(&framework, &task, &container);
+        let ended = self.ended.get(&container)?.subscribe();
+        Some(TaskFiles { sandbox, container: Some(container), ended })
+    }
+
     fn describe(&self) -> Description {
         let tasks = self.agent.tasks().map(|task| TaskLine {
             framework: task.framework().clone(),
@@ -353,12 +400,21 @@ impl Driver {
             pid: task.pid(),
             name: task.info().name.clone(),
             resources: task.info().resources.clone(),
-            sandbox: match task.info().executor_id().filter(|_| task.info().is_in_custom_executor()) {
-                Some(executor) => {
-                    self.containers.path(task.framework(), &groups::as_task(executor), task.container())
-                }
-                None => self.containers.path(task.framework(), task.id(), task.container()),
-            },
+            sandbox: self.containers.path(task.framework(), &place_of(task.info()), task.container()),
+        });
+        let custom = self.agent.executors().filter(|executor| executor.info().is_custom());
+        let executors = custom.map(|executor| {
+            let task = groups::as_task(&executor.info().id);
+            TaskLine {
+                framework: executor.framework().clone(),
+                state: TaskState::Running,
+                container: executor.container().clone(),
+                pid: executor.pid(),
+                name: executor.info().name.clone().unwrap_or_else(|| task.to_string()),
+                resources: executor.info().resources.clone(),
+                sandbox: self.containers.path(executor.framework(), &task, executor.container()),
+                task,
+            }
         });
         Description {
             id: self.agent.id().cloned(),
@@ -367,6 +423,7 @@ impl Driver {
             operations: self.agent.operations().cloned().collect(),
             registered: self.agent.is_registered(),
             tasks: tasks.collect(),
+            executors: executors.collect(),
             instance: self.containers.instance().to_owned(),
         }
     }

@@ -1,8 +1,10 @@
 //! How others reach the driver.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use lonja_agent_core::{CheckResult, ContainerExit};
+use lonja_agent_core::{CallRefusal, Caller, CheckResult, ContainerExit};
 use lonja_model::check::CheckKind;
 use lonja_model::execution::Call;
 use lonja_model::link::{FromAgent, ToAgent};
@@ -11,6 +13,7 @@ use lonja_model::{AgentId, AgentInfo, ContainerId, ExecutorId, FrameworkId, Reso
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::containers::Launched;
+use crate::picture::Picture;
 
 /// What waits for the driver, at most.
 pub(crate) const INBOX: usize = 4_096;
@@ -49,6 +52,15 @@ pub(crate) enum Input {
         /// What it says.
         call: Box<Call>,
     },
+    /// A custom executor says something by itself, over no connection.
+    ExecutorSays {
+        /// Who.
+        caller: Caller,
+        /// What it says.
+        call: Box<Call>,
+        /// Told whether it may.
+        answer: oneshot::Sender<Result<Heard, CallRefusal>>,
+    },
     /// A connection of a custom executor is gone.
     ExecutorLeft {
         /// Its container.
@@ -60,8 +72,20 @@ pub(crate) enum Input {
     Executor(ContainerId, oneshot::Sender<Option<(FrameworkId, ExecutorId)>>),
     /// Somebody asks for a task's files.
     Find(FrameworkId, TaskId, oneshot::Sender<Option<TaskFiles>>),
-    /// Somebody asks for the whole picture.
+    /// Somebody asks what runs in a container of that name.
+    InContainer(ContainerId, oneshot::Sender<Option<TaskFiles>>),
+    /// Somebody asks for all that runs.
+    Picture(oneshot::Sender<Picture>),
+    /// Somebody asks what the agent is.
     Describe(oneshot::Sender<Description>),
+}
+
+/// What became of a call that a custom executor may say.
+pub(crate) enum Heard {
+    /// It was taken in.
+    Taken,
+    /// It asks for a connection, which is the door's to make. Its container, and the call.
+    Subscribes(ContainerId, Box<Call>),
 }
 
 /// A task's files, and when they are complete.
@@ -89,6 +113,8 @@ pub struct Description {
     pub registered: bool,
     /// Its tasks that are not yet forgotten.
     pub tasks: Vec<TaskLine>,
+    /// Programs of frameworks' own that run tasks; as if each were a task of its name.
+    pub executors: Vec<TaskLine>,
     /// Names its control groups on the host.
     pub instance: String,
 }
@@ -118,6 +144,7 @@ pub struct TaskLine {
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Input>,
+    has_recovered: Arc<AtomicBool>,
 }
 
 /// The agent has stopped.
@@ -127,7 +154,17 @@ pub struct Stopped;
 
 impl Handle {
     pub(crate) fn new(inbox: mpsc::Sender<Input>) -> Self {
-        Self { inbox }
+        Self { inbox, has_recovered: Arc::default() }
+    }
+
+    /// The agent has found its containers again, and answers from now on.
+    pub(crate) fn recovered(&self) {
+        self.has_recovered.store(true, Ordering::Release);
+    }
+
+    /// Has it found its containers again? Until then what is asked of it waits.
+    pub fn has_recovered(&self) -> bool {
+        self.has_recovered.load(Ordering::Acquire)
     }
 
     pub(crate) async fn put(&self, input: Input) -> Result<(), Stopped> {
@@ -148,6 +185,31 @@ impl Handle {
     ) -> Result<Option<(FrameworkId, ExecutorId)>, Stopped> {
         let (sender, receiver) = oneshot::channel();
         self.put(Input::Executor(container, sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// A custom executor says something over no connection. `Err` within: it may not.
+    pub(crate) async fn executor_says(
+        &self,
+        caller: Caller,
+        call: Box<Call>,
+    ) -> Result<Result<Heard, CallRefusal>, Stopped> {
+        let (answer, receiver) = oneshot::channel();
+        self.put(Input::ExecutorSays { caller, call, answer }).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// The files of the task, or the custom executor, in that container; `None`: there is none.
+    pub(crate) async fn in_container(&self, container: ContainerId) -> Result<Option<TaskFiles>, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::InContainer(container, sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// All that runs at this moment.
+    pub(crate) async fn picture(&self) -> Result<Picture, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Picture(sender)).await?;
         receiver.await.map_err(|_| Stopped)
     }
 

@@ -35,6 +35,7 @@ pub mod isolation;
 pub mod launcher;
 mod master_link;
 mod output_limits;
+mod picture;
 mod places;
 pub mod privileges;
 mod sandbox;
@@ -46,14 +47,15 @@ mod task_limits;
 mod upkeep;
 pub mod volumes;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lonja_agent_core::{Agent, Entropy, Incompatible};
 use lonja_model::clock::Clock;
 use lonja_storage::{OpenError, RedbStore};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -70,6 +72,12 @@ pub use task_limits::LimitSettings;
 use containerizer::{ContainerizerError, InstanceId, LinuxContainerizer, Settings};
 use isolation::{Enforcement, Layout, LimitKind};
 use launcher::Launcher;
+
+/// Tasks and executors that have ended and are still shown, at most.
+const MOST_COMPLETED: usize = 1_000;
+
+/// How long it may take to look the master's name up.
+const NAME_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why an agent cannot start, or had to stop. Its tasks run on in any case.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +191,9 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let launcher_watched = containerizer.clone();
     let fetcher = fetcher::Fetcher::new(config.fetching.clone(), config.host_paths.clone(), &path);
     let fetcher = fetcher.map_err(work_dir)?;
-    let executors = executors::Executors::open(&path, config.executors.clone()).map_err(work_dir)?;
+    let endpoint = SocketAddr::new(own_ip(address, &config.master).await, address.port());
+    let executors =
+        executors::Executors::open(&path, config.executors.clone(), endpoint).map_err(work_dir)?;
     let executors = Arc::new(executors);
     let containers = containers::Containers::new(
         containerizer,
@@ -201,6 +211,7 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
         executor_registration_timeout: config.executors.registration_timeout,
         executor_reregistration_timeout: config.executors.reregistration_timeout,
         executor_shutdown_grace: config.executors.shutdown_grace,
+        max_completed: MOST_COMPLETED,
         ..lonja_agent_core::Config::new(info, env!("CARGO_PKG_VERSION"), instance.as_str())
     };
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
@@ -212,8 +223,14 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let upkeep = tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
     let door = executors::Door::new(executors.clone(), handle.clone(), stopped.clone());
-    let socket = executors::serve(executors, door.clone(), stopped.clone());
-    let api = api::serve(listener, handle.clone(), containers, enforced, (sessions, door), stopped.clone());
+    let socket =
+        executors::serve(executors, door.clone(), api::v1::executor::router(door.clone()), stopped.clone());
+    let constant = api::v0::Constant {
+        flags: Arc::new(api::v0::flags::flags(&Config { listen: address, work_dir: path, ..config.clone() })),
+        master: config.master.as_str().into(),
+    };
+    let furniture = api::Furniture { enforced, sessions, executors: door, constant };
+    let api = api::serve(listener, handle.clone(), containers, furniture, stopped.clone());
     let launching = needs_launcher(launcher_watched, stopped);
     let server = tokio::spawn(async move { tokio::try_join!(api, socket, launching).map(|_| ()) });
     Ok(Running { address, handle, stop, driver, server, upkeep })
@@ -243,6 +260,28 @@ fn own_name(address: SocketAddr) -> String {
         Some(name) if address.ip().is_unspecified() => name,
         _ => address.ip().to_string(),
     }
+}
+
+/// The address by which this host is reached: the one that is listened on, or that of the way to the master if it stands
+/// for all.
+async fn own_ip(address: SocketAddr, master: &str) -> IpAddr {
+    if !address.ip().is_unspecified() {
+        return address.ip();
+    }
+    let way = async {
+        let place = master.split_once("://").map_or(master, |(_, place)| place);
+        let place = place.split('/').next().unwrap_or_default();
+        let socket = UdpSocket::bind((address.ip(), 0)).await.ok()?;
+        // Nothing is sent: the kernel only looks up the way.
+        socket.connect(place).await.ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    let found = tokio::time::timeout(NAME_PATIENCE, way).await.ok().flatten();
+    let loopback = match address.ip() {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    found.unwrap_or(loopback)
 }
 
 /// Says once what this host does not enforce, or refuses to start.

@@ -116,7 +116,7 @@ impl ContainerStatistics {
         }
     }
 
-    fn statistics(&self) -> ResourceStatistics {
+    pub(crate) fn statistics(&self) -> ResourceStatistics {
         let (user, system) = self.cpu_seconds();
         let (cpu, memory) = (&self.usage.cpu, &self.usage.memory);
         let network = self.usage.network.as_ref();

@@ -57,9 +57,6 @@ pub enum MasterError {
     /// The registry cannot be read or written. What is not durable is not said: this master steps down.
     #[error("the registry failed; this master steps down")]
     Registry(#[from] RegistryError),
-    /// The server stopped by itself.
-    #[error("the server stopped")]
-    Server(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A task of this process panicked.
     #[error("a part of the master ended unexpectedly")]
     Ended(#[from] tokio::task::JoinError),
@@ -71,7 +68,7 @@ pub struct Running {
     handle: Handle,
     stop: watch::Sender<bool>,
     driver: JoinHandle<Result<(), MasterError>>,
-    server: JoinHandle<Result<(), MasterError>>,
+    server: JoinHandle<()>,
 }
 
 /// Starts a master: opens the registry, recovers, listens. When this returns, the master serves.
@@ -135,10 +132,11 @@ impl Running {
         let result = tokio::select! {
             result = &mut self.driver => result.map_err(Into::into).flatten(),
             result = &mut self.server => {
-                result?.and(match tokio::time::timeout(config::STOP_TIMEOUT, &mut self.driver).await {
+                result?;
+                match tokio::time::timeout(config::STOP_TIMEOUT, &mut self.driver).await {
                     Ok(driver) => driver?,
                     Err(_) => Ok(()),
-                })
+                }
             }
         };
         self.stop.send_replace(true);

@@ -36,6 +36,10 @@ pub mod environment {
     pub const LONGEST_PAUSE: &str = "MESOS_SUBSCRIPTION_BACKOFF_MAX";
     /// `1`: its agent may restart under it.
     pub const CHECKPOINT: &str = "MESOS_CHECKPOINT";
+    /// `0`: it is a program of its framework's, not Mesos' command executor.
+    pub const COMMAND_EXECUTOR: &str = "MESOS_HTTP_COMMAND_EXECUTOR";
+    /// `0`: the port of Mesos' own library, if the executor has that, is any free one.
+    pub const MESSAGES_PORT: &str = "LIBPROCESS_PORT";
 }
 
 /// What an executor tells its agent.

@@ -8,7 +8,7 @@ use std::error::Error;
 
 use tonic_prost_build::Config;
 
-const SCHEMA: [&str; 15] = [
+const SCHEMA: [&str; 16] = [
     "mesos/v1/mesos.proto",
     "mesos/v1/scheduler/scheduler.proto",
     "mesos/v1/executor/executor.proto",
@@ -16,6 +16,7 @@ const SCHEMA: [&str; 15] = [
     "mesos/v1/maintenance/maintenance.proto",
     "mesos/v1/quota/quota.proto",
     "mesos/v1/master/master.proto",
+    "mesos/v1/agent/agent.proto",
     "lonja/v1/scheduler.proto",
     "lonja/v1/agent_link.proto",
     "lonja/v1/executors.proto",

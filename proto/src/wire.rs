@@ -30,6 +30,10 @@ pub mod mesos {
     pub mod v1 {
         package!("mesos.v1");
 
+        /// What operators ask of an agent.
+        pub mod agent {
+            package!("mesos.v1.agent");
+        }
         /// What frameworks say to requests to leave.
         pub mod allocator {
             package!("mesos.v1.allocator");

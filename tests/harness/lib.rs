@@ -1,6 +1,8 @@
 //! Real binaries for tests: daemons on free ports in temporary folders, ended and cleaned up by whoever drops
 //! them, also when a test fails.
 
+pub mod http;
+mod judge;
 mod running;
 mod served;
 
@@ -15,6 +17,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use judge::judge;
 pub use running::Running;
 pub use served::Served;
 
@@ -237,6 +240,11 @@ impl Cluster {
 
     /// The same, with these variables in its environment.
     pub fn start_agent_in(&mut self, resources: &str, environment: &[(&str, &str)]) {
+        self.start_agent_at("127.0.0.1:0", resources, environment);
+    }
+
+    /// The same, where it listens too.
+    pub fn start_agent_at(&mut self, listen: &str, resources: &str, environment: &[(&str, &str)]) {
         let dir = self.path("agent");
         let url = self.url.clone();
         let gates = self.path("gates");
@@ -246,7 +254,7 @@ impl Cluster {
             "--work-dir",
             &dir,
             "--listen",
-            "127.0.0.1:0",
+            listen,
             "--master",
             &url,
             "--resources",

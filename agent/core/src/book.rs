@@ -15,12 +15,14 @@ use lonja_model::checkpoint::{CheckpointOp, TaskRecord};
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::resources::AddError;
 use lonja_model::weight::Weigh;
-use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState, Timestamp};
+use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp};
 
 use crate::checks::Looks;
 use crate::company::{Company, Executor, ExecutorKey, ExecutorPlace, Share};
 use crate::effects::Effects;
+use crate::history::History;
 use crate::ledger::{Ledger, Sum};
+use crate::view::Tally;
 
 /// Names a task: task ids are unique within a framework only.
 pub(crate) type Key = (FrameworkId, TaskId);
@@ -38,6 +40,8 @@ pub(crate) struct Task {
     pub(crate) out_of_time: bool,
     /// What is under way to look at it.
     pub(crate) looks: Looks,
+    /// What was last said of it, without its data; after a restart, what was said and is not acknowledged.
+    pub(crate) latest: Option<Box<TaskStatus>>,
     /// The weight of what was asked for, which never changes.
     info_weight: usize,
 }
@@ -103,6 +107,10 @@ pub(crate) struct Book {
     ledger: Ledger,
     waiting: BTreeMap<u64, Key>,
     arrivals: u64,
+    /// What has ended for good.
+    pub(crate) history: History,
+    /// What has happened since the start.
+    pub(crate) tally: Tally,
     changed_tasks: BTreeSet<Key>,
     changed_frameworks: BTreeSet<FrameworkId>,
     total_changed: bool,
@@ -142,6 +150,11 @@ impl Task {
     }
 }
 
+/// What was said, but for what only its framework can read.
+pub(crate) fn without_data(status: &TaskStatus) -> TaskStatus {
+    TaskStatus { data: Vec::new(), ..status.clone() }
+}
+
 impl Book {
     /// No tasks on an agent that has `total`.
     pub(crate) fn new(total: Resources) -> Self {
@@ -155,6 +168,8 @@ impl Book {
             ledger: Ledger::new(total),
             waiting: BTreeMap::new(),
             arrivals: 0,
+            history: History::default(),
+            tally: Tally::default(),
             changed_tasks: BTreeSet::new(),
             changed_frameworks: BTreeSet::new(),
             total_changed: false,
@@ -262,6 +277,7 @@ impl Book {
     pub(crate) fn insert(&mut self, key: Key, record: TaskRecord, place: Place) -> Result<(), AddError> {
         let task = Task {
             info_weight: record.info.weight(),
+            latest: record.updates.last().map(|status| Box::new(without_data(status))),
             record,
             place,
             retry_after: None,
@@ -353,6 +369,9 @@ impl Book {
         self.change(key, |task| task.place = Place::Ended)?;
         let task = self.tasks.remove(key)?;
         self.weight -= task.weight();
+        if let Some(framework) = self.frameworks.get(&key.0) {
+            self.history.note_task(&key.0, framework, &task);
+        }
         if task.is_promised() {
             self.ledger.give_back(Sum::Promised, &task.record.info.resources);
         }
@@ -495,6 +514,9 @@ impl Book {
     pub(crate) fn remove_executor(&mut self, key: &ExecutorKey) -> Option<Executor> {
         let executor = self.company.remove(key)?;
         self.weight -= executor.record.weight();
+        if let Some(framework) = self.frameworks.get(&key.0) {
+            self.history.note_executor(&key.0, framework, &executor);
+        }
         let needed = &executor.record.info.resources;
         if executor.is_promised() {
             self.ledger.give_back(Sum::Promised, needed);

@@ -25,6 +25,8 @@ pub(crate) struct Executor {
     pub(crate) place: ExecutorPlace,
     /// It has subscribed in this life of the agent.
     pub(crate) has_subscribed: bool,
+    /// It has shown its token in this life of the agent: nobody speaks for it without.
+    pub(crate) has_proved: bool,
     /// It ran before this life of the agent began.
     pub(crate) was_recovered: bool,
     /// Why the agent ends it; its tasks are told.
@@ -118,6 +120,7 @@ impl Executor {
             record,
             place,
             has_subscribed: false,
+            has_proved: false,
             was_recovered: false,
             given_up: None,
             share: Share::default(),

@@ -50,6 +50,9 @@ pub struct Config {
     pub executor_reregistration_timeout: Duration,
     /// How long a custom executor may take to end when it is asked to, unless it says otherwise. 5 s.
     pub executor_shutdown_grace: Duration,
+    /// Tasks and executors that are remembered when they have ended for good, for those who look back. 0: a daemon
+    /// remembers some, a simulation does without.
+    pub max_completed: usize,
 }
 
 impl Config {
@@ -71,6 +74,7 @@ impl Config {
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),
             executor_shutdown_grace: Duration::from_secs(5),
+            max_completed: 0,
         }
     }
 }

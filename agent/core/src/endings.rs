@@ -40,6 +40,7 @@ pub(crate) fn launch_failed(
     reason: LaunchFailure,
     message: &str,
 ) {
+    turn.book.tally.failed_launches += 1;
     if let Some(key) = custom::executor_in(turn, container) {
         custom::launch_failed(turn, &key, reason, message);
         return;

@@ -40,6 +40,7 @@ pub(crate) fn has_tasks(turn: &Turn<'_>, key: &ExecutorKey) -> bool {
 /// The executor is no more.
 pub(crate) fn end(turn: &mut Turn<'_>, key: &ExecutorKey, status: Option<i32>) {
     let Some(executor) = turn.book.remove_executor(key) else { return };
+    turn.book.tally.executors_ended += 1;
     turn.effects.forget.push(executor.record.container);
     if !executor.record.orphaned {
         tell_end(turn, key.clone(), status);

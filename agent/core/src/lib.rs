@@ -35,6 +35,7 @@ mod custom;
 mod endings;
 mod executors;
 mod groups;
+mod history;
 mod kills;
 mod launches;
 mod operations;
@@ -60,6 +61,7 @@ use lonja_model::{AgentId, Timestamp};
 pub use checks::{LONGEST_TIMEOUT, SHORTEST_INTERVAL};
 pub use compatibility::{Incompatible, Policy, compatible, keeps_ground};
 pub use config::{Config, Entropy, MAX_RECORD_BYTES, MAX_RECORD_BYTES_OVER};
+pub use custom::{Admitted, CallRefusal, Caller};
 pub use effects::{
     CheckOrder, Effects, ExecutorOrder, HangUp, KillContainer, LaunchContainer, Note, ResizeContainer,
     RunCheck, Runs, Together, VolumeOrder,
@@ -68,7 +70,8 @@ pub use event::{
     CheckResult, ContainerExit, DiskBreach, Event, HiddenUse, LaunchFailure, MemoryBreach, Recovery,
     WaitStatus,
 };
-pub use view::{ExecutorView, TaskView};
+pub use history::{CompletedExecutor, CompletedTask};
+pub use view::{ExecutorView, Stage, Tally, TaskView};
 
 use book::Book;
 use deadlines::{Deadline, Deadlines};
@@ -110,7 +113,8 @@ impl Agent {
     /// `entropy` is fresh for every start of the process: names of containers and updates are drawn from it.
     pub fn new(config: Config, entropy: Entropy) -> Self {
         let draws = Draws::new(entropy, &config.instance);
-        let book = Book::new(config.info.resources.clone());
+        let mut book = Book::new(config.info.resources.clone());
+        book.history = history::History::new(config.max_completed);
         Self {
             config,
             phase: Phase::Born,

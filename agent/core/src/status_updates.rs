@@ -15,7 +15,7 @@
 use lonja_model::link::FromAgent;
 use lonja_model::{FrameworkId, TaskState, TaskStatus, UpdateId};
 
-use crate::book::{Key, Place};
+use crate::book::{Key, Place, without_data};
 use crate::checks;
 use crate::deadlines::Deadline;
 use crate::effects::Note;
@@ -39,7 +39,9 @@ pub(crate) fn say(turn: &mut Turn<'_>, key: &Key, status: TaskStatus) {
         }
         task.record.orphaned
     });
+    turn.book.tally.updates += 1;
     if next.is_terminal() {
+        *turn.book.tally.ended.entry(next).or_default() += 1;
         turn.deadlines.clear(&Deadline::Completion(key.clone()));
         checks::stop(turn, key);
     }
@@ -77,6 +79,7 @@ pub(crate) fn queue(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
         if !is_custom && task.record.updates.len() > 1 && task.record.updates.last().is_some_and(is_news_of) {
             task.record.updates.pop();
         }
+        task.latest = Some(Box::new(without_data(&status)));
         task.record.updates.push(status);
         task.record.updates.len() == 1
     });

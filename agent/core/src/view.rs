@@ -1,15 +1,47 @@
 //! What others may see of an agent's tasks.
 
+use std::collections::BTreeMap;
+
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::operation::{AgentOperation, OperationRecord};
-use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState};
+use lonja_model::role::Role;
+use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState, TaskStatus};
 
 use crate::Agent;
-use crate::book::{Key, Task};
+use crate::book::{Handed, Key, Place, Task};
 use crate::company::{Executor, ExecutorKey};
+use crate::history::{CompletedExecutor, CompletedTask};
 use crate::ledger::Sum;
 use crate::total;
+
+/// What has happened since the agent's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tasks that have ended, by how.
+    pub ended: BTreeMap<TaskState, u64>,
+    /// States that tasks came to be in.
+    pub updates: u64,
+    /// What executors said of tasks that could not be.
+    pub strange_updates: u64,
+    /// Executors that have ended.
+    pub executors_ended: u64,
+    /// Containers that could not be made.
+    pub failed_launches: u64,
+}
+
+/// How far a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing of it is begun.
+    Pending,
+    /// It waits until its executor takes it.
+    Queued,
+    /// It was begun.
+    Launched,
+    /// It has ended, and that is not acknowledged.
+    Ended,
+}
 
 /// One task, as its agent sees it.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +81,26 @@ impl<'a> TaskView<'a> {
         self.task.place.pid()
     }
 
+    /// For which role.
+    pub fn role(&self) -> &'a Role {
+        &self.task.record.role
+    }
+
+    /// How far it is.
+    pub fn stage(&self) -> Stage {
+        match self.task.place {
+            Place::Waiting(_) => Stage::Pending,
+            Place::InExecutor(Handed::NotYet) => Stage::Queued,
+            Place::Launching | Place::Running { .. } | Place::InExecutor(Handed::Over) => Stage::Launched,
+            Place::Ended => Stage::Ended,
+        }
+    }
+
+    /// What was last said of it, without its data; `None`: nothing since the agent's start.
+    pub fn latest(&self) -> Option<&'a TaskStatus> {
+        self.task.latest.as_deref()
+    }
+
     /// Is it being killed?
     pub fn is_being_killed(&self) -> bool {
         self.task.record.killing.is_some() && !self.task.has_ended()
@@ -81,6 +133,16 @@ impl<'a> ExecutorView<'a> {
     /// What was asked for.
     pub fn info(&self) -> &'a ExecutorInfo {
         &self.executor.record.info
+    }
+
+    /// For which role.
+    pub fn role(&self) -> &'a Role {
+        &self.executor.record.role
+    }
+
+    /// Is it to end?
+    pub fn is_shutting_down(&self) -> bool {
+        self.executor.record.shutting_down.is_some()
     }
 
     /// Its container; for the built-in one that of the sandbox its tasks share.
@@ -140,6 +202,33 @@ impl Agent {
     /// The persistent volumes it has.
     pub fn volumes(&self) -> Resources {
         total::volumes(self.total())
+    }
+
+    /// Tasks that have ended for good, as far as they are remembered; oldest first.
+    pub fn completed_tasks(&self) -> impl Iterator<Item = &CompletedTask> {
+        self.book.history.tasks()
+    }
+
+    /// Executors that have ended, as far as they are remembered; oldest first.
+    pub fn completed_executors(&self) -> impl Iterator<Item = &CompletedExecutor> {
+        self.book.history.executors()
+    }
+
+    /// Frameworks that have nothing here any more, as far as they are remembered.
+    pub fn completed_frameworks(&self) -> impl Iterator<Item = (&FrameworkId, &FrameworkInfo)> {
+        let known = self.book.frameworks();
+        self.book.history.frameworks().filter(|(id, _)| !known.contains_key(*id))
+    }
+
+    /// What has happened since the start.
+    pub fn tally(&self) -> &Tally {
+        &self.book.tally
+    }
+
+    /// What tasks and executors have been promised.
+    pub fn promised(&self) -> Resources {
+        let free = self.free();
+        self.total().checked_sub(&free).unwrap_or_default()
     }
 
     /// Every operation whose outcome is not acknowledged yet.

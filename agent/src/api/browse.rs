@@ -1,7 +1,8 @@
 //! Sandboxes over HTTP: `/files/browse`, `/files/read`, `/files/download`.
 //!
 //! A path begins with that of a sandbox on the agent, as `/state` has it, or with
-//! `/framework/<id>/executor/<task>/latest` or `.../runs/<container>`.
+//! `/framework/<id>/executor/<task>/latest` or `.../runs/<container>`; also as Mesos lays out its work dir, from
+//! `/slaves/<id>/frameworks/` or `/frameworks/` on. `/files/debug` names those that are in use.
 //!
 //! Source: Mesos, endpoints of the same names.
 
@@ -21,6 +22,7 @@ use lonja_model::{ContainerId, FrameworkId, TaskId};
 use serde_json::{Value, json};
 
 use super::doors::Doors;
+use super::v1::refusal::Refusal;
 use crate::sandbox::files::{self, Entry, FilesError, LARGEST_PIECE};
 
 /// Set when a folder holds more than is listed.
@@ -32,6 +34,7 @@ pub(super) fn router(doors: Doors) -> Router {
         .route("/files/browse", get(browse))
         .route("/files/read", get(read))
         .route("/files/download", get(download))
+        .route("/files/debug", get(debug))
         .with_state(doors)
 }
 
@@ -43,42 +46,33 @@ struct Asked {
 }
 
 impl Asked {
-    fn parse(query: Option<String>) -> Result<Self, Refused> {
+    fn parse(query: Option<String>) -> Result<Self, Refusal> {
         let mut fields = super::query::parse(&query.unwrap_or_default()).map_err(bad)?;
         let path = fields.remove("path").ok_or_else(|| bad("path: is missing"))?;
         Ok(Self { path, offset: fields.remove("offset"), length: fields.remove("length") })
     }
 }
 
-/// An answer that is not what was asked for.
-struct Refused(StatusCode, String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, format!("{}\n", self.1)).into_response()
-    }
-}
-
-impl From<FilesError> for Refused {
+impl From<FilesError> for Refusal {
     fn from(error: FilesError) -> Self {
         let status = match error {
             FilesError::Invalid { .. } | FilesError::Kind { .. } => StatusCode::BAD_REQUEST,
             FilesError::NotFound(_) => StatusCode::NOT_FOUND,
             FilesError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self(status, crate::containers::chain(&error))
+        Self::new(status, crate::containers::chain(&error))
     }
 }
 
-fn bad(said: impl Into<String>) -> Refused {
-    Refused(StatusCode::BAD_REQUEST, said.into())
+fn bad(said: impl Into<String>) -> Refusal {
+    Refusal::bad(said)
 }
 
-fn unavailable() -> Refused {
-    Refused(StatusCode::SERVICE_UNAVAILABLE, "the agent has stopped".to_owned())
+fn unavailable() -> Refusal {
+    Refusal::stopped()
 }
 
-async fn browse(State(doors): State<Doors>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+async fn browse(State(doors): State<Doors>, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let path = Asked::parse(query)?.path;
     let prefix = path.trim_end_matches('/').to_owned();
     let listing = look(&doors, &path, move |root, path| {
@@ -121,7 +115,19 @@ impl Names {
     }
 }
 
-async fn read(State(doors): State<Doors>, RawQuery(query): RawQuery) -> Result<Json<Value>, Refused> {
+/// By which paths sandboxes are found, and where each is.
+async fn debug(State(doors): State<Doors>) -> Result<Json<Value>, Refusal> {
+    let described = doors.handle.describe().await.map_err(|_| unavailable())?;
+    let mut paths = serde_json::Map::new();
+    for task in described.tasks.iter().chain(&described.executors) {
+        let sandbox = json!(task.sandbox.display().to_string());
+        paths.insert(format!("/framework/{}/executor/{}/latest", task.framework, task.task), sandbox.clone());
+        paths.insert(task.sandbox.display().to_string(), sandbox);
+    }
+    Ok(Json(Value::Object(paths)))
+}
+
+async fn read(State(doors): State<Doors>, RawQuery(query): RawQuery) -> Result<Json<Value>, Refusal> {
     let asked = Asked::parse(query)?;
     // -1, or none: only how large it is.
     let offset = match asked.offset.as_deref() {
@@ -147,7 +153,7 @@ async fn read(State(doors): State<Doors>, RawQuery(query): RawQuery) -> Result<J
     Ok(Json(json!({ "data": String::from_utf8_lossy(&piece.data), "offset": at })))
 }
 
-async fn download(State(doors): State<Doors>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+async fn download(State(doors): State<Doors>, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let path = Asked::parse(query)?.path;
     let leave = doors.may_look().ok_or_else(too_many)?;
     let (file, size) = look(&doors, &path, |root, path| files::open(&root, path)).await?;
@@ -182,16 +188,16 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_graphic() && !matches!(c, '"' | '\\')
 }
 
-fn too_many() -> Refused {
-    Refused(StatusCode::SERVICE_UNAVAILABLE, "too many look at files; try again soon".to_owned())
+fn too_many() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many look at files; try again soon")
 }
 
 /// Looks at a path in its sandbox, in a thread that may wait for its disk.
-async fn look<T: Send + 'static>(
+pub(super) async fn look<T: Send + 'static>(
     doors: &Doors,
     path: &str,
     look: impl FnOnce(OwnedFd, &str) -> Result<T, FilesError> + Send + 'static,
-) -> Result<T, Refused> {
+) -> Result<T, Refusal> {
     if path.contains('\0') {
         return Err(bad("path: contains a NUL byte"));
     }
@@ -199,7 +205,7 @@ async fn look<T: Send + 'static>(
         return Err(bad("path: contains '..'"));
     }
     let _leave = doors.may_look().ok_or_else(too_many)?;
-    let missing = || Refused(StatusCode::NOT_FOUND, "no such sandbox here".to_owned());
+    let missing = || Refusal::new(StatusCode::NOT_FOUND, "no such sandbox here");
     let (sandbox, inside) = sandbox_of(doors, path).await?.ok_or_else(missing)?;
     let containers = doors.containers.clone();
     let looked = tokio::task::spawn_blocking(move || {
@@ -208,15 +214,13 @@ async fn look<T: Send + 'static>(
     match looked.await {
         Ok(Ok(seen)) => Ok(seen?),
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
-        Ok(Err(error)) => {
-            Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot open the sandbox: {error}")))
-        }
+        Ok(Err(error)) => Err(Refusal::internal(format!("cannot open the sandbox: {error}"))),
         Err(_) => Err(unavailable()),
     }
 }
 
 /// The sandbox that a path leads to, and the rest of the path.
-async fn sandbox_of(doors: &Doors, path: &str) -> Result<Option<(PathBuf, String)>, Refused> {
+async fn sandbox_of(doors: &Doors, path: &str) -> Result<Option<(PathBuf, String)>, Refusal> {
     let sandboxes = doors.containers.sandboxes();
     if let Some((sandbox, inside)) = sandboxes.find(path.as_ref()) {
         return Ok(inside.into_os_string().into_string().ok().map(|inside| (sandbox, inside)));
@@ -246,8 +250,14 @@ struct Named<'a> {
 impl<'a> Named<'a> {
     fn parse(path: &'a str) -> Option<Self> {
         let rest = path.strip_prefix('/').unwrap_or(path);
-        let (framework, rest) = rest.strip_prefix("framework/")?.split_once('/')?;
-        let (task, rest) = rest.strip_prefix("executor/")?.split_once('/')?;
+        // As Mesos lays out its work dir: slaves/<id>/frameworks/<id>/executors/<id>/runs/<id>.
+        let rest = match rest.strip_prefix("slaves/") {
+            Some(rest) => rest.split_once('/')?.1,
+            None => rest,
+        };
+        let after = |rest: &'a str, one: &str, many: &str| rest.strip_prefix(one).or(rest.strip_prefix(many));
+        let (framework, rest) = after(rest, "framework/", "frameworks/")?.split_once('/')?;
+        let (task, rest) = after(rest, "executor/", "executors/")?.split_once('/')?;
         let (container, inside) = match rest.strip_prefix("latest") {
             Some(inside) => (None, inside),
             None => {
@@ -281,6 +291,8 @@ mod tests {
         assert_eq!(named("framework/f/executor/t/latest/a/b"), Some(("f", "t", None, "a/b")));
         assert_eq!(named("/framework/f/executor/t/runs/c/a"), Some(("f", "t", Some("c"), "a")));
         assert_eq!(named("/framework/f/executor/t/runs/latest/a"), Some(("f", "t", None, "a")));
+        assert_eq!(named("/frameworks/f/executors/t/runs/latest/a"), Some(("f", "t", None, "a")));
+        assert_eq!(named("/slaves/s/frameworks/f/executors/t/runs/c"), Some(("f", "t", Some("c"), "")));
         for other in ["", "/", "/etc/passwd", "/framework/f", "/framework/f/executor/t/latestx"] {
             assert_eq!(named(other), None, "{other:?}");
         }

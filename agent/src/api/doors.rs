@@ -5,9 +5,11 @@ use std::sync::Arc;
 use lonja_model::{FrameworkId, TaskId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::v1::refusal::Refusal;
 use crate::Handle;
 use crate::containers::Containers;
-use crate::handle::{Stopped, TaskFiles};
+use crate::handle::{Stopped, TaskFiles, TaskLine};
+use crate::picture::Picture;
 use crate::statistics::{self, ContainerStatistics};
 
 /// Listings, reads and downloads under way at once, of all callers together.
@@ -16,6 +18,9 @@ const MOST_FILES: usize = 64;
 /// Collections of statistics under way at once.
 const MOST_COLLECTIONS: usize = 2;
 
+/// Pictures of all that runs in use at once.
+const MOST_PICTURES: usize = 4;
+
 /// The agent, seen from its doors. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Doors {
@@ -23,6 +28,7 @@ pub(crate) struct Doors {
     pub(crate) containers: Arc<Containers>,
     files: Arc<Semaphore>,
     collections: Arc<Semaphore>,
+    pictures: Arc<Semaphore>,
 }
 
 impl Doors {
@@ -32,12 +38,23 @@ impl Doors {
             containers,
             files: Arc::new(Semaphore::new(MOST_FILES)),
             collections: Arc::new(Semaphore::new(MOST_COLLECTIONS)),
+            pictures: Arc::new(Semaphore::new(MOST_PICTURES)),
         }
     }
 
     /// Leave to look into a sandbox, for as long as it is held; `None`: too many do.
     pub(crate) fn may_look(&self) -> Option<OwnedSemaphorePermit> {
         self.files.clone().try_acquire_owned().ok()
+    }
+
+    /// All that runs, and leave to use it. Errors: the agent has stopped, or looks for its containers still.
+    pub(crate) async fn picture(&self) -> Result<(Picture, OwnedSemaphorePermit), Refusal> {
+        if !self.handle.has_recovered() {
+            return Err(Refusal::recovering());
+        }
+        let leave = self.pictures.clone().acquire_owned().await.map_err(|_| Refusal::stopped())?;
+        let picture = self.handle.picture().await.map_err(|_| Refusal::stopped())?;
+        Ok((picture, leave))
     }
 
     /// The files of a task.
@@ -56,6 +73,22 @@ impl Doors {
     ) -> Result<Vec<ContainerStatistics>, Stopped> {
         let mut tasks = self.handle.describe().await?.tasks;
         tasks.retain(|task| wanted(&task.framework, &task.task));
+        self.collect(tasks).await
+    }
+
+    /// What running containers use, also those of executors of frameworks' own.
+    pub(crate) async fn all_statistics(
+        &self,
+        wanted: impl Fn(&FrameworkId, &TaskId) -> bool,
+    ) -> Result<Vec<ContainerStatistics>, Stopped> {
+        let described = self.handle.describe().await?;
+        let mut tasks = described.tasks;
+        tasks.extend(described.executors);
+        tasks.retain(|task| wanted(&task.framework, &task.task));
+        self.collect(tasks).await
+    }
+
+    async fn collect(&self, tasks: Vec<TaskLine>) -> Result<Vec<ContainerStatistics>, Stopped> {
         let _leave = self.collections.acquire().await.map_err(|_| Stopped)?;
         let containers = self.containers.clone();
         let collected = tokio::task::spawn_blocking(move || statistics::collect(&containers, tasks));

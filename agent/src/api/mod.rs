@@ -7,22 +7,33 @@ mod doors;
 mod exec;
 mod grpc;
 mod http;
+mod jsonp;
 mod logs;
 mod looking;
 mod monitor;
+mod paths;
 mod query;
 mod sessions;
 mod stdin;
+pub(crate) mod v0;
+pub(crate) mod v1;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use lonja_proto::lonja::agent_api_server::AgentApiServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tower_http::compression::{CompressionLayer, Predicate};
 
 pub(crate) use sessions::Sessions;
 
@@ -35,26 +46,29 @@ use doors::Doors;
 /// A half-open connection is noticed after this long without a word, and given as long to answer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
+/// An answer of fewer bytes is sent as it is. Source: Mesos, libprocess `GZIP_MINIMUM_BODY_LENGTH`.
+const SMALLEST_COMPRESSED: u64 = 1024;
+
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION: u32 = 256;
+
+/// What the doors need beside the agent itself.
+pub(crate) struct Furniture {
+    pub(crate) enforced: Vec<Enforcement>,
+    pub(crate) sessions: Sessions,
+    pub(crate) executors: Door,
+    pub(crate) constant: v0::Constant,
+}
 
 /// Serves until asked to stop.
 pub(crate) async fn serve(
     listener: TcpListener,
     handle: Handle,
     containers: Arc<Containers>,
-    enforced: Vec<Enforcement>,
-    (sessions, executors): (Sessions, Door),
+    furniture: Furniture,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
-    let doors = Doors::new(handle, containers);
-    let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, sessions, stop.clone()));
-    let router = Routes::new(api)
-        .add_service(server(executors))
-        .prepare()
-        .into_axum_router()
-        .merge(http::router(doors.clone()));
-    let router = router.merge(browse::router(doors.clone())).merge(monitor::router(doors));
+    let router = router(Doors::new(handle, containers), furniture, stop.clone());
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;
     };
@@ -67,4 +81,45 @@ pub(crate) async fn serve(
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped)
         .await
         .map_err(|error| AgentError::Server(Box::new(error)))
+}
+
+/// All routes of the agent's port.
+fn router(doors: Doors, furniture: Furniture, stop: watch::Receiver<bool>) -> Router {
+    let Furniture { enforced, sessions, executors, constant } = furniture;
+    let operator = v1::operator::router(doors.clone(), sessions.clone(), constant.clone(), stop.clone());
+    let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, sessions, stop));
+    let reading = v0::router(doors.clone(), constant)
+        .merge(browse::router(doors.clone()))
+        .layer(middleware::from_fn(jsonp::wrap))
+        .layer(CompressionLayer::new().compress_when(WorthIt));
+    let router = Routes::new(api)
+        .add_service(server(executors.clone()))
+        .prepare()
+        .into_axum_router()
+        .merge(http::router(doors))
+        .merge(reading)
+        .merge(v1::executor::router(executors))
+        .merge(operator.layer(CompressionLayer::new().compress_when(WorthIt)))
+        .fallback(nothing_here);
+    // Around all routes, so that it comes before any is looked for.
+    Router::new().fallback_service(router).layer(middleware::map_request(paths::plain))
+}
+
+/// Which answers are made smaller for who takes that: whole ones that are worth it. Streams are never held up.
+#[derive(Clone, Copy)]
+struct WorthIt;
+
+impl Predicate for WorthIt {
+    fn should_compress<B: HttpBody>(&self, response: &axum::http::Response<B>) -> bool {
+        response.body().size_hint().exact().is_some_and(|length| length >= SMALLEST_COMPRESSED)
+    }
+}
+
+/// Who calls a method that is not there is told so in gRPC's words, anybody else in HTTP's.
+async fn nothing_here(request: Request) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if kind.is_some_and(|kind| kind.starts_with("application/grpc")) {
+        return tonic::Status::unimplemented("no such method").into_http::<Body>();
+    }
+    (StatusCode::NOT_FOUND, "there is nothing here\n").into_response()
 }

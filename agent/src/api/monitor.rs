@@ -1,48 +1,16 @@
-//! Statistics over HTTP: `/monitor/statistics`, `/containers`, and as metrics.
-//!
-//! Source: Mesos, endpoints of the same names.
+//! What containers use, as metrics.
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use serde_json::Value;
 use std::sync::atomic::AtomicU64;
 
-use super::doors::Doors;
 use crate::sandbox::collection::Collected;
 use crate::statistics::ContainerStatistics;
 
 /// Containers that metrics tell of; those beyond are only counted.
 const MOST_LABELLED: usize = 1_000;
-
-/// The routes.
-pub(super) fn router(doors: Doors) -> Router {
-    Router::new()
-        .route("/monitor/statistics", get(statistics))
-        .route("/containers", get(containers))
-        .with_state(doors)
-}
-
-async fn statistics(State(doors): State<Doors>) -> Response {
-    told(&doors, ContainerStatistics::to_json).await
-}
-
-async fn containers(State(doors): State<Doors>) -> Response {
-    told(&doors, ContainerStatistics::to_container_json).await
-}
-
-async fn told(doors: &Doors, tell: fn(&ContainerStatistics) -> Value) -> Response {
-    match doors.statistics(|_, _| true).await {
-        Ok(all) => Json(Value::Array(all.iter().map(tell).collect())).into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the agent has stopped\n").into_response(),
-    }
-}
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfTask {

@@ -46,12 +46,12 @@ pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 /// All sessions of one agent. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Sessions {
-    pub(super) containerizer: Arc<dyn Containerizer>,
+    pub(in crate::api) containerizer: Arc<dyn Containerizer>,
     counts: Arc<Mutex<BTreeMap<ContainerId, usize>>>,
 }
 
 /// One session's place among the others, until it is dropped.
-pub(super) struct Place {
+pub(in crate::api) struct Place {
     container: ContainerId,
     counts: Arc<Mutex<BTreeMap<ContainerId, usize>>>,
 }
@@ -74,7 +74,7 @@ impl Sessions {
     }
 
     /// Takes a place. Errors: all are taken.
-    pub(super) fn enter(&self, container: &ContainerId) -> Result<Place, Status> {
+    pub(in crate::api) fn enter(&self, container: &ContainerId) -> Result<Place, Status> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |what: &str, most: usize| {
             Err(Status::resource_exhausted(format!("{what} has {most} sessions already; end one first")))

@@ -95,7 +95,14 @@ impl Host {
             fetcher,
             &config,
             instance,
-            Arc::new(crate::executors::Executors::open(&self.work(""), config.executors.clone()).unwrap()),
+            Arc::new(
+                crate::executors::Executors::open(
+                    &self.work(""),
+                    config.executors.clone(),
+                    ([127, 0, 0, 1], 5051).into(),
+                )
+                .unwrap(),
+            ),
         );
         let checkpoints = Checkpoints::new(self.store.clone());
         let seed = uuid::Uuid::new_v4().as_u64_pair();

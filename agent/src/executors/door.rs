@@ -38,6 +38,15 @@ pub(crate) fn server(door: Door) -> ExecutorsServer<Door> {
         .max_encoding_message_size(EXECUTOR_MESSAGE_BYTES)
 }
 
+/// Why an executor gets no stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoStream {
+    /// It has as many as it may.
+    TooMany,
+    /// The agent has stopped.
+    Stopped,
+}
+
 /// Who speaks.
 struct Speaker {
     framework: FrameworkId,
@@ -80,7 +89,57 @@ impl Door {
         };
         let given = metadata.get("authorization").ok_or_else(refuse)?.to_str().map_err(|_| refuse())?;
         let token = given.strip_prefix("Bearer ").ok_or_else(refuse)?;
-        self.executors.key.container(token).ok_or_else(refuse)
+        self.executors.container_of(token).ok_or_else(refuse)
+    }
+
+    /// All executors, as the doors see them.
+    pub(crate) fn executors(&self) -> &Executors {
+        &self.executors
+    }
+
+    /// The way into the agent.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Opens a connection whose executor says what it has to say elsewhere, beginning with this call, which is SUBSCRIBE.
+    pub(crate) async fn subscribe(
+        &self,
+        container: ContainerId,
+        call: Box<Call>,
+        over: Option<Arc<Presence>>,
+    ) -> Result<Outgoing, NoStream> {
+        let stay = self.executors.streams.enter(container.clone(), over).ok_or(NoStream::TooMany)?;
+        let Line { number, outbox, events, open } = self.executors.connect(container.clone(), Arc::new(stay));
+        tracing::info!(%container, connection = number, "executor subscribes over HTTP");
+        let input = Input::ExecutorCalled { container: container.clone(), connection: number, call };
+        if self.handle.put(input).await.is_err() {
+            self.executors.end(number, None, Rest::Dropped);
+            return Err(NoStream::Stopped);
+        }
+        tokio::spawn(self.clone().watch(container, number, outbox, open));
+        Ok(events)
+    }
+
+    /// Waits for the end of such a connection, whoever brings it about.
+    async fn watch(
+        self,
+        container: ContainerId,
+        number: u64,
+        outbox: Arc<Outbox>,
+        mut open: watch::Receiver<()>,
+    ) {
+        let mut stop = self.stop.clone();
+        let status = tokio::select! {
+            // Ended from here, and said why.
+            _ = open.changed() => None,
+            () = outbox.has_no_reader() => None,
+            _ = stop.wait_for(|stop| *stop) => Some(stopped()),
+        };
+        tracing::info!(%container, connection = number, "executor left");
+        self.executors.end(number, status, Rest::Sent);
+        // The agent has stopped: it forgets its connections.
+        let _stopped = self.handle.put(Input::ExecutorLeft { container, connection: number }).await;
     }
 
     async fn first(&self, calls: &mut Streaming<wire::Call>) -> Result<wire::Call, Status> {

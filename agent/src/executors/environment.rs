@@ -66,6 +66,9 @@ impl<'a> Surroundings<'a> {
         // So that it has two tries after a restart of the agent.
         put(names::LONGEST_PAUSE, in_words(self.settings.reregistration_timeout / 2));
         put(names::CHECKPOINT, "1".to_owned());
+        // Nothing here is Mesos' own executor, nor has it a port of Mesos' messages.
+        put(names::COMMAND_EXECUTOR, "0".to_owned());
+        put(names::MESSAGES_PORT, "0".to_owned());
     }
 }
 

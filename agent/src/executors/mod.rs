@@ -21,9 +21,10 @@ mod token;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lonja_agent_core::{ExecutorOrder, HangUp};
@@ -33,12 +34,14 @@ use lonja_proto::mesos::executor as wire;
 use tokio::sync::watch;
 use tonic::Status;
 
-pub(crate) use door::{Door, server};
+pub(crate) use door::{Door, NoStream, server};
 pub(crate) use environment::Surroundings;
+pub(crate) use outbox::Outgoing;
 pub(crate) use socket::serve;
+pub(crate) use stay::Presence;
 pub(crate) use token::TokenKey;
 
-use outbox::{Outbox, Outgoing, Rest};
+use outbox::{Outbox, Rest};
 use stay::{Stay, Streams};
 
 /// How custom executors are treated.
@@ -50,6 +53,8 @@ pub struct ExecutorSettings {
     pub reregistration_timeout: Duration,
     /// How long one may take to end when it is asked to, unless it says otherwise. 5 s.
     pub shutdown_grace: Duration,
+    /// Whether each has to show its token over HTTP too. Without: who knows no token is let in from this host alone. `false`.
+    pub authenticate: bool,
 }
 
 impl Default for ExecutorSettings {
@@ -58,6 +63,7 @@ impl Default for ExecutorSettings {
             registration_timeout: Duration::from_secs(60),
             reregistration_timeout: Duration::from_secs(2),
             shutdown_grace: Duration::from_secs(5),
+            authenticate: false,
         }
     }
 }
@@ -83,6 +89,8 @@ pub(crate) struct Executors {
     key: TokenKey,
     socket_folder: PathBuf,
     settings: ExecutorSettings,
+    /// Where the agent's port is, as seen from this host.
+    endpoint: SocketAddr,
     numbers: AtomicU64,
     streams: Arc<Streams>,
     connections: Mutex<BTreeMap<u64, Connection>>,
@@ -90,15 +98,35 @@ pub(crate) struct Executors {
 
 impl Executors {
     /// For the agent of this work dir. Errors: its key, or the folder of its socket, cannot be read or made.
-    pub(crate) fn open(work_dir: &Path, settings: ExecutorSettings) -> io::Result<Self> {
+    pub(crate) fn open(
+        work_dir: &Path,
+        settings: ExecutorSettings,
+        endpoint: SocketAddr,
+    ) -> io::Result<Self> {
         Ok(Self {
             key: TokenKey::open(work_dir)?,
             socket_folder: socket::folder(work_dir)?,
             settings,
+            endpoint,
             numbers: AtomicU64::new(0),
             streams: Arc::default(),
             connections: Mutex::default(),
         })
+    }
+
+    /// Where executors reach the agent's port.
+    pub(crate) fn endpoint(&self) -> SocketAddr {
+        self.endpoint
+    }
+
+    /// The container that a token was made for; `None`: it is none of ours.
+    pub(crate) fn container_of(&self, token: &str) -> Option<ContainerId> {
+        self.key.container(token)
+    }
+
+    /// Has who comes over HTTP to show a token?
+    pub(crate) fn authenticates(&self) -> bool {
+        self.settings.authenticate
     }
 
     /// What an executor in this container finds in its surroundings.
@@ -155,7 +183,7 @@ impl Executors {
         Line { number, outbox, events, open }
     }
 
-    fn connections(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Connection>> {
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<u64, Connection>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,8 @@
 //! Invariants
 //! - No container keeps another from connecting: connections are counted for each, by the users of the host that are its
 //!   own. Containers that share a user of the host share what that one may have.
-//! - A connection without a stream of an executor is closed after [`PATIENCE`], and so is one whose other end is silent.
+//! - A connection of a user without a stream of an executor, over which nobody was let in, is closed after [`PATIENCE`],
+//!   and so is one over HTTP/2 whose other end is silent.
 //!
 //! Source: unix(7), SO_PEERCRED.
 
@@ -16,6 +17,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -25,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::Sleep;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
@@ -80,10 +83,11 @@ fn bind(folder: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves executors at the socket until asked to stop.
+/// Serves executors at the socket, over gRPC and by these routes, until asked to stop.
 pub(crate) async fn serve(
     executors: Arc<Executors>,
     door: Door,
+    over_http: axum::Router,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let refuse = |source: io::Error| AgentError::WorkDir { path: executors.socket_folder.clone(), source };
@@ -91,11 +95,13 @@ pub(crate) async fn serve(
     let stopped = async move {
         let _stopping = stop.wait_for(|stop| *stop).await;
     };
+    let router = Routes::new(server(door)).prepare().into_axum_router().merge(over_http);
     Server::builder()
+        .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
-        .add_service(server(door))
+        .add_routes(Routes::from(router))
         .serve_with_incoming_shutdown(accept(listener, PATIENCE), stopped)
         .await
         .map_err(|error| AgentError::Server(Box::new(error)))
@@ -136,13 +142,22 @@ struct Places {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    of: BTreeMap<UserOf, usize>,
+    of: BTreeMap<UserOf, OfUser>,
+}
+
+/// What one user has.
+#[derive(Default)]
+struct OfUser {
+    connections: usize,
+    /// Streams of executors, over all of them.
+    streams: Arc<AtomicUsize>,
 }
 
 /// The place of one connection, for as long as it is held.
 struct Place {
     places: Arc<Places>,
     user: UserOf,
+    streams: Arc<AtomicUsize>,
 }
 
 impl Places {
@@ -158,13 +173,14 @@ impl Places {
             UserOf::Host(_) => MOST_OF_USER,
         };
         let mut taken = self.taken();
-        let own = taken.of.get(&user).copied().unwrap_or(0);
+        let own = taken.of.get(&user).map_or(0, |own| own.connections);
         if own >= most || taken.all >= MOST_CONNECTIONS {
             return None;
         }
         taken.all += 1;
-        taken.of.insert(user, own + 1);
-        Some(Place { places: self.clone(), user })
+        let own = taken.of.entry(user).or_default();
+        own.connections += 1;
+        Some(Place { places: self.clone(), user, streams: own.streams.clone() })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -177,8 +193,8 @@ impl Drop for Place {
         let mut taken = self.places.taken();
         taken.all -= 1;
         let left = taken.of.get_mut(&self.user).map_or(0, |own| {
-            *own -= 1;
-            *own
+            own.connections -= 1;
+            own.connections
         });
         if left == 0 {
             taken.of.remove(&self.user);
@@ -197,7 +213,7 @@ struct Held {
 
 impl Held {
     fn new(stream: UnixStream, place: Place, patience: Duration) -> Self {
-        let presence = Arc::new(Presence::new(Instant::now()));
+        let presence = Arc::new(Presence::new(Instant::now(), place.streams.clone()));
         let look = Box::pin(tokio::time::sleep(patience));
         Self { stream, presence, look, patience, _place: place }
     }

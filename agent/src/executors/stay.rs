@@ -5,6 +5,7 @@
 //!   not. That bounds what the agent holds for it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,25 +75,40 @@ impl Drop for Stay {
     }
 }
 
-/// Whether a connection has streams that were admitted.
-pub(super) struct Presence(Mutex<Present>);
+/// Whether a connection is of use: it has streams that were admitted, or calls that come one by one were, or its user has
+/// streams over another, as HTTP clients do.
+pub(crate) struct Presence {
+    own: Mutex<Present>,
+    /// Streams of the same user, over all connections.
+    of_user: Arc<AtomicUsize>,
+}
 
 struct Present {
     streams: usize,
+    /// A call that stands alone was admitted.
+    has_called: bool,
     /// When the last one left, or the connection was made.
     since: Instant,
 }
 
 impl Presence {
-    pub(super) fn new(now: Instant) -> Self {
-        Self(Mutex::new(Present { streams: 0, since: now }))
+    /// One of a user with so many streams.
+    pub(super) fn new(now: Instant, of_user: Arc<AtomicUsize>) -> Self {
+        Self { own: Mutex::new(Present { streams: 0, has_called: false, since: now }), of_user }
+    }
+
+    /// A call was admitted that stands alone: more are about to come.
+    pub(crate) fn keep(&self) {
+        self.present().has_called = true;
     }
 
     fn enter(&self) {
+        self.of_user.fetch_add(1, Ordering::Relaxed);
         self.present().streams += 1;
     }
 
     fn leave(&self, now: Instant) {
+        self.of_user.fetch_sub(1, Ordering::Relaxed);
         let mut present = self.present();
         present.streams -= 1;
         present.since = now;
@@ -101,12 +117,13 @@ impl Presence {
     /// When to look again, if the connection has a stream or had one within `patience`; `None`: it is of no use.
     pub(super) fn look(&self, now: Instant, patience: Duration) -> Option<Instant> {
         let present = self.present();
-        let next = if present.streams > 0 { now + patience } else { present.since + patience };
+        let is_of_use = present.streams > 0 || present.has_called || self.of_user.load(Ordering::Relaxed) > 0;
+        let next = if is_of_use { now + patience } else { present.since + patience };
         (next > now).then_some(next)
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,7 +153,7 @@ mod tests {
         let patience = Duration::from_secs(10);
         let streams = Arc::new(Streams::default());
         let begun = Instant::now();
-        let presence = Arc::new(Presence::new(begun));
+        let presence = Arc::new(Presence::new(begun, Arc::default()));
         assert_eq!(presence.look(begun, patience), Some(begun + patience));
         assert_eq!(presence.look(begun + patience, patience), None);
 
@@ -146,5 +163,20 @@ mod tests {
         drop(stay);
         assert_eq!(presence.look(later, patience), None, "it has not been for long");
         assert!(presence.look(Instant::now(), patience).is_some(), "it was a moment ago");
+    }
+
+    #[test]
+    fn a_connection_is_of_use_beside_a_stream_of_its_user_and_after_a_call() {
+        let patience = Duration::from_secs(10);
+        let (streams, of_user) = (Arc::new(Streams::default()), Arc::<AtomicUsize>::default());
+        let begun = Instant::now();
+        let [first, second] = [(), ()].map(|()| Arc::new(Presence::new(begun, of_user.clone())));
+        let stay = streams.enter(container("c1"), Some(first));
+        let later = begun + 10 * patience;
+        assert_eq!(second.look(later, patience), Some(later + patience));
+        drop(stay);
+        assert_eq!(second.look(later, patience), None);
+        second.keep();
+        assert_eq!(second.look(later, patience), Some(later + patience));
     }
 }

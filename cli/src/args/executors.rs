@@ -22,6 +22,10 @@ pub(crate) struct ExecutorFlags {
     /// How long a custom executor may take to end when it is asked to, unless it says otherwise.
     #[arg(long, default_value = "5s", value_parser = duration, env = "LONJA_AGENT_EXECUTOR_SHUTDOWN_GRACE_PERIOD")]
     executor_shutdown_grace_period: Duration,
+    /// Let executors in over HTTP only with the token from their environment. Without this, one that knows no token is let
+    /// in from this host.
+    #[arg(long, env = "LONJA_AGENT_AUTHENTICATE_HTTP_EXECUTORS")]
+    authenticate_http_executors: bool,
 }
 
 impl From<ExecutorFlags> for ExecutorSettings {
@@ -30,6 +34,7 @@ impl From<ExecutorFlags> for ExecutorSettings {
             registration_timeout: flags.executor_registration_timeout,
             reregistration_timeout: flags.executor_reregistration_timeout,
             shutdown_grace: flags.executor_shutdown_grace_period,
+            authenticate: flags.authenticate_http_executors,
         }
     }
 }

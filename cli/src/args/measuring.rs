@@ -88,6 +88,8 @@ pub(crate) enum BenchCommand {
     },
     /// What it takes to start a container, beside runc, crun and bubblewrap where they are installed.
     Start(crate::commands::bench::start::StartOptions),
+    /// A master under a load of agents and frameworks over real connections, beside the figures of the last Mesos.
+    Master(crate::commands::bench::master::MasterOptions),
     /// Services on a dev cluster, through the REST interface: a killed instance's successor, and 1 scaled to 100.
     Services {
         /// How many instances are killed.

@@ -3,15 +3,12 @@
 use lonja_master_core::{MaintenanceCommand, OperatorCommand};
 use lonja_model::ids::AgentId;
 use lonja_model::operation::Conversion;
-use lonja_model::scheduler::Refusal;
 use lonja_proto::convert::ids::{agent_id_from_wire, framework_id_from_wire};
 use lonja_proto::convert::operator;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::Call;
 use lonja_proto::mesos::master::call::Type;
 use tonic::Status;
-
-use super::operator::status;
 
 /// What the call asks the core to do; `None`: it only asks for something to be shown.
 ///
@@ -126,5 +123,6 @@ fn refused(refusal: lonja_proto::convert::Refusal) -> Status {
 }
 
 fn within(field: &str, refusal: lonja_proto::convert::Refusal) -> Status {
-    status(Refusal::from(refusal), field)
+    let dot = if refusal.field.is_empty() { ": " } else { "." };
+    Status::invalid_argument(format!("{field}{dot}{refusal}"))
 }

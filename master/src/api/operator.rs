@@ -2,22 +2,37 @@
 
 use futures::stream::{self, Stream, StreamExt};
 use lonja_master_core::ClusterEvent;
+use lonja_model::clock::Clock;
 use lonja_model::scheduler::{Refusal, RefusalCode};
 use lonja_proto::mesos::master::call::Type;
 use lonja_proto::mesos::master::{Call, Event, Response};
 use tokio::sync::{broadcast, watch};
 use tonic::Status;
 
+use super::v0::metrics_snapshot;
 use super::{commands, views};
 use crate::Handle;
 
 /// Answers any call but SUBSCRIBE.
-pub(super) async fn answer(handle: &Handle, call: Call) -> Result<Response, Status> {
+pub(super) async fn answer(handle: &Handle, clock: Clock, call: Call) -> Result<Response, Status> {
     let kind = call.r#type();
     let snapshot = || async { handle.snapshot().await.map_err(stopped) };
     Ok(match kind {
         Type::GetHealth => views::health(),
         Type::GetVersion => views::version(),
+        Type::GetFlags => views::flags(&*snapshot().await?),
+        Type::GetMetrics => {
+            let part = call.get_metrics.is_some();
+            if !part {
+                return Err(Status::invalid_argument("get_metrics: is missing; set it, if to {}"));
+            }
+            views::metrics(metrics_snapshot::all(handle, clock).await.map_err(stopped)?)
+        }
+        Type::GetLoggingLevel => views::logging_level(),
+        Type::ListFiles | Type::ReadFile => {
+            return Err(Status::not_found("this master has no files; it logs to its standard error"));
+        }
+        Type::GetExecutors => views::executors(&*snapshot().await?),
         Type::GetMaster => views::master(&*snapshot().await?),
         Type::GetAgents => views::agents(&*snapshot().await?),
         Type::GetFrameworks => views::frameworks(&*snapshot().await?),

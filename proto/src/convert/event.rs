@@ -2,6 +2,7 @@
 //!
 //! Source: Mesos v1 scheduler API, `Event`.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use lonja_model::scheduler::{self as model, CallResult, Event, MasterInfo, RefusalCode};
@@ -18,6 +19,7 @@ use super::resources::Shape;
 use super::status::{status_from_wire, status_to_wire};
 use crate::limits;
 use crate::lonja::{self, refusal::Code, scheduler_response};
+use crate::mesos::master_info::capability::Type as Can;
 use crate::mesos::scheduler::event::{self, Type};
 use crate::mesos::{self, scheduler};
 
@@ -181,19 +183,28 @@ pub fn master_from_wire(wire: mesos::MasterInfo) -> Result<MasterInfo, Refusal> 
     })
 }
 
-/// Who leads, as the wire has it. The old field `ip` is 0: it holds no IPv6 address.
+/// What every master of ours can do.
+const MASTER_CAPABILITIES: [Can; 3] = [Can::AgentUpdate, Can::AgentDraining, Can::QuotaV2];
+
+/// Who leads, as the wire has it. The old field `ip` is 0 unless the master is reached by an IPv4 address: it holds no other.
 pub fn master_to_wire(master: &MasterInfo) -> mesos::MasterInfo {
+    let address: Option<Ipv4Addr> = master.hostname.parse().ok();
     mesos::MasterInfo {
         id: master.id.clone(),
-        ip: 0,
+        // In the order of the network, read as a number of the host.
+        ip: address.map_or(0, |address| u32::from_ne_bytes(address.octets())),
+        pid: Some(format!("master@{}:{}", master.hostname, master.port)),
         port: u32::from(master.port),
         hostname: Some(master.hostname.clone()),
         version: Some(master.version.clone()),
         address: Some(mesos::Address {
             hostname: Some(master.hostname.clone()),
-            ip: None,
+            ip: address.map(|address| address.to_string()),
             port: i32::from(master.port),
         }),
+        capabilities: MASTER_CAPABILITIES
+            .map(|can| mesos::master_info::Capability { r#type: Some(can.into()) })
+            .into(),
         domain: master.domain.as_ref().map(domain_to_wire),
         ..Default::default()
     }

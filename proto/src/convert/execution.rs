@@ -31,7 +31,8 @@ pub fn execution_call_from_wire(wire: executor::Call) -> Result<(FrameworkId, Ex
     let kind: Type = known(required(wire.r#type).at("type")?, "executor.Call.Type").at("type")?;
     let call = match kind {
         Type::Unknown => return Err(Fault::Missing).at("type"),
-        Type::Subscribe => required(wire.subscribe).and_then(subscribe).at("subscribe")?,
+        // Mesos wants it to be there; executors that have nothing to bring leave it out, as npm's mesos-framework does.
+        Type::Subscribe => subscribe(wire.subscribe.unwrap_or_default()).at("subscribe")?,
         Type::Update => {
             let status = required(wire.update).and_then(update).at("update")?;
             Call::Update(Box::new(status))

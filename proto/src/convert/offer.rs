@@ -2,6 +2,8 @@
 //!
 //! Source: Mesos v1 `Offer`, `InverseOffer`, `Request`, `Filters`.
 
+use std::net::IpAddr;
+
 use lonja_model::offer::{Filters, InverseOffer, Offer, ResourceRequest};
 use lonja_model::resources::{Metadata, Resource, Scalar, Value};
 use lonja_model::role::Role;
@@ -46,8 +48,12 @@ pub fn offer_from_wire(wire: mesos::Offer) -> Result<Offer, Refusal> {
 
 /// An offer in the shape that its framework understands.
 pub fn offer_to_wire(offer: &Offer, shape: Shape) -> mesos::Offer {
-    let address =
-        mesos::Address { hostname: Some(offer.hostname.clone()), ip: None, port: i32::from(offer.port) };
+    let ip = offer.hostname.parse::<IpAddr>().ok();
+    let address = mesos::Address {
+        hostname: Some(offer.hostname.clone()),
+        ip: ip.map(|ip| ip.to_string()),
+        port: i32::from(offer.port),
+    };
     mesos::Offer {
         id: offer_id_to_wire(&offer.id),
         framework_id: framework_id_to_wire(&offer.framework),

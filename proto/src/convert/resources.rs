@@ -27,21 +27,38 @@ use crate::mesos::{resource, value};
 pub struct Shape {
     /// Whether the role of an allocation is shown (MULTI_ROLE).
     pub roles: bool,
-    /// Whether reservations are shown as a stack, or in the older form of at most one
-    /// (RESERVATION_REFINEMENT).
-    pub refinement: bool,
+    /// How reservations are shown.
+    pub reservations: ReservationForm,
+}
+
+/// How reservations are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReservationForm {
+    /// As a stack, the innermost last (RESERVATION_REFINEMENT).
+    Stack,
+    /// As a role and at most one dynamic reservation.
+    Old,
+    /// As a stack, and in the old form besides where that can say it: operators' tools read either.
+    Both,
 }
 
 impl Shape {
     /// Everything, in its newest form.
-    pub const FULL: Self = Self { roles: true, refinement: true };
+    pub const FULL: Self = Self { roles: true, reservations: ReservationForm::Stack };
+
+    /// Everything, as operators' tools of any age read it.
+    pub const OPERATOR: Self = Self { roles: true, reservations: ReservationForm::Both };
 
     /// What `framework` understands.
     pub fn of(framework: &lonja_model::FrameworkInfo) -> Self {
         use lonja_model::framework::Capability;
         Self {
             roles: framework.can(Capability::MultiRole),
-            refinement: framework.can(Capability::ReservationRefinement),
+            reservations: if framework.can(Capability::ReservationRefinement) {
+                ReservationForm::Stack
+            } else {
+                ReservationForm::Old
+            },
         }
     }
 }
@@ -364,13 +381,12 @@ pub fn resource_to_wire(resource: &Resource, role: Option<&Role>, shape: Shape) 
     wire
 }
 
-/// In the old form where the reader knows no other and one layer is all there is: a stack of several is
-/// never offered to such a framework.
+/// In the form that the reader knows.
 #[allow(deprecated, reason = "the old form is still spoken")]
 fn put_reservations(wire: &mut mesos::Resource, reservations: &[Reservation], shape: Shape) {
     match reservations {
-        [] if !shape.refinement => wire.role = Some("*".to_owned()),
-        [only] if !shape.refinement => {
+        [] if shape.reservations != ReservationForm::Stack => wire.role = Some("*".to_owned()),
+        [only] if shape.reservations != ReservationForm::Stack => {
             wire.role = Some(only.role.to_string());
             wire.reservation = (only.kind == ReservationKind::Dynamic).then(|| resource::ReservationInfo {
                 principal: only.principal.clone(),
@@ -379,6 +395,10 @@ fn put_reservations(wire: &mut mesos::Resource, reservations: &[Reservation], sh
                 r#type: None,
             });
         }
-        stack => wire.reservations = stack.iter().map(reservation_to_wire).collect(),
+        _ => {}
+    }
+    // A stack of several is never offered to who knows the old form alone.
+    if shape.reservations != ReservationForm::Old || reservations.len() > 1 {
+        wire.reservations = reservations.iter().map(reservation_to_wire).collect();
     }
 }

@@ -191,3 +191,63 @@ proptest! {
         prop_assert_eq!(&decode::<TaskInfo>(&encode(&task)).unwrap(), &task);
     }
 }
+
+/// A message of which every field is set, lists with two values, down to a depth.
+fn full(table: &'static schema::Message, depth: usize) -> Vec<u8> {
+    use crate::walk::put_varint;
+    let mut out = Vec::new();
+    for field in table.fields {
+        let copies = if field.label == schema::Label::Repeated && !is_map(field) { 2 } else { 1 };
+        for copy in 0..copies {
+            let nested = match field.kind {
+                schema::Kind::Message(_)
+                    if depth == 0 && field.label != schema::Label::Required && !table.map_entry =>
+                {
+                    continue;
+                }
+                schema::Kind::Message(_) => full(field.kind.message().unwrap(), depth.saturating_sub(1)),
+                schema::Kind::Text => format!("{}-\u{e9}\n{copy}", field.name).into_bytes(),
+                schema::Kind::Bytes => vec![0, 255, copy],
+                schema::Kind::Double => {
+                    put_varint(&mut out, u64::from(field.number) << 3 | 1);
+                    out.extend_from_slice(&(f64::from(field.number) + 0.25).to_le_bytes());
+                    continue;
+                }
+                schema::Kind::Enum(at) => {
+                    let (number, _) = *schema::ENUMS[usize::from(at)].by_number.last().unwrap();
+                    put_varint(&mut out, u64::from(field.number) << 3);
+                    put_varint(&mut out, u64::try_from(number).unwrap());
+                    continue;
+                }
+                _ => {
+                    put_varint(&mut out, u64::from(field.number) << 3);
+                    put_varint(&mut out, 1);
+                    continue;
+                }
+            };
+            put_varint(&mut out, u64::from(field.number) << 3 | 2);
+            put_varint(&mut out, nested.len() as u64);
+            out.extend_from_slice(&nested);
+        }
+    }
+    out
+}
+
+fn is_map(field: &schema::Field) -> bool {
+    field.kind.message().is_some_and(|message| message.map_entry)
+}
+
+#[test]
+fn every_message_of_the_schema_is_the_same_in_both_forms() {
+    let mut messages = 0;
+    for table in schema::MESSAGES.iter().filter(|table| !table.map_entry) {
+        let binary = full(table, 2);
+        let mut text = Vec::new();
+        writing::message(&mut text, table, &binary);
+        let read = reading::binary(table, &text);
+        let read = read.unwrap_or_else(|error| panic!("{}: {error}", table.name));
+        assert!(read == binary, "{}: {}", table.name, String::from_utf8_lossy(&text));
+        messages += 1;
+    }
+    assert!(messages > 250, "{messages}");
+}

@@ -441,7 +441,8 @@ fn a_converted_resource_is_shown_as_its_framework_understands_it() {
         agent: None,
     };
     let told = lonja_model::scheduler::Event::OperationUpdate(Box::new(status));
-    let old = event::event_to_wire(&told, Shape { roles: false, refinement: false });
+    let old =
+        event::event_to_wire(&told, Shape { roles: false, reservations: resources::ReservationForm::Old });
     let shown = &old.update_operation_status.as_ref().unwrap().status;
     assert!(shown.converted_resources.iter().all(|resource| resource.reservations.is_empty()));
     let read: Result<_, Refusal> = event::event_from_wire(old);

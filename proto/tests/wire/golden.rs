@@ -22,6 +22,7 @@ use lonja_model::scheduler::{Call, Event};
 use lonja_model::task::{Limit, Reason, Source, TaskInfo, TaskState, TaskStatus};
 use lonja_model::{AgentId, FrameworkId, OfferId, Role, TaskId, Timestamp, UpdateId};
 use lonja_proto::convert::{Shape, call, event, resources};
+use lonja_proto::json;
 use lonja_proto::mesos::{self, scheduler};
 use prost::Message;
 
@@ -43,14 +44,26 @@ pub(crate) fn agent() -> AgentId {
     AgentId::new("c-1-S0").unwrap()
 }
 
+/// The same message as JSON, in a file beside it.
+pub(crate) fn golden_json<M: Message + prost::Name + Default>(name: &str, wire: &M) {
+    let kept = golden(&name.replace(".bin", ".json"), &json::encode(wire));
+    // Defaults that were written are set once they are read.
+    let read: M = json::decode(&kept).unwrap();
+    assert_eq!(String::from_utf8_lossy(&json::encode(&read)), String::from_utf8_lossy(&kept));
+}
+
 pub(crate) fn same_call(name: &str, call: &Call) {
-    let kept = golden(name, &call::call_to_wire(Some(&framework()), call).unwrap().encode_to_vec());
+    let wire = call::call_to_wire(Some(&framework()), call).unwrap();
+    golden_json(name, &wire);
+    let kept = golden(name, &wire.encode_to_vec());
     let (said, read) = call::call_from_wire(scheduler::Call::decode(kept.as_slice()).unwrap()).unwrap();
     assert_eq!((said, &read), (Some(framework()), call));
 }
 
 pub(crate) fn same_event(name: &str, event: &Event) {
-    let kept = golden(name, &event::event_to_wire(event, Shape::FULL).encode_to_vec());
+    let wire = event::event_to_wire(event, Shape::FULL);
+    golden_json(name, &wire);
+    let kept = golden(name, &wire.encode_to_vec());
     let read = event::event_from_wire(scheduler::Event::decode(kept.as_slice()).unwrap());
     assert_eq!(read.as_ref(), Ok(event));
 }

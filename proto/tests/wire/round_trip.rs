@@ -180,7 +180,7 @@ proptest! {
             let reservations = &resource.metadata().reservations;
             reservations.len() <= 1 && reservations.iter().all(is_sayable)
         });
-        let wire = resources::resources_to_wire(&few, None, Shape { roles: false, refinement: false });
+        let wire = resources::resources_to_wire(&few, None, Shape { roles: false, reservations: resources::ReservationForm::Old });
         prop_assert!(wire.iter().all(|resource| resource.reservations.is_empty()));
         prop_assert_eq!(resources::resources_from_wire(wire).map_err(fail)?, few);
     }

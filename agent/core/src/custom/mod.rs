@@ -16,6 +16,7 @@
 //!
 //! Source: Mesos agent, `Slave::run`, `registerExecutor`, `subscribe`, `statusUpdate`, `executorTerminated`.
 
+mod admission;
 mod endings;
 mod talk;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use crate::effects::{ExecutorOrder, KillContainer, LaunchContainer, Note, Resize
 use crate::event::LaunchFailure;
 use crate::turn::Turn;
 
+pub use admission::{Admitted, CallRefusal, Caller};
 pub(crate) use endings::{
     executor_in, exited, found, kill, late, launch_failed, out_of_grace, shut_down_all_of, shut_down_one,
     task_ended,

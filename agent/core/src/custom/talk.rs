@@ -263,6 +263,7 @@ fn update(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, status: TaskS
             remember(turn, &task_key, id);
         }
         let (framework, executor) = key.clone();
+        turn.book.tally.strange_updates += 1;
         turn.note(Note::StrangeUpdate { framework, executor, task: task_key.1.clone(), why });
     }
     confirm(turn, key, connection, (task_key.1, id));
@@ -274,7 +275,7 @@ fn confirm(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, (task, updat
 }
 
 /// The update's id. Errors: an executor may not say this of any task.
-fn well_formed(key: &ExecutorKey, status: &TaskStatus) -> Result<UpdateId, String> {
+pub(super) fn well_formed(key: &ExecutorKey, status: &TaskStatus) -> Result<UpdateId, String> {
     let id = status.update.ok_or("update.status.uuid: is missing; set 16 bytes, new for each update")?;
     if status.source != Source::Executor {
         return Err("update.status.source: must be SOURCE_EXECUTOR".to_owned());

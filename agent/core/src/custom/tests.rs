@@ -6,6 +6,7 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::task::{Reason, Source};
 use lonja_model::{ContainerId, ExecutorId, TaskInfo, TaskState, TaskStatus, UpdateId};
 
+use super::{Admitted, CallRefusal, Caller};
 use crate::effects::{Effects, ExecutorOrder, HangUp, Runs};
 use crate::fixture::*;
 use crate::{Event, LaunchFailure, Recovery};
@@ -644,4 +645,49 @@ fn a_framework_may_end_an_executor_and_its_tasks_fail_with_it() {
     let effects = exits(&mut stage, by_request(signaled(9)));
     assert_eq!(ended(&effects), [(TaskState::Failed, Some(Reason::ExecutorTerminated))]);
     assert!(stage.receive(order).executors.is_empty(), "it is no more");
+}
+
+fn caller(stage: &Stage, executor: &str) -> Caller {
+    Caller {
+        framework: framework_id("f1"),
+        executor: ExecutorId::new(executor).unwrap(),
+        container: Some(home(stage)),
+    }
+}
+
+#[test]
+fn who_never_showed_a_token_may_go_on_without() {
+    let mut stage = serving(&["a"]);
+    let unproved = Caller { container: None, ..caller(&stage, "e1") };
+    let running = Call::Update(Box::new(status("a", TaskState::Running, 1)));
+    assert_eq!(stage.agent.admit(&unproved, &running).unwrap().connection, Some(1));
+    stage.agent.note_proof(&home(&stage));
+    assert!(matches!(stage.agent.admit(&unproved, &running), Err(CallRefusal::Unproved(_))));
+}
+
+#[test]
+fn a_call_that_stands_alone_is_taken_of_who_is_subscribed_and_of_nobody_else() {
+    let mut stage = agent("cpus:8");
+    let _ = launch(&mut stage, &[("a", "cpus:1")], true);
+    let own = caller(&stage, "e1");
+    let first = Call::Subscribe { unacknowledged_tasks: Vec::new(), unacknowledged_updates: Vec::new() };
+    let running = Call::Update(Box::new(status("a", TaskState::Running, 1)));
+    assert_eq!(stage.agent.admit(&own, &running), Err(CallRefusal::NotSubscribed));
+    assert_eq!(stage.agent.admit(&own, &first).unwrap().connection, None);
+    let _ = starts(&mut stage);
+    let _ = subscribe(&mut stage, 1, &[], Vec::new());
+
+    let admitted = stage.agent.admit(&own, &running).unwrap();
+    assert_eq!(admitted, Admitted { container: home(&stage), connection: Some(1) });
+    let unproved = Caller { container: None, ..own.clone() };
+    assert!(matches!(stage.agent.admit(&unproved, &running), Err(CallRefusal::Unproved(_))));
+    let stranger = Caller { framework: framework_id("f2"), ..own.clone() };
+    assert_eq!(stage.agent.admit(&stranger, &running), Err(CallRefusal::NoFramework));
+    assert_eq!(stage.agent.admit(&caller(&stage, "e2"), &running), Err(CallRefusal::NoExecutor));
+    let elsewhere = Caller { container: Some(ContainerId::new("other").unwrap()), ..own.clone() };
+    assert!(matches!(stage.agent.admit(&elsewhere, &running), Err(CallRefusal::Another(_))));
+    let nonsense = Call::Update(Box::new(status("a", TaskState::Staging, 2)));
+    assert!(matches!(stage.agent.admit(&own, &nonsense), Err(CallRefusal::Invalid(_))));
+    let _ = stage.handle(Event::ExecutorLeft { container: home(&stage), connection: 1 });
+    assert_eq!(stage.agent.admit(&own, &running), Err(CallRefusal::NotSubscribed));
 }

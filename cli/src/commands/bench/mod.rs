@@ -3,6 +3,7 @@
 //! Medians and 99th percentiles; the machine is named, since no figure means anything without it.
 
 mod latency;
+pub(crate) mod master;
 mod memory;
 mod recover;
 mod services;
@@ -35,6 +36,11 @@ pub(crate) async fn run(bench: &Bench, prepared: &Prepared) -> anyhow::Result<Ex
             output::print_lines(&[machine()]);
             serve(*kills, *scales, prepared).await?;
             return Ok(ExitCode::SUCCESS);
+        }
+        BenchCommand::Master(options) => {
+            // Programs read nothing but the figures.
+            output::note(&machine());
+            return tokio::task::block_in_place(|| master::run(options, prepared));
         }
         BenchCommand::StartPeer { peer, folder } => {
             let (peer, folder) = (*peer, folder.clone());

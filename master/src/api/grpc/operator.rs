@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use lonja_master_core::{OperatorCommand, Snapshot};
+use lonja_model::clock::Clock;
 use lonja_model::scheduler::Refusal;
 use lonja_proto::convert::ids::{framework_id_from_wire, task_id_from_wire};
 use lonja_proto::convert::offer::offer_to_wire;
@@ -24,12 +25,13 @@ use crate::api::views;
 /// The service.
 pub(crate) struct Operators {
     handle: Handle,
+    clock: Clock,
     stop: watch::Receiver<bool>,
 }
 
 impl Operators {
-    pub(crate) fn new(handle: Handle, stop: watch::Receiver<bool>) -> Self {
-        Self { handle, stop }
+    pub(crate) fn new(handle: Handle, clock: Clock, stop: watch::Receiver<bool>) -> Self {
+        Self { handle, clock, stop }
     }
 }
 
@@ -40,7 +42,7 @@ impl operator_server::Operator for Operators {
     type SubscribeStream = Events;
 
     async fn call(&self, request: Request<Call>) -> Result<Response<Answer>, Status> {
-        operator::answer(&self.handle, request.into_inner()).await.map(Response::new)
+        operator::answer(&self.handle, self.clock, request.into_inner()).await.map(Response::new)
     }
 
     async fn subscribe(&self, request: Request<Call>) -> Result<Response<Events>, Status> {

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use lonja_master_core::Snapshot;
 use lonja_master_core::agents::Presence;
 use lonja_master_core::snapshot::{AgentView, FrameworkView, RoleView};
+use lonja_model::clock::Clock;
 use lonja_model::operation::OperationState;
 use lonja_model::resources::{Quantities, Scalar};
 use lonja_model::{TaskState, Timestamp};
@@ -22,13 +23,15 @@ use super::query::Query;
 use super::shapes::is_active;
 use super::slaves::is_listed;
 use super::{Door, reply};
+use crate::Handle;
+use crate::handle::Stopped;
 use crate::metrics as open_metrics_text;
 
 /// The resources that Mesos has figures of.
 const NAMES: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
 
 /// Figures by name.
-pub(super) type Figures = BTreeMap<String, f64>;
+pub(in crate::api) type Figures = BTreeMap<String, f64>;
 
 /// `/metrics`.
 pub(super) async fn open_metrics(State(door): State<Door>) -> Response {
@@ -47,15 +50,23 @@ pub(super) async fn snapshot(State(door): State<Door>, query: Query) -> Response
             "Invalid 'timeout' parameter: {shown:?} is no length of time; write, for example, 10secs"
         ));
     }
-    let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    let mut figures = collect(&snapshot, door.clock.now());
+    match all(&door.handle, door.clock).await {
+        Ok(figures) => reply::json(&figures),
+        Err(_) => reply::stopped(),
+    }
+}
+
+/// Every figure there is by a name of Mesos.
+pub(in crate::api) async fn all(handle: &Handle, clock: Clock) -> Result<Figures, Stopped> {
+    let snapshot = handle.snapshot().await?;
+    let mut figures = collect(&snapshot, clock.now());
     figures.extend(system().await.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    figures.insert("master/event_queue_messages".to_owned(), number(door.handle.waiting()));
-    figures.insert("master/operator_event_stream_subscribers".to_owned(), number(door.handle.watchers()));
-    for (name, value) in door.handle.registrar().figures() {
+    figures.insert("master/event_queue_messages".to_owned(), number(handle.waiting()));
+    figures.insert("master/operator_event_stream_subscribers".to_owned(), number(handle.watchers()));
+    for (name, value) in handle.registrar().figures() {
         figures.insert(format!("registrar/{name}"), value);
     }
-    reply::json(&figures)
+    Ok(figures)
 }
 
 /// `10secs`: a number and one of Mesos' units.

@@ -63,7 +63,7 @@ pub(super) async fn all_flags(State(door): State<Door>) -> Response {
 }
 
 /// The settings by the names that Mesos has for them.
-pub(super) fn flags(config: &Config) -> BTreeMap<&'static str, String> {
+pub(in crate::api) fn flags(config: &Config) -> BTreeMap<&'static str, String> {
     let sorter = match config.allocator.sorter {
         Sorter::DominantShare => "drf",
         Sorter::Random => "random",

@@ -8,8 +8,8 @@ mod files;
 mod frameworks;
 mod jsonp;
 mod maintenance;
-mod metrics_snapshot;
-mod misc;
+pub(super) mod metrics_snapshot;
+pub(super) mod misc;
 mod out;
 mod query;
 mod quota;
@@ -37,10 +37,8 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
+use super::COMPRESSED_FROM;
 use crate::Handle;
-
-/// The least that is worth compressing, in bytes.
-const COMPRESSED_FROM: u64 = 1_024;
 
 /// All that requests need. Cheap to clone.
 #[derive(Clone)]

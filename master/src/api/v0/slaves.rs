@@ -79,10 +79,5 @@ fn write_full(out: &mut Out, view: &AgentView) {
 
 /// With reservations in both forms where both can say the same.
 fn full(resources: &Resources) -> Vec<mesos::Resource> {
-    let old = resources_to_wire(resources, None, Shape { roles: false, refinement: false });
-    let new = resources_to_wire(resources, None, Shape::FULL);
-    old.into_iter()
-        .zip(new)
-        .map(|(old, new)| mesos::Resource { reservations: new.reservations, ..old })
-        .collect()
+    resources_to_wire(resources, None, Shape::OPERATOR)
 }

@@ -14,11 +14,18 @@ mod streams;
 mod subscribers;
 
 use axum::Router;
+use axum::http::{Extensions, HeaderMap, StatusCode, Version};
 use axum::routing::any;
+use lonja_model::clock::Clock;
 use tokio::sync::watch;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 
+use super::COMPRESSED_FROM;
 use crate::Handle;
 use receive::Bodies;
+use records::Streamed;
 use streams::Streams;
 use subscribers::Subscribers;
 
@@ -26,6 +33,7 @@ use subscribers::Subscribers;
 #[derive(Clone)]
 pub(super) struct Door {
     handle: Handle,
+    clock: Clock,
     streams: Streams,
     subscribers: Subscribers,
     bodies: Bodies,
@@ -33,14 +41,17 @@ pub(super) struct Door {
 }
 
 /// The routes. Deeper paths reach the nearest one above them, as clients that follow redirects by hand rely on.
-pub(crate) fn router(handle: Handle, stop: watch::Receiver<bool>) -> Router {
+pub(crate) fn router(handle: Handle, clock: Clock, stop: watch::Receiver<bool>) -> Router {
     let door = Door {
         handle,
+        clock,
         streams: Streams::default(),
         subscribers: Subscribers::default(),
         bodies: Bodies::default(),
         stop,
     };
+    let ends = |_: StatusCode, _: Version, _: &HeaderMap, more: &Extensions| more.get::<Streamed>().is_none();
+    let worth = SizeAbove::new(COMPRESSED_FROM).and(ends);
     let routes = Router::new()
         .route("/api/v1/scheduler", any(scheduler::call))
         .route("/api/v1/scheduler/", any(scheduler::call))
@@ -48,6 +59,7 @@ pub(crate) fn router(handle: Handle, stop: watch::Receiver<bool>) -> Router {
         .route("/api/v1", any(operator::call))
         .route("/api/v1/", any(operator::call))
         .route("/api/v1/{*deeper}", any(operator::call))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth))
         .with_state(door);
     routes.clone().nest("/master", routes)
 }

@@ -28,7 +28,7 @@ async fn take(door: &Door, request: Request) -> Result<Response, Problem> {
     if kind == Type::Subscribe {
         return subscribe(door, media).await;
     }
-    let answer = operator::answer(&door.handle, call).await;
+    let answer = operator::answer(&door.handle, door.clock, call).await;
     let answer = answer.map_err(|status| Problem::new(status_of(kind, status.code()), status.message()))?;
     if is_accepted_for_later(kind) {
         return Ok(StatusCode::ACCEPTED.into_response());
@@ -45,21 +45,17 @@ async fn subscribe(door: &Door, media: Media) -> Result<Response, Problem> {
     let events = operator::events(&door.handle, door.stop.clone()).await;
     let events = events.map_err(|status| Problem::new(StatusCode::SERVICE_UNAVAILABLE, status.message()))?;
     let lost = door.subscribers.add();
-    let mut first = true;
-    let chunks = events
+    // Mesos has a first sign of life follow at once.
+    let mut heartbeat = Some(records::record(media, &views::heartbeat()));
+    let records = events
         // One who fell behind is cut off: after a gap, what it believes would be wrong.
         .take_while(|event| std::future::ready(event.is_ok()))
         .filter_map(|event| std::future::ready(event.ok()))
-        .map(move |event: Event| {
-            let mut chunk = Vec::new();
-            records::put(media, &event, &mut chunk);
-            if std::mem::take(&mut first) {
-                records::put(media, &views::heartbeat(), &mut chunk);
-            }
-            chunk
+        .flat_map(move |event: Event| {
+            stream::iter([Some(records::record(media, &event)), heartbeat.take()].into_iter().flatten())
         });
-    let chunks = stream::StreamExt::take_until(chunks, lost);
-    Ok(records::answer(media, chunks))
+    let records = stream::StreamExt::take_until(records, lost);
+    Ok(records::answer(media, records))
 }
 
 /// Calls of which the answer is that they are under way.
@@ -79,7 +75,9 @@ fn is_accepted_for_later(kind: Type) -> bool {
 fn status_of(kind: Type, code: Code) -> StatusCode {
     let conflicts = is_accepted_for_later(kind) || matches!(kind, Type::DrainAgent | Type::SetQuota);
     match code {
-        Code::NotFound if kind == Type::MarkAgentGone => StatusCode::NOT_FOUND,
+        Code::NotFound if matches!(kind, Type::MarkAgentGone | Type::ListFiles | Type::ReadFile) => {
+            StatusCode::NOT_FOUND
+        }
         Code::InvalidArgument | Code::NotFound => StatusCode::BAD_REQUEST,
         Code::FailedPrecondition if conflicts => StatusCode::CONFLICT,
         Code::FailedPrecondition => StatusCode::BAD_REQUEST,

@@ -1,5 +1,9 @@
-//! Streamed answers: records one after the other, several to a chunk where several are ready.
+//! Streamed answers: records one after the other, each in a chunk of its own.
+//!
+//! RecordIO does not ask for that, but Mesos writes so, and clients of Node take what comes in one chunk for one record.
+//! Chunks that are ready together still leave in one write.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -8,19 +12,25 @@ use lonja_proto::media::Media;
 use lonja_proto::recordio;
 use prost::{Message, Name};
 
-/// Appends a message as one record.
-pub(super) fn put<M: Message + Name>(media: Media, message: &M, out: &mut Vec<u8>) {
+/// A message as one record.
+pub(super) fn record<M: Message + Name>(media: Media, message: &M) -> Vec<u8> {
     match media {
         Media::Protobuf => {
-            out.extend_from_slice(format!("{}\n", message.encoded_len()).as_bytes());
-            media.encode_to(message, out);
+            let mut record = format!("{}\n", message.encoded_len()).into_bytes();
+            media.encode_to(message, &mut record);
+            record
         }
-        Media::Json => recordio::put(out, &media.encode(message)),
+        Media::Json => recordio::frame(&media.encode(message)),
     }
 }
 
-/// An answer of which the chunks come as they do.
-pub(super) fn answer(media: Media, chunks: impl Stream<Item = Vec<u8>> + Send + 'static) -> Response {
-    let body = Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>));
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(media.name()))], body).into_response()
+/// Marks an answer that goes on for as long as somebody listens: it is not compressed, or what is said would wait for more.
+#[derive(Clone, Copy)]
+pub(super) struct Streamed;
+
+/// An answer of these records.
+pub(super) fn answer(media: Media, records: impl Stream<Item = Vec<u8>> + Send + 'static) -> Response {
+    let body = Body::from_stream(records.map(Ok::<_, std::convert::Infallible>));
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(media.name()))];
+    (Extension(Streamed), kind, body).into_response()
 }

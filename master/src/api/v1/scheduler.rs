@@ -34,9 +34,6 @@ const REFUSAL: HeaderName = HeaderName::from_static("lonja-refusal");
 /// The longest text of that header. In bytes.
 const LONGEST_REFUSAL: usize = 1_024;
 
-/// Events that go out in one chunk, at most.
-const CHUNK: usize = 256;
-
 /// One call.
 pub(super) async fn call(State(door): State<Door>, request: Request) -> Response {
     match take(&door, request).await {
@@ -108,9 +105,8 @@ async fn subscribe(door: &Door, headers: &HeaderMap, read: Read) -> Result<Respo
                 return Err(Problem::bad_request(refusal.to_string()));
             }
             let media = Media::of_answer(receive::text(headers, header::ACCEPT))?;
-            let mut chunk = Vec::new();
-            records::put(media, &event_to_wire(&Event::Error(refusal.to_string()), Shape::FULL), &mut chunk);
-            return Ok(records::answer(media, stream::iter([chunk])));
+            let error = event_to_wire(&Event::Error(refusal.to_string()), Shape::FULL);
+            return Ok(records::answer(media, stream::iter([records::record(media, &error)])));
         }
     };
     let media = Media::of_answer(receive::text(headers, header::ACCEPT))?;
@@ -129,8 +125,7 @@ async fn subscribe(door: &Door, headers: &HeaderMap, read: Read) -> Result<Respo
 
     let stream_id = HeaderValue::from_str(&listed.id.to_string());
     let (ended, gone) = oneshot::channel();
-    let events =
-        Events { queue, media, shape, taken: Vec::with_capacity(CHUNK), _ended: ended, _listed: listed };
+    let events = Events { queue, media, shape, _ended: ended, _listed: listed };
     let (handle, mut stop) = (door.handle.clone(), door.stop.clone());
     tokio::spawn(async move {
         tokio::select! {
@@ -141,7 +136,7 @@ async fn subscribe(door: &Door, headers: &HeaderMap, read: Read) -> Result<Respo
         // The master has stopped, or is told now.
         let _told = handle.close_stream(id).await;
     });
-    let mut response = records::answer(media, stream::unfold(events, Events::chunk));
+    let mut response = records::answer(media, stream::unfold(events, Events::record));
     if let Ok(stream_id) = stream_id {
         response.headers_mut().insert(STREAM_ID, stream_id);
     }
@@ -162,30 +157,23 @@ struct Events {
     queue: tokio::sync::mpsc::Receiver<ToFramework>,
     media: Media,
     shape: Shape,
-    taken: Vec<ToFramework>,
     /// Both are dropped with the body: the stream has ended, and its id names nothing any more.
     _ended: oneshot::Sender<()>,
     _listed: Listed,
 }
 
 impl Events {
-    /// All that is ready, or what comes next.
-    async fn chunk(mut self) -> Option<(Vec<u8>, Self)> {
-        let mut chunk = Vec::new();
-        while chunk.is_empty() {
-            if self.queue.recv_many(&mut self.taken, CHUNK).await == 0 {
-                return None;
-            }
-            for message in self.taken.drain(..) {
-                match message {
-                    ToFramework::Event(event) => {
-                        records::put(self.media, &event_to_wire(&event, self.shape), &mut chunk);
-                    }
-                    // A call by HTTP is answered by its status.
-                    ToFramework::Answer(..) => {}
+    /// The next record, once there is one.
+    async fn record(mut self) -> Option<(Vec<u8>, Self)> {
+        loop {
+            match self.queue.recv().await? {
+                ToFramework::Event(event) => {
+                    let record = records::record(self.media, &event_to_wire(&event, self.shape));
+                    return Some((record, self));
                 }
+                // A call by HTTP is answered by its status.
+                ToFramework::Answer(..) => {}
             }
         }
-        Some((chunk, self))
     }
 }

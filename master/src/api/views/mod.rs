@@ -8,12 +8,15 @@ pub(crate) mod explain;
 mod sharing;
 mod upkeep;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_master_core::Snapshot;
+use lonja_master_core::executors::Executor;
 use lonja_master_core::snapshot::FrameworkView;
 use lonja_master_core::tasks::Task;
 use lonja_model::TaskState;
+use lonja_proto::convert::executor::executor_info_to_wire;
 use lonja_proto::convert::files::without_secrets;
 use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{
@@ -27,6 +30,9 @@ use lonja_proto::convert::task::task_info_to_wire;
 use lonja_proto::mesos;
 use lonja_proto::mesos::master::response::{self, Type, get_frameworks};
 use lonja_proto::mesos::master::{Event, Response, event};
+
+use super::v0::metrics_snapshot::Figures;
+use super::v0::misc;
 
 pub(crate) use changes::event;
 pub(crate) use sharing::{quotas, roles, weights};
@@ -48,6 +54,51 @@ pub(crate) fn version() -> Response {
         mesos::VersionInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..Default::default() };
     let get_version = Some(response::GetVersion { version_info });
     Response { get_version, ..answer(Type::GetVersion) }
+}
+
+pub(crate) fn flags(snapshot: &Snapshot) -> Response {
+    let flag = |(name, value): (&str, String)| mesos::Flag { name: name.to_owned(), value: Some(value) };
+    let flags = misc::flags(&snapshot.config).into_iter().map(flag).collect();
+    Response { get_flags: Some(response::GetFlags { flags }), ..answer(Type::GetFlags) }
+}
+
+pub(crate) fn metrics(figures: Figures) -> Response {
+    let metric = |(name, value)| mesos::Metric { name, value: Some(value) };
+    let metrics = figures.into_iter().map(metric).collect();
+    Response { get_metrics: Some(response::GetMetrics { metrics }), ..answer(Type::GetMetrics) }
+}
+
+/// What is logged is chosen at the start, by other words than Mesos' numbers: its usual one.
+pub(crate) fn logging_level() -> Response {
+    let get_logging_level = Some(response::GetLoggingLevel { level: 0 });
+    Response { get_logging_level, ..answer(Type::GetLoggingLevel) }
+}
+
+pub(crate) fn executors(snapshot: &Snapshot) -> Response {
+    Response { get_executors: Some(get_executors(snapshot)), ..answer(Type::GetExecutors) }
+}
+
+fn get_executors(snapshot: &Snapshot) -> response::GetExecutors {
+    let executor = |known: &Arc<Executor>| response::get_executors::Executor {
+        executor_info: executor_info(known),
+        agent_id: agent_id_to_wire(&known.agent),
+    };
+    response::GetExecutors {
+        executors: snapshot.executors.iter().map(executor).collect(),
+        ..Default::default()
+    }
+}
+
+/// What was asked for, but for the values of secrets.
+fn executor_info(known: &Executor) -> mesos::ExecutorInfo {
+    let mut info = executor_info_to_wire(&known.info);
+    info.framework_id = Some(framework_id_to_wire(&known.framework));
+    info.container = info.container.map(without_secrets);
+    let environment = info.command.as_mut().and_then(|command| command.environment.as_mut());
+    for variable in environment.into_iter().flat_map(|environment| &mut environment.variables) {
+        variable.secret = None;
+    }
+    info
 }
 
 pub(crate) fn master(snapshot: &Snapshot) -> Response {
@@ -78,7 +129,7 @@ pub(crate) fn state(snapshot: &Snapshot) -> Response {
 fn get_state(snapshot: &Snapshot) -> response::GetState {
     response::GetState {
         get_tasks: Some(get_tasks(snapshot)),
-        get_executors: None,
+        get_executors: Some(get_executors(snapshot)),
         get_frameworks: Some(get_frameworks(snapshot)),
         get_agents: Some(agents::get_agents(snapshot)),
     }
@@ -87,7 +138,7 @@ fn get_state(snapshot: &Snapshot) -> response::GetState {
 fn get_frameworks(snapshot: &Snapshot) -> response::GetFrameworks {
     let frameworks = snapshot.frameworks.iter().map(|view| {
         let offers = snapshot.offers.iter().filter(|offer| offer.framework == view.id);
-        let offers = offers.map(|offer| offer_to_wire(offer, Shape::FULL)).collect();
+        let offers = offers.map(|offer| offer_to_wire(offer, Shape::OPERATOR)).collect();
         let inverse = snapshot.inverse_offers.iter().filter(|offer| offer.framework == view.id);
         let inverse_offers = inverse.map(|offer| inverse_offer_to_wire(offer)).collect();
         get_frameworks::Framework { offers, inverse_offers, ..framework(view) }
@@ -127,7 +178,7 @@ fn quantities(quantities: &lonja_model::resources::Quantities) -> Vec<mesos::Res
 }
 
 fn get_tasks(snapshot: &Snapshot) -> response::GetTasks {
-    let unreachable = |task: &&std::sync::Arc<Task>| task.state == TaskState::Unreachable;
+    let unreachable = |task: &&Arc<Task>| task.state == TaskState::Unreachable;
     response::GetTasks {
         tasks: snapshot.tasks.iter().filter(|task| !unreachable(task)).map(|known| task(known)).collect(),
         unreachable_tasks: snapshot.tasks.iter().filter(unreachable).map(|known| task(known)).collect(),
@@ -147,7 +198,7 @@ fn task(known: &Task) -> mesos::Task {
         agent_id: agent_id_to_wire(known.agent()),
         executor_id: known.info.executor_id().map(executor_id_to_wire),
         state: state_to_wire(known.state).into(),
-        resources: resources_to_wire(&known.info.resources, Some(&known.role), Shape::FULL),
+        resources: resources_to_wire(&known.info.resources, Some(&known.role), Shape::OPERATOR),
         status_update_state: awaiting.map(|state| state_to_wire(state).into()),
         status_update_uuid: known.awaiting.map(|(update, _)| update.0.to_vec()),
         statuses,

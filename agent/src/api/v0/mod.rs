@@ -1,0 +1,113 @@
+//! The read endpoints of an agent as tools written for Mesos read them.
+//!
+//! `/state`, `/metrics/snapshot`, `/monitor/statistics`, `/containers`, `/flags`, `/version` and `/health`; files are
+//! `browse`'s.
+//!
+//! Source: Mesos agent, endpoints of the same names.
+
+pub(crate) mod figures;
+pub(crate) mod flags;
+mod misc;
+pub(crate) mod shapes;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use serde_json::{Map, Value, json};
+
+use super::doors::Doors;
+use super::query;
+use super::v1::refusal::Refusal;
+use crate::statistics::ContainerStatistics;
+use state::Beside;
+
+/// What does not change while the agent runs.
+#[derive(Clone)]
+pub(crate) struct Constant {
+    pub(crate) flags: Arc<Map<String, Value>>,
+    pub(crate) master: Arc<str>,
+}
+
+#[derive(Clone)]
+struct Reading {
+    doors: Doors,
+    constant: Constant,
+}
+
+/// The routes.
+pub(super) fn router(doors: Doors, constant: Constant) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/version", get(version))
+        .route("/flags", get(flags))
+        .route("/state", get(state))
+        .route("/metrics/snapshot", get(snapshot))
+        .route("/monitor/statistics", get(statistics))
+        .route("/containers", get(containers))
+        .with_state(Reading { doors, constant })
+}
+
+async fn health(State(reading): State<Reading>) -> StatusCode {
+    match reading.doors.handle.describe().await {
+        Ok(_) => StatusCode::OK,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+async fn version() -> Json<Value> {
+    Json(misc::build())
+}
+
+async fn flags(State(reading): State<Reading>) -> Json<Value> {
+    Json(json!({ "flags": &*reading.constant.flags }))
+}
+
+async fn state(State(Reading { doors, constant }): State<Reading>) -> Result<Response, Refusal> {
+    let (picture, _leave) = doors.picture().await?;
+    let beside = Beside {
+        flags: &constant.flags,
+        endpoint: doors.containers.executors().endpoint().to_string(),
+        master: &constant.master,
+        disk_limit: doors.containers.sandboxes().disks().how(),
+    };
+    Ok(Json(tokio::task::block_in_place(|| state::state(&picture, &beside))).into_response())
+}
+
+async fn snapshot(State(Reading { doors, .. }): State<Reading>) -> Result<Response, Refusal> {
+    let (picture, _leave) = doors.picture().await?;
+    let collected = doors.containers.sandboxes().collection().collected();
+    Ok(Json(figures::figures(&picture, collected)).into_response())
+}
+
+async fn statistics(State(reading): State<Reading>) -> Result<Response, Refusal> {
+    told(&reading.doors, &BTreeMap::new(), ContainerStatistics::to_json).await
+}
+
+async fn containers(State(reading): State<Reading>, RawQuery(asked): RawQuery) -> Result<Response, Refusal> {
+    let asked = query::parse(&asked.unwrap_or_default()).map_err(Refusal::bad)?;
+    told(&reading.doors, &asked, ContainerStatistics::to_container_json).await
+}
+
+/// What running containers use, of those that were asked for.
+async fn told(
+    doors: &Doors,
+    asked: &BTreeMap<String, String>,
+    tell: fn(&ContainerStatistics) -> Value,
+) -> Result<Response, Refusal> {
+    let is = |name: &str, value: &str| asked.get(name).is_none_or(|wanted| wanted == value);
+    let all = doors.all_statistics(|framework, task| {
+        is("framework_id", framework.as_str()) && is("executor_id", task.as_str())
+    });
+    let all = all.await.map_err(|_| Refusal::stopped())?;
+    let wanted = all.iter().filter(|one| is("container_id", one.task.container.as_str()));
+    Ok(Json(Value::Array(wanted.map(tell).collect())).into_response())
+}
+
+#[cfg(test)]
+mod tests;
