@@ -1,15 +1,15 @@
 //! The loop that owns the core: take all that is ready, handle it, commit once, then send.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::time::Instant;
 
-use lonja_master_core::{ClusterEvent, Effects, Event, Master, Outbound, RequestId, Snapshot};
+use lonja_master_core::{ClusterEvent, Effects, Event, Master, Outbound, RequestId};
 use lonja_model::scheduler::CallResult;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::MasterError;
 use crate::connections::Connections;
-use crate::handle::{Handle, INBOX, Input};
+use crate::handle::{Handle, INBOX, Input, Picture};
 use crate::registrar::Registrar;
 use lonja_model::clock::Clock;
 
@@ -18,6 +18,10 @@ const BATCH: usize = 1_024;
 
 /// Changes that one who watches may fall behind.
 const WATCH_QUEUE: usize = 16_384;
+
+/// The driver takes pictures for one part of its time in so many at most: who asks without pause waits, and the
+/// cluster does not.
+const PICTURE_SHARE: u32 = 5;
 
 /// Owns the core, the live streams and the registrar.
 pub(crate) struct Driver {
@@ -30,6 +34,9 @@ pub(crate) struct Driver {
     /// Answers that do not go by their stream, and wait for the commit.
     aside: Vec<(oneshot::Sender<CallResult>, CallResult)>,
     watchers: broadcast::Sender<ClusterEvent>,
+    /// Who waits for a picture, and when the next may be taken.
+    waiting: Waiting,
+    next_picture: Instant,
     /// What the start of the master wants done.
     effects: Effects,
 }
@@ -37,8 +44,14 @@ pub(crate) struct Driver {
 /// Those who wait for a picture.
 #[derive(Default)]
 struct Waiting {
-    snapshots: Vec<oneshot::Sender<Arc<Snapshot>>>,
-    watches: Vec<oneshot::Sender<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>)>>,
+    snapshots: Vec<oneshot::Sender<Picture>>,
+    watches: Vec<oneshot::Sender<(Picture, broadcast::Receiver<ClusterEvent>)>>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.snapshots.is_empty() && self.watches.is_empty()
+    }
 }
 
 impl Driver {
@@ -60,6 +73,8 @@ impl Driver {
             commands: BTreeMap::new(),
             aside: Vec::new(),
             watchers,
+            waiting: Waiting::default(),
+            next_picture: Instant::now(),
             effects,
         };
         (handle, driver)
@@ -76,7 +91,7 @@ impl Driver {
         let first = std::mem::take(&mut self.effects);
         self.perform(first).await?;
         loop {
-            let deadline = self.master.next_deadline().map(|deadline| self.clock.instant(deadline).into());
+            let deadline = self.wake_up();
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
@@ -87,10 +102,9 @@ impl Driver {
                 }
                 () = sleep_until(deadline) => {}
             }
-            let mut waiting = Waiting::default();
             let mut effects = Effects::default();
             for input in inputs.drain(..) {
-                effects.append(self.take(input, &mut waiting));
+                effects.append(self.take(input));
             }
             if self.master.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
                 effects.append(self.master.handle(self.clock.now(), Event::Tick));
@@ -108,11 +122,18 @@ impl Driver {
                 }
                 self.perform(effects).await?;
             }
-            self.show(waiting);
+            self.show();
         }
     }
 
-    fn take(&mut self, input: Input, waiting: &mut Waiting) -> Effects {
+    /// When to go on, should nothing come in.
+    fn wake_up(&self) -> Option<tokio::time::Instant> {
+        let deadline = self.master.next_deadline().map(|deadline| self.clock.instant(deadline));
+        let picture = (!self.waiting.is_empty()).then_some(self.next_picture);
+        deadline.into_iter().chain(picture).min().map(Into::into)
+    }
+
+    fn take(&mut self, input: Input) -> Effects {
         match input {
             Input::Core(event) => {
                 match &event {
@@ -144,8 +165,8 @@ impl Driver {
             Input::Explain(subject, answer) => {
                 let _left = answer.send(self.master.explain(self.clock.now(), &subject));
             }
-            Input::Snapshot(sender) => waiting.snapshots.push(sender),
-            Input::Watch(sender) => waiting.watches.push(sender),
+            Input::Snapshot(sender) => self.waiting.snapshots.push(sender),
+            Input::Watch(sender) => self.waiting.watches.push(sender),
         }
         Effects::default()
     }
@@ -175,18 +196,21 @@ impl Driver {
         Ok(())
     }
 
-    /// One picture serves all who asked during this batch.
-    fn show(&self, waiting: Waiting) {
-        if waiting.snapshots.is_empty() && waiting.watches.is_empty() {
+    /// One picture serves all who wait for one.
+    fn show(&mut self) {
+        let begun = Instant::now();
+        if self.waiting.is_empty() || begun < self.next_picture {
             return;
         }
-        let snapshot = Arc::new(self.master.snapshot());
+        let waiting = std::mem::take(&mut self.waiting);
+        let picture = Picture::new(self.master.rough_snapshot());
         for sender in waiting.snapshots {
-            let _left = sender.send(snapshot.clone());
+            let _left = sender.send(picture.clone());
         }
         for sender in waiting.watches {
-            let _left = sender.send((snapshot.clone(), self.watchers.subscribe()));
+            let _left = sender.send((picture.clone(), self.watchers.subscribe()));
         }
+        self.next_picture = Instant::now() + begun.elapsed() * (PICTURE_SHARE - 1);
     }
 }
 

@@ -46,6 +46,7 @@ pub mod recovery_pause;
 mod registration;
 pub mod registry;
 mod requests;
+pub mod rough;
 pub mod snapshot;
 mod subscription;
 pub mod tasks;
@@ -234,6 +235,11 @@ impl Master {
 
     /// The read-only picture for APIs. O(cluster), but shares what is large.
     pub fn snapshot(&self) -> Snapshot {
+        self.rough_snapshot().finished()
+    }
+
+    /// The same in the rough, for who cannot stand still for long.
+    pub fn rough_snapshot(&self) -> rough::Rough {
         snapshot::take(&self.state)
     }
 

@@ -21,6 +21,7 @@ use crate::effects::StreamId;
 use crate::executors::Executor;
 use crate::inverse_offers::InverseOfferStatus;
 use crate::operations::KnownOperation;
+use crate::rough::Rough;
 use crate::tasks::Task;
 use crate::volumes;
 use crate::{State, registry};
@@ -168,16 +169,17 @@ pub struct RoleView {
     pub offered: Quantities,
 }
 
-/// Takes the picture. O(cluster).
-pub(crate) fn take(state: &State) -> Snapshot {
+/// Takes the picture, but for its sums. O(cluster), by copies of pointers.
+pub(crate) fn take(state: &State) -> Rough {
     let ids: Vec<AgentId> = state.agents.iter().map(|(id, _)| id.clone()).collect();
     let frameworks: Vec<FrameworkId> = state.frameworks.iter().map(|(id, _)| id.clone()).collect();
-    let frameworks: Vec<FrameworkView> = frameworks.iter().filter_map(|id| framework(state, id)).collect();
-    Snapshot {
+    let frameworks: Vec<FrameworkView> =
+        frameworks.iter().filter_map(|id| rough_framework(state, id)).collect();
+    Rough::new(Snapshot {
         master: state.me.clone(),
         config: state.config.clone(),
         started: state.started,
-        agents: ids.iter().filter_map(|id| agent(state, id)).collect(),
+        agents: ids.iter().filter_map(|id| rough_agent(state, id)).collect(),
         roles: roles(state, &frameworks),
         frameworks,
         completed_frameworks: state.history.frameworks().cloned().collect(),
@@ -191,12 +193,12 @@ pub(crate) fn take(state: &State) -> Snapshot {
         machines: state.registry.machines.clone(),
         pause: state.pause,
         counters: state.counters.clone(),
-    }
+    })
 }
 
 /// One agent as APIs show it.
 pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
-    let agent = state.agents.get(id)?;
+    let rough = rough_agent(state, id)?;
     let offered = state
         .offers
         .on_agent(id)
@@ -214,6 +216,12 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         .map(|task| &task.info.resources)
         .chain(executors)
         .fold(Resources::new(), |sum, resources| sum.checked_add(resources).unwrap_or(sum));
+    Some(AgentView { allocated, offered, free: volumes::each_once(&rough.free), ..rough })
+}
+
+/// Without sums, and with each copy of what is shared.
+fn rough_agent(state: &State, id: &AgentId) -> Option<AgentView> {
+    let agent = state.agents.get(id)?;
     Some(AgentView {
         id: id.clone(),
         info: agent.info.clone(),
@@ -222,9 +230,9 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
         presence: agent.presence,
         registered: agent.registered,
         reregistered: agent.reregistered,
-        allocated,
-        offered,
-        free: state.allocator.agent_free(id).map(volumes::each_once).unwrap_or_default(),
+        allocated: Resources::new(),
+        offered: Resources::new(),
+        free: state.allocator.agent_free(id).cloned().unwrap_or_default(),
         total: state.allocator.agent_total(id).map(|_| agent.total.clone()).unwrap_or_default(),
         duty: registry::duty(state, id).clone(),
         drain_started: state.drains.started(id),
@@ -233,7 +241,7 @@ pub(crate) fn agent(state: &State, id: &AgentId) -> Option<AgentView> {
 
 /// One framework as APIs show it.
 pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView> {
-    let framework = state.frameworks.get(id)?;
+    let rough = rough_framework(state, id)?;
     let mut offered = Quantities::default();
     for offer in state.offers.of_framework(id).iter().filter_map(|offer| state.offers.get(offer)) {
         offered.add(&offer.resources.quantities());
@@ -242,6 +250,12 @@ pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView
     for task in state.tasks.of_framework(id).filter(|task| !task.state.is_terminal()) {
         allocated.add(&task.info.resources.quantities());
     }
+    Some(FrameworkView { allocated, offered, ..rough })
+}
+
+/// Without sums.
+fn rough_framework(state: &State, id: &FrameworkId) -> Option<FrameworkView> {
+    let framework = state.frameworks.get(id)?;
     let removal = crate::deadlines::Timer::FrameworkRemoval(id.clone());
     Some(FrameworkView {
         id: id.clone(),
@@ -253,12 +267,13 @@ pub(crate) fn framework(state: &State, id: &FrameworkId) -> Option<FrameworkView
         reregistered: framework.reregistered,
         unregistered: None,
         removal: state.deadlines.get(&removal),
-        allocated,
-        offered,
+        allocated: Quantities::default(),
+        offered: Quantities::default(),
         counters: framework.counters.clone(),
     })
 }
 
+/// Without sums, but with every role that has some.
 fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
     let mut roles: BTreeMap<Role, RoleView> = BTreeMap::new();
     let weights = &state.registry.weights;
@@ -286,17 +301,15 @@ fn roles(state: &State, frameworks: &[FrameworkView]) -> Vec<RoleView> {
             view.frameworks.push(framework.id.clone());
         }
     }
-    for task in state.tasks.iter().filter(|task| !task.state.is_terminal()) {
-        let view = roles.entry(task.role.clone()).or_insert_with(|| empty(&task.role));
-        view.allocated.add(&task.info.resources.quantities());
-    }
-    for executor in state.executors.iter() {
-        let view = roles.entry(executor.role.clone()).or_insert_with(|| empty(&executor.role));
-        view.allocated.add(&executor.info.resources.quantities());
-    }
-    for offer in state.offers.iter() {
-        let view = roles.entry(offer.role.clone()).or_insert_with(|| empty(&offer.role));
-        view.offered.add(&offer.resources.quantities());
+    let tasks = state.tasks.iter().filter(|task| !task.state.is_terminal()).map(|task| &task.role);
+    let executors = state.executors.iter().map(|executor| &executor.role);
+    let mut last = None;
+    for role in tasks.chain(executors).chain(state.offers.iter().map(|offer| &offer.role)) {
+        // Nearly always that of the one before.
+        if last != Some(role) && !roles.contains_key(role) {
+            roles.insert(role.clone(), empty(role));
+        }
+        last = Some(role);
     }
     for view in roles.values_mut() {
         view.consumed = state.allocator.quota_consumed(&view.role);

@@ -3,6 +3,8 @@
 //! What they answer stands in `golden/`, with what differs from run to run masked. `GOLDEN=write` writes it anew: then
 //! read what changed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod cluster;
 mod forms;
 mod shapes;

@@ -93,7 +93,9 @@ fn masked(value: &Value, master: &str, port: &str) -> Value {
                 let is_instant = name.ends_with("_time") && value.as_f64().is_some_and(|time| time > 1e9);
                 let value = match name.as_str() {
                     _ if is_instant => json!("INSTANT"),
-                    "port" if value.to_string() == port => json!("PORT"),
+                    "port" if value.as_u64().is_some_and(|number| number.to_string() == port) => {
+                        json!("PORT")
+                    }
                     "version" => json!("VERSION"),
                     _ => masked(value, master, port),
                 };

@@ -34,6 +34,10 @@ async fn what_goes_out_in_chunks_is_json_and_says_what_the_picture_says() {
     assert_eq!(state["activated_slaves"], 300);
     let all = cluster.get("/tasks?limit=-1").await.json();
     assert_eq!(all["tasks"].as_array().unwrap().len(), 1_500);
+    let gzip = cluster.ask("GET", "/state", "Accept-Encoding: gzip\r\n", "").await;
+    assert!(gzip.status == 200 && gzip.body.len() < answer.body.len() / 3, "{} bytes", gzip.body.len());
+    let wrapped = cluster.get("/state?jsonp=f").await;
+    assert!(wrapped.text().starts_with("f({") && wrapped.text().ends_with("});"));
     let summary = cluster.get("/state-summary").await.json();
     let staging = |of: &str| -> u64 {
         summary[of].as_array().unwrap().iter().map(|one| one["TASK_STAGING"].as_u64().unwrap()).sum()

@@ -163,7 +163,8 @@ where
         (Some(Piece::Chunk(all)), Some(Piece::End)) => Body::from(all),
         (first, second) => {
             let begun = stream::iter([first, second]).filter_map(std::future::ready);
-            Body::from_stream(bytes(begun.chain(stream::unfold(chunks, next))))
+            // Fused: what compresses asks once more after the end.
+            Body::from_stream(bytes(begun.chain(stream::unfold(chunks, next))).fuse())
         }
     };
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
