@@ -206,7 +206,6 @@ pub fn master_to_wire(master: &MasterInfo) -> mesos::MasterInfo {
             .map(|can| mesos::master_info::Capability { r#type: Some(can.into()) })
             .into(),
         domain: master.domain.as_ref().map(domain_to_wire),
-        ..Default::default()
     }
 }
 

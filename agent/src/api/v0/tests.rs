@@ -67,7 +67,7 @@ fn task(id: &str, executor: Option<&ExecutorInfo>, state: TaskState, stage: Stag
         container,
         pid: Some(77),
         latest: Some(latest),
-        sandbox: PathBuf::from(format!("/work/sandboxes/m-0000/{id}/c-{id}")),
+        sandbox: PathBuf::from(format!("/var/lib/lonja/sandboxes/m-0000/{id}/c-{id}")),
     }
 }
 
@@ -99,7 +99,7 @@ fn picture() -> Picture {
             container: ContainerId::new("c-own").unwrap(),
             is_subscribed: true,
             is_ending: false,
-            sandbox: PathBuf::from("/work/sandboxes/m-0000/own/c-own"),
+            sandbox: PathBuf::from("/var/lib/lonja/sandboxes/m-0000/own/c-own"),
         }],
         tasks: vec![
             task("alone", None, TaskState::Running, Stage::Launched),
@@ -131,7 +131,7 @@ fn is_golden(name: &str, value: &Value) {
 
 #[test]
 fn the_state_has_the_shape_of_mesos() {
-    let flags = json!({ "work_dir": "/work" });
+    let flags = json!({ "work_dir": "/var/lib/lonja" });
     let beside = Beside {
         flags: flags.as_object().unwrap(),
         endpoint: "10.0.0.2:5051".to_owned(),
