@@ -1,15 +1,16 @@
 //! The loop that owns the core: take all that is ready, handle it, commit once, then send.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use lonja_master_core::{ClusterEvent, Effects, Event, Master, Outbound, RequestId};
+use lonja_master_core::{ClusterEvent, Effects, Event, Master, Outbound, RequestId, Snapshot};
 use lonja_model::scheduler::CallResult;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::MasterError;
 use crate::connections::Connections;
-use crate::handle::{Handle, INBOX, Input, Picture};
+use crate::handle::{Handle, INBOX, Input};
 use crate::registrar::Registrar;
 use lonja_model::clock::Clock;
 
@@ -44,8 +45,8 @@ pub(crate) struct Driver {
 /// Those who wait for a picture.
 #[derive(Default)]
 struct Waiting {
-    snapshots: Vec<oneshot::Sender<Picture>>,
-    watches: Vec<oneshot::Sender<(Picture, broadcast::Receiver<ClusterEvent>)>>,
+    snapshots: Vec<oneshot::Sender<Arc<Snapshot>>>,
+    watches: Vec<oneshot::Sender<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>)>>,
 }
 
 impl Waiting {
@@ -196,20 +197,25 @@ impl Driver {
         Ok(())
     }
 
-    /// One picture serves all who wait for one.
+    /// One picture serves all who wait for one. It is finished beside the loop.
     fn show(&mut self) {
         let begun = Instant::now();
         if self.waiting.is_empty() || begun < self.next_picture {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let picture = Picture::new(self.master.rough_snapshot());
-        for sender in waiting.snapshots {
-            let _left = sender.send(picture.clone());
-        }
-        for sender in waiting.watches {
-            let _left = sender.send((picture.clone(), self.watchers.subscribe()));
-        }
+        let rough = self.master.rough_snapshot();
+        let watches: Vec<_> =
+            waiting.watches.into_iter().map(|sender| (sender, self.watchers.subscribe())).collect();
+        tokio::task::spawn_blocking(move || {
+            let snapshot = Arc::new(rough.finished());
+            for sender in waiting.snapshots {
+                let _left = sender.send(snapshot.clone());
+            }
+            for (sender, changes) in watches {
+                let _left = sender.send((snapshot.clone(), changes));
+            }
+        });
         self.next_picture = Instant::now() + begun.elapsed() * (PICTURE_SHARE - 1);
     }
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lonja_master_core::explain::{Explanation, Subject};
-use lonja_master_core::rough::Rough;
 use lonja_master_core::{ClusterEvent, Event, LinkId, OperatorCommand, RequestId, Snapshot, StreamId};
 use lonja_model::FrameworkId;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
-use tokio::sync::{OnceCell, broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, ToFramework};
 use crate::registrar::Times;
@@ -32,31 +31,11 @@ pub(crate) enum Input {
     /// Is anybody there?
     Alive(oneshot::Sender<()>),
     /// A picture is wanted.
-    Snapshot(oneshot::Sender<Picture>),
+    Snapshot(oneshot::Sender<Arc<Snapshot>>),
     /// Somebody wants to know why.
     Explain(Subject, oneshot::Sender<Option<Explanation>>),
     /// A picture is wanted, and every change after it.
-    Watch(oneshot::Sender<(Picture, broadcast::Receiver<ClusterEvent>)>),
-}
-
-/// A picture that is finished by the first who wants it, shared among all who asked at once.
-#[derive(Clone)]
-pub(crate) struct Picture(Arc<(Arc<Rough>, OnceCell<Arc<Snapshot>>)>);
-
-impl Picture {
-    pub(crate) fn new(rough: Rough) -> Self {
-        Self(Arc::new((Arc::new(rough), OnceCell::new())))
-    }
-
-    async fn finished(&self) -> Result<Arc<Snapshot>, Stopped> {
-        let (rough, finished) = &*self.0;
-        let finish = || {
-            let rough = rough.clone();
-            tokio::task::spawn_blocking(move || Arc::new(rough.finished()))
-        };
-        // What is not finished is not, because the process ends.
-        finished.get_or_try_init(finish).await.cloned().map_err(|_| Stopped)
-    }
+    Watch(oneshot::Sender<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>)>),
 }
 
 /// The way into a master. Cheap to clone; every method waits while the master is busy, none for long.
@@ -205,7 +184,7 @@ impl Handle {
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Stopped> {
         let (sender, receiver) = oneshot::channel();
         self.put(Input::Snapshot(sender)).await?;
-        receiver.await.map_err(|_| Stopped)?.finished().await
+        receiver.await.map_err(|_| Stopped)
     }
 
     /// How a framework or role stands, and why; `None`: nobody has heard of it.
@@ -220,7 +199,6 @@ impl Handle {
     pub async fn watch(&self) -> Result<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>), Stopped> {
         let (sender, receiver) = oneshot::channel();
         self.put(Input::Watch(sender)).await?;
-        let (picture, changes) = receiver.await.map_err(|_| Stopped)?;
-        Ok((picture.finished().await?, changes))
+        receiver.await.map_err(|_| Stopped)
     }
 }

@@ -20,8 +20,8 @@ impl Rough {
     }
 
     /// The picture, sums and all. O(cluster); needs the core no more.
-    pub fn finished(&self) -> Snapshot {
-        let mut snapshot = self.0.clone();
+    pub fn finished(self) -> Snapshot {
+        let Self(mut snapshot) = self;
         let mut sums = Sums {
             agents: &mut snapshot.agents,
             frameworks: &mut snapshot.frameworks,
