@@ -16,8 +16,12 @@ use crate::config::STOP_TIMEOUT;
 /// Connections at once; more wait to be accepted. Each agent has one.
 const MAX_CONNECTIONS: usize = 60_000;
 
-/// How long a request's head may take to come, and a connection of HTTP/1.1 may be idle.
-const HEAD_WITHIN: Duration = Duration::from_secs(60);
+/// How long the first bytes of a connection may take to come.
+const BEGINS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a request's head may take to come, and a connection of HTTP/1.1 may be idle: some clients keep one for calls beside their
+/// stream, call rarely, and subscribe again when it is closed.
+const HEAD_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// The largest head. In bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -79,7 +83,7 @@ async fn talk(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>
     // Only a matter of speed.
     let _best_effort = stream.set_nodelay(true);
     let begun = tokio::select! {
-        begun = tokio::time::timeout(HEAD_WITHIN, begins(&stream)) => begun,
+        begun = tokio::time::timeout(BEGINS_WITHIN, begins(&stream)) => begun,
         () = asked(&mut stop) => return,
     };
     if !matches!(begun, Ok(Ok(true))) {
