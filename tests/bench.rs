@@ -70,6 +70,7 @@ fn a_master_is_measured_through_every_door() {
             "agents registered -",
             "agents idle -",
             "state took -",
+            "state loaded -",
             "state size -",
             "state offer_p99 -",
             "state offer_p99_before -",
