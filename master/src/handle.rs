@@ -10,7 +10,7 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, ToFramework};
+use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, Waiting};
 use crate::registrar::Times;
 
 /// What waits for the driver, at most.
@@ -21,7 +21,7 @@ pub(crate) enum Input {
     /// For the core.
     Core(Event),
     /// A framework's stream opens.
-    StreamOpened(StreamId, Peer<ToFramework>),
+    StreamOpened(StreamId, Peer<Waiting>),
     /// An agent's link opens.
     LinkOpened(LinkId, Peer<ToAgent>),
     /// A call on behalf of a stream that came by another connection, and where its answer goes.
@@ -52,9 +52,9 @@ pub struct FrameworkStream {
     /// Its name.
     pub id: StreamId,
     /// What goes out on it.
-    pub queue: mpsc::Receiver<ToFramework>,
+    pub queue: mpsc::Receiver<Waiting>,
     /// For answers that the door itself gives, to calls that cannot be read; it does not keep the stream open.
-    pub answers: mpsc::WeakSender<ToFramework>,
+    pub answers: mpsc::WeakSender<Waiting>,
     /// Resolves when the master has closed it.
     pub closed: oneshot::Receiver<()>,
 }
@@ -112,7 +112,7 @@ impl Handle {
         let (sender, queue) = mpsc::channel(FRAMEWORK_QUEUE);
         let answers = sender.downgrade();
         let (open, closed) = oneshot::channel();
-        self.put(Input::StreamOpened(id, Peer { queue: sender, _open: open })).await?;
+        self.put(Input::StreamOpened(id, Peer { queue: sender, taken: Arc::default(), _open: open })).await?;
         Ok(FrameworkStream { id, queue, answers, closed })
     }
 
@@ -151,7 +151,7 @@ impl Handle {
         let id = LinkId(self.next());
         let (sender, queue) = mpsc::channel(AGENT_QUEUE);
         let (open, closed) = oneshot::channel();
-        self.put(Input::LinkOpened(id, Peer { queue: sender, _open: open })).await?;
+        self.put(Input::LinkOpened(id, Peer { queue: sender, taken: Arc::default(), _open: open })).await?;
         Ok(AgentLink { id, queue, closed })
     }
 

@@ -20,6 +20,7 @@ use lonja_allocator::{CompiledConstraints, FrameworkFacts};
 use lonja_model::constraints::{OfferConstraints, Predicate};
 use lonja_model::registry::FrameworkStanding;
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
+use lonja_model::weight::Weigh;
 use lonja_model::{FrameworkId, FrameworkInfo, Role, Timestamp};
 
 use crate::effects::{ClusterEvent, Effects};
@@ -28,6 +29,9 @@ use crate::{State, offers, registry, subscription, validate};
 
 /// As so many calls counts one regular expression that is to be compiled: about 100 microseconds.
 const CALLS_PER_PATTERN: u32 = 10;
+
+/// What a framework says of itself, at most. In bytes: it is told to all who watch the cluster, again with each change.
+const MAX_BYTES: usize = 1 << 20;
 
 /// What a call says of a framework, not checked yet.
 #[derive(Debug)]
@@ -50,6 +54,16 @@ impl Claims {
     pub(crate) fn check(self, call: &str) -> Result<Description, Refusal> {
         let Self { info, suppressed, constraints } = self;
         validate::framework(call, &info, &suppressed)?;
+        let bytes = info.weight();
+        if bytes > MAX_BYTES {
+            let message = format!(
+                "comes to {bytes} bytes; {MAX_BYTES} are the most: use fewer or shorter labels and roles"
+            );
+            return Err(Refusal {
+                field: Some(format!("{call}.framework_info")),
+                ..Refusal::new(RefusalCode::InvalidArgument, message)
+            });
+        }
         let constraints = validate::constraints(call, &info, constraints)?;
         Ok(Description { info, suppressed, constraints })
     }

@@ -2,6 +2,7 @@
 
 mod grpc;
 mod serve;
+mod stalled;
 mod v0;
 mod v1;
 

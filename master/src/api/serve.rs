@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::stalled::Impatient;
 use crate::config::STOP_TIMEOUT;
 
 /// Connections at once; more wait to be accepted. Each agent has one.
@@ -22,6 +23,9 @@ const BEGINS_WITHIN: Duration = Duration::from_secs(60);
 /// How long a request's head may take to come, and a connection of HTTP/1.1 may be idle: some clients keep one for calls beside their
 /// stream, call rarely, and subscribe again when it is closed.
 const HEAD_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// How long a client may read nothing while something is to be written to it: an answer, or events.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// The largest head. In bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -97,7 +101,10 @@ async fn talk(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .max_concurrent_streams(STREAMS_PER_CONNECTION);
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = server.serve_connection(
+        TokioIo::new(Impatient::new(stream, READ_WITHIN)),
+        TowerToHyperService::new(router),
+    );
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -204,6 +204,17 @@ pub(super) fn source_to_wire(source: &VolumeSource) -> volume::Source {
     }
 }
 
+/// An executor as listings show it: with every secret's bytes left out.
+pub fn executor_without_secrets(mut executor: mesos::ExecutorInfo) -> mesos::ExecutorInfo {
+    executor.container = executor.container.map(without_secrets);
+    let environment = executor.command.as_mut().and_then(|command| command.environment.as_mut());
+    let variables = environment.into_iter().flat_map(|environment| &mut environment.variables);
+    for value in variables.filter_map(|variable| variable.secret.as_mut()?.value.as_mut()) {
+        value.data.clear();
+    }
+    executor
+}
+
 /// The surroundings as listings show them: with every secret's bytes left out.
 pub fn without_secrets(mut container: mesos::ContainerInfo) -> mesos::ContainerInfo {
     let sources = container.volumes.iter_mut().filter_map(|volume| volume.source.as_mut());

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Outgoing, stopped};
 use crate::Handle;
-use crate::connections::ToFramework;
+use crate::connections::{ToFramework, Waiting};
 use crate::handle::FrameworkStream;
 
 /// The service.
@@ -31,7 +31,7 @@ impl Schedulers {
 
 #[tonic::async_trait]
 impl schedulers_server::Schedulers for Schedulers {
-    type ConnectStream = Outgoing<ToFramework, SchedulerResponse>;
+    type ConnectStream = Outgoing<Waiting, SchedulerResponse>;
 
     async fn connect(
         &self,
@@ -42,7 +42,7 @@ impl schedulers_server::Schedulers for Schedulers {
         // Set by the first SUBSCRIBE, and for good: a refused second one changes nothing.
         let shape = Arc::new(OnceLock::new());
         let shown = shape.clone();
-        let (outgoing, gone) = Outgoing::new(queue, move |message| match message {
+        let (outgoing, gone) = Outgoing::new(queue, move |waiting: Waiting| match waiting.message {
             ToFramework::Event(event) => event_response(&event, shown.get().copied().unwrap_or(Shape::FULL)),
             ToFramework::Answer(id, result) => result_response(id, &result),
         });
@@ -67,7 +67,7 @@ async fn read(
     handle: &Handle,
     stream: lonja_master_core::StreamId,
     mut incoming: Streaming<SchedulerRequest>,
-    answers: &mpsc::WeakSender<ToFramework>,
+    answers: &mpsc::WeakSender<Waiting>,
     shape: &OnceLock<Shape>,
 ) {
     loop {
@@ -95,12 +95,13 @@ async fn read(
                 if subscribes {
                     // A refused description ends the stream, whoever refuses it: an ERROR event, then nothing.
                     let error = Event::Error(refusal.to_string());
-                    let _cut_off = answers.try_send(ToFramework::Answer(id, Err(refusal.into())));
-                    let _cut_off = answers.try_send(ToFramework::Event(error));
+                    let _cut_off =
+                        answers.try_send(Waiting::free(ToFramework::Answer(id, Err(refusal.into()))));
+                    let _cut_off = answers.try_send(Waiting::free(ToFramework::Event(error)));
                     return;
                 }
                 // A framework that sends nonsense and does not read the answers is cut off.
-                if answers.try_send(ToFramework::Answer(id, Err(refusal.into()))).is_err() {
+                if answers.try_send(Waiting::free(ToFramework::Answer(id, Err(refusal.into())))).is_err() {
                     return;
                 }
             }

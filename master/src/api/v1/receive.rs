@@ -55,6 +55,13 @@ impl Bodies {
             let message = format!("Content-Encoding {coding:?} is not supported; send the body as it is");
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
+        let codings = text(&head.headers, header::TRANSFER_ENCODING);
+        if let Some(codings) = codings.filter(|codings| !codings.trim().eq_ignore_ascii_case("chunked")) {
+            let message = format!(
+                "Transfer-Encoding {codings:?} is not supported; send the body chunked or with its length"
+            );
+            return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, message));
+        }
         let most = match media {
             Media::Json => MAX_JSON_BYTES,
             Media::Protobuf => MAX_MESSAGE_BYTES,

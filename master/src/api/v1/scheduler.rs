@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use super::problem::Problem;
 use super::streams::Listed;
 use super::{Door, receive, records};
-use crate::connections::ToFramework;
+use crate::connections::{ToFramework, Waiting};
 use crate::handle::FrameworkStream;
 
 const STREAM_ID: HeaderName = HeaderName::from_static("mesos-stream-id");
@@ -154,7 +154,7 @@ fn is_about_the_framework(refusal: &convert::Refusal) -> bool {
 
 /// What goes out on one stream.
 struct Events {
-    queue: tokio::sync::mpsc::Receiver<ToFramework>,
+    queue: tokio::sync::mpsc::Receiver<Waiting>,
     media: Media,
     shape: Shape,
     /// Both are dropped with the body: the stream has ended, and its id names nothing any more.
@@ -166,7 +166,7 @@ impl Events {
     /// The next record, once there is one.
     async fn record(mut self) -> Option<(Vec<u8>, Self)> {
         loop {
-            match self.queue.recv().await? {
+            match self.queue.recv().await?.message {
                 ToFramework::Event(event) => {
                     let record = records::record(self.media, &event_to_wire(&event, self.shape));
                     return Some((record, self));

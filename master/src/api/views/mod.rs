@@ -17,7 +17,7 @@ use lonja_master_core::snapshot::FrameworkView;
 use lonja_master_core::tasks::Task;
 use lonja_model::TaskState;
 use lonja_proto::convert::executor::executor_info_to_wire;
-use lonja_proto::convert::files::without_secrets;
+use lonja_proto::convert::files::{executor_without_secrets, without_secrets};
 use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{
     agent_id_to_wire, executor_id_to_wire, framework_id_to_wire, task_id_to_wire, time_to_seconds,
@@ -93,12 +93,7 @@ fn get_executors(snapshot: &Snapshot) -> response::GetExecutors {
 fn executor_info(known: &Executor) -> mesos::ExecutorInfo {
     let mut info = executor_info_to_wire(&known.info);
     info.framework_id = Some(framework_id_to_wire(&known.framework));
-    info.container = info.container.map(without_secrets);
-    let environment = info.command.as_mut().and_then(|command| command.environment.as_mut());
-    for variable in environment.into_iter().flat_map(|environment| &mut environment.variables) {
-        variable.secret = None;
-    }
-    info
+    executor_without_secrets(info)
 }
 
 pub(crate) fn master(snapshot: &Snapshot) -> Response {

@@ -11,6 +11,7 @@ use lonja_proto::convert::agent::agent_info_to_wire;
 use lonja_proto::convert::check::health_check_to_wire;
 use lonja_proto::convert::container::{command_to_wire, container_to_wire};
 use lonja_proto::convert::executor::executor_info_to_wire;
+use lonja_proto::convert::files::executor_without_secrets;
 use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{
     agent_id_to_wire, executor_id_to_wire, framework_id_to_wire, grace_to_wire, labels_to_wire,
@@ -62,7 +63,10 @@ fn all_executors(
         executor_info_to_wire(&info)
     });
     let alone = tasks.iter().filter(|task| task.info.executor.is_none()).map(command_executor);
-    own.chain(alone).map(|executor_info| response::get_executors::Executor { executor_info }).collect()
+    own.chain(alone)
+        .map(executor_without_secrets)
+        .map(|executor_info| response::get_executors::Executor { executor_info })
+        .collect()
 }
 
 #[allow(deprecated, reason = "tools tell executors of commands by their source")]
