@@ -154,7 +154,7 @@ pub(crate) struct Description {
     /// A port: its name, and the service port if it is to be a certain one; may be given more than once.
     #[arg(long, value_name = "NAME[:PORT][/udp]")]
     pub(crate) port: Vec<String>,
-    /// Where instances may be: hostname:UNIQUE, zone:GROUP_BY:3, rack:LIKE:r[12] ...; may be given more than once.
+    /// Where instances may be: `hostname:UNIQUE`, `zone:GROUP_BY:3`, `rack:LIKE:r[12]`; may be given more than once.
     #[arg(long, value_name = "FIELD:OPERATOR[:VALUE]")]
     pub(crate) constraint: Vec<String>,
     /// It is healthy while this line for the shell ends with 0.
