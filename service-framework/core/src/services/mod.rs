@@ -324,7 +324,7 @@ impl Interactive for Services {
     }
 }
 
-/// Restores the services; see [`restoring`].
+/// Restores the services; see `restoring`.
 impl Services {
     /// As an earlier run left them; from an empty state, the beginning. Names are drawn from `seed` and from how often
     /// the daemon has begun. Errors: what is kept cannot be read; in words.
