@@ -135,7 +135,9 @@ fn options() -> Result<Options, String> {
 
 /// Inputs and outcomes, or where the input is that was too much.
 fn drive((name, target): &Target, share: Duration, seed: u64) -> Result<(u64, usize), PathBuf> {
-    let mut draws = Draws(seed ^ name.bytes().fold(7, |hash, byte| hash * 31 + u64::from(byte)));
+    let mut draws = Draws(
+        seed ^ name.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte))),
+    );
     let mut corpus = golden();
     let mut outcomes = BTreeSet::new();
     let started = Instant::now();

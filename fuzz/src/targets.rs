@@ -96,7 +96,10 @@ fn scheduler_call(wire: scheduler::Call) -> String {
     // What was read can be said, and is then read as the same.
     if let Some(said) = call::call_to_wire(framework.as_ref(), &read) {
         let (_, again) = call::call_from_wire(said).unwrap_or_else(|refusal| panic!("{refusal}: {read:?}"));
-        assert_eq!(again, read);
+        // Of a task at fault only its id is said again.
+        if !format!("{read:?}").contains("Invalid {") {
+            assert_eq!(again, read);
+        }
     }
     format!("{:?}", wire.r#type())
 }

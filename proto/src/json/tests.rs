@@ -32,6 +32,14 @@ fn what_is_not_set_but_has_a_default_is_written() {
 }
 
 #[test]
+fn a_zero_in_a_map_is_written() {
+    let limits = [("cpus".to_owned(), value::Scalar { value: 0.0 })];
+    let task = TaskInfo { limits: limits.into(), ..TaskInfo::default() };
+    assert!(text(&task).contains(r#""limits":{"cpus":{"value":0.0}}"#), "{}", text(&task));
+    assert_eq!(decode::<TaskInfo>(&encode(&task)).unwrap(), task);
+}
+
+#[test]
 fn answers_have_all_their_lists() {
     let answer = master::Response {
         r#type: Some(master::response::Type::GetTasks.into()),

@@ -93,6 +93,10 @@ impl Object<'_> {
             if let Some(absent) = field.absent {
                 self.name(field);
                 self.text.extend_from_slice(absent.as_bytes());
+            } else if field.label == Label::Required {
+                // The binary form of a map leaves out a value of which everything is zero.
+                self.name(field);
+                zero(self.text, field.kind);
             }
         }
     }
@@ -150,6 +154,19 @@ fn scalar(text: &mut Vec<u8>, kind: Kind, value: Value<'_>) {
         (Kind::Message(_), _) | (_, Value::Bytes(_)) | (Kind::Text | Kind::Bytes, _) => {
             text.extend_from_slice(b"null");
         }
+    }
+}
+
+/// What stands for nothing.
+fn zero(text: &mut Vec<u8>, kind: Kind) {
+    match kind {
+        Kind::Text | Kind::Bytes => scalar(text, kind, Value::Bytes(&[])),
+        Kind::Message(_) => {
+            if let Some(table) = kind.message() {
+                message(text, table, &[]);
+            }
+        }
+        _ => scalar(text, kind, Value::Number(0)),
     }
 }
 
