@@ -337,8 +337,17 @@ impl Cluster {
 
     /// Makes a call and returns its answer.
     pub(super) fn call(&mut self, stream: StreamId, call: Call) -> CallResult {
+        self.call_named(stream, None, call)
+    }
+
+    /// The same, by who names its framework.
+    pub(super) fn call_as(&mut self, stream: StreamId, framework: FrameworkId, call: Call) -> CallResult {
+        self.call_named(stream, Some(framework), call)
+    }
+
+    fn call_named(&mut self, stream: StreamId, framework: Option<FrameworkId>, call: Call) -> CallResult {
         let id = self.number();
-        self.handle(Event::Call { stream, id, framework: None, call });
+        self.handle(Event::Call { stream, id, framework, call });
         self.answers
             .iter()
             .find(|(_, answered, _)| *answered == id)

@@ -1,7 +1,8 @@
-use lonja_model::FrameworkId;
+use lonja_model::labels::Labels;
 use lonja_model::link::ToAgent;
 use lonja_model::registry::FrameworkStanding;
 use lonja_model::scheduler::{Call, Event, RefusalCode};
+use lonja_model::{FrameworkId, FrameworkInfo};
 use std::time::Duration;
 
 use super::fixture::*;
@@ -12,6 +13,35 @@ fn a_call_before_subscribe_is_refused() {
     let mut cluster = cluster();
     let refused = cluster.call(crate::StreamId(7), Call::Teardown);
     assert_eq!(refused.unwrap_err().code, RefusalCode::NotSubscribed);
+}
+
+#[test]
+fn who_calls_by_no_stream_is_told_how_its_framework_stands() {
+    let mut cluster = cluster();
+    let (stream, id) = cluster.framework("web");
+    let nobody = crate::StreamId(99);
+    let refused = |cluster: &mut Cluster, id: &str| {
+        let refusal = cluster.call_as(nobody, FrameworkId::new(id).unwrap(), Call::Teardown).unwrap_err();
+        (refusal.code, refusal.field.unwrap())
+    };
+    assert_eq!(refused(&mut cluster, "no-one"), (RefusalCode::NotFound, "framework_id".to_owned()));
+    assert_eq!(refused(&mut cluster, id.as_str()), (RefusalCode::InvalidArgument, "stream".to_owned()));
+    cluster.lose_stream(stream);
+    assert_eq!(refused(&mut cluster, id.as_str()), (RefusalCode::NotSubscribed, "framework_id".to_owned()));
+}
+
+#[test]
+fn what_a_framework_says_of_itself_is_bounded() {
+    let mut cluster = cluster();
+    let label = || ("key".to_owned(), Some("x".repeat(16 << 10)));
+    let info = |labels: usize| FrameworkInfo {
+        labels: Labels((0..labels).map(|_| label()).collect()),
+        ..framework_info("web", secs(60))
+    };
+    let refused = cluster.subscribe(None, info(70));
+    assert!(matches!(&cluster.events(refused)[0], Event::Error(why) if why.contains("are the most")));
+    let taken = cluster.subscribe(None, info(50));
+    assert!(cluster.subscribed(taken).is_some());
 }
 
 #[test]
