@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::MasterError;
 use crate::connections::Connections;
-use crate::handle::{Handle, INBOX, Input};
+use crate::handle::{Filed, Handle, INBOX, Input};
 use crate::registrar::Registrar;
 use lonja_model::clock::Clock;
 
@@ -29,7 +29,7 @@ pub(crate) struct Driver {
     clock: Clock,
     master: Master,
     registrar: Registrar,
-    inbox: mpsc::Receiver<Input>,
+    inbox: mpsc::Receiver<Filed>,
     connections: Connections,
     commands: BTreeMap<RequestId, oneshot::Sender<CallResult>>,
     /// Answers that do not go by their stream, and wait for the commit.
@@ -104,8 +104,8 @@ impl Driver {
                 () = sleep_until(deadline) => {}
             }
             let mut effects = Effects::default();
-            for input in inputs.drain(..) {
-                effects.append(self.take(input));
+            for filed in inputs.drain(..) {
+                effects.append(self.take(filed.input));
             }
             if self.master.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
                 effects.append(self.master.handle(self.clock.now(), Event::Tick));

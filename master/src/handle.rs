@@ -10,6 +10,7 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::api::Room;
 use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, Waiting};
 use crate::registrar::Times;
 
@@ -38,10 +39,16 @@ pub(crate) enum Input {
     Watch(oneshot::Sender<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>)>),
 }
 
+/// An input as it waits, with the room that it takes until the driver has it.
+pub(crate) struct Filed {
+    pub(crate) input: Input,
+    pub(crate) _room: Option<Room>,
+}
+
 /// The way into a master. Cheap to clone; every method waits while the master is busy, none for long.
 #[derive(Clone)]
 pub struct Handle {
-    inbox: mpsc::Sender<Input>,
+    inbox: mpsc::Sender<Filed>,
     named: Arc<AtomicU64>,
     watchers: broadcast::WeakSender<ClusterEvent>,
     registrar: Arc<Times>,
@@ -76,7 +83,7 @@ pub struct Stopped;
 
 impl Handle {
     pub(crate) fn new(
-        inbox: mpsc::Sender<Input>,
+        inbox: mpsc::Sender<Filed>,
         watchers: broadcast::WeakSender<ClusterEvent>,
         registrar: Arc<Times>,
     ) -> Self {
@@ -103,7 +110,11 @@ impl Handle {
     }
 
     async fn put(&self, input: Input) -> Result<(), Stopped> {
-        self.inbox.send(input).await.map_err(|_| Stopped)
+        self.put_with(input, None).await
+    }
+
+    async fn put_with(&self, input: Input, room: Option<Room>) -> Result<(), Stopped> {
+        self.inbox.send(Filed { input, _room: room }).await.map_err(|_| Stopped)
     }
 
     /// Opens a framework's stream. When its queue ends, the master has closed it.
@@ -127,17 +138,30 @@ impl Handle {
         self.put(Input::Core(Event::Call { stream, id, framework, call })).await
     }
 
-    /// Makes a call on a stream, and waits for its answer, which does not go by the stream. `None`: by no stream.
-    pub async fn call_aside(
+    /// Makes a call on a stream that came by another connection; `room`: what it takes until it is carried out.
+    pub(crate) async fn call_with(
+        &self,
+        stream: StreamId,
+        framework: Option<FrameworkId>,
+        call: Call,
+        room: Room,
+    ) -> Result<(), Stopped> {
+        self.put_with(Input::Core(Event::Call { stream, id: 0, framework, call }), Some(room)).await
+    }
+
+    /// As [`Handle::call_with`], and waits for its answer, which does not go by the stream. `None`: by no stream.
+    pub(crate) async fn call_aside(
         &self,
         stream: Option<StreamId>,
         framework: Option<FrameworkId>,
         call: Call,
+        room: Room,
     ) -> CallResult {
         let (sender, receiver) = oneshot::channel();
         let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
         let stream = stream.unwrap_or(StreamId(0));
-        self.put(Input::CallAside(stream, framework, Box::new(call), sender)).await.map_err(gone)?;
+        let input = Input::CallAside(stream, framework, Box::new(call), sender);
+        self.put_with(input, Some(room)).await.map_err(gone)?;
         receiver.await.map_err(|_| gone(Stopped))?
     }
 
@@ -165,11 +189,11 @@ impl Handle {
         self.put(Input::Core(Event::LinkClosed { link })).await
     }
 
-    /// Carries out an operator's command.
-    pub async fn command(&self, command: OperatorCommand) -> CallResult {
+    /// Carries out an operator's command; `room`: what it takes until then.
+    pub(crate) async fn command(&self, command: OperatorCommand, room: Option<Room>) -> CallResult {
         let (sender, receiver) = oneshot::channel();
         let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
-        self.put(Input::Command(RequestId(self.next()), command, sender)).await.map_err(gone)?;
+        self.put_with(Input::Command(RequestId(self.next()), command, sender), room).await.map_err(gone)?;
         receiver.await.map_err(|_| gone(Stopped))?
     }
 
