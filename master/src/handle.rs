@@ -11,7 +11,7 @@ use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::Room;
-use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, Waiting};
+use crate::connections::{AGENT_QUEUE, Aside, FRAMEWORK_QUEUE, Peer, ToFramework, Waiting};
 use crate::registrar::Times;
 
 /// What waits for the driver, at most.
@@ -22,7 +22,7 @@ pub(crate) enum Input {
     /// For the core.
     Core(Event),
     /// A framework's stream opens.
-    StreamOpened(StreamId, Peer<Waiting>),
+    StreamOpened(StreamId, Peer<ToFramework>),
     /// An agent's link opens.
     LinkOpened(LinkId, Peer<ToAgent>),
     /// A call on behalf of a stream that came by another connection, and where its answer goes.
@@ -59,9 +59,9 @@ pub struct FrameworkStream {
     /// Its name.
     pub id: StreamId,
     /// What goes out on it.
-    pub queue: mpsc::Receiver<Waiting>,
+    pub queue: mpsc::Receiver<Waiting<ToFramework>>,
     /// For answers that the door itself gives, to calls that cannot be read; it does not keep the stream open.
-    pub answers: mpsc::WeakSender<Waiting>,
+    pub answers: Aside<ToFramework>,
     /// Resolves when the master has closed it.
     pub closed: oneshot::Receiver<()>,
 }
@@ -71,7 +71,7 @@ pub struct AgentLink {
     /// Its name.
     pub id: LinkId,
     /// What goes out on it.
-    pub queue: mpsc::Receiver<ToAgent>,
+    pub queue: mpsc::Receiver<Waiting<ToAgent>>,
     /// Resolves when the master has closed it.
     pub closed: oneshot::Receiver<()>,
 }
@@ -121,9 +121,10 @@ impl Handle {
     pub async fn open_stream(&self) -> Result<FrameworkStream, Stopped> {
         let id = StreamId(self.next());
         let (sender, queue) = mpsc::channel(FRAMEWORK_QUEUE);
-        let answers = sender.downgrade();
         let (open, closed) = oneshot::channel();
-        self.put(Input::StreamOpened(id, Peer { queue: sender, taken: Arc::default(), _open: open })).await?;
+        let peer = Peer::new(sender, open);
+        let answers = peer.aside();
+        self.put(Input::StreamOpened(id, peer)).await?;
         Ok(FrameworkStream { id, queue, answers, closed })
     }
 
@@ -175,7 +176,7 @@ impl Handle {
         let id = LinkId(self.next());
         let (sender, queue) = mpsc::channel(AGENT_QUEUE);
         let (open, closed) = oneshot::channel();
-        self.put(Input::LinkOpened(id, Peer { queue: sender, taken: Arc::default(), _open: open })).await?;
+        self.put(Input::LinkOpened(id, Peer::new(sender, open))).await?;
         Ok(AgentLink { id, queue, closed })
     }
 

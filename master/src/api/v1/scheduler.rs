@@ -161,7 +161,7 @@ fn is_about_the_framework(refusal: &convert::Refusal) -> bool {
 
 /// What goes out on one stream.
 struct Events {
-    queue: tokio::sync::mpsc::Receiver<Waiting>,
+    queue: tokio::sync::mpsc::Receiver<Waiting<ToFramework>>,
     media: Media,
     shape: Shape,
     /// Both are dropped with the body: the stream has ended, and its id names nothing any more.
