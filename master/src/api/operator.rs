@@ -109,10 +109,7 @@ impl Operators {
                 _ = lost => {}
             }
         };
-        let mut beats = tokio::time::interval_at(Instant::now() + views::HEARTBEAT, views::HEARTBEAT);
-        // One who was slow to read needs no more of them.
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let changes = stream::unfold(Some(Changes { changes, beats }), Changes::next);
+        let changes = stream::unfold(Some(Changes::new(changes)), Changes::next);
         Ok((snapshot, changes.take_until(Box::pin(ended))))
     }
 }
@@ -139,19 +136,33 @@ fn view(kind: Type) -> Option<fn(&Snapshot) -> Response> {
 
 /// What one who watches is told after the first picture.
 struct Changes {
-    changes: broadcast::Receiver<ClusterEvent>,
+    news: News,
     /// Signs of life, however much else is told.
     beats: Interval,
 }
 
+/// The changes, one by one.
+struct News {
+    changes: broadcast::Receiver<ClusterEvent>,
+    /// Several that came at once, and how many of them are told.
+    several: Option<(Arc<[ClusterEvent]>, usize)>,
+}
+
 impl Changes {
+    fn new(changes: broadcast::Receiver<ClusterEvent>) -> Self {
+        let mut beats = tokio::time::interval_at(Instant::now() + views::HEARTBEAT, views::HEARTBEAT);
+        // One who was slow to read needs no more of them.
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { news: News { changes, several: None }, beats }
+    }
+
     /// The next change as an event. One who falls behind is told so and cut off: after a gap, what it believes
     /// would be wrong.
     async fn next(changes: Option<Self>) -> Option<(Result<Event, Status>, Option<Self>)> {
         let mut all = changes?;
         let change = tokio::select! {
             _ = all.beats.tick() => return Some((Ok(views::heartbeat()), Some(all))),
-            change = all.changes.recv() => change,
+            change = all.news.next() => change,
         };
         match change {
             Ok(change) => Some((Ok(views::event(change)), Some(all))),
@@ -161,6 +172,25 @@ impl Changes {
                 Some((Err(Status::resource_exhausted(message)), None))
             }
             Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl News {
+    /// To stop waiting for it loses none.
+    async fn next(&mut self) -> Result<ClusterEvent, broadcast::error::RecvError> {
+        loop {
+            if let Some((several, told)) = &mut self.several {
+                if let Some(change) = several.get(*told) {
+                    *told += 1;
+                    return Ok(change.clone());
+                }
+                self.several = None;
+            }
+            match self.changes.recv().await? {
+                ClusterEvent::Several(several) => self.several = Some((several, 0)),
+                change => return Ok(change),
+            }
         }
     }
 }
@@ -191,4 +221,48 @@ pub(super) fn status(refusal: Refusal, field: &str) -> Status {
 /// What is answered once the master has stopped.
 pub(super) fn stopped(_: crate::handle::Stopped) -> Status {
     Status::unavailable("the master has stopped; try again, or another master")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lonja_model::AgentId;
+    use lonja_proto::mesos::master::event;
+
+    use super::*;
+
+    fn removed(number: usize) -> ClusterEvent {
+        ClusterEvent::AgentRemoved(AgentId::new(format!("agent-{number}")).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn signs_of_life_come_however_much_else_is_told() {
+        let (sender, changes) = broadcast::channel(16);
+        let mut events = Box::pin(stream::unfold(Some(Changes::new(changes)), Changes::next));
+        let mut beats = 0;
+        for number in 0..60 {
+            sender.send(removed(number)).unwrap();
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let mut kind = event::Type::Heartbeat;
+            while kind == event::Type::Heartbeat {
+                kind = events.next().await.unwrap().unwrap().r#type();
+                beats += u32::from(kind == event::Type::Heartbeat);
+            }
+        }
+        assert!((3..=4).contains(&beats), "{beats} in a minute");
+    }
+
+    #[tokio::test]
+    async fn what_one_step_changed_is_told_one_by_one_and_takes_one_place() {
+        let (sender, changes) = broadcast::channel(2);
+        let mut events = Box::pin(stream::unfold(Some(Changes::new(changes)), Changes::next));
+        sender.send(ClusterEvent::Several((0..1_000).map(removed).collect())).unwrap();
+        sender.send(removed(1_000)).unwrap();
+        for number in 0..=1_000 {
+            let event = events.next().await.unwrap().unwrap();
+            let id = event.agent_removed.unwrap().agent_id.value;
+            assert_eq!(id, format!("agent-{number}"));
+        }
+    }
 }
