@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lonja_master_core::{Event as CoreEvent, LinkId, Outbound, StreamId};
+use lonja_model::FrameworkInfo;
 use lonja_model::attributes::AttributeValue;
 use lonja_model::link::ToAgent;
 use lonja_model::offer::Offer;
@@ -29,6 +30,8 @@ pub enum ToFramework {
     Event(Event),
     /// The answer to the call of this number.
     Answer(u64, CallResult),
+    /// What it says of itself from here on. Nothing goes out, but what does may have to look otherwise.
+    Described(Box<FrameworkInfo>),
 }
 
 /// What may wait for one framework or agent, together. In bytes. What is larger by itself may wait alone.
@@ -57,6 +60,7 @@ impl Queued for ToFramework {
                 status.message.as_ref().map_or(0, String::len) + status.converted.weight()
             }
             Self::Event(Event::Error(text)) => text.len(),
+            Self::Described(info) => info.weight(),
             Self::Answer(_, Err(refusal)) => {
                 refusal.message.len() + refusal.field.as_ref().map_or(0, String::len)
             }
@@ -221,7 +225,7 @@ impl Connections {
         }
     }
 
-    fn send_framework(&mut self, stream: StreamId, message: ToFramework) {
+    pub(crate) fn send_framework(&mut self, stream: StreamId, message: ToFramework) {
         let Some(peer) = self.frameworks.get(&stream) else { return };
         if peer.send(message) == Err(Full) {
             tracing::warn!(stream = stream.0, "framework does not keep up, its stream is cut");

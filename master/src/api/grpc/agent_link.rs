@@ -38,7 +38,7 @@ impl agent_link_server::AgentLink for AgentLinks {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let AgentLink { id: link, queue, closed } = self.handle.open_link().await.map_err(stopped)?;
         let (outgoing, gone) =
-            Outgoing::new(queue, |waiting: Waiting<ToAgent>| master_message_to_wire(&waiting.message));
+            Outgoing::new(queue, |waiting: Waiting<ToAgent>| Some(master_message_to_wire(&waiting.message)));
         let (handle, mut stop) = (self.handle.clone(), self.stop.clone());
         tokio::spawn(async move {
             tokio::select! {

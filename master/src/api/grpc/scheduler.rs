@@ -39,15 +39,21 @@ impl schedulers_server::Schedulers for Schedulers {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let FrameworkStream { id, queue, answers, closed } =
             self.handle.open_stream().await.map_err(stopped)?;
-        // Set by the first SUBSCRIBE, and for good: a refused second one changes nothing.
+        // Set by the first SUBSCRIBE: a refused second one changes nothing. After that, the core says it.
         let shape = Arc::new(OnceLock::new());
-        let shown = shape.clone();
+        let subscribed = shape.clone();
+        let mut described = None;
         let (outgoing, gone) =
             Outgoing::new(queue, move |waiting: Waiting<ToFramework>| match waiting.message {
                 ToFramework::Event(event) => {
-                    event_response(&event, shown.get().copied().unwrap_or(Shape::FULL))
+                    let shape = described.or_else(|| subscribed.get().copied()).unwrap_or(Shape::FULL);
+                    Some(event_response(&event, shape))
                 }
-                ToFramework::Answer(id, result) => result_response(id, &result),
+                ToFramework::Answer(id, result) => Some(result_response(id, &result)),
+                ToFramework::Described(info) => {
+                    described = Some(Shape::of(&info));
+                    None
+                }
             });
         let (handle, mut stop) = (self.handle.clone(), self.stop.clone());
         tokio::spawn(async move {

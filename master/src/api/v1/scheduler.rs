@@ -178,6 +178,7 @@ impl Events {
                     let record = records::record(self.media, &event_to_wire(&event, self.shape));
                     return Some((Ok(Bytes::from(record)), self));
                 }
+                ToFramework::Described(info) => self.shape = Shape::of(&info),
                 // A call by HTTP is answered by its status.
                 ToFramework::Answer(..) => {}
             }
