@@ -49,7 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Every message knows its name, by which its table is found.
     let mut names = Config::new();
     names.enable_type_names();
-    let mut configuration = tonic_prost_build::configure().emit_rerun_if_changed(false);
+    let mut configuration =
+        tonic_prost_build::configure().emit_rerun_if_changed(false).codec_path("crate::codec::Bounded");
     for path in BOXED {
         configuration = configuration.boxed(path);
     }

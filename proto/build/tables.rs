@@ -15,6 +15,9 @@ use crate::sizes::{self, Sizes};
 /// What is reached by HTTP begins in these packages.
 const ROOTS: &str = "mesos.v1";
 
+/// What frameworks send by gRPC: how much memory it takes has to be known.
+const REQUEST: &str = "lonja.v1.SchedulerRequest";
+
 /// A message may have this many fields: what was seen of them fits into one word.
 const MOST_FIELDS: usize = 128;
 
@@ -58,8 +61,12 @@ impl<'a> Schema<'a> {
 
     fn keep_reachable(&mut self) {
         let mut reached = BTreeSet::new();
-        let mut next: Vec<String> =
-            self.messages.keys().filter(|name| name.starts_with(ROOTS)).cloned().collect();
+        let mut next: Vec<String> = self
+            .messages
+            .keys()
+            .filter(|name| name.starts_with(ROOTS) || *name == REQUEST)
+            .cloned()
+            .collect();
         while let Some(name) = next.pop() {
             let Some(message) = self.messages.get(&name) else { continue };
             if reached.insert(name) {

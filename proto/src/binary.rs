@@ -43,6 +43,38 @@ pub fn decode<M: Message + Name + Default>(bytes: &[u8]) -> Result<M, BinaryErro
     M::decode(bytes).map_err(|error| BinaryError { field: String::new(), message: error.to_string() })
 }
 
+/// Whether the message that the bytes hold takes no more memory than [`DECODED_BYTES`](crate::limits::DECODED_BYTES).
+/// Of what is broken nothing is said.
+///
+/// Errors: it takes more.
+pub fn bounded<M: Name>(bytes: &[u8]) -> Result<(), BinaryError> {
+    let Some(table) = schema::table_of::<M>() else { return Ok(()) };
+    let (mut path, mut memory) = (Vec::new(), Memory::of(table));
+    weigh(table, bytes, &mut path, &mut memory)
+        .map_err(|message| BinaryError { field: path.join("."), message })
+}
+
+fn weigh(
+    table: &'static Table,
+    bytes: &[u8],
+    path: &mut Vec<&'static str>,
+    memory: &mut Memory,
+) -> Result<(), String> {
+    if path.len() >= DEPTH {
+        return Ok(());
+    }
+    for (number, value) in Fields::of(bytes).map_while(Result::ok) {
+        let Some((_, field)) = table.field_numbered(number) else { continue };
+        path.push(field.name);
+        memory.take(field)?;
+        if let (Some(table), Value::Bytes(bytes)) = (field.kind.message(), value) {
+            weigh(table, bytes, path, memory)?;
+        }
+        path.pop();
+    }
+    Ok(())
+}
+
 /// Whether all that is required is there, and no more than can be held. Where it is not, the path stays.
 fn complete(
     table: &'static Table,
@@ -119,6 +151,13 @@ mod tests {
         let error = decode::<Call>(&call).unwrap_err();
         assert_eq!(error.field, "accept.operations");
         assert!(error.message.contains("256 MiB"), "{error}");
+        assert_eq!(bounded::<Call>(&call), Err(error));
+        let mut request = vec![0x12];
+        crate::walk::put_varint(&mut request, call.len() as u64);
+        request.append(&mut call);
+        let error = bounded::<crate::lonja::SchedulerRequest>(&request).unwrap_err();
+        assert_eq!(error.field, "call.accept.operations");
+        assert_eq!(bounded::<Call>(&[0x0a]), Ok(()));
     }
 
     #[test]
