@@ -2,9 +2,9 @@
 //! ways through it are told from known ones.
 
 use lonja_model::resources::Resources;
-use lonja_proto::convert::{call, checkpoint, event, execution, link, registry};
+use lonja_proto::convert::{call, checkpoint, event, execution, link, operator, registry};
 use lonja_proto::media::{self, Media};
-use lonja_proto::mesos::{executor, master, scheduler};
+use lonja_proto::mesos::{agent, executor, master, scheduler};
 use lonja_proto::recordio::Decoder;
 use lonja_proto::{binary, json, lonja};
 use prost::{Message, Name};
@@ -18,12 +18,10 @@ pub const TARGETS: &[Target] = &[
     ("scheduler_call_protobuf", |bytes| read(Media::Protobuf, bytes, scheduler_call)),
     ("executor_call_json", |bytes| read(Media::Json, bytes, executor_call)),
     ("executor_call_protobuf", |bytes| read(Media::Protobuf, bytes, executor_call)),
-    ("operator_call_json", |bytes| {
-        read(Media::Json, bytes, |call: master::Call| format!("{:?}", call.r#type()))
-    }),
-    ("operator_call_protobuf", |bytes| {
-        read(Media::Protobuf, bytes, |call: master::Call| format!("{:?}", call.r#type()))
-    }),
+    ("operator_call_json", |bytes| read(Media::Json, bytes, operator_call)),
+    ("operator_call_protobuf", |bytes| read(Media::Protobuf, bytes, operator_call)),
+    ("agent_call_json", |bytes| read(Media::Json, bytes, agent_call)),
+    ("agent_call_protobuf", |bytes| read(Media::Protobuf, bytes, agent_call)),
     ("event_json", |bytes| read(Media::Json, bytes, scheduler_event)),
     ("event_protobuf", |bytes| read(Media::Protobuf, bytes, scheduler_event)),
     ("list_of_resources_json", |bytes| {
@@ -106,6 +104,34 @@ fn scheduler_call(wire: scheduler::Call) -> String {
 
 fn executor_call(wire: executor::Call) -> String {
     outcome(execution::execution_call_from_wire(wire))
+}
+
+/// All that a call carries is read, whatever its type.
+#[allow(deprecated, reason = "the older calls are still served")]
+fn operator_call(call: master::Call) -> String {
+    let kind = call.r#type();
+    let parts = [
+        call.update_weights.map(|part| outcome(operator::update_weights_from_wire(part))),
+        call.update_quota.map(|part| outcome(operator::update_quota_from_wire(part))),
+        call.set_quota.map(|part| outcome(operator::set_quota_from_wire(part))),
+        call.remove_quota.map(|part| outcome(operator::remove_quota_from_wire(&part))),
+        call.reserve_resources.map(|part| outcome(operator::reserve_from_wire(part))),
+        call.unreserve_resources.map(|part| outcome(operator::unreserve_from_wire(part))),
+        call.create_volumes.map(|part| outcome(operator::create_from_wire(part))),
+        call.destroy_volumes.map(|part| outcome(operator::destroy_from_wire(part))),
+        call.grow_volume.map(|part| outcome(operator::grow_from_wire(part))),
+        call.shrink_volume.map(|part| outcome(operator::shrink_from_wire(part))),
+        call.drain_agent.map(|part| outcome(operator::drain_agent_from_wire(part))),
+        call.update_maintenance_schedule.map(|part| outcome(operator::schedule_from_wire(part))),
+        call.start_maintenance.map(|part| outcome(operator::start_maintenance_from_wire(part))),
+        call.stop_maintenance.map(|part| outcome(operator::stop_maintenance_from_wire(part))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{kind:?} {}", parts.join(" "))
+}
+
+fn agent_call(call: agent::Call) -> String {
+    format!("{:?}", call.r#type())
 }
 
 fn scheduler_event(wire: scheduler::Event) -> String {
