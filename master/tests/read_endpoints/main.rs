@@ -1,6 +1,6 @@
 //! The endpoints that tools written for Mesos read and post to, over HTTP from a real master.
 //!
-//! What they answer stands in `golden/`, with what differs from run to run masked. `GOLDEN=write` writes it anew: then
+//! What they answer stands in `golden/`, with what differs from run to run masked. `LONJA_WRITE_GOLDEN=1` writes it anew: then
 //! read what changed.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]

@@ -115,7 +115,7 @@ async fn check(cluster: &Cluster, path: &str, name: &str) {
     assert_eq!(answer.headers["content-type"], "application/json", "{path}");
     let found = serde_json::to_string_pretty(&masked(&answer.json(), master, &port)).unwrap() + "\n";
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_endpoints/golden").join(name);
-    if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
+    if std::env::var_os("LONJA_WRITE_GOLDEN").is_some() {
         std::fs::write(&file, &found).unwrap();
     }
     let kept = std::fs::read_to_string(&file).unwrap_or_default();

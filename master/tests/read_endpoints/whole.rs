@@ -1,5 +1,7 @@
 //! Listings that are longer than a chunk.
 
+use std::time::Duration;
+
 use lonja_model::framework::FrameworkInfo;
 
 use super::cluster::{Cluster, agent_info, task};
@@ -54,11 +56,15 @@ async fn who_leaves_in_the_middle_of_a_listing_holds_nobody_up() {
         let answer = cluster.leave("/state").await;
         assert!(answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 503"), "{answer}");
     }
-    loop {
-        let answer = cluster.get("/state").await;
-        if answer.status == 200 {
-            return assert_eq!(answer.json()["slaves"].as_array().unwrap().len(), 300);
+    let all = async {
+        loop {
+            let answer = cluster.get("/state").await;
+            if answer.status == 200 {
+                return answer.json()["slaves"].as_array().unwrap().len();
+            }
+            assert!(answer.text().contains("ask again later"), "{}", answer.text());
         }
-        assert!(answer.text().contains("ask again later"), "{}", answer.text());
-    }
+    };
+    let all = tokio::time::timeout(Duration::from_secs(60), all).await;
+    assert_eq!(all.expect("those who left hold no places"), 300);
 }
