@@ -1,6 +1,7 @@
 //! `/metrics/snapshot`: the figures that Mesos has, by Mesos' names; and `/metrics`, all there are, for Prometheus.
 //!
-//! A figure that this master has not is left out rather than told as 0: clients take what they find.
+//! A figure that this master cannot know is left out rather than told as 0: clients take what they find. What never
+//! happens here, such as that somebody authenticates, is truly 0.
 //!
 //! Source: Mesos, `docs/monitoring.md`, `src/master/metrics.cpp`.
 

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lonja_master_core::OperatorCommand;
-use lonja_model::resources::Scalar;
 use lonja_proto::convert::operator;
 use lonja_proto::mesos::master::call;
 use lonja_proto::{json, limits};
@@ -12,6 +11,7 @@ use serde::Serialize;
 
 use super::body::Whole;
 use super::{Door, reply};
+use crate::api::views;
 
 #[derive(Serialize)]
 struct Weight<'a> {
@@ -22,8 +22,8 @@ struct Weight<'a> {
 /// GET `/weights`: those that are set. Others are 1.
 pub(super) async fn get(State(door): State<Door>) -> Response {
     reply::picture(&door, |snapshot| {
-        let set = snapshot.roles.iter().filter(|view| Some(view.weight) != Scalar::from_units(1));
-        let weights = set.map(|view| Weight { role: view.role.as_str(), weight: view.weight.to_f64() });
+        let weights = views::with_weight(snapshot)
+            .map(|view| Weight { role: view.role.as_str(), weight: view.weight.to_f64() });
         reply::text(&weights.collect::<Vec<_>>())
     })
     .await

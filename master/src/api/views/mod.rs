@@ -35,7 +35,7 @@ use super::v0::metrics_snapshot::Figures;
 use super::v0::misc;
 
 pub(crate) use changes::event;
-pub(crate) use sharing::{quotas, roles, weights};
+pub(crate) use sharing::{quotas, roles, weights, with_weight};
 pub(crate) use upkeep::{maintenance_schedule, maintenance_status, operations};
 
 /// How often one who watches hears from the master.

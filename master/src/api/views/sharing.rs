@@ -2,6 +2,7 @@
 
 use lonja_master_core::Snapshot;
 use lonja_master_core::snapshot::RoleView;
+use lonja_model::resources::Scalar;
 use lonja_proto::convert::framework::quantities_to_wire;
 use lonja_proto::convert::ids::framework_id_to_wire;
 use lonja_proto::convert::quota::quota_status_to_wire;
@@ -33,12 +34,17 @@ fn role(view: &RoleView) -> mesos::Role {
     }
 }
 
+/// The roles whose weight is set; that of others is 1.
+pub(crate) fn with_weight(snapshot: &Snapshot) -> impl Iterator<Item = &RoleView> {
+    snapshot.roles.iter().filter(|view| Some(view.weight) != Scalar::from_units(1))
+}
+
 pub(crate) fn weights(snapshot: &Snapshot) -> Response {
     let weight = |view: &RoleView| mesos::WeightInfo {
         weight: view.weight.to_f64(),
         role: Some(view.role.to_string()),
     };
-    let weight_infos = snapshot.roles.iter().map(weight).collect();
+    let weight_infos = with_weight(snapshot).map(weight).collect();
     Response { get_weights: Some(response::GetWeights { weight_infos }), ..answer(Type::GetWeights) }
 }
 
