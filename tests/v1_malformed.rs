@@ -254,6 +254,14 @@ const CALLS: [(&str, &str); 17] = [
 
 /// Of each call of a framework.
 fn of_calls(rows: &mut Vec<Row>) {
+    // Empty operations of some bytes each, kilobytes once they are read.
+    let many = format!(r#","accept":{{"offer_ids":[],"operations":[{}{{}}]}}"#, "{},".repeat(200_000));
+    rows.push(json(SCHEDULER, &call_of("ACCEPT", &many), 400, "256 MiB"));
+    let headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", "x")];
+    let nameless =
+        r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"","name":"","roles":["a//"]}}}"#;
+    let request = post(SCHEDULER, &headers, nameless.as_bytes());
+    rows.push(raw("a stream's id beside a bad description", request, 400, "Mesos-Stream-Id"));
     for (kind, part) in CALLS {
         let has_part = !matches!(kind, "REVIVE" | "SUPPRESS" | "TEARDOWN");
         if kind != "SUBSCRIBE" {
@@ -280,9 +288,9 @@ fn of_calls(rows: &mut Vec<Row>) {
             rows.push(json(SCHEDULER, &text, 400, &format!("{part}: an object is wanted, not {found}")));
         }
     }
-    rows.push(json(SCHEDULER, &call_of("DANCE", ""), 501, "type is missing or not known"));
-    rows.push(json(SCHEDULER, &call_of("UNKNOWN", ""), 501, "type is missing or not known"));
-    rows.push(json(SCHEDULER, r#"{"framework_id":{"value":"f"}}"#, 501, "type is missing or not known"));
+    rows.push(json(SCHEDULER, &call_of("DANCE", ""), 400, "Framework cannot be found"));
+    rows.push(json(SCHEDULER, &call_of("UNKNOWN", ""), 400, "Framework cannot be found"));
+    rows.push(json(SCHEDULER, r#"{"framework_id":{"value":"f"}}"#, 400, "Framework cannot be found"));
     rows.push(json(SCHEDULER, "{}", 400, "type: is missing"));
 }
 
@@ -393,6 +401,13 @@ fn of_operators(rows: &mut Vec<Row>) {
             rows.push(json(OPERATOR, &of(&format!(r#","{part}":{value}"#)), 400, &format!("{part}: ")));
         }
     }
+    for (kind, part, whole) in [
+        ("LIST_FILES", "list_files", "{\"path\":\"/\"}"),
+        ("READ_FILE", "read_file", "{\"path\":\"/\",\"offset\":0}"),
+    ] {
+        rows.push(json(OPERATOR, &format!(r#"{{"type":"{kind}"}}"#), 400, part));
+        rows.push(json(OPERATOR, &format!(r#"{{"type":"{kind}","{part}":{whole}}}"#), 404, "no files"));
+    }
     for kind in ["", "GET_EVERYTHING", "get_state", "UNKNOWN"] {
         rows.push(json(OPERATOR, &format!(r#"{{"type":"{kind}"}}"#), 501, "type is missing or not known"));
     }
@@ -465,8 +480,8 @@ fn of_protobuf(rows: &mut Vec<Row>) {
     rows.push(binary(
         "a framework's id alone".to_owned(),
         whole[..framework].to_vec(),
-        501,
-        "type is missing",
+        400,
+        "Framework cannot be found",
     ));
     for end in (1..whole.len()).filter(|end| *end != framework) {
         rows.push(binary(format!("cut off after {end} bytes"), whole[..end].to_vec(), 400, ""));

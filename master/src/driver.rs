@@ -163,6 +163,9 @@ impl Driver {
                 self.commands.insert(request, answer);
                 return self.master.handle(self.clock.now(), Event::Operator { request, command });
             }
+            Input::MayCall(stream, framework, answer) => {
+                let _left = answer.send(self.master.may_call(stream, Some(&framework)));
+            }
             Input::Alive(answer) => {
                 // Whoever asked may have left.
                 let _left = answer.send(());

@@ -29,6 +29,8 @@ pub(crate) enum Input {
     CallAside(StreamId, Option<FrameworkId>, Box<Call>, oneshot::Sender<CallResult>),
     /// An operator's command, and where its answer goes.
     Command(RequestId, OperatorCommand, oneshot::Sender<CallResult>),
+    /// Would a call of this framework by this stream be looked at?
+    MayCall(StreamId, FrameworkId, oneshot::Sender<CallResult>),
     /// Is anybody there?
     Alive(oneshot::Sender<()>),
     /// A picture is wanted.
@@ -163,6 +165,15 @@ impl Handle {
         let stream = stream.unwrap_or(StreamId(0));
         let input = Input::CallAside(stream, framework, Box::new(call), sender);
         self.put_with(input, Some(room)).await.map_err(gone)?;
+        receiver.await.map_err(|_| gone(Stopped))?
+    }
+
+    /// Whether a call of this framework by this stream would be looked at. `None`: by no stream.
+    pub(crate) async fn may_call(&self, stream: Option<StreamId>, framework: FrameworkId) -> CallResult {
+        let (sender, receiver) = oneshot::channel();
+        let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
+        let input = Input::MayCall(stream.unwrap_or(StreamId(0)), framework, sender);
+        self.put(input).await.map_err(gone)?;
         receiver.await.map_err(|_| gone(Stopped))?
     }
 

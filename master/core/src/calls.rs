@@ -49,6 +49,20 @@ pub(crate) fn call(
     }
 }
 
+/// Whether a call on this stream in this framework's name would be looked at.
+pub(crate) fn may_call(state: &State, stream: StreamId, named: Option<&FrameworkId>) -> CallResult {
+    match state.frameworks.on_stream(stream) {
+        Some(framework) => is_named(framework, named),
+        None => Err(not_subscribed_here(state, named)),
+    }
+}
+
+fn is_named(framework: &FrameworkId, named: Option<&FrameworkId>) -> CallResult {
+    let Some(named) = named.filter(|named| *named != framework) else { return Ok(()) };
+    let message = format!("this stream speaks for framework {framework}, the call names {named}");
+    Err(Refusal { field: Some("framework_id".into()), ..Refusal::new(RefusalCode::InvalidArgument, message) })
+}
+
 /// The framework that may call on this stream, now.
 fn admitted(
     state: &mut State,
@@ -59,13 +73,7 @@ fn admitted(
     let Some(framework) = state.frameworks.on_stream(stream).cloned() else {
         return Err(not_subscribed_here(state, named.as_ref()));
     };
-    if let Some(named) = named.filter(|named| *named != framework) {
-        let message = format!("this stream speaks for framework {framework}, the call names {named}");
-        return Err(Refusal {
-            field: Some("framework_id".into()),
-            ..Refusal::new(RefusalCode::InvalidArgument, message)
-        });
-    }
+    is_named(&framework, named.as_ref())?;
     let rate = state.config.calls_per_second;
     if let Some(known) = state.frameworks.get_mut(&framework)
         && !known.calls.take(now)

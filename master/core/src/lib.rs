@@ -65,7 +65,7 @@ use std::sync::Arc;
 use lonja_allocator::Allocator;
 use lonja_model::link::FromAgent;
 use lonja_model::registry::{Epoch, Registry, RegistryOp};
-use lonja_model::scheduler::{Call, MasterInfo};
+use lonja_model::scheduler::{Call, CallResult, MasterInfo};
 use lonja_model::{AgentId, FrameworkId, Timestamp};
 
 pub use config::Config;
@@ -231,6 +231,11 @@ impl Master {
     /// When to send [`Event::Tick`], should nothing happen before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         lonja_model::time::earliest(self.state.deadlines.next(), self.state.allocator.next_deadline())
+    }
+
+    /// Whether a call on this stream in this framework's name would be looked at; why not.
+    pub fn may_call(&self, stream: StreamId, framework: Option<&FrameworkId>) -> CallResult {
+        calls::may_call(&self.state, stream, framework)
     }
 
     /// The read-only picture for APIs. O(cluster), but shares what is large.

@@ -21,11 +21,15 @@ fn who_calls_by_no_stream_is_told_how_its_framework_stands() {
     let (stream, id) = cluster.framework("web");
     let nobody = crate::StreamId(99);
     let refused = |cluster: &mut Cluster, id: &str| {
-        let refusal = cluster.call_as(nobody, FrameworkId::new(id).unwrap(), Call::Teardown).unwrap_err();
+        let named = FrameworkId::new(id).unwrap();
+        let asked = cluster.master.may_call(nobody, Some(&named));
+        let refusal = cluster.call_as(nobody, named, Call::Teardown).unwrap_err();
+        assert_eq!(asked, Err(refusal.clone()), "who only asks is told the same");
         (refusal.code, refusal.field.unwrap())
     };
     assert_eq!(refused(&mut cluster, "no-one"), (RefusalCode::NotFound, "framework_id".to_owned()));
     assert_eq!(refused(&mut cluster, id.as_str()), (RefusalCode::InvalidArgument, "stream".to_owned()));
+    assert_eq!(cluster.master.may_call(stream, Some(&id)), Ok(()));
     cluster.lose_stream(stream);
     assert_eq!(refused(&mut cluster, id.as_str()), (RefusalCode::NotSubscribed, "framework_id".to_owned()));
 }

@@ -17,8 +17,10 @@ use lonja_model::scheduler::{Call, Event, Refusal, RefusalCode};
 use lonja_proto::convert;
 use lonja_proto::convert::call::call_from_wire;
 use lonja_proto::convert::event::event_to_wire;
+use lonja_proto::convert::ids::framework_id_from_wire;
 use lonja_proto::convert::resources::Shape;
 use lonja_proto::media::Media;
+use lonja_proto::mesos;
 use lonja_proto::mesos::scheduler as wire;
 use lonja_proto::mesos::scheduler::call::Type;
 use tokio::sync::oneshot;
@@ -47,11 +49,14 @@ pub(super) async fn call(State(door): State<Door>, request: Request) -> Response
 }
 
 async fn take(door: &Door, request: Request) -> Result<Response, Problem> {
-    let read = |wire: wire::Call| (wire.r#type(), wire.framework_id.is_some(), call_from_wire(wire));
-    let (headers, (kind, named, read), room) = receive::message(&door.bodies, request, read).await?;
-    if kind == Type::Unknown && named {
-        let message = "type is missing or not known to this master; set it, for example ACCEPT";
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, message));
+    let read = |wire: wire::Call| {
+        let kind = wire.r#type();
+        let of_unknown = wire.framework_id.clone().filter(|_| kind == Type::Unknown);
+        (kind, of_unknown, call_from_wire(wire))
+    };
+    let (headers, (kind, of_unknown, read), room) = receive::message(&door.bodies, request, read).await?;
+    if let Some(framework) = of_unknown {
+        return unknown(door, &headers, framework).await;
     }
     if kind == Type::Subscribe {
         return subscribe(door, &headers, read, room).await;
@@ -63,6 +68,23 @@ async fn take(door: &Door, request: Request) -> Result<Response, Problem> {
     let stream = receive::text(&headers, STREAM_ID).and_then(|id| door.streams.find(id));
     let result = door.handle.call_aside(stream, framework, call, room).await;
     answer(kind, result)
+}
+
+/// A call of no known type. Mesos looks first whether the framework may call at all.
+async fn unknown(
+    door: &Door,
+    headers: &HeaderMap,
+    framework: mesos::FrameworkId,
+) -> Result<Response, Problem> {
+    let framework = framework_id_from_wire(framework)
+        .map_err(|refusal| Problem::bad_request(format!("framework_id: {refusal}")))?;
+    let stream = receive::text(headers, STREAM_ID).and_then(|id| door.streams.find(id));
+    let may_call = door.handle.may_call(stream, framework).await;
+    if may_call.is_err() {
+        return answer(Type::Unknown, may_call);
+    }
+    let message = "type is missing or not known to this master; set it, for example ACCEPT";
+    Err(Problem::new(StatusCode::NOT_IMPLEMENTED, message))
 }
 
 /// What is answered to a call that is understood.
