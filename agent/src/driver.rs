@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
+use crate::counts::Counts;
 use crate::disk;
 use crate::groups;
 use crate::handle::{Description, Handle, Heard, INBOX, Input, TaskFiles, TaskLine};
@@ -226,8 +227,12 @@ impl Driver {
                 None
             }
             Input::Picture(answer) => {
-                let picture = Picture::of(&self.agent, &self.containers, self.started, self.clock.now());
+                let picture = Picture::of(&self.agent, &self.containers, self.started);
                 let _left = answer.send(picture);
+                None
+            }
+            Input::Counts(answer) => {
+                let _left = answer.send(Counts::of(&self.agent, self.started, self.clock.now()));
                 None
             }
             Input::Describe(answer) => {

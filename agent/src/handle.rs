@@ -13,6 +13,7 @@ use lonja_model::{AgentId, AgentInfo, ContainerId, ExecutorId, FrameworkId, Reso
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::containers::Launched;
+use crate::counts::Counts;
 use crate::picture::Picture;
 
 /// What waits for the driver, at most.
@@ -76,6 +77,8 @@ pub(crate) enum Input {
     InContainer(ContainerId, oneshot::Sender<Option<TaskFiles>>),
     /// Somebody asks for all that runs.
     Picture(oneshot::Sender<Picture>),
+    /// Somebody asks how much runs.
+    Counts(oneshot::Sender<Counts>),
     /// Somebody asks what the agent is.
     Describe(oneshot::Sender<Description>),
 }
@@ -210,6 +213,13 @@ impl Handle {
     pub(crate) async fn picture(&self) -> Result<Picture, Stopped> {
         let (sender, receiver) = oneshot::channel();
         self.put(Input::Picture(sender)).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// How much runs at this moment.
+    pub(crate) async fn counts(&self) -> Result<Counts, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Counts(sender)).await?;
         receiver.await.map_err(|_| Stopped)
     }
 

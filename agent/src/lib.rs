@@ -20,6 +20,7 @@ pub mod config;
 pub mod configured;
 pub mod containerizer;
 mod containers;
+mod counts;
 mod descriptors;
 pub mod detect;
 pub mod disk;

@@ -4,11 +4,12 @@
 //! - A container's name belongs to one task, or to one executor with all of its tasks if it is a custom one.
 //! - A framework is known as long as it has tasks or executors.
 //! - A task that has ended is promised nothing and holds nothing.
-//! - The weight is that of all records as they stand.
+//! - The weight is that of all records as they stand, and of what was last said of each task.
 //! - What differs from the checkpoint is marked as changed, and leaves as a [`CheckpointOp`] at the end of
 //!   the same event.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lonja_model::checkpoint::{CheckpointOp, TaskRecord};
@@ -41,7 +42,9 @@ pub(crate) struct Task {
     /// What is under way to look at it.
     pub(crate) looks: Looks,
     /// What was last said of it, without its data; after a restart, what was said and is not acknowledged.
-    pub(crate) latest: Option<Box<TaskStatus>>,
+    pub(crate) latest: Option<Arc<TaskStatus>>,
+    /// The container of its executor, its own if it has none.
+    pub(crate) home: ContainerId,
     /// The weight of what was asked for, which never changes.
     info_weight: usize,
 }
@@ -114,7 +117,7 @@ pub(crate) struct Book {
     changed_tasks: BTreeSet<Key>,
     changed_frameworks: BTreeSet<FrameworkId>,
     total_changed: bool,
-    /// All records of tasks, executors and frameworks together, in bytes.
+    /// All records of tasks, executors and frameworks together, with what was last said of each task, in bytes.
     weight: usize,
 }
 
@@ -145,8 +148,13 @@ impl Task {
     }
 
     /// Its record's weight as it stands, in bytes.
-    pub(crate) fn weight(&self) -> usize {
+    pub(crate) fn record_weight(&self) -> usize {
         self.info_weight + self.record.weight_beside_info()
+    }
+
+    /// The same with what is kept beside the record, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.record_weight() + self.latest.as_deref().map_or(0, Weigh::weight)
     }
 }
 
@@ -177,7 +185,8 @@ impl Book {
         }
     }
 
-    /// All records together, in bytes: what a registration tells at once, and the most that one commit writes.
+    /// All records together, with what was last said of each task, in bytes: no less than what a registration tells at once, and than
+    /// the most that one commit writes.
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }
@@ -275,9 +284,13 @@ impl Book {
 
     /// Takes on a task. Errors, with nothing changed: something that has one holder would have two.
     pub(crate) fn insert(&mut self, key: Key, record: TaskRecord, place: Place) -> Result<(), AddError> {
+        let executor = record.info.executor_id().map(|executor| (key.0.clone(), executor.clone()));
+        let executor = executor.and_then(|executor| self.company.get(&executor));
+        let home = executor.map_or(&record.container, |executor| &executor.record.container).clone();
         let task = Task {
+            home,
             info_weight: record.info.weight(),
-            latest: record.updates.last().map(|status| Box::new(without_data(status))),
+            latest: record.updates.last().map(|status| Arc::new(without_data(status))),
             record,
             place,
             retry_after: None,

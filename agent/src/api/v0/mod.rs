@@ -80,9 +80,9 @@ async fn state(State(Reading { doors, constant }): State<Reading>) -> Result<Res
 }
 
 async fn snapshot(State(Reading { doors, .. }): State<Reading>) -> Result<Response, Refusal> {
-    let (picture, _leave) = doors.picture().await?;
+    let counts = doors.counts().await?;
     let collected = doors.containers.sandboxes().collection().collected();
-    Ok(Json(figures::figures(&picture, collected)).into_response())
+    Ok(Json(figures::figures(&counts, collected)).into_response())
 }
 
 async fn statistics(State(reading): State<Reading>) -> Result<Response, Refusal> {
@@ -110,4 +110,4 @@ async fn told(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

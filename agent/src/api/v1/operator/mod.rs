@@ -283,9 +283,9 @@ impl Operator {
     }
 
     async fn metrics(&self) -> Result<response::GetMetrics, Refusal> {
-        let (picture, _leave) = self.doors.picture().await?;
+        let counts = self.doors.counts().await?;
         let collected = self.doors.containers.sandboxes().collection().collected();
-        let all = figures::figures(&picture, collected).into_iter();
+        let all = figures::figures(&counts, collected).into_iter();
         let metrics = all.map(|(name, value)| mesos::Metric { name, value: value.as_f64() });
         Ok(response::GetMetrics { metrics: metrics.collect() })
     }
