@@ -129,9 +129,6 @@ pub enum AgentError {
         "the launcher is gone, without which nothing can be launched; this agent stops, its tasks run on: start it again"
     )]
     LauncherGone,
-    /// The server stopped by itself.
-    #[error("the server stopped")]
-    Server(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A task of this process panicked.
     #[error("a part of the agent ended unexpectedly")]
     Ended(#[from] tokio::task::JoinError),
@@ -233,6 +230,10 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let furniture = api::Furniture { enforced, sessions, executors: door, constant };
     let api = api::serve(listener, handle.clone(), containers, furniture, stopped.clone());
     let launching = needs_launcher(launcher_watched, stopped);
+    let api = async move {
+        api.await;
+        Ok(())
+    };
     let server = tokio::spawn(async move { tokio::try_join!(api, socket, launching).map(|_| ()) });
     Ok(Running { address, handle, stop, driver, server, upkeep })
 }
