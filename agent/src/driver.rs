@@ -250,7 +250,8 @@ impl Driver {
                 (Ok(Heard::Subscribes(container, call)), None)
             }
             (Ok(Admitted { container, connection: Some(connection) }), _) => {
-                (Ok(Heard::Taken), Some(Event::ExecutorCalled { container, connection, call }))
+                let taken = Heard::Taken(container.clone());
+                (Ok(taken), Some(Event::ExecutorCalled { container, connection, call }))
             }
             (Ok(Admitted { connection: None, .. }), _) => (Err(CallRefusal::NotSubscribed), None),
         }

@@ -85,8 +85,8 @@ pub(crate) enum Input {
 
 /// What became of a call that a custom executor may say.
 pub(crate) enum Heard {
-    /// It was taken in.
-    Taken,
+    /// It was taken in, for the executor in this container.
+    Taken(ContainerId),
     /// It asks for a connection, which is the door's to make. Its container, and the call.
     Subscribes(ContainerId, Box<Call>),
 }

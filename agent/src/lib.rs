@@ -221,13 +221,13 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let upkeep = tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
     let door = executors::Door::new(executors.clone(), handle.clone(), stopped.clone());
-    let socket =
-        executors::serve(executors, door.clone(), api::v1::executor::router(door.clone()), stopped.clone());
+    let over_http = api::v1::executor::router(door.clone());
+    let socket = executors::serve(executors, door.clone(), over_http.clone(), stopped.clone());
     let constant = api::v0::Constant {
         flags: Arc::new(api::v0::flags::flags(&Config { listen: address, work_dir: path, ..config.clone() })),
         master: config.master.as_str().into(),
     };
-    let furniture = api::Furniture { enforced, sessions, executors: door, constant };
+    let furniture = api::Furniture { enforced, sessions, executors: door, over_http, constant };
     let api = api::serve(listener, handle.clone(), containers, furniture, stopped.clone());
     let launching = needs_launcher(launcher_watched, stopped);
     let api = async move {

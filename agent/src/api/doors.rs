@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lonja_model::{FrameworkId, TaskId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::answers::Answers;
 use super::v1::refusal::Refusal;
 use crate::Handle;
 use crate::containers::Containers;
@@ -30,6 +31,7 @@ pub(crate) struct Doors {
     files: Arc<Semaphore>,
     collections: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
+    pub(crate) answers: Answers,
 }
 
 impl Doors {
@@ -40,6 +42,7 @@ impl Doors {
             files: Arc::new(Semaphore::new(MOST_FILES)),
             collections: Arc::new(Semaphore::new(MOST_COLLECTIONS)),
             pictures: Arc::new(Semaphore::new(MOST_PICTURES)),
+            answers: Answers::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The agent's own doors: logs, files, statistics, sessions in containers, executors and a description over gRPC; `/health`, `/version`,
 //! `/metrics`, `/state`, `/files/...`, `/monitor/statistics` and `/containers` over HTTP, on one port.
 
+mod answers;
 mod attach;
 mod browse;
 mod doors;
@@ -56,6 +57,8 @@ pub(crate) struct Furniture {
     pub(crate) enforced: Vec<Enforcement>,
     pub(crate) sessions: Sessions,
     pub(crate) executors: Door,
+    /// The executors' routes, which their socket has too.
+    pub(crate) over_http: Router,
     pub(crate) constant: v0::Constant,
 }
 
@@ -79,7 +82,7 @@ pub(crate) async fn serve(
 
 /// All routes of the agent's port.
 fn router(doors: Doors, furniture: Furniture, stop: watch::Receiver<bool>) -> Router {
-    let Furniture { enforced, sessions, executors, constant } = furniture;
+    let Furniture { enforced, sessions, executors, over_http, constant } = furniture;
     let operator = v1::operator::router(doors.clone(), sessions.clone(), constant.clone(), stop.clone());
     let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, sessions, stop));
     let reading = v0::router(doors.clone(), constant)
@@ -87,12 +90,12 @@ fn router(doors: Doors, furniture: Furniture, stop: watch::Receiver<bool>) -> Ro
         .layer(middleware::from_fn(jsonp::wrap))
         .layer(CompressionLayer::new().compress_when(WorthIt));
     let router = Routes::new(api)
-        .add_service(server(executors.clone()))
+        .add_service(server(executors))
         .prepare()
         .into_axum_router()
         .merge(http::router(doors))
         .merge(reading)
-        .merge(v1::executor::router(executors))
+        .merge(over_http)
         .merge(operator.layer(CompressionLayer::new().compress_when(WorthIt)))
         .fallback(nothing_here);
     // Around all routes, so that it comes before any is looked for.
