@@ -263,7 +263,8 @@ mod tests {
             of_strangers: Bodies::new(ROOM_OF_STRANGERS),
             calls: Arc::new(Semaphore::new(1)),
         };
-        let mut longer = b"{\"type\": \"HEARTBEAT\"}".to_vec();
+        let call = r#"{"type":"HEARTBEAT","executor_id":{"value":"e"},"framework_id":{"value":"f"}}"#;
+        let mut longer = call.as_bytes().to_vec();
         longer.resize(LONGEST_OF_STRANGER + 1, b' ');
         let refused = executor.decode(false, Media::Json, Body::from(longer.clone())).await.err().unwrap();
         assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);

@@ -5,8 +5,10 @@
 //!
 //! Source: Mesos v1 operator API of the agent; agent `Http::api`, `validation::agent::call::validate`.
 
+mod inputs;
 mod inside;
 mod programs;
+mod start;
 mod streams;
 mod views;
 
@@ -34,7 +36,7 @@ use crate::api::v0::{Constant, figures};
 use crate::picture::Picture;
 use crate::sandbox::files::{self, Entry, LARGEST_PIECE};
 use crate::statistics::ContainerStatistics;
-use inside::Start;
+use inputs::Inputs;
 use programs::{Name, Programs};
 
 pub(crate) use views::command_executor_name;
@@ -53,6 +55,7 @@ pub(super) struct Operator {
     doors: Doors,
     bodies: Bodies,
     programs: Programs,
+    inputs: Inputs,
     constant: Constant,
     waits: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -69,6 +72,7 @@ pub(crate) fn router(
         doors,
         bodies: Bodies::new(ROOM),
         programs: Programs::new(sessions, stop.clone()),
+        inputs: Inputs::default(),
         constant,
         waits: Arc::new(Semaphore::new(MOST_WAITS)),
         stop,
@@ -99,8 +103,7 @@ async fn answer(State(operator): State<Operator>, request: Request<Body>) -> Res
     match (kind, wanted) {
         (call::Type::LaunchNestedContainerSession, _) => {
             let asked = need(call.launch_nested_container_session, "launch_nested_container_session")?;
-            let start = Start { id: asked.container_id, command: asked.command, container: asked.container };
-            operator.session(start, wanted).await
+            operator.session(asked.into(), wanted).await
         }
         (call::Type::AttachContainerOutput, _) => {
             let asked = need(call.attach_container_output, "attach_container_output")?;
@@ -153,31 +156,25 @@ impl Operator {
         use call::Type;
         let done = match kind {
             Type::LaunchNestedContainer => {
-                let asked = need(call.launch_nested_container, "launch_nested_container")?;
-                let start =
-                    Start { id: asked.container_id, command: asked.command, container: asked.container };
-                self.launch(start).await?
+                self.launch(need(call.launch_nested_container, "launch_nested_container")?.into()).await?
             }
             Type::LaunchContainer => {
-                let asked = need(call.launch_container, "launch_container")?;
-                let start =
-                    Start { id: asked.container_id, command: asked.command, container: asked.container };
-                self.launch(start).await?
+                self.launch(need(call.launch_container, "launch_container")?.try_into()?).await?
             }
             Type::KillNestedContainer => {
                 let asked = need(call.kill_nested_container, "kill_nested_container")?;
-                self.kill(&asked.container_id, asked.signal)?
+                self.kill(&asked.container_id, asked.signal).await?
             }
             Type::KillContainer => {
                 let asked = need(call.kill_container, "kill_container")?;
-                self.kill(&asked.container_id, asked.signal)?
+                self.kill(&asked.container_id, asked.signal).await?
             }
             Type::RemoveNestedContainer => {
                 let asked = need(call.remove_nested_container, "remove_nested_container")?;
-                self.remove(&asked.container_id)?
+                self.remove(&asked.container_id).await?
             }
             Type::RemoveContainer => {
-                self.remove(&need(call.remove_container, "remove_container")?.container_id)?
+                self.remove(&need(call.remove_container, "remove_container")?.container_id).await?
             }
             Type::AttachContainerInput => {
                 let said = "Expecting 'Content-Type' of application/recordio for ATTACH_CONTAINER_INPUT call";
