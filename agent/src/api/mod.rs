@@ -7,12 +7,12 @@ mod browse;
 mod doors;
 mod exec;
 mod grpc;
-mod http;
 mod jsonp;
 mod logs;
 mod looking;
 mod monitor;
 mod paths;
+mod prometheus;
 mod query;
 mod sessions;
 mod stdin;
@@ -93,7 +93,7 @@ fn router(doors: Doors, furniture: Furniture, stop: watch::Receiver<bool>) -> Ro
         .add_service(server(executors))
         .prepare()
         .into_axum_router()
-        .merge(http::router(doors))
+        .merge(prometheus::router(doors))
         .merge(reading)
         .merge(over_http)
         .merge(operator.layer(CompressionLayer::new().compress_when(WorthIt)))

@@ -36,7 +36,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 pub(crate) use door::{Door, NoStream, server};
-pub(crate) use environment::Surroundings;
+pub(crate) use environment::{Surroundings, in_words};
 pub(crate) use outbox::Outgoing;
 pub(crate) use socket::serve;
 pub(crate) use stay::Presence;

@@ -8,11 +8,9 @@ use lonja_proto::mesos::agent::call;
 
 use super::inside::{Named, named, window};
 use super::programs::Name;
+use crate::api::sessions;
 use crate::api::v1::refusal::Refusal;
 use crate::containerizer::{Command, Nested};
-
-/// How many bytes a command, its environment and the rest may have.
-const LARGEST_START: usize = 256 << 10;
 
 /// What is to be started, as all calls that start something have it.
 pub(super) struct Start {
@@ -65,15 +63,7 @@ impl Start {
             time_limit: None,
             working_dir: None,
         };
-        let words = match &nested.command {
-            Command::Shell(line) => line.len(),
-            Command::Argv { program, args } => program.len() + args.iter().map(String::len).sum::<usize>(),
-        };
-        let variables = nested.environment.iter().map(|(name, value)| name.len() + value.len());
-        if words + variables.sum::<usize>() > LARGEST_START {
-            let said = format!("command: with its environment, at most {LARGEST_START} bytes are taken");
-            return Err(Refusal::bad(said));
-        }
+        sessions::check_size(&nested).map_err(Refusal::bad)?;
         Ok(nested)
     }
 }
