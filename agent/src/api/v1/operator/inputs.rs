@@ -49,8 +49,6 @@ impl Inputs {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::OwnedFd;
-
     use rustix::pipe::{PipeFlags, pipe_with};
 
     use super::*;
@@ -62,7 +60,7 @@ mod tests {
             .unwrap();
         let (inputs, container) = (Inputs::default(), ContainerId::new("c1").unwrap());
         let (ends, ended) = watch::channel(false);
-        let take = async || Ok::<_, ()>(Some(NestedInput::of(OwnedFd::from(writes)).unwrap()));
+        let take = async || Ok::<_, ()>(Some(NestedInput::of(writes).unwrap()));
         let first = inputs.of(&container, ended.clone(), take).await.unwrap().unwrap();
         let typing = first.clone().try_lock_owned().unwrap();
         let never = async || -> Result<Option<NestedInput>, ()> { panic!("it is taken once") };
