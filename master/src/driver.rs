@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lonja_master_core::{ClusterEvent, Effects, Event, Master, Outbound, RequestId, Snapshot};
-use lonja_model::scheduler::CallResult;
+use lonja_master_core::{ClusterEvent, Effects, Event, Master, Outbound, RequestId, Snapshot, StreamId};
+use lonja_model::FrameworkInfo;
+use lonja_model::scheduler::{Call, CallResult};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::MasterError;
-use crate::connections::Connections;
-use crate::handle::{Handle, INBOX, Input};
+use crate::connections::{Connections, ToFramework};
+use crate::handle::{Filed, Handle, INBOX, Input};
 use crate::registrar::Registrar;
 use lonja_model::clock::Clock;
 
@@ -29,11 +30,13 @@ pub(crate) struct Driver {
     clock: Clock,
     master: Master,
     registrar: Registrar,
-    inbox: mpsc::Receiver<Input>,
+    inbox: mpsc::Receiver<Filed>,
     connections: Connections,
     commands: BTreeMap<RequestId, oneshot::Sender<CallResult>>,
     /// Answers that do not go by their stream, and wait for the commit.
     aside: Vec<(oneshot::Sender<CallResult>, CallResult)>,
+    /// Frameworks that say something else of themselves, once that is committed.
+    described: Vec<(StreamId, Box<FrameworkInfo>)>,
     watchers: broadcast::Sender<ClusterEvent>,
     /// Who waits for a picture, and when the next may be taken.
     waiting: Waiting,
@@ -73,6 +76,7 @@ impl Driver {
             connections: Connections::default(),
             commands: BTreeMap::new(),
             aside: Vec::new(),
+            described: Vec::new(),
             watchers,
             waiting: Waiting::default(),
             next_picture: Instant::now(),
@@ -104,8 +108,8 @@ impl Driver {
                 () = sleep_until(deadline) => {}
             }
             let mut effects = Effects::default();
-            for input in inputs.drain(..) {
-                effects.append(self.take(input));
+            for filed in inputs.drain(..) {
+                effects.append(self.take(filed.input));
             }
             if self.master.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
                 effects.append(self.master.handle(self.clock.now(), Event::Tick));
@@ -146,13 +150,13 @@ impl Driver {
                     Event::LinkClosed { link } => self.connections.close_link(*link),
                     _ => {}
                 }
-                return self.master.handle(self.clock.now(), event);
+                return self.handle(event);
             }
             Input::StreamOpened(stream, sender) => self.connections.open_stream(stream, sender),
             Input::LinkOpened(link, sender) => self.connections.open_link(link, sender),
             Input::CallAside(stream, framework, call, answer) => {
                 let event = Event::Call { stream, id: 1, framework, call: *call };
-                let mut effects = self.master.handle(self.clock.now(), event);
+                let mut effects = self.handle(event);
                 let place = effects.send.iter().position(|sent| matches!(sent, Outbound::Answer(..)));
                 if let Some(Outbound::Answer(_, _, result)) = place.map(|place| effects.send.remove(place)) {
                     self.aside.push((answer, result));
@@ -176,11 +180,28 @@ impl Driver {
         Effects::default()
     }
 
+    /// Has the core take in what may be a call.
+    fn handle(&mut self, event: Event) -> Effects {
+        let described = match &event {
+            Event::Call { stream, call: Call::UpdateFramework { info, .. }, .. } => {
+                Some((*stream, info.clone()))
+            }
+            _ => None,
+        };
+        let effects = self.master.handle(self.clock.now(), event);
+        let done = |sent: &Outbound| matches!(sent, Outbound::Answer(_, _, Ok(())));
+        self.described.extend(described.filter(|_| effects.send.iter().any(done)));
+        effects
+    }
+
     async fn perform(&mut self, effects: Effects) -> Result<(), MasterError> {
         self.registrar.commit(effects.persist).await?;
         for (answer, result) in self.aside.drain(..) {
             // Whoever asked may have left.
             let _left = answer.send(result);
+        }
+        for (stream, info) in self.described.drain(..) {
+            self.connections.send_framework(stream, ToFramework::Described(info));
         }
         for message in effects.send {
             if let Outbound::Operator(request, result) = message {
@@ -228,5 +249,54 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lonja_model::framework::Capability;
+
+    use super::*;
+    use crate::{Config, StoreKind};
+
+    fn told(info: &FrameworkInfo) -> Call {
+        Call::UpdateFramework {
+            info: Box::new(info.clone()),
+            suppressed: Default::default(),
+            constraints: Default::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_framework_says_of_itself_later_reaches_its_door_before_what_follows() {
+        let listen = ([127, 0, 0, 1], 0).into();
+        let config = Config { listen, hostname: None, store: StoreKind::Memory, core: Default::default() };
+        let running = crate::start(config).await.unwrap();
+        let handle = running.handle();
+        let mut stream = handle.open_stream().await.unwrap();
+        let mut info = FrameworkInfo::named("f");
+        let (suppressed, constraints) = Default::default();
+        let call = Call::Subscribe { framework: None, info: Box::new(info.clone()), suppressed, constraints };
+        handle.call(stream.id, 1, None, call).await.unwrap();
+        info.capabilities.insert(Capability::ReservationRefinement);
+        handle.call(stream.id, 2, None, told(&info)).await.unwrap();
+        info.user.push('x');
+        handle.call(stream.id, 3, None, told(&info)).await.unwrap();
+
+        let mut described = 0;
+        loop {
+            match stream.queue.recv().await.unwrap().message {
+                ToFramework::Described(now) => {
+                    assert!(now.can(Capability::ReservationRefinement));
+                    described += 1;
+                }
+                ToFramework::Answer(2, result) => assert!(result.is_ok() && described == 1),
+                ToFramework::Answer(3, result) => {
+                    assert!(result.is_err() && described == 1, "what is refused changes nothing");
+                    break;
+                }
+                ToFramework::Answer(..) | ToFramework::Event(_) => {}
+            }
+        }
     }
 }

@@ -10,7 +10,8 @@ use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::scheduler::{Call, CallResult, Refusal, RefusalCode};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::connections::{AGENT_QUEUE, FRAMEWORK_QUEUE, Peer, Waiting};
+use crate::api::Room;
+use crate::connections::{AGENT_QUEUE, Aside, FRAMEWORK_QUEUE, Peer, ToFramework, Waiting};
 use crate::registrar::Times;
 
 /// What waits for the driver, at most.
@@ -21,7 +22,7 @@ pub(crate) enum Input {
     /// For the core.
     Core(Event),
     /// A framework's stream opens.
-    StreamOpened(StreamId, Peer<Waiting>),
+    StreamOpened(StreamId, Peer<ToFramework>),
     /// An agent's link opens.
     LinkOpened(LinkId, Peer<ToAgent>),
     /// A call on behalf of a stream that came by another connection, and where its answer goes.
@@ -38,10 +39,16 @@ pub(crate) enum Input {
     Watch(oneshot::Sender<(Arc<Snapshot>, broadcast::Receiver<ClusterEvent>)>),
 }
 
+/// An input as it waits, with the room that it takes until the driver has it.
+pub(crate) struct Filed {
+    pub(crate) input: Input,
+    pub(crate) _room: Option<Room>,
+}
+
 /// The way into a master. Cheap to clone; every method waits while the master is busy, none for long.
 #[derive(Clone)]
 pub struct Handle {
-    inbox: mpsc::Sender<Input>,
+    inbox: mpsc::Sender<Filed>,
     named: Arc<AtomicU64>,
     watchers: broadcast::WeakSender<ClusterEvent>,
     registrar: Arc<Times>,
@@ -52,9 +59,9 @@ pub struct FrameworkStream {
     /// Its name.
     pub id: StreamId,
     /// What goes out on it.
-    pub queue: mpsc::Receiver<Waiting>,
+    pub queue: mpsc::Receiver<Waiting<ToFramework>>,
     /// For answers that the door itself gives, to calls that cannot be read; it does not keep the stream open.
-    pub answers: mpsc::WeakSender<Waiting>,
+    pub answers: Aside<ToFramework>,
     /// Resolves when the master has closed it.
     pub closed: oneshot::Receiver<()>,
 }
@@ -64,7 +71,7 @@ pub struct AgentLink {
     /// Its name.
     pub id: LinkId,
     /// What goes out on it.
-    pub queue: mpsc::Receiver<ToAgent>,
+    pub queue: mpsc::Receiver<Waiting<ToAgent>>,
     /// Resolves when the master has closed it.
     pub closed: oneshot::Receiver<()>,
 }
@@ -76,7 +83,7 @@ pub struct Stopped;
 
 impl Handle {
     pub(crate) fn new(
-        inbox: mpsc::Sender<Input>,
+        inbox: mpsc::Sender<Filed>,
         watchers: broadcast::WeakSender<ClusterEvent>,
         registrar: Arc<Times>,
     ) -> Self {
@@ -103,16 +110,21 @@ impl Handle {
     }
 
     async fn put(&self, input: Input) -> Result<(), Stopped> {
-        self.inbox.send(input).await.map_err(|_| Stopped)
+        self.put_with(input, None).await
+    }
+
+    async fn put_with(&self, input: Input, room: Option<Room>) -> Result<(), Stopped> {
+        self.inbox.send(Filed { input, _room: room }).await.map_err(|_| Stopped)
     }
 
     /// Opens a framework's stream. When its queue ends, the master has closed it.
     pub async fn open_stream(&self) -> Result<FrameworkStream, Stopped> {
         let id = StreamId(self.next());
         let (sender, queue) = mpsc::channel(FRAMEWORK_QUEUE);
-        let answers = sender.downgrade();
         let (open, closed) = oneshot::channel();
-        self.put(Input::StreamOpened(id, Peer { queue: sender, taken: Arc::default(), _open: open })).await?;
+        let peer = Peer::new(sender, open);
+        let answers = peer.aside();
+        self.put(Input::StreamOpened(id, peer)).await?;
         Ok(FrameworkStream { id, queue, answers, closed })
     }
 
@@ -127,17 +139,30 @@ impl Handle {
         self.put(Input::Core(Event::Call { stream, id, framework, call })).await
     }
 
-    /// Makes a call on a stream, and waits for its answer, which does not go by the stream. `None`: by no stream.
-    pub async fn call_aside(
+    /// Makes a call on a stream that came by another connection; `room`: what it takes until it is carried out.
+    pub(crate) async fn call_with(
+        &self,
+        stream: StreamId,
+        framework: Option<FrameworkId>,
+        call: Call,
+        room: Room,
+    ) -> Result<(), Stopped> {
+        self.put_with(Input::Core(Event::Call { stream, id: 0, framework, call }), Some(room)).await
+    }
+
+    /// As [`Handle::call_with`], and waits for its answer, which does not go by the stream. `None`: by no stream.
+    pub(crate) async fn call_aside(
         &self,
         stream: Option<StreamId>,
         framework: Option<FrameworkId>,
         call: Call,
+        room: Room,
     ) -> CallResult {
         let (sender, receiver) = oneshot::channel();
         let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
         let stream = stream.unwrap_or(StreamId(0));
-        self.put(Input::CallAside(stream, framework, Box::new(call), sender)).await.map_err(gone)?;
+        let input = Input::CallAside(stream, framework, Box::new(call), sender);
+        self.put_with(input, Some(room)).await.map_err(gone)?;
         receiver.await.map_err(|_| gone(Stopped))?
     }
 
@@ -151,7 +176,7 @@ impl Handle {
         let id = LinkId(self.next());
         let (sender, queue) = mpsc::channel(AGENT_QUEUE);
         let (open, closed) = oneshot::channel();
-        self.put(Input::LinkOpened(id, Peer { queue: sender, taken: Arc::default(), _open: open })).await?;
+        self.put(Input::LinkOpened(id, Peer::new(sender, open))).await?;
         Ok(AgentLink { id, queue, closed })
     }
 
@@ -165,11 +190,11 @@ impl Handle {
         self.put(Input::Core(Event::LinkClosed { link })).await
     }
 
-    /// Carries out an operator's command.
-    pub async fn command(&self, command: OperatorCommand) -> CallResult {
+    /// Carries out an operator's command; `room`: what it takes until then.
+    pub(crate) async fn command(&self, command: OperatorCommand, room: Option<Room>) -> CallResult {
         let (sender, receiver) = oneshot::channel();
         let gone = |_| Refusal::new(RefusalCode::NotLeader, "the master has stopped");
-        self.put(Input::Command(RequestId(self.next()), command, sender)).await.map_err(gone)?;
+        self.put_with(Input::Command(RequestId(self.next()), command, sender), room).await.map_err(gone)?;
         receiver.await.map_err(|_| gone(Stopped))?
     }
 

@@ -2,6 +2,7 @@
 //! the Rust types go to the build folder, not into git.
 #![allow(clippy::print_stdout, reason = "a build script speaks to cargo on standard output")]
 
+mod sizes;
 mod tables;
 
 use std::error::Error;
@@ -29,8 +30,10 @@ const SCHEMA: [&str; 16] = [
 
 /// Rare and large parts of what comes in great numbers: of a message of a few bytes that holds many of them, each
 /// would take kilobytes.
-const BOXED: [&str; 5] = [
+const BOXED: [&str; 7] = [
+    ".mesos.v1.Offer.Operation.grow_volume",
     ".mesos.v1.Offer.Operation.launch_group",
+    ".mesos.v1.Offer.Operation.shrink_volume",
     ".mesos.v1.Offer.Operation.create_disk",
     ".mesos.v1.Offer.Operation.destroy_disk",
     ".lonja.v1.ApplyOperation.operation",
@@ -42,11 +45,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={folder}");
     }
     let descriptors = protox::compile(SCHEMA, ["."])?;
-    tables::write(&descriptors)?;
+    tables::write(&descriptors, &BOXED)?;
     // Every message knows its name, by which its table is found.
     let mut names = Config::new();
     names.enable_type_names();
-    let mut configuration = tonic_prost_build::configure().emit_rerun_if_changed(false);
+    let mut configuration =
+        tonic_prost_build::configure().emit_rerun_if_changed(false).codec_path("crate::codec::Bounded");
     for path in BOXED {
         configuration = configuration.boxed(path);
     }

@@ -10,8 +10,13 @@ use std::{env, error, fs};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
+use crate::sizes::{self, Sizes};
+
 /// What is reached by HTTP begins in these packages.
 const ROOTS: &str = "mesos.v1";
+
+/// What frameworks send by gRPC: how much memory it takes has to be known.
+const REQUEST: &str = "lonja.v1.SchedulerRequest";
 
 /// A message may have this many fields: what was seen of them fits into one word.
 const MOST_FIELDS: usize = 128;
@@ -20,10 +25,11 @@ const MOST_FIELDS: usize = 128;
 struct Schema<'a> {
     messages: BTreeMap<String, &'a DescriptorProto>,
     enums: BTreeMap<String, &'a EnumDescriptorProto>,
+    sizes: Sizes,
 }
 
 /// Writes the tables to the build folder.
-pub(crate) fn write(descriptors: &FileDescriptorSet) -> Result<(), Box<dyn error::Error>> {
+pub(crate) fn write(descriptors: &FileDescriptorSet, boxed: &[&str]) -> Result<(), Box<dyn error::Error>> {
     let mut schema = Schema::default();
     for file in &descriptors.file {
         for message in &file.message_type {
@@ -34,6 +40,7 @@ pub(crate) fn write(descriptors: &FileDescriptorSet) -> Result<(), Box<dyn error
         }
     }
     schema.keep_reachable();
+    schema.sizes = sizes::of(&schema.messages, boxed);
     let text = schema.tables();
     let folder = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
     fs::write(folder.join("tables.rs"), text)?;
@@ -54,8 +61,12 @@ impl<'a> Schema<'a> {
 
     fn keep_reachable(&mut self) {
         let mut reached = BTreeSet::new();
-        let mut next: Vec<String> =
-            self.messages.keys().filter(|name| name.starts_with(ROOTS)).cloned().collect();
+        let mut next: Vec<String> = self
+            .messages
+            .keys()
+            .filter(|name| name.starts_with(ROOTS) || *name == REQUEST)
+            .cloned()
+            .collect();
         while let Some(name) = next.pop() {
             let Some(message) = self.messages.get(&name) else { continue };
             if reached.insert(name) {
@@ -98,17 +109,19 @@ impl<'a> Schema<'a> {
         names.sort_unstable();
         let _fits = writeln!(
             text,
-            "    Message {{ name: {name:?}, map_entry: {map_entry}, by_name: &{names:?}, fields: &["
+            "    Message {{ name: {name:?}, map_entry: {map_entry}, size: {}, by_name: &{names:?}, fields: &[",
+            self.sizes.of_message(name),
         );
         for field in fields {
             let _fits = writeln!(
                 text,
-                "        Field {{ name: {:?}, number: {}, kind: {}, label: {}, absent: {:?} }},",
+                "        Field {{ name: {:?}, number: {}, kind: {}, label: {}, absent: {:?}, takes: {} }},",
                 field.name(),
                 field.number(),
                 self.kind(name, field),
                 label(field),
                 self.absent(field, answer),
+                self.sizes.taken_by(name, field),
             );
         }
         text.push_str("    ] },\n");
@@ -156,7 +169,7 @@ impl<'a> Schema<'a> {
 }
 
 /// The name of a field's type, from the root.
-fn full(field: &FieldDescriptorProto) -> &str {
+pub(crate) fn full(field: &FieldDescriptorProto) -> &str {
     field.type_name().trim_start_matches('.')
 }
 

@@ -13,6 +13,7 @@ pub mod wire;
 pub mod limits;
 
 pub mod binary;
+pub mod codec;
 pub mod json;
 pub mod media;
 pub mod recordio;

@@ -143,3 +143,7 @@ pub const UPDATES_PER_EXECUTOR: usize = 65_536;
 
 /// One message between an executor and its agent, in bytes.
 pub const EXECUTOR_MESSAGE_BYTES: usize = 64 << 20;
+
+/// What one message may take in memory once it is read, in bytes. An empty message takes two bytes where it is sent and
+/// kilobytes once it is read.
+pub const DECODED_BYTES: usize = 256 << 20;

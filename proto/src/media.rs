@@ -104,16 +104,27 @@ impl Media {
     }
 }
 
-/// Whether a list such as `text/html, application/*;q=0.5` allows `wanted`.
+/// Whether a list such as `text/html, application/*;q=0.5` allows `wanted`. What names it most closely decides.
 pub fn accepts(accept: &str, wanted: &str) -> bool {
     let family = wanted.split('/').next().unwrap_or_default();
-    accept.split(',').any(|range| {
+    let said = accept.split(',').filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default();
-        let refused = parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0_f32)));
-        let any_of_family = essence.strip_suffix("/*").is_some_and(|named| named == family);
-        !refused && (essence == wanted || essence == "*/*" || any_of_family)
-    })
+        let closeness = match essence.split_once('/')? {
+            _ if essence == wanted => 2,
+            (named, "*") if named == family => 1,
+            ("*", "*") => 0,
+            _ => return None,
+        };
+        Some((closeness, !parts.any(is_zero)))
+    });
+    said.max().is_some_and(|(_, allowed)| allowed)
+}
+
+/// `q=0`, `Q = 0.000`: not at all.
+fn is_zero(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return false };
+    name.trim().eq_ignore_ascii_case("q") && value.trim().parse() == Ok(0.0_f32)
 }
 
 #[cfg(test)]
@@ -130,10 +141,14 @@ mod tests {
             ("application/x-protobuf", Media::Protobuf),
             ("application/json;q=0, application/x-protobuf;q=0.1", Media::Protobuf),
             ("text/html, application/json;charset=utf-8", Media::Json),
+            ("application/json;q=0, */*", Media::Protobuf),
+            ("*/*;q=0, application/*", Media::Json),
+            ("application/*; Q = 0.0, application/x-protobuf", Media::Protobuf),
         ] {
             assert_eq!(Media::of_answer(Some(accept)), Ok(media), "{accept}");
         }
-        for accept in ["", "text/html", "application/jsonp", "application/json;q=0", "text/*"] {
+        for accept in ["", "text/html", "application/jsonp", "application/json;q=0", "text/*", "*/*;q=0", "*"]
+        {
             assert_eq!(Media::of_answer(Some(accept)).unwrap_err().status, 406, "{accept}");
         }
     }

@@ -4,12 +4,16 @@
 
 use prost::Name;
 
+use crate::limits::DECODED_BYTES;
+
 /// One message.
 pub(crate) struct Message {
     /// With its package.
     pub(crate) name: &'static str,
     /// An entry of a map: `key = 1`, `value = 2`.
     pub(crate) map_entry: bool,
+    /// What one takes in memory, in bytes; what its lists, texts and boxes hold is not in it.
+    pub(crate) size: usize,
     /// Places in `fields`, sorted by name.
     pub(crate) by_name: &'static [(&'static str, u8)],
     /// Sorted by number.
@@ -24,6 +28,9 @@ pub(crate) struct Field {
     pub(crate) label: Label,
     /// What stands for it in JSON where it is not set.
     pub(crate) absent: Option<&'static str>,
+    /// What each value of it takes in memory beside the message that it is in, in bytes: an item of a list, a message
+    /// in a box. Not what a text or bytes hold, which take as much where they come from.
+    pub(crate) takes: usize,
 }
 
 /// What a field holds.
@@ -86,6 +93,31 @@ impl Message {
     }
 }
 
+/// How much memory the message that is read will take.
+pub(crate) struct Memory {
+    taken: usize,
+}
+
+impl Memory {
+    pub(crate) fn of(table: &Message) -> Self {
+        Self { taken: table.size }
+    }
+
+    /// One more value of this field.
+    ///
+    /// Errors: it is too much.
+    pub(crate) fn take(&mut self, field: &Field) -> Result<(), String> {
+        self.taken += field.takes;
+        if self.taken <= DECODED_BYTES {
+            return Ok(());
+        }
+        Err(format!(
+            "with it the message takes more than {} MiB once it is read; send less at once",
+            DECODED_BYTES >> 20
+        ))
+    }
+}
+
 impl Kind {
     /// The message, if it is one.
     pub(crate) fn message(self) -> Option<&'static Message> {
@@ -120,5 +152,41 @@ impl Enum {
             .binary_search_by_key(&number, |(number, _)| *number)
             .ok()
             .map(|at| self.by_number[at].1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesos;
+
+    #[test]
+    fn a_size_is_never_too_small_and_not_much_too_large() {
+        fn check<M: Name>() {
+            let (is, said) = (size_of::<M>(), table_of::<M>().unwrap().size);
+            assert!(said >= is && said <= is + is / 2 + 8, "{}: {is} bytes, {said} are said", M::full_name());
+        }
+        check::<mesos::scheduler::Call>();
+        check::<mesos::scheduler::Event>();
+        check::<mesos::executor::Call>();
+        check::<mesos::master::Call>();
+        check::<mesos::agent::Call>();
+        check::<mesos::offer::Operation>();
+        check::<mesos::Resource>();
+        check::<mesos::TaskInfo>();
+        check::<mesos::TaskStatus>();
+        check::<mesos::FrameworkInfo>();
+        check::<mesos::ContainerId>();
+        check::<mesos::Label>();
+        check::<mesos::maintenance::Schedule>();
+    }
+
+    #[test]
+    fn what_is_boxed_is_counted_where_it_is() {
+        let operation = table_of::<mesos::offer::Operation>().unwrap();
+        let (_, grow) = operation.field_named("grow_volume").unwrap();
+        assert_eq!(grow.takes, grow.kind.message().unwrap().size);
+        let (_, launch) = operation.field_named("launch").unwrap();
+        assert_eq!(launch.takes, 0, "it is part of the operation");
     }
 }

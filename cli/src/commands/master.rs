@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use lonja_master::{Config, StoreKind};
 
-use super::until_stopped;
+use super::{open_files, until_stopped};
 use crate::args::{Master, RoleSorter};
 use crate::output;
+
+/// Below so many files that may be open, a word is said.
+const FEW_FILES: usize = 10_000;
 
 /// Runs a master until it is asked to stop.
 pub(crate) async fn run(master: Master) -> anyhow::Result<ExitCode> {
@@ -15,6 +18,13 @@ pub(crate) async fn run(master: Master) -> anyhow::Result<ExitCode> {
         output::warn(
             "listening beyond loopback without TLS and authentication: anyone who reaches this port owns the cluster",
         );
+    }
+    let files = open_files();
+    if files < FEW_FILES {
+        output::warn(&format!(
+            "this process may have {files} files open, and each agent and framework has one: raise the hard limit \
+             (`ulimit -Hn`, `LimitNOFILE=`) to some more than the cluster has machines"
+        ));
     }
     let core = lonja_master_core(&master);
     let config = Config {

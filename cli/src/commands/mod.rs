@@ -26,11 +26,24 @@ mod volumes;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Command, Lonja};
 use crate::dev::Prepared;
 use crate::output;
+
+/// What a process may have open where nobody says.
+const FEW_FILES: usize = 1_024;
+
+/// How many files this process may have open, once that is as many as the kernel lets it ask for. Each connection and each
+/// service port is one.
+fn open_files() -> usize {
+    let Ok((before, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return FEW_FILES };
+    let raised = before == most || setrlimit(Resource::RLIMIT_NOFILE, most, most).is_ok();
+    let files = if raised { most } else { before };
+    usize::try_from(files).unwrap_or(usize::MAX)
+}
 
 /// Carries out a command; returns what the process exits with.
 pub(crate) async fn run(lonja: Lonja, prepared: &Prepared) -> anyhow::Result<ExitCode> {

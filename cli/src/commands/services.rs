@@ -4,15 +4,11 @@ use std::process::ExitCode;
 
 use lonja_services::discovery::NetConfig;
 use lonja_services::{CoreConfig, ServicesConfig};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::run::current_user;
-use super::until_stopped;
+use super::{open_files, until_stopped};
 use crate::args::ServicesDaemon;
 use crate::output;
-
-/// What a process may have open where nobody says.
-const FEW_FILES: usize = 1_024;
 
 /// Runs the services until they are asked to stop; their tasks run on.
 pub(crate) async fn run(services: ServicesDaemon) -> anyhow::Result<ExitCode> {
@@ -52,15 +48,6 @@ pub(crate) async fn run(services: ServicesDaemon) -> anyhow::Result<ExitCode> {
     output::print_lines(&lines);
     let stopper = running.stopper();
     until_stopped(|| stopper.stop(), running.stopped()).await
-}
-
-/// How many files this process may have open, once that is as many as the kernel lets it ask for. Each connection and each
-/// service port is one.
-fn open_files() -> usize {
-    let Ok((before, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return FEW_FILES };
-    let raised = before == most || setrlimit(Resource::RLIMIT_NOFILE, most, most).is_ok();
-    let files = if raised { most } else { before };
-    usize::try_from(files).unwrap_or(usize::MAX)
 }
 
 fn core(services: &ServicesDaemon) -> CoreConfig {

@@ -57,7 +57,8 @@ impl Claims {
         let bytes = info.weight();
         if bytes > MAX_BYTES {
             let message = format!(
-                "comes to {bytes} bytes; {MAX_BYTES} are the most: use fewer or shorter labels and roles"
+                "what the framework says of itself comes to {bytes} bytes; {MAX_BYTES} are the most: use fewer or \
+                 shorter labels and roles"
             );
             return Err(Refusal {
                 field: Some(format!("{call}.framework_info")),

@@ -70,7 +70,7 @@ pub(crate) fn drain(
             "agent {agent} is on machine {machine}, which is in the maintenance schedule: take the machine out of the \
              schedule, or start its maintenance, which drains its agents"
         );
-        return Err(Refusal::new(RefusalCode::Conflict, message));
+        return Err(Refusal::new(RefusalCode::InvalidArgument, message));
     }
     begin(state, effects, now, agent, drain);
     Ok(())

@@ -89,6 +89,8 @@ pub enum ClusterEvent {
     MachineUpdated(MachineId, Option<Machine>),
     /// An operation stands elsewhere than before.
     OperationUpdated(Arc<OperationRecord>),
+    /// Many changes that one step made, in their order: who watches may fall behind by so many steps, not changes.
+    Several(Arc<[ClusterEvent]>),
     /// Something an operator should look at. Rare.
     Alert(String),
 }

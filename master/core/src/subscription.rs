@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use lonja_model::link::ToAgent;
 use lonja_model::registry::FrameworkStanding;
+use lonja_model::resources::Quantities;
 use lonja_model::scheduler::{CallResult, Event, Refusal, RefusalCode};
 use lonja_model::task::{Reason, Source};
 use lonja_model::{FrameworkId, FrameworkInfo, TaskState, TaskStatus, Timestamp};
@@ -260,7 +261,14 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
         effects.framework(stream, Event::Error(format!("Framework has been removed: {why}")));
         effects.send.push(Outbound::CloseStream(stream));
     }
-    let view = Arc::new(snapshot::FrameworkView { unregistered: Some(now), stream: None, ..view });
+    let nothing = Quantities::default;
+    let view = Arc::new(snapshot::FrameworkView {
+        unregistered: Some(now),
+        stream: None,
+        allocated: nothing(),
+        offered: nothing(),
+        ..view
+    });
     state.history.framework_removed(view.clone());
     state.counters.frameworks_removed += 1;
     effects.publish.push(ClusterEvent::FrameworkRemoved(view));
@@ -268,6 +276,7 @@ pub(crate) fn remove(state: &mut State, effects: &mut Effects, now: Timestamp, i
 
 /// Ends and forgets the tasks of a framework that is being removed, of which nobody is left to hear.
 fn end_tasks(state: &mut State, effects: &mut Effects, now: Timestamp, id: &FrameworkId) {
+    let before = effects.publish.len();
     let tasks = state.tasks.of_framework(id);
     let tasks: Vec<_> =
         tasks.map(|task| (task.id().clone(), task.agent().clone(), task.state.is_terminal())).collect();
@@ -280,6 +289,11 @@ fn end_tasks(state: &mut State, effects: &mut Effects, now: Timestamp, id: &Fram
             updates::note(state, effects, now, id, &status);
         }
         updates::forget(state, id, &task);
+    }
+    // Each was told when it was launched: who could keep up with that can keep up with all of them at once.
+    let told = effects.publish.split_off(before);
+    if !told.is_empty() {
+        effects.publish.push(ClusterEvent::Several(told.into()));
     }
 }
 

@@ -4,9 +4,13 @@ mod grpc;
 mod v0;
 mod v1;
 
+mod answers;
+mod bodies;
+
 mod commands;
 mod operator;
 mod views;
+mod watchers;
 
 use lonja_model::clock::Clock;
 use lonja_proto::lonja::agent_link_server::AgentLinkServer;
@@ -16,6 +20,8 @@ use lonja_serve::Bounds;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
+
+pub(crate) use bodies::Room;
 
 use crate::Handle;
 use crate::config::{MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, STOP_TIMEOUT};
@@ -47,7 +53,9 @@ pub(crate) async fn serve(listener: TcpListener, handle: Handle, clock: Clock, s
     let agents = AgentLinkServer::new(grpc::AgentLinks::new(handle.clone(), stop.clone()))
         .max_decoding_message_size(grpc::MAX_AGENT_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_REPLY_BYTES);
-    let operator = OperatorServer::new(grpc::Operators::new(handle.clone(), clock, stop.clone()))
+    let (answers, bodies) = (answers::Answers::default(), bodies::Bodies::default());
+    let operators = operator::Operators::new(handle.clone(), clock, answers.clone(), stop.clone());
+    let operator = OperatorServer::new(grpc::Operators::new(operators.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_REPLY_BYTES);
     let mut routes = Routes::new(schedulers);
@@ -55,8 +63,8 @@ pub(crate) async fn serve(listener: TcpListener, handle: Handle, clock: Clock, s
     let router = routes
         .prepare()
         .into_axum_router()
-        .merge(v1::router(handle.clone(), clock, stop.clone()))
-        .merge(v0::router(handle, clock))
+        .merge(v1::router(handle.clone(), operators, bodies.clone(), stop.clone()))
+        .merge(v0::router(handle, clock, answers, bodies))
         .fallback(v0::unknown);
     lonja_serve::serve(listener, router, bounds(), stop).await;
 }

@@ -30,8 +30,8 @@ pub fn conversion_from_wire(wire: offer::Operation) -> Result<Conversion, Refusa
         Type::Unreserve => required(wire.unreserve).and_then(unreserve).at("unreserve"),
         Type::Create => required(wire.create).and_then(create).at("create"),
         Type::Destroy => required(wire.destroy).and_then(destroy).at("destroy"),
-        Type::GrowVolume => required(wire.grow_volume).and_then(grow).at("grow_volume"),
-        Type::ShrinkVolume => required(wire.shrink_volume).and_then(shrink).at("shrink_volume"),
+        Type::GrowVolume => required(wire.grow_volume).and_then(|part| grow(*part)).at("grow_volume"),
+        Type::ShrinkVolume => required(wire.shrink_volume).and_then(|part| shrink(*part)).at("shrink_volume"),
         Type::CreateDisk | Type::DestroyDisk => Err(Fault::Unsupported(kind.as_str_name())).at("type"),
         Type::Launch | Type::LaunchGroup => {
             let name = kind.as_str_name();
@@ -131,11 +131,11 @@ pub fn conversion_to_wire(conversion: &Conversion) -> offer::Operation {
             Type::Destroy
         }
         ConversionKind::Grow => {
-            wire.grow_volume = grow_to_wire(before);
+            wire.grow_volume = grow_to_wire(before).map(Box::new);
             Type::GrowVolume
         }
         ConversionKind::Shrink => {
-            wire.shrink_volume = shrink_to_wire(before, after);
+            wire.shrink_volume = shrink_to_wire(before, after).map(Box::new);
             Type::ShrinkVolume
         }
     };

@@ -10,7 +10,7 @@ use lonja_model::scheduler::{self as model, CallResult, Event, MasterInfo, Refus
 use super::agent::{domain_from_wire, domain_to_wire};
 use super::ids::{
     LONGEST, agent_id_from_wire, agent_id_to_wire, executor_id_from_wire, executor_id_to_wire,
-    framework_id_from_wire, framework_id_to_wire, offer_id_from_wire, offer_id_to_wire, optional,
+    framework_id_from_wire, framework_id_to_wire, offer_id_from_wire, offer_id_to_wire, optional, pid,
 };
 use super::offer::{inverse_offer_from_wire, inverse_offer_to_wire, offer_from_wire, offer_to_wire};
 use super::operation_status::{operation_status_from_wire, operation_status_to_wire};
@@ -186,6 +186,11 @@ pub fn master_from_wire(wire: mesos::MasterInfo) -> Result<MasterInfo, Refusal> 
 /// What every master of ours can do.
 const MASTER_CAPABILITIES: [Can; 3] = [Can::AgentUpdate, Can::AgentDraining, Can::QuotaV2];
 
+/// The names of what every master of ours can do.
+pub fn master_capabilities() -> [&'static str; 3] {
+    MASTER_CAPABILITIES.map(|can| can.as_str_name())
+}
+
 /// Who leads, as the wire has it. The old field `ip` is 0 unless the master is reached by an IPv4 address: it holds no other.
 pub fn master_to_wire(master: &MasterInfo) -> mesos::MasterInfo {
     let address: Option<Ipv4Addr> = master.hostname.parse().ok();
@@ -193,7 +198,7 @@ pub fn master_to_wire(master: &MasterInfo) -> mesos::MasterInfo {
         id: master.id.clone(),
         // In the order of the network, read as a number of the host.
         ip: address.map_or(0, |address| u32::from_ne_bytes(address.octets())),
-        pid: Some(format!("master@{}:{}", master.hostname, master.port)),
+        pid: Some(pid("master", &master.hostname, master.port)),
         port: u32::from(master.port),
         hostname: Some(master.hostname.clone()),
         version: Some(master.version.clone()),

@@ -1,5 +1,6 @@
 //! Ids, roles, labels, instants and lengths of time.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use lonja_model::ids::{
@@ -127,4 +128,25 @@ pub fn grace_from_wire(wire: Option<mesos::KillPolicy>) -> Result<Option<Duratio
 /// A kill policy with this grace period.
 pub fn grace_to_wire(grace: Option<Duration>) -> Option<mesos::KillPolicy> {
     grace.map(|grace| mesos::KillPolicy { grace_period: Some(duration_to_wire(grace)) })
+}
+
+/// `master@host:port`, as Mesos names its actors.
+pub fn pid(actor: &str, host: &str, port: u16) -> String {
+    format!("{actor}@{}:{port}", in_address(host))
+}
+
+/// A host as it stands before a port: an IPv6 address in brackets.
+pub fn in_address(host: &str) -> Cow<'_, str> {
+    if host.contains(':') { format!("[{host}]").into() } else { host.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets_before_a_port() {
+        assert_eq!(pid("master", "h.example", 5050), "master@h.example:5050");
+        assert_eq!(pid("slave(1)", "2001:db8::1", 5051), "slave(1)@[2001:db8::1]:5051");
+    }
 }

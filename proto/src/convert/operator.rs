@@ -109,14 +109,16 @@ pub fn destroy_from_wire(wire: call::DestroyVolumes) -> Result<(AgentId, Convers
 /// GROW_VOLUME: the volume as it is, and disk to add to it.
 pub fn grow_from_wire(wire: call::GrowVolume) -> Result<(AgentId, Conversion), Refusal> {
     let grow = operation::GrowVolume { volume: wire.volume, addition: wire.addition };
-    let operation = offer::Operation { grow_volume: Some(grow), ..typed(operation::Type::GrowVolume) };
+    let operation =
+        offer::Operation { grow_volume: Some(Box::new(grow)), ..typed(operation::Type::GrowVolume) };
     asked(wire.agent_id, operation, "grow_volume", "grow_volume")
 }
 
 /// SHRINK_VOLUME: the volume as it is, and how many MiB to take off.
 pub fn shrink_from_wire(wire: call::ShrinkVolume) -> Result<(AgentId, Conversion), Refusal> {
     let shrink = operation::ShrinkVolume { volume: wire.volume, subtract: wire.subtract };
-    let operation = offer::Operation { shrink_volume: Some(shrink), ..typed(operation::Type::ShrinkVolume) };
+    let operation =
+        offer::Operation { shrink_volume: Some(Box::new(shrink)), ..typed(operation::Type::ShrinkVolume) };
     asked(wire.agent_id, operation, "shrink_volume", "shrink_volume")
 }
 

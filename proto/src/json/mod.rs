@@ -54,7 +54,7 @@ impl fmt::Display for JsonError {
 /// The message that a text says.
 ///
 /// Errors: no JSON, more than one value, a required field that is missing, a value of another type, one that does not
-/// fit, one field twice, or deeper than [`DEPTH`].
+/// fit, one field twice, deeper than [`DEPTH`], or more than [`DECODED_BYTES`](crate::limits::DECODED_BYTES) in memory.
 pub fn decode<M: Message + Name + Default>(text: &[u8]) -> Result<M, JsonError> {
     let Some(table) = schema::table_of::<M>() else { return Err(no_table(&M::full_name())) };
     let binary = reading::binary(table, text)?;

@@ -8,12 +8,24 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visito
 use serde_json::Deserializer;
 
 use super::{DEPTH, JsonError};
-use crate::schema::{ENUMS, Field, Kind, Label, Message};
+use crate::schema::{ENUMS, Field, Kind, Label, Memory, Message};
 use crate::walk::put_varint;
+
+/// Of a text that is at fault, so much is repeated. In bytes.
+const LONGEST_QUOTE: usize = 100;
+
+/// The longest message about what is at fault. In bytes.
+const LONGEST_MESSAGE: usize = 512;
+
+/// The text, or its beginning, in quotes.
+fn quoted(text: &str) -> String {
+    let cut = text.floor_char_boundary(LONGEST_QUOTE);
+    if cut == text.len() { format!("{text:?}") } else { format!("{:?}…", &text[..cut]) }
+}
 
 /// The binary form of the one message that the text holds.
 pub(super) fn binary(table: &'static Message, text: &[u8]) -> Result<Vec<u8>, JsonError> {
-    let mut reading = Reading { out: Vec::with_capacity(text.len()), path: Vec::new(), depth: 0 };
+    let mut reading = Reading::new(table, Vec::with_capacity(text.len()));
     let mut parser = Deserializer::from_slice(text);
     let read = Body { reading: &mut reading, table }.deserialize(&mut parser).and_then(|()| parser.end());
     match read {
@@ -24,7 +36,7 @@ pub(super) fn binary(table: &'static Message, text: &[u8]) -> Result<Vec<u8>, Js
 
 /// The binary forms of a list of messages, or of a lone one.
 pub(super) fn binaries(table: &'static Message, text: &[u8], most: usize) -> Result<Vec<Vec<u8>>, JsonError> {
-    let mut reading = Reading { out: Vec::new(), path: Vec::new(), depth: 0 };
+    let mut reading = Reading::new(table, Vec::new());
     let mut parser = Deserializer::from_slice(text);
     let read = List { reading: &mut reading, table, most }.deserialize(&mut parser);
     match read.and_then(|items| parser.end().map(|()| items)) {
@@ -39,6 +51,7 @@ struct Reading {
     /// Left as it is where something is wrong.
     path: Vec<Step>,
     depth: usize,
+    memory: Memory,
 }
 
 enum Step {
@@ -48,6 +61,10 @@ enum Step {
 }
 
 impl Reading {
+    fn new(table: &'static Message, out: Vec<u8>) -> Self {
+        Self { out, path: Vec::new(), depth: 0, memory: Memory::of(table) }
+    }
+
     fn fault(&self, error: &serde_json::Error) -> JsonError {
         let mut field = String::new();
         for step in &self.path {
@@ -55,13 +72,15 @@ impl Reading {
                 Step::Field(name) if field.is_empty() => field.push_str(name),
                 Step::Field(name) => field.extend([".", name]),
                 Step::Item(at) => field.push_str(&format!("[{at}]")),
-                Step::Key(key) => field.push_str(&format!("[{key:?}]")),
+                Step::Key(key) => field.push_str(&format!("[{}]", quoted(key))),
             }
         }
         let (line, column) = (error.line(), error.column());
         let message = error.to_string();
         let place = format!(" at line {line} column {column}");
-        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        let message = message.strip_suffix(&place).unwrap_or(&message);
+        // The parser's own words may hold a whole text.
+        let message = message[..message.floor_char_boundary(LONGEST_MESSAGE)].to_owned();
         JsonError { field, message, line, column }
     }
 
@@ -70,12 +89,13 @@ impl Reading {
     }
 
     /// Writes what has a length: first what it is, then how long that came to be.
-    fn with_length<T, E>(
+    fn with_length<T, E: Error>(
         &mut self,
-        number: u32,
+        field: &Field,
         write: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.key(number, 2);
+        self.memory.take(field).map_err(E::custom)?;
+        self.key(field.number, 2);
         let began = self.out.len();
         let written = write(self)?;
         let mut length = Vec::with_capacity(10);
@@ -186,7 +206,7 @@ impl<'a> Held<'a> {
     }
 
     fn bytes<E: Error>(self, bytes: &[u8]) -> Result<bool, E> {
-        self.reading.with_length(self.field.number, |reading| {
+        self.reading.with_length(self.field, |reading| {
             reading.out.extend_from_slice(bytes);
             Ok(true)
         })
@@ -236,10 +256,11 @@ impl<'a> Held<'a> {
                 (Kind::Double, _, Some(value)) => self.double(value),
                 (_, Some(value), _) => self.whole(value),
                 (_, None, Some(value)) => self.fraction(value),
-                _ => Err(E::custom(format!("{text:?} does not fit"))),
+                _ => Err(E::custom(format!("{} does not fit", quoted(text)))),
             },
             Err(_) => {
-                Err(E::custom(format!("{text:?} is no number; {} is wanted", self.field.kind.wanted())))
+                let wanted = self.field.kind.wanted();
+                Err(E::custom(format!("{} is no number; {wanted} is wanted", quoted(text))))
             }
         }
     }
@@ -305,7 +326,7 @@ impl<'de> Visitor<'de> for Held<'_> {
                 // Negative numbers are written as such of 64 bits.
                 Some(number) => self.number(i64::from(number) as u64),
                 None if self.field.label == Label::Required => {
-                    Err(E::custom(format!("{text:?} is none of its names")))
+                    Err(E::custom(format!("{} is none of its names", quoted(text))))
                 }
                 // A newer client may know more names.
                 None => Ok(false),
@@ -339,9 +360,8 @@ impl<'de> Visitor<'de> for Held<'_> {
         let Some(table) = self.field.kind.message() else { return Err(self.unlike("an object")) };
         let Self { reading, field, .. } = self;
         if !table.map_entry {
-            return reading.with_length(field.number, |reading| {
-                Body { reading, table }.visit_map(entries).map(|()| true)
-            });
+            return reading
+                .with_length(field, |reading| Body { reading, table }.visit_map(entries).map(|()| true));
         }
         let (Some((_, key_field)), Some((_, value_field))) =
             (table.field_numbered(1), table.field_numbered(2))
@@ -350,7 +370,7 @@ impl<'de> Visitor<'de> for Held<'_> {
         };
         while let Some(key) = entries.next_key::<String>()? {
             reading.path.push(Step::Key(key.clone()));
-            reading.with_length(field.number, |reading| {
+            reading.with_length(field, |reading| {
                 Held { reading: &mut *reading, field: key_field, item: true }
                     .bytes::<A::Error>(key.as_bytes())?;
                 entries.next_value_seed(Held { reading, field: value_field, item: true })

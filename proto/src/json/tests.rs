@@ -259,3 +259,26 @@ fn every_message_of_the_schema_is_the_same_in_both_forms() {
     }
     assert!(messages > 250, "{messages}");
 }
+
+#[test]
+fn memory_is_bounded() {
+    let most = crate::limits::DECODED_BYTES / size_of::<crate::mesos::offer::Operation>();
+    let text = format!(r#"{{"accept": {{"operations": [{}{{}}]}}}}"#, "{},".repeat(most));
+    let error = decode::<crate::mesos::scheduler::Call>(text.as_bytes()).unwrap_err();
+    assert!(error.field.starts_with("accept.operations["), "{error}");
+    assert!(error.message.contains("256 MiB"), "{error}");
+}
+
+#[test]
+fn of_a_long_text_at_fault_the_beginning_is_repeated() {
+    let long = "ä".repeat(1 << 20);
+    for text in [
+        format!(r#"{{"type": "KILL", "accept": {{"filters": {{"refuse_seconds": "{long}"}}}}}}"#),
+        format!(r#"{{"accept": {{"operations": [{{"id": {{"value": 1}}}}]}}, "x": "{long}"}}"#),
+        format!(r#""{long}""#),
+        format!(r#"["{long}"]"#),
+    ] {
+        let error = decode::<crate::mesos::scheduler::Call>(text.as_bytes()).unwrap_err();
+        assert!(error.to_string().len() < 1_000, "{error}");
+    }
+}

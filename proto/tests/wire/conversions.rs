@@ -36,14 +36,14 @@ fn destroy(volumes: Vec<mesos::Resource>) -> offer::Operation {
 }
 
 fn grow(volume: mesos::Resource, addition: mesos::Resource) -> offer::Operation {
-    let grow_volume = Some(operation::GrowVolume { volume, addition });
+    let grow_volume = Some(Box::new(operation::GrowVolume { volume, addition }));
     offer::Operation { grow_volume, ..of(Type::GrowVolume) }
 }
 
 fn shrink(volume: mesos::Resource, subtract: f64) -> offer::Operation {
     let subtract = value::Scalar { value: subtract };
     offer::Operation {
-        shrink_volume: Some(operation::ShrinkVolume { volume, subtract }),
+        shrink_volume: Some(Box::new(operation::ShrinkVolume { volume, subtract })),
         ..of(Type::ShrinkVolume)
     }
 }

@@ -6,7 +6,7 @@ use lonja_model::{FrameworkId, FrameworkInfo};
 use std::time::Duration;
 
 use super::fixture::*;
-use crate::StreamId;
+use crate::{ClusterEvent, StreamId};
 
 #[test]
 fn a_call_before_subscribe_is_refused() {
@@ -147,6 +147,29 @@ fn teardown_kills_the_tasks_and_frees_their_resources() {
     cluster.report(link, &id, "t1", lonja_model::TaskState::Killed, 2);
     let acknowledged = cluster.sent(link).last().is_some_and(|m| matches!(m, ToAgent::Acknowledge { .. }));
     assert!(acknowledged, "nobody else will");
+}
+
+#[test]
+fn who_watches_is_told_of_a_removed_framework_in_two_steps_and_that_it_holds_nothing_any_more() {
+    let mut cluster = cluster();
+    cluster.agent("cpus:4;mem:4096");
+    let (stream, _) = cluster.framework("web");
+    let offer = cluster.only_offer(stream);
+    let tasks = (0..8).map(|number| task_info(&format!("t{number}"), &offer.agent, "cpus:0.1;mem:1"));
+    cluster.launch(stream, &offer, tasks.collect()).unwrap();
+    cluster.published.clear();
+
+    cluster.call(stream, Call::Teardown).unwrap();
+
+    let [ClusterEvent::Several(ended), ClusterEvent::FrameworkRemoved(view)] = &cluster.published[..] else {
+        panic!("{:?}", cluster.published);
+    };
+    let killed = |event: &ClusterEvent| {
+        matches!(event, ClusterEvent::TaskUpdated { state: lonja_model::TaskState::Killed, .. })
+    };
+    assert!(ended.len() == 8 && ended.iter().all(killed), "{ended:?}");
+    assert!(view.allocated.is_empty() && view.offered.is_empty(), "{view:?}");
+    assert!(cluster.master.snapshot().completed_frameworks[0].allocated.is_empty());
 }
 
 #[test]

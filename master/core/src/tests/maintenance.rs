@@ -222,8 +222,8 @@ fn a_schedule_or_command_that_cannot_be_is_refused_with_names_and_nothing_is_hal
         (stop(&[]), RefusalCode::InvalidArgument, "at least one"),
         (stop(&["down", "soon"]), RefusalCode::Conflict, "soon (only scheduled)"),
         (stop(&["down", "up"]), RefusalCode::Conflict, "up (up)"),
-        (drain(&scheduled), RefusalCode::Conflict, "machine soon"),
-        (drain(&below), RefusalCode::Conflict, "machine down"),
+        (drain(&scheduled), RefusalCode::InvalidArgument, "machine soon"),
+        (drain(&below), RefusalCode::InvalidArgument, "machine down"),
         (MaintenanceCommand::Reactivate { agent: below }, RefusalCode::Conflict, "machine down"),
     ] {
         let refusal = say(&mut cluster, command.clone()).unwrap_err();

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Outgoing, stopped};
 use crate::Handle;
+use crate::connections::Waiting;
 use crate::handle::AgentLink;
 
 /// The largest message of an agent, in bytes: one that comes back tells of all its tasks at once.
@@ -29,14 +30,15 @@ impl AgentLinks {
 
 #[tonic::async_trait]
 impl agent_link_server::AgentLink for AgentLinks {
-    type ConnectStream = Outgoing<ToAgent, MasterMessage>;
+    type ConnectStream = Outgoing<Waiting<ToAgent>, MasterMessage>;
 
     async fn connect(
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let AgentLink { id: link, queue, closed } = self.handle.open_link().await.map_err(stopped)?;
-        let (outgoing, gone) = Outgoing::new(queue, |message: ToAgent| master_message_to_wire(&message));
+        let (outgoing, gone) =
+            Outgoing::new(queue, |waiting: Waiting<ToAgent>| Some(master_message_to_wire(&waiting.message)));
         let (handle, mut stop) = (self.handle.clone(), self.stop.clone());
         tokio::spawn(async move {
             tokio::select! {

@@ -5,7 +5,7 @@ mod operator;
 mod scheduler;
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use tokio::sync::{mpsc, oneshot};
@@ -21,15 +21,15 @@ use super::operator::stopped;
 /// direction is told.
 pub(crate) struct Outgoing<In, Out> {
     queue: mpsc::Receiver<In>,
-    encode: Box<dyn Fn(In) -> Out + Send>,
+    encode: Box<dyn FnMut(In) -> Option<Out> + Send>,
     _ended: oneshot::Sender<()>,
 }
 
 impl<In, Out> Outgoing<In, Out> {
-    /// The body, and what resolves when it is gone.
+    /// The body, of what `encode` makes of the messages, if anything; and what resolves when it is gone.
     fn new(
         queue: mpsc::Receiver<In>,
-        encode: impl Fn(In) -> Out + Send + 'static,
+        encode: impl FnMut(In) -> Option<Out> + Send + 'static,
     ) -> (Self, oneshot::Receiver<()>) {
         let (ended, gone) = oneshot::channel();
         (Self { queue, encode: Box::new(encode), _ended: ended }, gone)
@@ -40,7 +40,11 @@ impl<In, Out> Stream for Outgoing<In, Out> {
     type Item = Result<Out, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.queue.poll_recv(context);
-        next.map(|message| message.map(|message| Ok((self.encode)(message))))
+        loop {
+            let Some(message) = ready!(self.queue.poll_recv(context)) else { return Poll::Ready(None) };
+            if let Some(out) = (self.encode)(message) {
+                return Poll::Ready(Some(Ok(out)));
+            }
+        }
     }
 }

@@ -1,10 +1,7 @@
 //! `lonja.v1.Operator`: people and their tools.
 
-use std::sync::Arc;
-
-use futures::Stream;
+use futures::stream::{self, Stream, StreamExt};
 use lonja_master_core::{OperatorCommand, Snapshot};
-use lonja_model::clock::Clock;
 use lonja_model::scheduler::Refusal;
 use lonja_proto::convert::ids::{framework_id_from_wire, task_id_from_wire};
 use lonja_proto::convert::offer::offer_to_wire;
@@ -14,24 +11,19 @@ use lonja_proto::lonja::{ExplainRequest, ExplainResponse};
 use lonja_proto::lonja::{KillTaskRequest, KillTaskResponse, ListOffersRequest, ListOffersResponse};
 use lonja_proto::mesos::master::call::Type;
 use lonja_proto::mesos::master::{Call, Event, Response as Answer};
-use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::stopped;
-use crate::Handle;
-use crate::api::operator::{self, status};
+use crate::api::answers::Unanswered;
+use crate::api::operator::{Asked, Operators as Shared, asked, status};
 use crate::api::views;
 
 /// The service.
-pub(crate) struct Operators {
-    handle: Handle,
-    clock: Clock,
-    stop: watch::Receiver<bool>,
-}
+pub(crate) struct Operators(Shared);
 
 impl Operators {
-    pub(crate) fn new(handle: Handle, clock: Clock, stop: watch::Receiver<bool>) -> Self {
-        Self { handle, clock, stop }
+    pub(in crate::api) fn new(operators: Shared) -> Self {
+        Self(operators)
     }
 }
 
@@ -42,29 +34,42 @@ impl operator_server::Operator for Operators {
     type SubscribeStream = Events;
 
     async fn call(&self, request: Request<Call>) -> Result<Response<Answer>, Status> {
-        operator::answer(&self.handle, self.clock, request.into_inner()).await.map(Response::new)
+        match asked(request.into_inner())? {
+            Asked::Shown(kind) => {
+                let (answer, _place) = self.0.shown(kind, |answer| answer).await?;
+                Ok(Response::new(answer))
+            }
+            Asked::Done(command) => {
+                self.0.done(*command, None).await?;
+                Ok(Response::new(Answer::default()))
+            }
+        }
     }
 
     async fn subscribe(&self, request: Request<Call>) -> Result<Response<Events>, Status> {
         if request.into_inner().r#type() != Type::Subscribe {
             return Err(Status::invalid_argument("type must be SUBSCRIBE"));
         }
-        let events = operator::events(&self.handle, self.stop.clone()).await?;
-        Ok(Response::new(Box::pin(events)))
+        let (snapshot, events) = self.0.events().await?;
+        let (first, _place) =
+            self.0.answers.make(move || views::subscribed(&snapshot)).await.map_err(Unanswered::from)?;
+        Ok(Response::new(Box::pin(stream::iter([Ok(first)]).chain(events))))
     }
 
     async fn list_offers(
         &self,
         _: Request<ListOffersRequest>,
     ) -> Result<Response<ListOffersResponse>, Status> {
-        let snapshot: Arc<Snapshot> = self.handle.snapshot().await.map_err(stopped)?;
-        let offers = snapshot.offers.iter().map(|offer| offer_to_wire(offer, Shape::FULL)).collect();
+        let offers = |snapshot: &Snapshot| {
+            snapshot.offers.iter().map(|offer| offer_to_wire(offer, Shape::FULL)).collect()
+        };
+        let (offers, _place) = self.0.answers.of_picture(&self.0.handle, offers).await?;
         Ok(Response::new(ListOffersResponse { offers }))
     }
 
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         let subject = views::explain::subject(request.into_inner())?;
-        let found = self.handle.explain(subject.clone()).await.map_err(stopped)?;
+        let found = self.0.handle.explain(subject.clone()).await.map_err(stopped)?;
         let found = found.ok_or_else(|| views::explain::unknown(&subject))?;
         Ok(Response::new(views::explain::explanation(found)))
     }
@@ -81,7 +86,7 @@ impl operator_server::Operator for Operators {
             None => None,
         };
         let command = OperatorCommand::KillTask { framework, task, grace: None };
-        self.handle.command(command).await.map_err(|refusal| status(refusal, "task_id"))?;
+        self.0.handle.command(command, None).await.map_err(|refusal| status(refusal, "task_id"))?;
         Ok(Response::new(KillTaskResponse::default()))
     }
 }

@@ -9,12 +9,12 @@ use lonja_proto::convert::resources::Shape;
 use lonja_proto::lonja::schedulers_server;
 use lonja_proto::lonja::{SchedulerRequest, SchedulerResponse};
 use lonja_proto::mesos::scheduler::call::Type;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Outgoing, stopped};
 use crate::Handle;
-use crate::connections::{ToFramework, Waiting};
+use crate::connections::{Aside, ToFramework, Waiting};
 use crate::handle::FrameworkStream;
 
 /// The service.
@@ -31,7 +31,7 @@ impl Schedulers {
 
 #[tonic::async_trait]
 impl schedulers_server::Schedulers for Schedulers {
-    type ConnectStream = Outgoing<Waiting, SchedulerResponse>;
+    type ConnectStream = Outgoing<Waiting<ToFramework>, SchedulerResponse>;
 
     async fn connect(
         &self,
@@ -39,13 +39,22 @@ impl schedulers_server::Schedulers for Schedulers {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let FrameworkStream { id, queue, answers, closed } =
             self.handle.open_stream().await.map_err(stopped)?;
-        // Set by the first SUBSCRIBE, and for good: a refused second one changes nothing.
+        // Set by the first SUBSCRIBE: a refused second one changes nothing. After that, the core says it.
         let shape = Arc::new(OnceLock::new());
-        let shown = shape.clone();
-        let (outgoing, gone) = Outgoing::new(queue, move |waiting: Waiting| match waiting.message {
-            ToFramework::Event(event) => event_response(&event, shown.get().copied().unwrap_or(Shape::FULL)),
-            ToFramework::Answer(id, result) => result_response(id, &result),
-        });
+        let subscribed = shape.clone();
+        let mut described = None;
+        let (outgoing, gone) =
+            Outgoing::new(queue, move |waiting: Waiting<ToFramework>| match waiting.message {
+                ToFramework::Event(event) => {
+                    let shape = described.or_else(|| subscribed.get().copied()).unwrap_or(Shape::FULL);
+                    Some(event_response(&event, shape))
+                }
+                ToFramework::Answer(id, result) => Some(result_response(id, &result)),
+                ToFramework::Described(info) => {
+                    described = Some(Shape::of(&info));
+                    None
+                }
+            });
         let (handle, mut stop) = (self.handle.clone(), self.stop.clone());
         tokio::spawn(async move {
             let incoming = request.into_inner();
@@ -67,7 +76,7 @@ async fn read(
     handle: &Handle,
     stream: lonja_master_core::StreamId,
     mut incoming: Streaming<SchedulerRequest>,
-    answers: &mpsc::WeakSender<Waiting>,
+    answers: &Aside<ToFramework>,
     shape: &OnceLock<Shape>,
 ) {
     loop {
@@ -91,17 +100,15 @@ async fn read(
             }
             (id, Err(refusal)) => {
                 tracing::debug!(stream = stream.0, %refusal, "call refused at the door");
-                let Some(answers) = answers.upgrade() else { return };
                 if subscribes {
                     // A refused description ends the stream, whoever refuses it: an ERROR event, then nothing.
                     let error = Event::Error(refusal.to_string());
-                    let _cut_off =
-                        answers.try_send(Waiting::free(ToFramework::Answer(id, Err(refusal.into()))));
-                    let _cut_off = answers.try_send(Waiting::free(ToFramework::Event(error)));
+                    let _cut_off = answers.send(ToFramework::Answer(id, Err(refusal.into())));
+                    let _cut_off = answers.send(ToFramework::Event(error));
                     return;
                 }
                 // A framework that sends nonsense and does not read the answers is cut off.
-                if answers.try_send(Waiting::free(ToFramework::Answer(id, Err(refusal.into())))).is_err() {
+                if answers.send(ToFramework::Answer(id, Err(refusal.into()))).is_err() {
                     return;
                 }
             }

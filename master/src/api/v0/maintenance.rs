@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use lonja_master_core::{MaintenanceCommand, OperatorCommand};
+use lonja_master_core::{MaintenanceCommand, OperatorCommand, Snapshot};
 use lonja_proto::convert::maintenance::{schedule_to_wire, windows_of};
 use lonja_proto::convert::operator;
 use lonja_proto::mesos::master::call;
@@ -15,55 +15,61 @@ use crate::api::views;
 
 /// GET `/maintenance/schedule`.
 pub(super) async fn schedule(State(door): State<Door>) -> Response {
-    let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    reply::json_text(json::encode(&schedule_to_wire(&windows_of(&snapshot.machines))))
+    let schedule = |snapshot: &Snapshot| json::encode(&schedule_to_wire(&windows_of(&snapshot.machines)));
+    reply::picture(&door, schedule).await
 }
 
 /// GET `/maintenance/status`.
 pub(super) async fn status(State(door): State<Door>) -> Response {
-    let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    let answer = views::maintenance_status(&snapshot);
-    let status = answer.get_maintenance_status.map(|answer| answer.status).unwrap_or_default();
-    reply::json_text(json::encode(&status))
+    reply::picture(&door, |snapshot| {
+        let answer = views::maintenance_status(snapshot);
+        json::encode(&answer.get_maintenance_status.map(|answer| answer.status).unwrap_or_default())
+    })
+    .await
 }
 
 /// POST `/maintenance/schedule`: a `Schedule`, which replaces the one before.
 pub(super) async fn update(State(door): State<Door>, body: Whole) -> Response {
-    let schedule = match json::decode(&body.bytes) {
-        Ok(schedule) => schedule,
-        Err(error) => return reply::unreadable("update the maintenance schedule", &error),
-    };
-    match operator::schedule_from_wire(call::UpdateMaintenanceSchedule { schedule }) {
-        Ok(windows) => command(&door, MaintenanceCommand::Schedule { windows }).await,
-        Err(refusal) => reply::refused(refusal, "update_maintenance_schedule.schedule"),
-    }
+    command(&door, body, |bytes| {
+        let schedule = json::decode(bytes)
+            .map_err(|error| reply::unreadable("update the maintenance schedule", &error))?;
+        let windows = operator::schedule_from_wire(call::UpdateMaintenanceSchedule { schedule });
+        let windows =
+            windows.map_err(|refusal| reply::refused(refusal, "update_maintenance_schedule.schedule"))?;
+        Ok(MaintenanceCommand::Schedule { windows })
+    })
+    .await
 }
 
 /// POST `/machine/down`: a list of `MachineID`.
 pub(super) async fn down(State(door): State<Door>, body: Whole) -> Response {
-    let machines = match json::decode_list(&body.bytes, limits::MACHINES) {
-        Ok(machines) => machines,
-        Err(error) => return reply::unreadable("start maintenance", &error),
-    };
-    match operator::start_maintenance_from_wire(call::StartMaintenance { machines }) {
-        Ok(machines) => command(&door, MaintenanceCommand::Start { machines }).await,
-        Err(refusal) => reply::refused(refusal, "start_maintenance"),
-    }
+    command(&door, body, |bytes| {
+        let machines = json::decode_list(bytes, limits::MACHINES)
+            .map_err(|error| reply::unreadable("start maintenance", &error))?;
+        let machines = operator::start_maintenance_from_wire(call::StartMaintenance { machines });
+        let machines = machines.map_err(|refusal| reply::refused(refusal, "start_maintenance"))?;
+        Ok(MaintenanceCommand::Start { machines })
+    })
+    .await
 }
 
 /// POST `/machine/up`: a list of `MachineID`.
 pub(super) async fn up(State(door): State<Door>, body: Whole) -> Response {
-    let machines = match json::decode_list(&body.bytes, limits::MACHINES) {
-        Ok(machines) => machines,
-        Err(error) => return reply::unreadable("stop maintenance", &error),
-    };
-    match operator::stop_maintenance_from_wire(call::StopMaintenance { machines }) {
-        Ok(machines) => command(&door, MaintenanceCommand::Stop { machines }).await,
-        Err(refusal) => reply::refused(refusal, "stop_maintenance"),
-    }
+    command(&door, body, |bytes| {
+        let machines = json::decode_list(bytes, limits::MACHINES)
+            .map_err(|error| reply::unreadable("stop maintenance", &error))?;
+        let machines = operator::stop_maintenance_from_wire(call::StopMaintenance { machines });
+        let machines = machines.map_err(|refusal| reply::refused(refusal, "stop_maintenance"))?;
+        Ok(MaintenanceCommand::Stop { machines })
+    })
+    .await
 }
 
-async fn command(door: &Door, command: MaintenanceCommand) -> Response {
-    let result = door.handle.command(OperatorCommand::Maintenance(command)).await;
-    reply::done(result, StatusCode::OK, StatusCode::BAD_REQUEST)
+async fn command(
+    door: &Door,
+    body: Whole,
+    read: impl FnOnce(&[u8]) -> Result<MaintenanceCommand, Box<Response>> + Send + 'static,
+) -> Response {
+    let read = |bytes: &[u8]| read(bytes).map(OperatorCommand::Maintenance);
+    body.command(door, StatusCode::BAD_REQUEST, read).await
 }

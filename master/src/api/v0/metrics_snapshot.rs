@@ -24,7 +24,7 @@ use super::shapes::is_active;
 use super::slaves::is_listed;
 use super::{Door, reply};
 use crate::Handle;
-use crate::handle::Stopped;
+use crate::api::answers::{Answers, Unanswered};
 use crate::metrics as open_metrics_text;
 
 /// The resources that Mesos has figures of.
@@ -35,10 +35,14 @@ pub(in crate::api) type Figures = BTreeMap<String, f64>;
 
 /// `/metrics`.
 pub(super) async fn open_metrics(State(door): State<Door>) -> Response {
-    let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    match open_metrics_text::encode(&snapshot, door.clock.now()) {
-        Ok(text) => ([(header::CONTENT_TYPE, open_metrics_text::CONTENT_TYPE)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    let now = door.clock.now();
+    let made = move |snapshot: &Snapshot| open_metrics_text::encode(snapshot, now);
+    match door.answers.of_picture(&door.handle, made).await {
+        Err(unanswered) => reply::unanswered(&unanswered),
+        Ok((Ok(text), _)) => {
+            ([(header::CONTENT_TYPE, open_metrics_text::CONTENT_TYPE)], text).into_response()
+        }
+        Ok((Err(error), _)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
@@ -50,16 +54,20 @@ pub(super) async fn snapshot(State(door): State<Door>, query: Query) -> Response
             "Invalid 'timeout' parameter: {shown:?} is no length of time; write, for example, 10secs"
         ));
     }
-    match all(&door.handle, door.clock).await {
+    match all(&door.handle, door.clock, &door.answers).await {
         Ok(figures) => reply::json(&figures),
-        Err(_) => reply::stopped(),
+        Err(unanswered) => reply::unanswered(&unanswered),
     }
 }
 
 /// Every figure there is by a name of Mesos.
-pub(in crate::api) async fn all(handle: &Handle, clock: Clock) -> Result<Figures, Stopped> {
-    let snapshot = handle.snapshot().await?;
-    let mut figures = collect(&snapshot, clock.now());
+pub(in crate::api) async fn all(
+    handle: &Handle,
+    clock: Clock,
+    answers: &Answers,
+) -> Result<Figures, Unanswered> {
+    let collect = move |snapshot: &Snapshot| collect(snapshot, clock.now());
+    let (mut figures, _) = answers.of_picture(handle, collect).await?;
     figures.extend(system().await.into_iter().map(|(name, value)| (name.to_owned(), value)));
     figures.insert("master/event_queue_messages".to_owned(), number(handle.waiting()));
     figures.insert("master/operator_event_stream_subscribers".to_owned(), number(handle.watchers()));

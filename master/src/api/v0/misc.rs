@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lonja_master_core::{Config, Sorter};
+use lonja_proto::convert::ids::in_address;
 use serde::Serialize;
 
 use super::{Door, metrics_snapshot, reply};
@@ -121,8 +122,7 @@ fn duration(duration: Duration) -> String {
 /// `/redirect`: to the leader, which is this master. The address is a whole URL: some clients read no other.
 pub(super) async fn redirect(State(door): State<Door>) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    let host = &snapshot.master.hostname;
-    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    let host = in_address(&snapshot.master.hostname);
     let leader = format!("http://{host}:{}", snapshot.master.port);
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, leader)]).into_response()
 }

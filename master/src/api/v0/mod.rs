@@ -23,8 +23,6 @@ mod summary;
 mod tasks;
 mod weights;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
@@ -32,12 +30,13 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use lonja_model::clock::Clock;
-use tokio::sync::Semaphore;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
 use super::COMPRESSED_FROM;
+use super::answers::Answers;
+use super::bodies::Bodies;
 use crate::Handle;
 
 /// All that requests need. Cheap to clone.
@@ -45,20 +44,13 @@ use crate::Handle;
 struct Door {
     handle: Handle,
     clock: Clock,
-    /// One for each listing that may be under way.
-    listings: Arc<Semaphore>,
-    /// One for each byte of a body that may be under way.
-    bodies: Arc<Semaphore>,
+    answers: Answers,
+    bodies: Bodies,
 }
 
 /// The routes.
-pub(crate) fn router(handle: Handle, clock: Clock) -> Router {
-    let door = Door {
-        handle,
-        clock,
-        listings: Arc::new(Semaphore::new(out::LISTINGS)),
-        bodies: Arc::new(Semaphore::new(body::MAX_BODIES_BYTES)),
-    };
+pub(super) fn router(handle: Handle, clock: Clock, answers: Answers, bodies: Bodies) -> Router {
+    let door = Door { handle, clock, answers, bodies };
     let mut routes = Router::new();
     for (path, methods, allowed) in read().into_iter().chain(written()) {
         let methods = methods.fallback(move |method: Method| wrong_method(method, allowed));

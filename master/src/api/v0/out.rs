@@ -6,42 +6,25 @@
 //!
 //! Invariants
 //! - A listing keeps two chunks and one item in memory at most, beside the snapshot that all who asked at once share.
-//! - At most [`LISTINGS`] are under way at once, none for longer than [`WITHIN`].
+//! - How many are under way at once, and how slowly they may be read, is the same for all large answers.
 
 use std::future::Future;
-use std::io;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, StreamExt};
 use lonja_proto::json;
 use prost::Name;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::Door;
+use crate::api::answers::{PIECE as CHUNK, Piece, Place, WITHIN, bytes, hand, next};
 
-/// When a buffer goes out, in bytes.
-const CHUNK: usize = 64 << 10;
-
-/// Listings under way at once.
-pub(super) const LISTINGS: usize = 64;
-
-/// How long a reader may take for all of a listing.
-const WITHIN: Duration = Duration::from_secs(300);
-
-/// Nobody reads any more.
+/// Nobody reads any more, or too slowly.
 #[derive(Debug)]
 pub(super) struct Gone;
-
-/// What goes from who writes to who sends.
-enum Piece {
-    Chunk(Bytes),
-    /// All is written. Without it the listing was cut short, and whoever reads it must not take it for whole.
-    End,
-}
 
 /// Where a listing is written.
 ///
@@ -52,7 +35,7 @@ pub(super) struct Out {
     /// The last byte that was sent.
     sent: u8,
     sender: mpsc::Sender<Piece>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Place,
 }
 
 impl Out {
@@ -115,13 +98,13 @@ impl Out {
     /// Sends the rest.
     pub(super) async fn finish(mut self) -> Result<(), Gone> {
         self.send().await?;
-        self.sender.send(Piece::End).await.map_err(|_| Gone)
+        if hand(&self.sender, Piece::End).await { Ok(()) } else { Err(Gone) }
     }
 
     async fn send(&mut self) -> Result<(), Gone> {
         self.sent = self.buffer.last().copied().unwrap_or(self.sent);
         let chunk = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK + CHUNK / 4));
-        self.sender.send(Piece::Chunk(Bytes::from(chunk))).await.map_err(|_| Gone)
+        if hand(&self.sender, Piece::Bytes(Bytes::from(chunk))).await { Ok(()) } else { Err(Gone) }
     }
 
     fn key(&mut self, name: &str) {
@@ -147,42 +130,24 @@ where
     W: FnOnce(Out) -> F,
     F: Future<Output = Result<(), Gone>> + Send + 'static,
 {
-    let Ok(place) = door.listings.clone().try_acquire_owned() else {
-        let message = format!("{LISTINGS} listings are being sent already; ask again later\n");
-        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+    let place = match door.answers.listing() {
+        Ok(place) => place,
+        Err(busy) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{busy}\n")).into_response(),
     };
     // The end of a list or object stands before the first byte: no comma is needed there.
     let (sender, mut chunks) = mpsc::channel(1);
-    let out = Out { buffer: Vec::new(), sent: b'[', sender, _place: Some(place) };
+    let out = Out { buffer: Vec::new(), sent: b'[', sender, _place: place };
     let writing = write(out);
     tokio::spawn(async move {
         // A reader that left, or was too slow, finds the answer cut short.
         let _read = tokio::time::timeout(WITHIN, writing).await;
     });
     let body = match (chunks.recv().await, chunks.recv().await) {
-        (Some(Piece::Chunk(all)), Some(Piece::End)) => Body::from(all),
+        (Some(Piece::Bytes(all)), Some(Piece::End)) => Body::from(all),
         (first, second) => {
             let begun = stream::iter([first, second]).filter_map(std::future::ready);
-            // Fused: what compresses asks once more after the end.
-            Body::from_stream(bytes(begun.chain(stream::unfold(chunks, next))).fuse())
+            Body::from_stream(bytes(begun.chain(stream::unfold(chunks, next))))
         }
     };
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-async fn next(mut chunks: mpsc::Receiver<Piece>) -> Option<(Piece, mpsc::Receiver<Piece>)> {
-    Some((chunks.recv().await?, chunks))
-}
-
-/// The bytes of the pieces, and an error if there is no end to them: then the connection is broken off.
-fn bytes(pieces: impl Stream<Item = Piece> + Send + 'static) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let cut = || io::Error::new(io::ErrorKind::TimedOut, "the listing was read too slowly and is cut short");
-    stream::unfold(Some(Box::pin(pieces)), move |pieces| async move {
-        let mut pieces = pieces?;
-        match pieces.next().await {
-            Some(Piece::Chunk(bytes)) => Some((Ok(bytes), Some(pieces))),
-            Some(Piece::End) => None,
-            None => Some((Err(cut()), None)),
-        }
-    })
 }

@@ -14,28 +14,32 @@ use super::{Door, reply};
 
 /// GET `/quota`.
 pub(super) async fn get(State(door): State<Door>) -> Response {
-    let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    let quotas = snapshot.roles.iter().filter_map(|view| Some((&view.role, view.quota.as_ref()?)));
-    reply::json_text(json::encode(&quota_status_to_wire(quotas)))
+    reply::picture(&door, |snapshot| {
+        let quotas = snapshot.roles.iter().filter_map(|view| Some((&view.role, view.quota.as_ref()?)));
+        json::encode(&quota_status_to_wire(quotas))
+    })
+    .await
 }
 
 /// POST `/quota`: a `QuotaRequest`.
 pub(super) async fn set(State(door): State<Door>, body: Whole) -> Response {
-    let quota_request = match json::decode(&body.bytes) {
-        Ok(request) => request,
-        Err(error) => return reply::unreadable("set quota", &error),
-    };
-    match operator::set_quota_from_wire(call::SetQuota { quota_request }) {
-        Ok((quotas, force)) => change(&door, OperatorCommand::UpdateQuotas { quotas, force }).await,
-        Err(refusal) => reply::refused(refusal, "set_quota.quota_request"),
-    }
+    body.command(&door, StatusCode::CONFLICT, |bytes| {
+        let quota_request = json::decode(bytes).map_err(|error| reply::unreadable("set quota", &error))?;
+        let read = operator::set_quota_from_wire(call::SetQuota { quota_request });
+        let (quotas, force) = read.map_err(|refusal| reply::refused(refusal, "set_quota.quota_request"))?;
+        Ok(OperatorCommand::UpdateQuotas { quotas, force })
+    })
+    .await
 }
 
 /// DELETE `/quota/<role>`.
 pub(super) async fn remove(State(door): State<Door>, Path(role): Path<String>) -> Response {
     let role = role.trim_end_matches('/').to_owned();
     match operator::remove_quota_from_wire(&call::RemoveQuota { role }) {
-        Ok(quotas) => change(&door, OperatorCommand::UpdateQuotas { quotas, force: false }).await,
+        Ok(quotas) => {
+            let command = OperatorCommand::UpdateQuotas { quotas, force: false };
+            reply::done(door.handle.command(command, None).await, StatusCode::OK, StatusCode::CONFLICT)
+        }
         Err(refusal) => reply::refused(refusal, "remove_quota"),
     }
 }
@@ -43,8 +47,4 @@ pub(super) async fn remove(State(door): State<Door>, Path(role): Path<String>) -
 /// DELETE `/quota`, which names no role.
 pub(super) async fn remove_which() -> Response {
     reply::bad_request("Failed to parse request path: 1 token ('role') required: DELETE /quota/<role>")
-}
-
-async fn change(door: &Door, command: OperatorCommand) -> Response {
-    reply::done(door.handle.command(command).await, StatusCode::OK, StatusCode::CONFLICT)
 }

@@ -2,10 +2,14 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lonja_master_core::Snapshot;
 use lonja_model::scheduler::{Refusal, RefusalCode};
 use lonja_proto::convert;
 use lonja_proto::json::JsonError;
 use serde::Serialize;
+
+use super::Door;
+use crate::api::answers::{self, Unanswered};
 
 /// An object without fields.
 #[derive(Serialize)]
@@ -27,6 +31,29 @@ pub(super) fn json_text(body: Vec<u8>) -> Response {
 /// The master has stopped.
 pub(super) fn stopped() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the master has stopped\n").into_response()
+}
+
+/// What is told of a picture of the cluster, as a JSON text.
+pub(super) async fn picture(
+    door: &Door,
+    make: impl FnOnce(&Snapshot) -> Vec<u8> + Send + 'static,
+) -> Response {
+    match door.answers.of_picture(&door.handle, make).await {
+        Ok((text, place)) => {
+            ([(header::CONTENT_TYPE, "application/json")], answers::body(text, place)).into_response()
+        }
+        Err(unanswered) => self::unanswered(&unanswered),
+    }
+}
+
+/// The value as a JSON text; names are texts in all that is shown.
+pub(super) fn text(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// There is no answer now.
+pub(super) fn unanswered(unanswered: &Unanswered) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{unanswered}\n")).into_response()
 }
 
 /// What is asked is wrong in itself; to repeat it is no use.

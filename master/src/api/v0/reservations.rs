@@ -11,70 +11,72 @@ use lonja_proto::convert::{Refusal, operator};
 use lonja_proto::mesos::{self, master::call};
 use lonja_proto::{json, limits};
 
-use super::body::Form;
+use super::body::{Whole, form};
 use super::{Door, reply};
 
 /// `/reserve`: `slaveId`, `resources`.
-pub(super) async fn reserve(State(door): State<Door>, form: Form) -> Response {
-    convert(&door, &form, "resources", "reserve_resources", |agent_id, resources| {
+pub(super) async fn reserve(State(door): State<Door>, body: Whole) -> Response {
+    convert(&door, body, "resources", "reserve_resources", |agent_id, resources| {
         operator::reserve_from_wire(call::ReserveResources { agent_id, resources, source: Vec::new() })
     })
     .await
 }
 
 /// `/unreserve`: `slaveId`, `resources`.
-pub(super) async fn unreserve(State(door): State<Door>, form: Form) -> Response {
-    convert(&door, &form, "resources", "unreserve_resources", |agent_id, resources| {
+pub(super) async fn unreserve(State(door): State<Door>, body: Whole) -> Response {
+    convert(&door, body, "resources", "unreserve_resources", |agent_id, resources| {
         operator::unreserve_from_wire(call::UnreserveResources { agent_id, resources })
     })
     .await
 }
 
 /// `/create-volumes`: `slaveId`, `volumes`.
-pub(super) async fn create(State(door): State<Door>, form: Form) -> Response {
-    convert(&door, &form, "volumes", "create_volumes", |agent_id, volumes| {
+pub(super) async fn create(State(door): State<Door>, body: Whole) -> Response {
+    convert(&door, body, "volumes", "create_volumes", |agent_id, volumes| {
         operator::create_from_wire(call::CreateVolumes { agent_id, volumes })
     })
     .await
 }
 
 /// `/destroy-volumes`: `slaveId`, `volumes`.
-pub(super) async fn destroy(State(door): State<Door>, form: Form) -> Response {
-    convert(&door, &form, "volumes", "destroy_volumes", |agent_id, volumes| {
+pub(super) async fn destroy(State(door): State<Door>, body: Whole) -> Response {
+    convert(&door, body, "volumes", "destroy_volumes", |agent_id, volumes| {
         operator::destroy_from_wire(call::DestroyVolumes { agent_id, volumes })
     })
     .await
 }
 
+type Read = Result<(AgentId, Conversion), Refusal>;
+
 /// Has an agent's resources made into others; answered once that is durable.
 async fn convert(
     door: &Door,
-    form: &Form,
-    list: &str,
-    call: &str,
-    read: impl FnOnce(mesos::AgentId, Vec<mesos::Resource>) -> Result<(AgentId, Conversion), Refusal>,
+    body: Whole,
+    list: &'static str,
+    call: &'static str,
+    read: fn(mesos::AgentId, Vec<mesos::Resource>) -> Read,
 ) -> Response {
-    let Some(agent) = form.get("slaveId") else { return reply::missing("slaveId") };
-    let Some(text) = form.get(list) else { return reply::missing(list) };
-    let resources = match json::decode_list(text.as_bytes(), limits::RESOURCES_PER_LIST) {
-        Ok(resources) => resources,
-        Err(error) => return reply::unreadable(&format!("parse '{list}' in the request body"), &error),
-    };
-    let conversion = match read(mesos::AgentId { value: agent.to_owned() }, resources) {
-        Ok((agent, conversion)) => OperatorCommand::Convert { agent, conversion },
-        Err(refusal) => return reply::refused(refusal, call),
-    };
-    reply::done(door.handle.command(conversion).await, StatusCode::ACCEPTED, StatusCode::CONFLICT)
+    body.command(door, StatusCode::CONFLICT, move |bytes| {
+        let form = form(bytes)?;
+        let agent = form.get("slaveId").ok_or_else(|| reply::missing("slaveId"))?;
+        let text = form.get(list).ok_or_else(|| reply::missing(list))?;
+        let resources = json::decode_list(text.as_bytes(), limits::RESOURCES_PER_LIST)
+            .map_err(|error| reply::unreadable(&format!("parse '{list}' in the request body"), &error))?;
+        let read = read(mesos::AgentId { value: agent.to_owned() }, resources);
+        let (agent, conversion) = read.map_err(|refusal| reply::refused(refusal, call))?;
+        Ok(OperatorCommand::Convert { agent, conversion })
+    })
+    .await
 }
 
 /// `/teardown`: `frameworkId`.
-pub(super) async fn teardown(State(door): State<Door>, form: Form) -> Response {
-    let Some(value) = form.get("frameworkId") else { return reply::missing("frameworkId") };
-    match framework_id_from_wire(mesos::FrameworkId { value: value.to_owned() }) {
-        Ok(framework) => {
-            let result = door.handle.command(OperatorCommand::Teardown { framework }).await;
-            reply::done(result, StatusCode::OK, StatusCode::CONFLICT)
-        }
-        Err(refusal) => reply::refused(refusal, ""),
-    }
+pub(super) async fn teardown(State(door): State<Door>, body: Whole) -> Response {
+    body.command(&door, StatusCode::CONFLICT, |bytes| {
+        let form = form(bytes)?;
+        let value = form.get("frameworkId").ok_or_else(|| reply::missing("frameworkId"))?;
+        let framework = framework_id_from_wire(mesos::FrameworkId { value: value.to_owned() });
+        let framework = framework.map_err(|refusal| reply::refused(refusal, ""))?;
+        Ok(OperatorCommand::Teardown { framework })
+    })
+    .await
 }

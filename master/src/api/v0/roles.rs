@@ -15,10 +15,12 @@ use super::{Door, reply};
 
 /// `/roles`: each with all that roles below it have, and those above it.
 pub(super) async fn roles(State(door): State<Door>) -> Response {
-    let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    let sums = sums(&snapshot);
-    let roles = sums.iter().map(|(name, sums)| RoleShape::of(name, sums)).collect();
-    reply::json(&Roles { roles })
+    reply::picture(&door, |snapshot| {
+        let sums = sums(snapshot);
+        let roles = sums.iter().map(|(name, sums)| RoleShape::of(name, sums)).collect();
+        reply::text(&Roles { roles })
+    })
+    .await
 }
 
 /// What a role and those below it have.

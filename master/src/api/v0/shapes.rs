@@ -15,7 +15,7 @@ use lonja_model::attributes::{AttributeValue, Attributes};
 use lonja_model::labels::Labels;
 use lonja_model::resources::{Quantities, Ranges, Resource, Resources, Scalar, Set, Value};
 use lonja_proto::convert::agent::agent_capabilities_to_wire;
-use lonja_proto::convert::ids::time_to_seconds;
+use lonja_proto::convert::ids::{pid, time_to_seconds};
 use lonja_proto::convert::maintenance::duty_to_wire;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -224,12 +224,6 @@ impl<'a> Place<'a> {
 /// Seconds since the epoch; 0 for what has not happened.
 pub(super) fn seconds(time: Option<Timestamp>) -> f64 {
     time.map_or(0.0, time_to_seconds)
-}
-
-/// `master@host:port`, as Mesos names its actors.
-pub(super) fn pid(actor: &str, hostname: &str, port: u16) -> String {
-    let host = if hostname.contains(':') { format!("[{hostname}]") } else { hostname.to_owned() };
-    format!("{actor}@{host}:{port}")
 }
 
 /// An agent in any listing.

@@ -8,12 +8,14 @@ use axum::response::Response;
 use lonja_master_core::Snapshot;
 use lonja_master_core::agents::Presence;
 use lonja_master_core::snapshot::AgentView;
+use lonja_proto::convert::event::master_capabilities;
+use lonja_proto::convert::ids::pid;
 use serde::Serialize;
 
 use super::frameworks::write_frameworks;
 use super::misc::{Build, flags};
 use super::out::{Gone, Out, listing};
-use super::shapes::{Agent, Place, is_active, pid, seconds};
+use super::shapes::{Agent, Place, is_active, seconds};
 use super::slaves::{is_listed, is_recovered};
 use super::{Door, reply};
 
@@ -65,7 +67,7 @@ impl<'a> Head<'a> {
             id: &master.id,
             pid,
             hostname: &master.hostname,
-            capabilities: ["AGENT_UPDATE", "AGENT_DRAINING", "QUOTA_V2"],
+            capabilities: master_capabilities(),
             activated_slaves: count(is_active),
             deactivated_slaves: count(|view| is_listed(view) && !is_active(view)),
             unreachable_slaves: count(|view| matches!(view.presence, Presence::Unreachable { .. })),

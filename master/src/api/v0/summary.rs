@@ -33,25 +33,49 @@ const COUNTED: [TaskState; 10] = [
 /// `/state-summary`.
 pub(super) async fn summary(State(door): State<Door>) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    listing(&door, move |out| write(out, snapshot)).await
+    match door.answers.make(move || (Tallies::of(&snapshot), snapshot)).await {
+        Ok(((tallies, snapshot), _)) => listing(&door, move |out| write(out, snapshot, tallies)).await,
+        Err(busy) => reply::unanswered(&busy.into()),
+    }
 }
 
 /// How many tasks are in each state, and whom else they belong to.
-struct Tally<'a, With> {
+struct Tally<With> {
     states: BTreeMap<TaskState, usize>,
-    with: BTreeSet<&'a With>,
+    with: BTreeSet<With>,
 }
 
-impl<With> Default for Tally<'_, With> {
+impl<With> Default for Tally<With> {
     fn default() -> Self {
         Self { states: BTreeMap::new(), with: BTreeSet::new() }
     }
 }
 
-impl<'a, With: Ord> Tally<'a, With> {
-    fn add(&mut self, task: &Task, with: &'a With) {
+impl<With: Ord + Clone> Tally<With> {
+    fn add(&mut self, task: &Task, with: &With) {
         *self.states.entry(task.state).or_default() += 1;
-        self.with.insert(with);
+        if !self.with.contains(with) {
+            self.with.insert(with.clone());
+        }
+    }
+}
+
+/// Of every agent and every framework.
+#[derive(Default)]
+struct Tallies {
+    agents: BTreeMap<AgentId, Tally<FrameworkId>>,
+    frameworks: BTreeMap<FrameworkId, Tally<AgentId>>,
+}
+
+impl Tallies {
+    /// O(tasks · log(agents and frameworks)).
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut tallies = Self::default();
+        for task in snapshot.tasks.iter().chain(&snapshot.completed_tasks) {
+            tallies.agents.entry(task.agent().clone()).or_default().add(task, &task.framework);
+            tallies.frameworks.entry(task.framework.clone()).or_default().add(task, task.agent());
+        }
+        tallies
     }
 }
 
@@ -86,13 +110,8 @@ struct Head<'a> {
     cluster: &'a str,
 }
 
-async fn write(mut out: Out, snapshot: Arc<Snapshot>) -> Result<(), Gone> {
-    let mut agents: BTreeMap<&AgentId, Tally<'_, FrameworkId>> = BTreeMap::new();
-    let mut frameworks: BTreeMap<&FrameworkId, Tally<'_, AgentId>> = BTreeMap::new();
-    for task in snapshot.tasks.iter().chain(&snapshot.completed_tasks) {
-        agents.entry(task.agent()).or_default().add(task, &task.framework);
-        frameworks.entry(&task.framework).or_default().add(task, task.agent());
-    }
+async fn write(mut out: Out, snapshot: Arc<Snapshot>, tallies: Tallies) -> Result<(), Gone> {
+    let Tallies { mut agents, mut frameworks } = tallies;
     out.open(&Head { hostname: &snapshot.master.hostname, cluster: "" });
     out.begin("slaves");
     for view in snapshot.agents.iter().filter(|view| is_listed(view)) {

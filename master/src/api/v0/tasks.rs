@@ -31,7 +31,10 @@ const LIMIT: usize = 100;
 pub(super) async fn tasks(State(door): State<Door>, query: Query) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
     let page = Page::of(&query);
-    listing(&door, move |out| write(out, snapshot, page)).await
+    match door.answers.make(move || (page.tasks(&snapshot), snapshot)).await {
+        Ok(((tasks, snapshot), _)) => listing(&door, move |out| write(out, snapshot, tasks)).await,
+        Err(busy) => reply::unanswered(&busy.into()),
+    }
 }
 
 /// Which tasks are asked for.
@@ -61,18 +64,23 @@ impl Page {
         self.framework.as_deref().is_none_or(|id| id == task.framework.as_str())
             && self.task.as_deref().is_none_or(|id| id == task.id().as_str())
     }
+
+    /// O(tasks · log(tasks)).
+    fn tasks(&self, snapshot: &Snapshot) -> Vec<Arc<Task>> {
+        let known = snapshot.tasks.iter().chain(&snapshot.completed_tasks);
+        let mut tasks: Vec<&Arc<Task>> = known.filter(|task| self.wants(task)).collect();
+        tasks.sort_by_key(|task| began(task));
+        if !self.ascending {
+            tasks.reverse();
+        }
+        tasks.into_iter().skip(self.offset).take(self.limit).cloned().collect()
+    }
 }
 
-async fn write(mut out: Out, snapshot: Arc<Snapshot>, page: Page) -> Result<(), Gone> {
-    let known = snapshot.tasks.iter().chain(&snapshot.completed_tasks);
-    let mut tasks: Vec<&Arc<Task>> = known.filter(|task| page.wants(task)).collect();
-    tasks.sort_by_key(|task| began(task));
-    if !page.ascending {
-        tasks.reverse();
-    }
+async fn write(mut out: Out, snapshot: Arc<Snapshot>, tasks: Vec<Arc<Task>>) -> Result<(), Gone> {
     out.open(&reply::Empty {});
     out.begin("tasks");
-    for task in tasks.into_iter().skip(page.offset).take(page.limit) {
+    for task in &tasks {
         write_task(&mut out, &snapshot, task);
         out.pass().await?;
     }

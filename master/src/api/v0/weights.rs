@@ -21,22 +21,22 @@ struct Weight<'a> {
 
 /// GET `/weights`: those that are set. Others are 1.
 pub(super) async fn get(State(door): State<Door>) -> Response {
-    let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    let set = snapshot.roles.iter().filter(|view| Some(view.weight) != Scalar::from_units(1));
-    let weights = set.map(|view| Weight { role: view.role.as_str(), weight: view.weight.to_f64() });
-    reply::json(&weights.collect::<Vec<_>>())
+    reply::picture(&door, |snapshot| {
+        let set = snapshot.roles.iter().filter(|view| Some(view.weight) != Scalar::from_units(1));
+        let weights = set.map(|view| Weight { role: view.role.as_str(), weight: view.weight.to_f64() });
+        reply::text(&weights.collect::<Vec<_>>())
+    })
+    .await
 }
 
 /// PUT `/weights`: a list of `WeightInfo`.
 pub(super) async fn update(State(door): State<Door>, body: Whole) -> Response {
-    let weight_infos = match json::decode_list(&body.bytes, limits::QUOTAS) {
-        Ok(infos) => infos,
-        Err(error) => return reply::unreadable("update weights", &error),
-    };
-    let weights = match operator::update_weights_from_wire(call::UpdateWeights { weight_infos }) {
-        Ok(weights) => weights,
-        Err(refusal) => return reply::refused(refusal, "update_weights"),
-    };
-    let result = door.handle.command(OperatorCommand::SetWeights { weights }).await;
-    reply::done(result, StatusCode::OK, StatusCode::BAD_REQUEST)
+    body.command(&door, StatusCode::BAD_REQUEST, |bytes| {
+        let weight_infos = json::decode_list(bytes, limits::QUOTAS)
+            .map_err(|error| reply::unreadable("update weights", &error))?;
+        let weights = operator::update_weights_from_wire(call::UpdateWeights { weight_infos });
+        let weights = weights.map_err(|refusal| reply::refused(refusal, "update_weights"))?;
+        Ok(OperatorCommand::SetWeights { weights })
+    })
+    .await
 }

@@ -11,45 +11,40 @@ mod receive;
 mod records;
 mod scheduler;
 mod streams;
-mod subscribers;
 
 use axum::Router;
 use axum::http::{Extensions, HeaderMap, StatusCode, Version};
 use axum::routing::any;
-use lonja_model::clock::Clock;
 use tokio::sync::watch;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 
 use super::COMPRESSED_FROM;
+use super::bodies::Bodies;
+use super::operator::Operators;
 use crate::Handle;
-use receive::Bodies;
 use records::Streamed;
 use streams::Streams;
-use subscribers::Subscribers;
 
 /// What the routes share.
 #[derive(Clone)]
 pub(super) struct Door {
     handle: Handle,
-    clock: Clock,
+    operators: Operators,
     streams: Streams,
-    subscribers: Subscribers,
     bodies: Bodies,
     stop: watch::Receiver<bool>,
 }
 
 /// The routes. Deeper paths reach the nearest one above them, as clients that follow redirects by hand rely on.
-pub(crate) fn router(handle: Handle, clock: Clock, stop: watch::Receiver<bool>) -> Router {
-    let door = Door {
-        handle,
-        clock,
-        streams: Streams::default(),
-        subscribers: Subscribers::default(),
-        bodies: Bodies::default(),
-        stop,
-    };
+pub(super) fn router(
+    handle: Handle,
+    operators: Operators,
+    bodies: Bodies,
+    stop: watch::Receiver<bool>,
+) -> Router {
+    let door = Door { handle, operators, streams: Streams::default(), bodies, stop };
     let ends = |_: StatusCode, _: Version, _: &HeaderMap, more: &Extensions| more.get::<Streamed>().is_none();
     let worth = SizeAbove::new(COMPRESSED_FROM).and(ends);
     let routes = Router::new()

@@ -1,17 +1,20 @@
 //! `POST /api/v1`: operators.
 
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use lonja_proto::media::Media;
 use lonja_proto::mesos::master::call::Type;
 use lonja_proto::mesos::master::{Call, Event};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::problem::Problem;
 use super::{Door, receive, records};
-use crate::api::{operator, views};
+use crate::api::answers::{self, Unanswered};
+use crate::api::operator::{Asked, asked};
+use crate::api::views;
 
 /// One call.
 pub(super) async fn call(State(door): State<Door>, request: Request) -> Response {
@@ -22,40 +25,42 @@ pub(super) async fn call(State(door): State<Door>, request: Request) -> Response
 }
 
 async fn take(door: &Door, request: Request) -> Result<Response, Problem> {
-    let (headers, call): (HeaderMap, Call) = door.bodies.message(request).await?;
-    let media = Media::of_answer(receive::text(&headers, header::ACCEPT))?;
-    let kind = call.r#type();
-    if kind == Type::Subscribe {
-        return subscribe(door, media).await;
+    let read = |call: Call| (call.r#type(), asked(call));
+    let (headers, (kind, asked), room) = receive::message(&door.bodies, request, read).await?;
+    let media = receive::answer_form(&headers)?;
+    let refused = |status: Status| Problem::new(status_of(kind, status.code()), status.message());
+    match asked.map_err(refused)? {
+        Asked::Shown(Type::Subscribe) => subscribe(door, media).await.map_err(refused),
+        Asked::Shown(kind) => {
+            let shown = door.operators.shown(kind, move |answer| media.encode(&answer)).await;
+            let (text, place) = shown.map_err(refused)?;
+            let body = match place {
+                Some(place) => answers::body(text, place),
+                None => Body::from(text),
+            };
+            Ok(([(header::CONTENT_TYPE, media.name())], body).into_response())
+        }
+        Asked::Done(command) => {
+            door.operators.done(*command, Some(room)).await.map_err(refused)?;
+            let later = is_accepted_for_later(kind);
+            Ok(if later { StatusCode::ACCEPTED } else { StatusCode::OK }.into_response())
+        }
     }
-    let answer = operator::answer(&door.handle, door.clock, call).await;
-    let answer = answer.map_err(|status| Problem::new(status_of(kind, status.code()), status.message()))?;
-    if is_accepted_for_later(kind) {
-        return Ok(StatusCode::ACCEPTED.into_response());
-    }
-    if answer.r#type.is_none() {
-        return Ok(StatusCode::OK.into_response());
-    }
-    let text = tokio::task::block_in_place(|| media.encode(&answer));
-    Ok(([(header::CONTENT_TYPE, media.name())], text).into_response())
 }
 
-/// Everything as it stands, then every change, and a sign of life where there is none.
-async fn subscribe(door: &Door, media: Media) -> Result<Response, Problem> {
-    let events = operator::events(&door.handle, door.stop.clone()).await;
-    let events = events.map_err(|status| Problem::new(StatusCode::SERVICE_UNAVAILABLE, status.message()))?;
-    let lost = door.subscribers.add();
+/// Everything as it stands, then every change, and a sign of life now and then.
+async fn subscribe(door: &Door, media: Media) -> Result<Response, Status> {
+    let (snapshot, events) = door.operators.events().await?;
+    let first = move || records::record(media, &views::subscribed(&snapshot));
+    let (first, place) = door.operators.answers.make(first).await.map_err(Unanswered::from)?;
+    let record = move |event: &Event| Ok(Bytes::from(records::record(media, event)));
     // Mesos has a first sign of life follow at once.
-    let mut heartbeat = Some(records::record(media, &views::heartbeat()));
-    let records = events
-        // One who fell behind is cut off: after a gap, what it believes would be wrong.
+    let begin = answers::pieces(first, place).chain(stream::iter([record(&views::heartbeat())]));
+    // One who fell behind is cut off: after a gap, what it believes would be wrong.
+    let changes = events
         .take_while(|event| std::future::ready(event.is_ok()))
-        .filter_map(|event| std::future::ready(event.ok()))
-        .flat_map(move |event: Event| {
-            stream::iter([Some(records::record(media, &event)), heartbeat.take()].into_iter().flatten())
-        });
-    let records = stream::StreamExt::take_until(records, lost);
-    Ok(records::answer(media, records))
+        .filter_map(|event| std::future::ready(event.ok()));
+    Ok(records::answer(media, begin.chain(changes.map(move |event| record(&event)))))
 }
 
 /// Calls of which the answer is that they are under way.

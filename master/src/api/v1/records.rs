@@ -3,11 +3,13 @@
 //! RecordIO does not ask for that, but Mesos writes so, and clients of Node take what comes in one chunk for one record.
 //! Chunks that are ready together still leave in one write.
 
+use std::io;
+
 use axum::Extension;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use lonja_proto::media::Media;
 use lonja_proto::recordio;
 use prost::{Message, Name};
@@ -29,8 +31,11 @@ pub(super) fn record<M: Message + Name>(media: Media, message: &M) -> Vec<u8> {
 pub(super) struct Streamed;
 
 /// An answer of these records.
-pub(super) fn answer(media: Media, records: impl Stream<Item = Vec<u8>> + Send + 'static) -> Response {
-    let body = Body::from_stream(records.map(Ok::<_, std::convert::Infallible>));
+pub(super) fn answer(
+    media: Media,
+    records: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+) -> Response {
+    let body = Body::from_stream(records);
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(media.name()))];
     (Extension(Streamed), kind, body).into_response()
 }

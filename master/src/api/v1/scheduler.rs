@@ -5,8 +5,11 @@
 //! whatever comes of them. What the core says of one that it did not carry out goes along in the header
 //! `Lonja-Refusal`.
 
+use std::io;
+
+use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use lonja_model::FrameworkId;
@@ -23,6 +26,7 @@ use tokio::sync::oneshot;
 use super::problem::Problem;
 use super::streams::Listed;
 use super::{Door, receive, records};
+use crate::api::bodies::Room;
 use crate::connections::{ToFramework, Waiting};
 use crate::handle::FrameworkStream;
 
@@ -43,22 +47,21 @@ pub(super) async fn call(State(door): State<Door>, request: Request) -> Response
 }
 
 async fn take(door: &Door, request: Request) -> Result<Response, Problem> {
-    let (headers, wire): (HeaderMap, wire::Call) = door.bodies.message(request).await?;
-    let kind = wire.r#type();
-    if kind == Type::Unknown && wire.framework_id.is_some() {
+    let read = |wire: wire::Call| (wire.r#type(), wire.framework_id.is_some(), call_from_wire(wire));
+    let (headers, (kind, named, read), room) = receive::message(&door.bodies, request, read).await?;
+    if kind == Type::Unknown && named {
         let message = "type is missing or not known to this master; set it, for example ACCEPT";
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, message));
     }
-    let read = call_from_wire(wire);
     if kind == Type::Subscribe {
-        return subscribe(door, &headers, read).await;
+        return subscribe(door, &headers, read, room).await;
     }
     let (framework, call) = read.map_err(|refusal| Problem::bad_request(refusal.to_string()))?;
     if kind == Type::ReconcileOperations {
-        Media::of_answer(receive::text(&headers, header::ACCEPT))?;
+        receive::answer_form(&headers)?;
     }
     let stream = receive::text(&headers, STREAM_ID).and_then(|id| door.streams.find(id));
-    let result = door.handle.call_aside(stream, framework, call).await;
+    let result = door.handle.call_aside(stream, framework, call, room).await;
     answer(kind, result)
 }
 
@@ -96,37 +99,36 @@ fn header_text(text: &str) -> HeaderValue {
 
 type Read = Result<(Option<FrameworkId>, Call), convert::Refusal>;
 
-async fn subscribe(door: &Door, headers: &HeaderMap, read: Read) -> Result<Response, Problem> {
-    let (framework, call) = match read {
-        Ok(read) => read,
-        Err(refusal) => {
-            // Of what a framework says of itself Mesos complains on the stream.
-            if !is_about_the_framework(&refusal) {
-                return Err(Problem::bad_request(refusal.to_string()));
-            }
-            let media = Media::of_answer(receive::text(headers, header::ACCEPT))?;
-            let error = event_to_wire(&Event::Error(refusal.to_string()), Shape::FULL);
-            return Ok(records::answer(media, stream::iter([records::record(media, &error)])));
+async fn subscribe(door: &Door, headers: &HeaderMap, read: Read, room: Room) -> Result<Response, Problem> {
+    // Of what a framework says of itself Mesos complains on the stream.
+    let read = match read {
+        Err(refusal) if !is_about_the_framework(&refusal) => {
+            return Err(Problem::bad_request(refusal.to_string()));
         }
+        read => read,
     };
-    let media = Media::of_answer(receive::text(headers, header::ACCEPT))?;
+    let media = receive::answer_form(headers)?;
     if headers.contains_key(STREAM_ID) {
         let message = "Subscribe calls should not include the 'Mesos-Stream-Id' header";
         return Err(Problem::bad_request(message));
     }
+    let (framework, call) = match read {
+        Ok(read) => read,
+        Err(refusal) => {
+            let error = event_to_wire(&Event::Error(refusal.to_string()), Shape::FULL);
+            let record = Ok(records::record(media, &error).into());
+            return Ok(records::answer(media, stream::iter([record])));
+        }
+    };
     let Call::Subscribe { info, .. } = &call else {
         return Err(Problem::bad_request("type must be SUBSCRIBE"));
     };
     let shape = Shape::of(info);
-    let opened = door.handle.open_stream().await.map_err(|_| Problem::stopped())?;
-    let FrameworkStream { id, queue, closed, .. } = opened;
-    let listed = door.streams.list(id);
-    door.handle.call(id, 0, framework, call).await.map_err(|_| Problem::stopped())?;
-
-    let stream_id = HeaderValue::from_str(&listed.id.to_string());
+    let FrameworkStream { id, queue, closed, .. } =
+        door.handle.open_stream().await.map_err(|_| Problem::stopped())?;
     let (ended, gone) = oneshot::channel();
-    let events = Events { queue, media, shape, _ended: ended, _listed: listed };
     let (handle, mut stop) = (door.handle.clone(), door.stop.clone());
+    // From here on, whenever who subscribes leaves, the stream is closed.
     tokio::spawn(async move {
         tokio::select! {
             _ = gone => {}
@@ -136,6 +138,11 @@ async fn subscribe(door: &Door, headers: &HeaderMap, read: Read) -> Result<Respo
         // The master has stopped, or is told now.
         let _told = handle.close_stream(id).await;
     });
+    let listed = door.streams.list(id);
+    let stream_id = HeaderValue::from_str(&listed.id.to_string());
+    let events = Events { queue, media, shape, _ended: ended, _listed: listed };
+    door.handle.call_with(id, framework, call, room).await.map_err(|_| Problem::stopped())?;
+
     let mut response = records::answer(media, stream::unfold(events, Events::record));
     if let Ok(stream_id) = stream_id {
         response.headers_mut().insert(STREAM_ID, stream_id);
@@ -154,7 +161,7 @@ fn is_about_the_framework(refusal: &convert::Refusal) -> bool {
 
 /// What goes out on one stream.
 struct Events {
-    queue: tokio::sync::mpsc::Receiver<Waiting>,
+    queue: tokio::sync::mpsc::Receiver<Waiting<ToFramework>>,
     media: Media,
     shape: Shape,
     /// Both are dropped with the body: the stream has ended, and its id names nothing any more.
@@ -164,13 +171,14 @@ struct Events {
 
 impl Events {
     /// The next record, once there is one.
-    async fn record(mut self) -> Option<(Vec<u8>, Self)> {
+    async fn record(mut self) -> Option<(io::Result<Bytes>, Self)> {
         loop {
             match self.queue.recv().await?.message {
                 ToFramework::Event(event) => {
                     let record = records::record(self.media, &event_to_wire(&event, self.shape));
-                    return Some((record, self));
+                    return Some((Ok(Bytes::from(record)), self));
                 }
+                ToFramework::Described(info) => self.shape = Shape::of(&info),
                 // A call by HTTP is answered by its status.
                 ToFramework::Answer(..) => {}
             }

@@ -4,7 +4,7 @@ use lonja_master_core::Snapshot;
 use lonja_master_core::agents::Presence;
 use lonja_master_core::snapshot::AgentView;
 use lonja_proto::convert::agent::{agent_capabilities_to_wire, agent_info_to_wire};
-use lonja_proto::convert::ids::time_to_wire;
+use lonja_proto::convert::ids::{pid, time_to_wire};
 use lonja_proto::convert::maintenance::duty_to_wire;
 use lonja_proto::convert::resources::{Shape, resources_to_wire};
 use lonja_proto::mesos::master::response::{self, get_agents};
@@ -31,7 +31,7 @@ pub(super) fn agent(view: &AgentView) -> get_agents::Agent {
         agent_info: agent_info_to_wire(&view.info),
         active: view.is_connected() && view.duty.is_active(),
         version: view.version.clone(),
-        pid: Some(format!("slave(1)@{}:{}", view.info.hostname, view.info.port)),
+        pid: Some(pid("slave(1)", &view.info.hostname, view.info.port)),
         capabilities: agent_capabilities_to_wire(&view.capabilities),
         registered_time: view.registered.map(time_to_wire),
         reregistered_time: view.reregistered.map(time_to_wire),

@@ -84,6 +84,8 @@ pub(crate) fn event(change: ClusterEvent) -> Event {
             let operation_updated = Some(event::OperationUpdated { operation });
             Event { operation_updated, ..event(event::Type::OperationUpdated) }
         }
+        // Told one by one, by who reads the changes.
+        ClusterEvent::Several(_) => super::heartbeat(),
         ClusterEvent::Alert(message) => {
             Event { alert: Some(event::Alert { message }), ..event(event::Type::Alert) }
         }

@@ -1,4 +1,4 @@
-//! Those who watch the cluster by HTTP: so many, and the oldest makes room for a new one.
+//! Those who watch the cluster: so many, whichever door they came by, and the oldest makes room for a new one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +10,9 @@ const MOST: usize = 1_000;
 
 /// The watchers, the oldest first.
 #[derive(Clone, Default)]
-pub(super) struct Subscribers(Arc<Mutex<VecDeque<oneshot::Sender<()>>>>);
+pub(super) struct Watchers(Arc<Mutex<VecDeque<oneshot::Sender<()>>>>);
 
-impl Subscribers {
+impl Watchers {
     /// A place for a new one; what is returned resolves when the place is taken by another.
     pub(super) fn add(&self) -> oneshot::Receiver<()> {
         let (place, lost) = oneshot::channel();
@@ -32,12 +32,12 @@ mod tests {
 
     #[test]
     fn the_oldest_makes_room() {
-        let subscribers = Subscribers::default();
-        let mut kept: Vec<_> = (0..MOST).map(|_| subscribers.add()).collect();
+        let watchers = Watchers::default();
+        let mut kept: Vec<_> = (0..MOST).map(|_| watchers.add()).collect();
         drop(kept.pop());
-        let _within = subscribers.add();
+        let _within = watchers.add();
         assert_eq!(kept[0].try_recv(), Err(oneshot::error::TryRecvError::Empty));
-        let _over = subscribers.add();
+        let _over = watchers.add();
         assert_eq!(kept[0].try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(kept[1].try_recv(), Err(oneshot::error::TryRecvError::Empty));
     }
