@@ -79,7 +79,7 @@ fn written(mut answer: Answer, enough: impl Fn(&str) -> bool) -> String {
     let mut records = recordio::Decoder::new(1 << 20);
     let mut text = String::new();
     while !enough(&text)
-        && let Some(chunk) = answer.chunk()
+        && let Some(chunk) = answer.chunk().expect("what is written comes, to its end")
     {
         records.push(&chunk);
         while let Some(record) = records.next_record().unwrap() {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lonja_proto::mesos::executor::{Call, Event, call, event};
 use lonja_proto::mesos::{self, TaskState as State, task_status};
@@ -23,6 +23,9 @@ const FORM: &str = "TEST_FORM";
 /// Whether it shows its token.
 const PROVES: &str = "TEST_PROVES";
 
+/// How long it comes again to an agent that does not let it in: its cluster is gone.
+const LONGEST_AWAY: Duration = lonja_tests::PATIENCE;
+
 /// What an executor keeps between two subscriptions.
 struct Act {
     endpoint: SocketAddr,
@@ -32,6 +35,8 @@ struct Act {
     executor: String,
     tasks: BTreeMap<String, mesos::TaskInfo>,
     updates: Vec<mesos::TaskStatus>,
+    /// When it was last served, or began.
+    served: Instant,
 }
 
 /// Not a test: the executor of the others, when an agent has started it.
@@ -53,6 +58,7 @@ fn act() {
         executor: variable("MESOS_EXECUTOR_ID"),
         tasks: BTreeMap::new(),
         updates: Vec::new(),
+        served: Instant::now(),
     };
     while act.serve() {}
 }
@@ -73,12 +79,14 @@ impl Act {
         let Some(mut answer) = answer.filter(|answer| answer.status == 200) else {
             // As Mesos' own executors do, only sooner.
             std::thread::sleep(Duration::from_millis(20));
-            return true;
+            return self.served.elapsed() < LONGEST_AWAY;
         };
         assert_eq!(answer.header("content-type"), self.form);
         assert_eq!(answer.header("transfer-encoding"), "chunked");
         let mut records = recordio::Decoder::new(1 << 20);
-        while let Some(chunk) = answer.chunk() {
+        self.served = Instant::now();
+        // Cut off, it comes again.
+        while let Ok(Some(chunk)) = answer.chunk() {
             records.push(&chunk);
             let mut events = Vec::new();
             while let Some(record) = records.next_record().unwrap() {
@@ -89,6 +97,7 @@ impl Act {
                     return false;
                 }
             }
+            self.served = Instant::now();
         }
         true
     }

@@ -270,7 +270,7 @@ impl Containers {
     }
 
     /// Custom executors, and what is said to them.
-    pub(crate) fn executors(&self) -> &Executors {
+    pub(crate) fn executors(&self) -> &Arc<Executors> {
         &self.executors
     }
 

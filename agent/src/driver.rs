@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::checkpoints::Checkpoints;
 use crate::containers::{Containers, Launched};
+use crate::counts::Counts;
 use crate::disk;
 use crate::groups;
-use crate::handle::{Description, Handle, Heard, INBOX, Input, TaskFiles, TaskLine};
+use crate::handle::{Description, Handle, Heard, INBOX, Input, Question, TaskFiles, TaskLine};
 use crate::master_link::MasterLink;
 use crate::picture::{Picture, place_of};
 use crate::volumes::Volumes;
@@ -209,30 +210,37 @@ impl Driver {
             Input::ExecutorLeft { container, connection } => {
                 Some(Event::ExecutorLeft { container, connection })
             }
-            Input::Executor(container, answer) => {
+            Input::Asked(question) => {
+                self.answer(question);
+                None
+            }
+        }
+    }
+
+    /// Answers who asks. Whoever asked may have left.
+    fn answer(&mut self, question: Question) {
+        match question {
+            Question::Executor(container, answer) => {
                 self.agent.note_proof(&container);
                 let known = self.agent.executor_in(&container).filter(|known| known.info().is_custom());
                 let whose = known.map(|known| (known.framework().clone(), known.info().id.clone()));
                 let _left = answer.send(whose);
-                None
             }
-            Input::Find(framework, task, answer) => {
-                // Whoever asked may have left.
+            Question::Find(framework, task, answer) => {
                 let _left = answer.send(self.find(&framework, &task));
-                None
             }
-            Input::InContainer(container, answer) => {
+            Question::InContainer(container, answer) => {
                 let _left = answer.send(self.in_container(container));
-                None
             }
-            Input::Picture(answer) => {
-                let picture = Picture::of(&self.agent, &self.containers, self.started, self.clock.now());
+            Question::Picture(answer) => {
+                let picture = Picture::of(&self.agent, &self.containers, self.started);
                 let _left = answer.send(picture);
-                None
             }
-            Input::Describe(answer) => {
+            Question::Counts(answer) => {
+                let _left = answer.send(Counts::of(&self.agent, self.started, self.clock.now()));
+            }
+            Question::Describe(answer) => {
                 let _left = answer.send(self.describe());
-                None
             }
         }
     }
@@ -245,7 +253,8 @@ impl Driver {
                 (Ok(Heard::Subscribes(container, call)), None)
             }
             (Ok(Admitted { container, connection: Some(connection) }), _) => {
-                (Ok(Heard::Taken), Some(Event::ExecutorCalled { container, connection, call }))
+                let taken = Heard::Taken(container.clone());
+                (Ok(taken), Some(Event::ExecutorCalled { container, connection, call }))
             }
             (Ok(Admitted { connection: None, .. }), _) => (Err(CallRefusal::NotSubscribed), None),
         }

@@ -13,6 +13,7 @@ use lonja_model::{AgentId, AgentInfo, ContainerId, ExecutorId, FrameworkId, Reso
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::containers::Launched;
+use crate::counts::Counts;
 use crate::picture::Picture;
 
 /// What waits for the driver, at most.
@@ -68,22 +69,30 @@ pub(crate) enum Input {
         /// The number of the connection.
         connection: u64,
     },
-    /// Somebody asks whose executor is in a container.
+    /// Somebody wants to know something.
+    Asked(Question),
+}
+
+/// What is asked of the driver, with where the answer goes.
+pub(crate) enum Question {
+    /// Whose executor is in a container.
     Executor(ContainerId, oneshot::Sender<Option<(FrameworkId, ExecutorId)>>),
-    /// Somebody asks for a task's files.
+    /// A task's files.
     Find(FrameworkId, TaskId, oneshot::Sender<Option<TaskFiles>>),
-    /// Somebody asks what runs in a container of that name.
+    /// What runs in a container of that name.
     InContainer(ContainerId, oneshot::Sender<Option<TaskFiles>>),
-    /// Somebody asks for all that runs.
+    /// All that runs.
     Picture(oneshot::Sender<Picture>),
-    /// Somebody asks what the agent is.
+    /// How much runs.
+    Counts(oneshot::Sender<Counts>),
+    /// What the agent is.
     Describe(oneshot::Sender<Description>),
 }
 
 /// What became of a call that a custom executor may say.
 pub(crate) enum Heard {
-    /// It was taken in.
-    Taken,
+    /// It was taken in, for the executor in this container.
+    Taken(ContainerId),
     /// It asks for a connection, which is the door's to make. Its container, and the call.
     Subscribes(ContainerId, Box<Call>),
 }
@@ -174,7 +183,7 @@ impl Handle {
     /// The files of a task, of its newest run; `None` if there are none.
     pub async fn find(&self, framework: FrameworkId, task: TaskId) -> Result<Option<TaskFiles>, Stopped> {
         let (sender, receiver) = oneshot::channel();
-        self.put(Input::Find(framework, task, sender)).await?;
+        self.put(Input::Asked(Question::Find(framework, task, sender))).await?;
         receiver.await.map_err(|_| Stopped)
     }
 
@@ -184,7 +193,7 @@ impl Handle {
         container: ContainerId,
     ) -> Result<Option<(FrameworkId, ExecutorId)>, Stopped> {
         let (sender, receiver) = oneshot::channel();
-        self.put(Input::Executor(container, sender)).await?;
+        self.put(Input::Asked(Question::Executor(container, sender))).await?;
         receiver.await.map_err(|_| Stopped)
     }
 
@@ -202,21 +211,28 @@ impl Handle {
     /// The files of the task, or the custom executor, in that container; `None`: there is none.
     pub(crate) async fn in_container(&self, container: ContainerId) -> Result<Option<TaskFiles>, Stopped> {
         let (sender, receiver) = oneshot::channel();
-        self.put(Input::InContainer(container, sender)).await?;
+        self.put(Input::Asked(Question::InContainer(container, sender))).await?;
         receiver.await.map_err(|_| Stopped)
     }
 
     /// All that runs at this moment.
     pub(crate) async fn picture(&self) -> Result<Picture, Stopped> {
         let (sender, receiver) = oneshot::channel();
-        self.put(Input::Picture(sender)).await?;
+        self.put(Input::Asked(Question::Picture(sender))).await?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// How much runs at this moment.
+    pub(crate) async fn counts(&self) -> Result<Counts, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(Input::Asked(Question::Counts(sender))).await?;
         receiver.await.map_err(|_| Stopped)
     }
 
     /// The agent at this moment.
     pub async fn describe(&self) -> Result<Description, Stopped> {
         let (sender, receiver) = oneshot::channel();
-        self.put(Input::Describe(sender)).await?;
+        self.put(Input::Asked(Question::Describe(sender))).await?;
         receiver.await.map_err(|_| Stopped)
     }
 }

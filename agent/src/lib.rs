@@ -20,6 +20,7 @@ pub mod config;
 pub mod configured;
 pub mod containerizer;
 mod containers;
+mod counts;
 mod descriptors;
 pub mod detect;
 pub mod disk;
@@ -128,9 +129,6 @@ pub enum AgentError {
         "the launcher is gone, without which nothing can be launched; this agent stops, its tasks run on: start it again"
     )]
     LauncherGone,
-    /// The server stopped by itself.
-    #[error("the server stopped")]
-    Server(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A task of this process panicked.
     #[error("a part of the agent ended unexpectedly")]
     Ended(#[from] tokio::task::JoinError),
@@ -188,7 +186,6 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
     let volumes = volumes::Volumes::new(&path, instance.clone(), &info.resources);
     let containerizer = Arc::new(containerizer);
     let sessions = api::Sessions::new(containerizer.clone());
-    let launcher_watched = containerizer.clone();
     let fetcher = fetcher::Fetcher::new(config.fetching.clone(), config.host_paths.clone(), &path);
     let fetcher = fetcher.map_err(work_dir)?;
     let endpoint = SocketAddr::new(own_ip(address, &config.master).await, address.port());
@@ -196,44 +193,74 @@ pub async fn start(config: Config, launcher: &Launcher) -> Result<Running, Agent
         executors::Executors::open(&path, config.executors.clone(), endpoint).map_err(work_dir)?;
     let executors = Arc::new(executors);
     let containers = containers::Containers::new(
-        containerizer,
+        containerizer.clone(),
         sandboxes,
         volumes.clone(),
         fetcher,
         &config,
         instance.clone(),
-        executors.clone(),
+        executors,
     );
     let containers = Arc::new(containers);
     let clock = Clock::start();
-    let core = lonja_agent_core::Config {
-        kill_grace: config.kill_grace,
-        executor_registration_timeout: config.executors.registration_timeout,
-        executor_reregistration_timeout: config.executors.reregistration_timeout,
-        executor_shutdown_grace: config.executors.shutdown_grace,
-        max_completed: MOST_COMPLETED,
-        ..lonja_agent_core::Config::new(info, env!("CARGO_PKG_VERSION"), instance.as_str())
-    };
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
-    let agent = Agent::new(core, Entropy(high, low));
+    let agent = Agent::new(core_config(&config, info, &instance), Entropy(high, low));
     let (stop, stopped) = watch::channel(false);
     let (handle, driver) =
         driver::Driver::new(clock, agent, checkpoints, containers.clone(), volumes, config.master.clone());
     tracing::info!(%address, work_dir = %path.display(), instance = instance.as_str(), disk_limit = disks.how(), "agent started");
     let upkeep = tokio::spawn(upkeep::run(containers.clone(), stopped.clone()));
     let driver = tokio::spawn(driver.run(checkpoint, stopped.clone()));
-    let door = executors::Door::new(executors.clone(), handle.clone(), stopped.clone());
-    let socket =
-        executors::serve(executors, door.clone(), api::v1::executor::router(door.clone()), stopped.clone());
     let constant = api::v0::Constant {
         flags: Arc::new(api::v0::flags::flags(&Config { listen: address, work_dir: path, ..config.clone() })),
         master: config.master.as_str().into(),
     };
-    let furniture = api::Furniture { enforced, sessions, executors: door, constant };
-    let api = api::serve(listener, handle.clone(), containers, furniture, stopped.clone());
-    let launching = needs_launcher(launcher_watched, stopped);
-    let server = tokio::spawn(async move { tokio::try_join!(api, socket, launching).map(|_| ()) });
+    let serving = Serving { listener, containers, enforced, sessions, constant };
+    let serving = serving.run(handle.clone(), stopped.clone());
+    let launching = needs_launcher(containerizer, stopped);
+    let server = tokio::spawn(async move { tokio::try_join!(serving, launching).map(|_| ()) });
     Ok(Running { address, handle, stop, driver, server, upkeep })
+}
+
+fn core_config(
+    config: &Config,
+    info: lonja_model::AgentInfo,
+    instance: &InstanceId,
+) -> lonja_agent_core::Config {
+    lonja_agent_core::Config {
+        kill_grace: config.kill_grace,
+        executor_registration_timeout: config.executors.registration_timeout,
+        executor_reregistration_timeout: config.executors.reregistration_timeout,
+        executor_shutdown_grace: config.executors.shutdown_grace,
+        max_completed: MOST_COMPLETED,
+        ..lonja_agent_core::Config::new(info, env!("CARGO_PKG_VERSION"), instance.as_str())
+    }
+}
+
+/// What is served at the agent's port and at the executors' socket.
+struct Serving {
+    listener: TcpListener,
+    containers: Arc<containers::Containers>,
+    enforced: Vec<Enforcement>,
+    sessions: api::Sessions,
+    constant: api::v0::Constant,
+}
+
+impl Serving {
+    /// Until asked to stop.
+    async fn run(self, handle: Handle, stopped: watch::Receiver<bool>) -> Result<(), AgentError> {
+        let Self { listener, containers, enforced, sessions, constant } = self;
+        let executors = containers.executors().clone();
+        let door = executors::Door::new(executors.clone(), handle.clone(), stopped.clone());
+        let over_http = api::v1::executor::router(door.clone());
+        let socket = executors::serve(executors, door.clone(), over_http.clone(), stopped.clone());
+        let furniture = api::Furniture { enforced, sessions, executors: door, over_http, constant };
+        let api = async {
+            api::serve(listener, handle, containers, furniture, stopped).await;
+            Ok(())
+        };
+        tokio::try_join!(api, socket).map(|_| ())
+    }
 }
 
 /// Ends when the agent stops. Errors: its launcher has ended, and it can do its work no more.

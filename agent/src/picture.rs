@@ -1,17 +1,19 @@
 //! All that runs on the agent, at one moment, for whoever wants to see it whole.
 //!
-//! Taken by the loop that owns the core, in one go, so that its parts agree. What a task says to its framework is left out.
+//! Taken by the loop that owns the core, in one go, so that its parts agree. What is large it shares with the core. What a
+//! task says to its framework is left out.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use lonja_agent_core::{Agent, CompletedExecutor, CompletedTask, Stage, Tally};
+use lonja_agent_core::{Agent, CompletedExecutor, CompletedTask, Stage};
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::operation::OperationRecord;
 use lonja_model::role::Role;
 use lonja_model::{
-    AgentId, AgentInfo, ContainerId, ExecutorId, FrameworkId, Resources, TaskId, TaskInfo, TaskState,
-    TaskStatus, Timestamp,
+    AgentId, AgentInfo, ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState, TaskStatus,
+    Timestamp,
 };
 
 use crate::containers::Containers;
@@ -24,8 +26,6 @@ pub(crate) struct Picture {
     pub(crate) info: AgentInfo,
     /// When this life of the agent began.
     pub(crate) started: Timestamp,
-    /// When it was asked.
-    pub(crate) now: Timestamp,
     /// All it has, with the reservations and volumes made since.
     pub(crate) total: Resources,
     /// What of it is promised to tasks and executors.
@@ -45,18 +45,15 @@ pub(crate) struct Picture {
     pub(crate) completed_executors: Vec<ExecutorPicture>,
     /// As far as they are remembered, oldest first.
     pub(crate) completed_tasks: Vec<TaskPicture>,
-    pub(crate) tally: Tally,
 }
 
 /// One executor.
 #[derive(Clone, Debug)]
 pub(crate) struct ExecutorPicture {
     pub(crate) framework: FrameworkId,
-    pub(crate) info: ExecutorInfo,
+    pub(crate) info: Arc<ExecutorInfo>,
     pub(crate) role: Role,
     pub(crate) container: ContainerId,
-    pub(crate) is_subscribed: bool,
-    pub(crate) is_ending: bool,
     /// Its files.
     pub(crate) sandbox: PathBuf,
 }
@@ -65,29 +62,29 @@ pub(crate) struct ExecutorPicture {
 #[derive(Clone, Debug)]
 pub(crate) struct TaskPicture {
     pub(crate) framework: FrameworkId,
-    pub(crate) info: TaskInfo,
+    pub(crate) info: Arc<TaskInfo>,
     pub(crate) role: Role,
     pub(crate) state: TaskState,
     pub(crate) stage: Stage,
     /// Its own, or that of its executor.
     pub(crate) container: ContainerId,
+    /// That of its executor, built in or not; its own if it has none.
+    pub(crate) home: ContainerId,
     pub(crate) pid: Option<u32>,
     /// What was last said of it.
-    pub(crate) latest: Option<TaskStatus>,
+    pub(crate) latest: Option<Arc<TaskStatus>>,
     /// Its files.
     pub(crate) sandbox: PathBuf,
 }
 
 impl Picture {
-    /// O(tasks).
-    pub(crate) fn of(agent: &Agent, containers: &Containers, started: Timestamp, now: Timestamp) -> Self {
+    /// O(tasks), whatever they hold.
+    pub(crate) fn of(agent: &Agent, containers: &Containers, started: Timestamp) -> Self {
         let executors = agent.executors().map(|executor| ExecutorPicture {
             framework: executor.framework().clone(),
             info: executor.info().clone(),
             role: executor.role().clone(),
             container: executor.container().clone(),
-            is_subscribed: executor.is_subscribed(),
-            is_ending: executor.is_shutting_down(),
             sandbox: containers.path(
                 executor.framework(),
                 &groups::as_task(&executor.info().id),
@@ -96,11 +93,12 @@ impl Picture {
         });
         let tasks = agent.tasks().map(|task| TaskPicture {
             framework: task.framework().clone(),
-            info: TaskInfo { data: Vec::new(), ..task.info().clone() },
+            info: task.info().clone(),
             role: task.role().clone(),
             state: task.state(),
             stage: task.stage(),
             container: task.container().clone(),
+            home: task.home().clone(),
             pid: task.pid(),
             latest: task.latest().cloned(),
             sandbox: containers.path(task.framework(), &place_of(task.info()), task.container()),
@@ -109,7 +107,6 @@ impl Picture {
             id: agent.id().cloned(),
             info: agent.info().clone(),
             started,
-            now,
             total: agent.total().clone(),
             promised: agent.promised(),
             registered: agent.is_registered(),
@@ -124,37 +121,12 @@ impl Picture {
                 .collect(),
             completed_executors: completed_executors(agent, containers),
             completed_tasks: completed_tasks(agent, containers),
-            tally: agent.tally().clone(),
         }
     }
 
     /// Its id, or nothing while it has none.
     pub(crate) fn id_text(&self) -> &str {
         self.id.as_ref().map_or("", AgentId::as_str)
-    }
-
-    /// The tasks of an executor, or those of a framework that have none.
-    pub(crate) fn tasks_of<'a>(
-        &'a self,
-        framework: &'a FrameworkId,
-        executor: Option<&'a ExecutorId>,
-    ) -> impl Iterator<Item = &'a TaskPicture> {
-        self.tasks.iter().filter(move |task| task.is_of(framework, executor))
-    }
-
-    /// Those of them that have ended for good.
-    pub(crate) fn completed_tasks_of<'a>(
-        &'a self,
-        framework: &'a FrameworkId,
-        executor: Option<&'a ExecutorId>,
-    ) -> impl Iterator<Item = &'a TaskPicture> {
-        self.completed_tasks.iter().filter(move |task| task.is_of(framework, executor))
-    }
-}
-
-impl TaskPicture {
-    fn is_of(&self, framework: &FrameworkId, executor: Option<&ExecutorId>) -> bool {
-        self.framework == *framework && self.info.executor_id() == executor
     }
 }
 
@@ -164,8 +136,6 @@ fn completed_executors(agent: &Agent, containers: &Containers) -> Vec<ExecutorPi
         info: executor.info.clone(),
         role: executor.role.clone(),
         container: executor.container.clone(),
-        is_subscribed: false,
-        is_ending: false,
         sandbox: containers.path(
             &executor.framework,
             &groups::as_task(&executor.info.id),
@@ -183,6 +153,7 @@ fn completed_tasks(agent: &Agent, containers: &Containers) -> Vec<TaskPicture> {
         state: task.state,
         stage: Stage::Ended,
         container: task.container.clone(),
+        home: task.home.clone(),
         pid: None,
         latest: task.latest.clone(),
         sandbox: containers.path(&task.framework, &place_of(&task.info), &task.container),

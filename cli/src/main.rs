@@ -14,7 +14,12 @@ mod terminal;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
 use args::{Command, Lonja};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Everything of ours that goes wrong while running a command on the cluster.
 pub(crate) const EXIT_OURS: u8 = 125;

@@ -128,6 +128,10 @@ impl Driver {
                 self.perform(effects).await?;
             }
             self.show();
+            if self.master.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
+                // Offers are written out while more are made.
+                tokio::task::yield_now().await;
+            }
         }
     }
 

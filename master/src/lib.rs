@@ -25,7 +25,7 @@ use std::sync::Arc;
 use lonja_master_core::Master;
 use lonja_model::clock::Clock;
 use lonja_storage::{OpenError, RedbStore, Store};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -75,8 +75,7 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, MasterError> {
     let store = open_store(&config)?;
     let address = config.listen;
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| MasterError::Listen { address, source })?;
+    let listener = listen(address).map_err(|source| MasterError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| MasterError::Listen { address, source })?;
     let registrar = registrar::Registrar::new(store);
     let registry = registrar.load().await?;
@@ -93,6 +92,18 @@ pub async fn start(config: Config) -> Result<Running, MasterError> {
     let driver = tokio::spawn(driver.run(stopped.clone()));
     let server = tokio::spawn(api::serve(listener, handle.clone(), clock, stopped));
     Ok(Running { address, handle, stop, driver, server })
+}
+
+/// Connections that may wait to be accepted: thousands of agents come at once when a master has started, and each that
+/// finds no place tries again only after a second.
+const BACKLOG: u32 = 4_096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the listeners of the library have it: a master that comes back finds its port, whatever connections still end.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, MasterError> {

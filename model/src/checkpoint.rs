@@ -1,6 +1,7 @@
 //! What an agent remembers across a restart, as values; `proto` gives them a form on disk.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::AgentInfo;
@@ -43,7 +44,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskRecord {
     /// What was asked for.
-    pub info: TaskInfo,
+    pub info: Arc<TaskInfo>,
     /// For which of its framework's roles.
     pub role: Role,
     /// The container it runs in; a new name for each run. That of its executor, if the executor is its framework's own.
@@ -87,7 +88,7 @@ pub struct GroupRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutorRecord {
     /// What was asked for.
-    pub info: ExecutorInfo,
+    pub info: Arc<ExecutorInfo>,
     /// For which of its framework's roles.
     pub role: Role,
     /// Its container; for the built-in one that of the sandbox its tasks share.

@@ -42,6 +42,11 @@ impl Command {
             Program::Exec { path, .. } => path.is_empty(),
         }
     }
+
+    /// From now on its secrets have names and no bytes.
+    pub fn forget_secrets(&mut self) {
+        self.secrets.values_mut().for_each(Secret::forget);
+    }
 }
 
 /// The two ways to name a program.
@@ -81,6 +86,17 @@ pub struct ContainerInfo {
     /// With a standard input that somebody writes to: the first who attaches to it. Without, it is empty. A terminal
     /// goes before this.
     pub stdin: bool,
+}
+
+impl ContainerInfo {
+    /// From now on its secrets have places and no bytes.
+    pub fn forget_secrets(&mut self) {
+        for volume in &mut self.volumes {
+            if let VolumeSource::Secret(secret) = &mut volume.source {
+                secret.forget();
+            }
+        }
+    }
 }
 
 /// How large a terminal's window is, in characters.

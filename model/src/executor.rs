@@ -76,6 +76,14 @@ impl ExecutorInfo {
         matches!(self.program, ExecutorProgram::Custom(_))
     }
 
+    /// From now on its secrets have no bytes.
+    pub fn forget_secrets(&mut self) {
+        if let ExecutorProgram::Custom(command) = &mut self.program {
+            command.forget_secrets();
+        }
+        self.container.forget_secrets();
+    }
+
     /// The program, if it is the framework's own.
     pub fn command(&self) -> Option<&Command> {
         match &self.program {

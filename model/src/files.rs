@@ -236,6 +236,15 @@ pub enum Secret {
     },
 }
 
+impl Secret {
+    /// From now on it has no bytes: for those who keep only what was asked for.
+    pub fn forget(&mut self) {
+        if let Self::Value(bytes) = self {
+            bytes.0 = Vec::new();
+        }
+    }
+}
+
 /// Where a volume comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VolumeSource {

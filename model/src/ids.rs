@@ -39,7 +39,10 @@ fn check_id(text: &str) -> Result<(), InvalidId> {
     if text.len() > MAX_ID_BYTES {
         return Err(InvalidId::TooLong(text.len()));
     }
-    if let Some(character) = text.chars().find(|c| c.is_control() || matches!(c, '/' | '\\')) {
+    // Nearly every id is plain; to look at its bytes is enough then.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'\\'))
+        && let Some(character) = text.chars().find(|c| c.is_control() || matches!(c, '/' | '\\'))
+    {
         return Err(InvalidId::Character(character));
     }
     if text == "." || text == ".." {

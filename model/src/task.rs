@@ -55,6 +55,15 @@ impl TaskInfo {
         self.executor.as_ref().map(|executor| &executor.id)
     }
 
+    /// From now on its secrets, and those of its executor, have no bytes.
+    pub fn forget_secrets(&mut self) {
+        self.command.forget_secrets();
+        self.container.forget_secrets();
+        if let Some(executor) = &mut self.executor {
+            executor.forget_secrets();
+        }
+    }
+
     /// Is it run by a program of the framework's own?
     pub fn is_in_custom_executor(&self) -> bool {
         self.executor.as_ref().is_some_and(|executor| executor.is_custom())

@@ -21,8 +21,6 @@ mod metrics;
 #[cfg(test)]
 mod made_up;
 
-mod stalled;
-
 mod probing;
 mod usage;
 

@@ -62,22 +62,26 @@ impl Answer {
         found.map_or("", |(_, value)| value)
     }
 
-    /// The next chunk of a body that comes in chunks; `None`: the last has come, or the connection has ended.
-    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+    /// The next chunk of a body that comes in chunks; `None`: the last has come. Errors: none comes for long, the body breaks off, or
+    /// it is not in chunks.
+    pub fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = String::new();
-        self.reader.read_line(&mut line).ok()?;
-        let length = usize::from_str_radix(line.trim(), 16).ok().filter(|length| *length > 0)?;
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = usize::from_str_radix(line.trim(), 16);
+        let length = length.map_err(|_| io::Error::other(format!("no length of a chunk: {line:?}")))?;
         let mut chunk = vec![0; length + 2];
-        self.reader.read_exact(&mut chunk).ok()?;
+        self.reader.read_exact(&mut chunk)?;
         chunk.truncate(length);
-        Some(chunk)
+        Ok((length > 0).then_some(chunk))
     }
 
     /// The rest of the body, whole.
     pub fn body(mut self) -> Vec<u8> {
         let mut body = Vec::new();
         if self.header("transfer-encoding") == "chunked" {
-            while let Some(chunk) = self.chunk() {
+            while let Some(chunk) = self.chunk().expect("the body comes whole") {
                 body.extend(chunk);
             }
         } else {

@@ -4,94 +4,30 @@
 //! - A container's name belongs to one task, or to one executor with all of its tasks if it is a custom one.
 //! - A framework is known as long as it has tasks or executors.
 //! - A task that has ended is promised nothing and holds nothing.
-//! - The weight is that of all records as they stand.
+//! - The weight is that of all records as they stand, and of what was last said of each task.
 //! - What differs from the checkpoint is marked as changed, and leaves as a [`CheckpointOp`] at the end of
 //!   the same event.
 
+mod task;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use lonja_model::checkpoint::{CheckpointOp, TaskRecord};
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::resources::AddError;
 use lonja_model::weight::Weigh;
-use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo, TaskState, TaskStatus, Timestamp};
+use lonja_model::{ContainerId, FrameworkId, Resources, TaskId, TaskInfo};
 
-use crate::checks::Looks;
 use crate::company::{Company, Executor, ExecutorKey, ExecutorPlace, Share};
 use crate::effects::Effects;
 use crate::history::History;
 use crate::ledger::{Ledger, Sum};
 use crate::view::Tally;
 
+pub(crate) use task::{Handed, Place, Task, without_data};
+
 /// Names a task: task ids are unique within a framework only.
 pub(crate) type Key = (FrameworkId, TaskId);
-
-/// One task: what is durable and what is not.
-#[derive(Debug)]
-pub(crate) struct Task {
-    /// What the checkpoint holds, at the end of each event.
-    pub(crate) record: TaskRecord,
-    /// What is known of its container.
-    pub(crate) place: Place,
-    /// Its outstanding update went out over the present link; the wait before it goes again.
-    pub(crate) retry_after: Option<Duration>,
-    /// It was killed because it ran as long as it may. Not durable: after a restart it is found out again.
-    pub(crate) out_of_time: bool,
-    /// What is under way to look at it.
-    pub(crate) looks: Looks,
-    /// What was last said of it, without its data; after a restart, what was said and is not acknowledged.
-    pub(crate) latest: Option<Box<TaskStatus>>,
-    /// The weight of what was asked for, which never changes.
-    info_weight: usize,
-}
-
-/// Where a task's container stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// No launch yet: what it needs is still held by tasks whose framework is gone. Numbered by arrival.
-    Waiting(u64),
-    /// The shell makes it.
-    Launching,
-    /// Its program runs.
-    Running { pid: u32, since: Timestamp },
-    /// It has none of its own: a custom executor is to run it, or does.
-    InExecutor(Handed),
-    /// It is no more, or never was.
-    Ended,
-}
-
-/// How far a task is on its way to its custom executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handed {
-    /// It was never sent.
-    NotYet,
-    /// It was sent, over some connection, or was perhaps before the agent's restart.
-    Over,
-}
-
-impl Place {
-    /// The process id of the program, while it is known to run.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        match self {
-            Self::Running { pid, since: _ } => Some(*pid),
-            Self::Waiting(_) | Self::Launching | Self::InExecutor(_) | Self::Ended => None,
-        }
-    }
-
-    /// Is it a custom executor's?
-    pub(crate) fn is_in_executor(self) -> bool {
-        matches!(self, Self::InExecutor(_))
-    }
-
-    /// Does a task in this place hold what it needs?
-    fn holds(self) -> bool {
-        match self {
-            Self::Launching | Self::Running { .. } | Self::InExecutor(_) => true,
-            Self::Waiting(_) | Self::Ended => false,
-        }
-    }
-}
 
 /// All tasks, by name and by container.
 #[derive(Debug)]
@@ -114,45 +50,8 @@ pub(crate) struct Book {
     changed_tasks: BTreeSet<Key>,
     changed_frameworks: BTreeSet<FrameworkId>,
     total_changed: bool,
-    /// All records of tasks, executors and frameworks together, in bytes.
+    /// All records of tasks, executors and frameworks together, with what was last said of each task, in bytes.
     weight: usize,
-}
-
-impl Task {
-    /// The state that its framework was, or is about to be, told last.
-    pub(crate) fn state(&self) -> TaskState {
-        self.record.state
-    }
-
-    /// Has it ended?
-    pub(crate) fn has_ended(&self) -> bool {
-        self.record.state.is_terminal()
-    }
-
-    /// Is it run by a custom executor?
-    pub(crate) fn is_custom(&self) -> bool {
-        self.record.info.is_in_custom_executor()
-    }
-
-    /// Is it promised what it needs?
-    pub(crate) fn is_promised(&self) -> bool {
-        !self.has_ended() && !self.record.orphaned
-    }
-
-    /// Does it hold what it needs?
-    pub(crate) fn is_holding(&self) -> bool {
-        self.place.holds()
-    }
-
-    /// Its record's weight as it stands, in bytes.
-    pub(crate) fn weight(&self) -> usize {
-        self.info_weight + self.record.weight_beside_info()
-    }
-}
-
-/// What was said, but for what only its framework can read.
-pub(crate) fn without_data(status: &TaskStatus) -> TaskStatus {
-    TaskStatus { data: Vec::new(), ..status.clone() }
 }
 
 impl Book {
@@ -177,7 +76,8 @@ impl Book {
         }
     }
 
-    /// All records together, in bytes: what a registration tells at once, and the most that one commit writes.
+    /// All records together, with what was last said of each task, in bytes: no less than what a registration tells at once, and than
+    /// the most that one commit writes.
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }
@@ -275,15 +175,10 @@ impl Book {
 
     /// Takes on a task. Errors, with nothing changed: something that has one holder would have two.
     pub(crate) fn insert(&mut self, key: Key, record: TaskRecord, place: Place) -> Result<(), AddError> {
-        let task = Task {
-            info_weight: record.info.weight(),
-            latest: record.updates.last().map(|status| Box::new(without_data(status))),
-            record,
-            place,
-            retry_after: None,
-            out_of_time: false,
-            looks: Looks::default(),
-        };
+        let executor = record.info.executor_id().map(|executor| (key.0.clone(), executor.clone()));
+        let executor = executor.and_then(|executor| self.company.get(&executor));
+        let home = executor.map_or(&record.container, |executor| &executor.record.container).clone();
+        let task = Task::new(record, place, home);
         let needed = &task.record.info.resources;
         if task.is_promised() {
             self.ledger.take(Sum::Promised, needed)?;

@@ -40,7 +40,6 @@ pub(crate) fn launch_failed(
     reason: LaunchFailure,
     message: &str,
 ) {
-    turn.book.tally.failed_launches += 1;
     if let Some(key) = custom::executor_in(turn, container) {
         custom::launch_failed(turn, &key, reason, message);
         return;
@@ -61,6 +60,8 @@ pub(crate) fn launch_failed(
         (false, LaunchFailure::NoRoom) => (TaskState::Dropped, Reason::ContainerLaunchFailed),
     };
     let status = TaskStatus::new(key.1.clone(), state, Source::Agent, turn.now);
+    // One that is given up because its task was killed is no failure.
+    turn.book.tally.failed_launches += u64::from(!killing);
     end(turn, &key, status.because(reason).saying(cut(message)));
 }
 
@@ -77,6 +78,8 @@ pub(crate) fn exited(turn: &mut Turn<'_>, container: &ContainerId, exit: &Contai
     match task.place {
         Place::Launching | Place::Running { .. } => {
             let status = verdict(&key, task, exit, turn.now);
+            // What Mesos has for a task without an executor is gone with it.
+            turn.book.tally.executors_ended += u64::from(task.record.info.executor.is_none());
             end(turn, &key, status);
         }
         Place::Waiting(_) | Place::InExecutor(_) | Place::Ended => {
@@ -434,6 +437,21 @@ mod tests {
             assert_eq!((status.state, status.reason), (TaskState::Failed, Some(reason)));
             assert_eq!(status.message.as_deref(), Some("cannot execute `frob`: no such file"));
         }
+    }
+
+    #[test]
+    fn what_was_killed_on_its_way_is_no_failed_launch_and_what_ran_is_an_executor_that_ended() {
+        let mut stage = agent("cpus:4");
+        for task in ["t1", "t2"] {
+            let _ = stage.run("f1", task, "cpus:1");
+        }
+        let _ = stage.kill("f1", "t1", None);
+        let _ = stage.failed("t1", LaunchFailure::Container, "it is not wanted any more");
+        let _ = stage.failed("t2", LaunchFailure::Container, "no space left");
+        assert_eq!((stage.agent.tally().failed_launches, stage.agent.tally().executors_ended), (1, 0));
+        let _ = stage.running("f1", "t3", "cpus:1");
+        let _ = stage.exited("t3", exit(0));
+        assert_eq!((stage.agent.tally().failed_launches, stage.agent.tally().executors_ended), (1, 1));
     }
 
     #[test]

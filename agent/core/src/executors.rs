@@ -81,7 +81,7 @@ pub(crate) fn report(turn: &Turn<'_>) -> Vec<AgentExecutor> {
     let report = known.map(|(key, executor)| AgentExecutor {
         framework: key.0.clone(),
         role: executor.record.role.clone(),
-        info: executor.record.info.clone(),
+        info: (*executor.record.info).clone(),
         container: executor.record.container.clone(),
     });
     report.collect()

@@ -2,11 +2,13 @@
 //!
 //! Invariants
 //! - It is bounded, in number and in bytes; the oldest goes first. Nothing is decided by it, and a restart forgets it.
+//! - It holds no secret: nobody needs them once their task has ended.
 //! - A framework is known as long as something of it is.
 //!
 //! Source: Mesos agent, `--max_completed_executors_per_framework`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
@@ -25,16 +27,18 @@ const MOST_BYTES: usize = 16 << 20;
 pub struct CompletedTask {
     /// Whose.
     pub framework: FrameworkId,
-    /// What was asked for, without the data for its executor.
-    pub info: TaskInfo,
+    /// What was asked for, without the data for its executor and the bytes of secrets.
+    pub info: Arc<TaskInfo>,
     /// For which role.
     pub role: Role,
     /// How it ended.
     pub state: TaskState,
     /// The container it ran in.
     pub container: ContainerId,
+    /// The container of its executor; its own if it had none.
+    pub home: ContainerId,
     /// What was last said of it.
-    pub latest: Option<TaskStatus>,
+    pub latest: Option<Arc<TaskStatus>>,
 }
 
 /// An executor that has ended.
@@ -42,8 +46,8 @@ pub struct CompletedTask {
 pub struct CompletedExecutor {
     /// Whose.
     pub framework: FrameworkId,
-    /// What was asked for.
-    pub info: ExecutorInfo,
+    /// What was asked for, without the data for it and the bytes of secrets.
+    pub info: Arc<ExecutorInfo>,
     /// For which role.
     pub role: Role,
     /// Its container.
@@ -88,15 +92,22 @@ impl History {
         if self.most == 0 {
             return;
         }
+        let mut info = TaskInfo::clone(&task.record.info);
+        info.data = Vec::new();
+        if let Some(executor) = &mut info.executor {
+            executor.data = Vec::new();
+        }
+        info.forget_secrets();
         let completed = CompletedTask {
             framework: framework.clone(),
-            info: TaskInfo { data: Vec::new(), ..task.record.info.clone() },
+            info: info.into(),
             role: task.record.role.clone(),
             state: task.record.state,
             container: task.record.container.clone(),
-            latest: task.latest.as_deref().cloned(),
+            home: task.home.clone(),
+            latest: task.latest.clone(),
         };
-        let weight = completed.info.weight();
+        let weight = completed.info.weight() + completed.latest.as_deref().map_or(0, Weigh::weight);
         self.note(Completed::Task(Box::new(completed)), weight, described);
     }
 
@@ -110,13 +121,16 @@ impl History {
         if self.most == 0 {
             return;
         }
+        let mut info = ExecutorInfo::clone(&executor.record.info);
+        info.data = Vec::new();
+        info.forget_secrets();
         let completed = CompletedExecutor {
             framework: framework.clone(),
-            info: ExecutorInfo { data: Vec::new(), ..executor.record.info.clone() },
+            info: info.into(),
             role: executor.record.role.clone(),
             container: executor.record.container.clone(),
         };
-        let weight = executor.record.weight();
+        let weight = completed.info.weight();
         self.note(Completed::Executor(Box::new(completed)), weight, described);
     }
 
@@ -166,7 +180,11 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use lonja_model::container::Volume;
+    use lonja_model::files::{Secret, SecretBytes, VolumeSource};
+
     use super::*;
+    use crate::LaunchFailure;
     use crate::fixture::*;
 
     fn completed(framework: &str, task: &str) -> Completed {
@@ -176,8 +194,9 @@ mod tests {
             role: Role::new("web").unwrap(),
             state: TaskState::Finished,
             container: ContainerId::new(task).unwrap(),
+            home: ContainerId::new(task).unwrap(),
             latest: None,
-            info,
+            info: info.into(),
         }))
     }
 
@@ -194,5 +213,32 @@ mod tests {
         assert_eq!(left, ["f2"]);
         history.note(completed("f3", "d"), MOST_BYTES, &described);
         assert_eq!(history.tasks().count() + history.frameworks().count() + history.weight, 0);
+    }
+
+    #[test]
+    fn what_has_ended_has_no_secrets_any_more_and_weighs_what_was_said_of_it() {
+        let secret = || Secret::Value(SecretBytes::new(b"hunter2".to_vec()).unwrap());
+        let mut info = task_info("t1", "cpus:1");
+        info.command.secrets.insert("TOKEN".to_owned(), secret());
+        info.container.volumes.push(Volume {
+            source: VolumeSource::Secret(secret()),
+            container_path: "secret".to_owned(),
+            read_only: true,
+        });
+        let mut stage = agent("cpus:4");
+        stage.agent.book.history = History::new(9);
+        let mut effects = stage.run_task("f1", info);
+        effects.append(stage.failed("t1", LaunchFailure::Command, &"x".repeat(900)));
+        let _ = stage.acknowledge_all("f1", effects);
+
+        let history = &stage.agent.book.history;
+        let task = history.tasks().next().unwrap();
+        let VolumeSource::Secret(Secret::Value(bytes)) = &task.info.container.volumes[0].source else {
+            panic!("{task:?}")
+        };
+        assert!(bytes.expose().is_empty());
+        let Secret::Value(bytes) = &task.info.command.secrets["TOKEN"] else { panic!("{task:?}") };
+        assert!(bytes.expose().is_empty());
+        assert!(history.weight > task.info.weight() + 900, "{}", history.weight);
     }
 }

@@ -84,9 +84,13 @@ pub fn check(agent: &Agent) -> Result<(), Violation> {
     weight_adds_up(agent)
 }
 
-/// The book's weight is that of its records.
+/// The book's weight is that of its records, and of what was last said of each task.
 pub fn weight_adds_up(agent: &Agent) -> Result<(), Violation> {
-    let tasks: usize = agent.book.iter().map(|(_, task)| task.record.weight()).sum();
+    let tasks: usize = agent
+        .book
+        .iter()
+        .map(|(_, task)| task.record.weight() + task.latest.as_deref().map_or(0, Weigh::weight))
+        .sum();
     let executors: usize = agent.book.company.iter().map(|(_, executor)| executor.record.weight()).sum();
     let frameworks: usize = agent.book.frameworks().values().map(Weigh::weight).sum();
     let (weight, counted) = (tasks + executors + frameworks, agent.book.weight());
@@ -392,7 +396,8 @@ mod tests {
 
     #[test]
     fn a_sum_that_is_off_is_noticed() {
-        let shrunk = corrupted(|task| task.record.info.resources = resources("cpus:1"));
+        let shrunk =
+            corrupted(|task| std::sync::Arc::make_mut(&mut task.record.info).resources = resources("cpus:1"));
         assert!(matches!(shrunk, Violation::Resources(_)), "{shrunk}");
         let lost = corrupted(|task| task.place = Place::Ended);
         assert!(matches!(lost, Violation::Resources(_)), "{lost}");
@@ -406,7 +411,7 @@ mod tests {
         let record = stage.checkpoint.tasks.values().next().unwrap().clone();
         let container = lonja_model::ContainerId::new("second").unwrap();
         let mut record = lonja_model::checkpoint::TaskRecord { container, ..record };
-        record.info.resources = resources("cpus:3");
+        std::sync::Arc::make_mut(&mut record.info).resources = resources("cpus:3");
         let key = (framework_id("f1"), task_id("t2"));
         stage.agent.book.insert(key, record, Place::Launching).unwrap();
         assert!(matches!(check(&stage.agent), Err(Violation::Resources(_))));
@@ -461,7 +466,7 @@ mod tests {
         let record = stage.checkpoint.tasks.values().next().unwrap().clone();
         let key = (framework_id("f2"), task_id("t1"));
         let mut record = lonja_model::checkpoint::TaskRecord { updates: Vec::new(), ..record };
-        record.info.max_completion_time = None;
+        std::sync::Arc::make_mut(&mut record.info).max_completion_time = None;
         stage.agent.book.insert(key.clone(), record, Place::Launching).unwrap();
         stage.agent.book.volatile(&key).unwrap().record.state = TaskState::Starting;
         assert!(matches!(check(&stage.agent), Err(Violation::Names(_))));

@@ -137,7 +137,7 @@ fn take_on(
         };
         let container = fresh_container(turn);
         let record = ExecutorRecord {
-            info: *executor,
+            info: executor.into(),
             role: role.clone(),
             container,
             shutting_down: None,
@@ -167,7 +167,7 @@ fn take_on(
         // A refused task is born ended: it is promised nothing.
         let state = if shortage.is_none() { TaskState::Staging } else { TaskState::Dropped };
         let record = TaskRecord {
-            info: task,
+            info: task.into(),
             role: role.clone(),
             container: of_executor.clone().unwrap_or_else(|| fresh_container(turn)),
             state,
@@ -201,9 +201,12 @@ fn hand_over(turn: &mut Turn<'_>, executor: &ExecutorKey, tasks: &[Key], starts:
 }
 
 /// What tasks and a new executor need together. Errors: something that has one holder would have two.
-fn sum(executor: Option<&ExecutorInfo>, tasks: &[TaskInfo]) -> Result<Resources, String> {
+fn sum<'a>(
+    executor: Option<&ExecutorInfo>,
+    tasks: impl IntoIterator<Item = &'a TaskInfo>,
+) -> Result<Resources, String> {
     let own = executor.map(|executor| executor.resources.clone()).unwrap_or_default();
-    tasks.iter().try_fold(own, |sum, task| {
+    tasks.into_iter().try_fold(own, |sum, task| {
         sum.checked_add(&task.resources).map_err(|error| format!("its group needs the same twice: {error}"))
     })
 }
@@ -284,7 +287,7 @@ fn launch(turn: &mut Turn<'_>, key: &Key) {
         container: task.record.container.clone(),
         framework: key.0.clone(),
         role: task.record.role.clone(),
-        task: info,
+        task: TaskInfo::clone(&info),
         user,
         runs,
     });
@@ -301,10 +304,9 @@ pub(crate) fn launch_waiting(turn: &mut Turn<'_>) {
             turn.book.company.get(key).filter(|executor| executor.place == ExecutorPlace::Waiting)
         };
         let starts = executor.clone().filter(|key| waiting(key).is_some());
-        let own = starts.as_ref().and_then(waiting).map(|executor| &executor.record.info);
-        let infos: Vec<TaskInfo> =
-            unit.iter().filter_map(|key| turn.book.get(key)).map(|task| task.record.info.clone()).collect();
-        if !sum(own, &infos).is_ok_and(|needed| turn.book.ledger().fits(Sum::Held, &needed)) {
+        let own = starts.as_ref().and_then(waiting).map(|executor| &*executor.record.info);
+        let infos = unit.iter().filter_map(|key| turn.book.get(key)).map(|task| &*task.record.info);
+        if !sum(own, infos).is_ok_and(|needed| turn.book.ledger().fits(Sum::Held, &needed)) {
             return;
         }
         let is_custom = task_is_custom(turn, &first);

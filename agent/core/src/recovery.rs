@@ -167,6 +167,7 @@ fn cut_off(turn: &mut Turn<'_>, key: &Key) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
@@ -332,7 +333,7 @@ mod tests {
         let _ = stage.running("f1", "t1", "ports:[31000-31000]");
         let _ = stage.running("f1", "t2", "ports:[31001-31001]");
         for record in stage.checkpoint.tasks.values_mut() {
-            record.info.resources = resources("ports:[31000-31000]");
+            Arc::make_mut(&mut record.info).resources = resources("ports:[31000-31000]");
         }
         let effects = stage.restart(&[]);
         assert!(effects.shutdown.unwrap().contains("the checkpoint is damaged"));

@@ -135,7 +135,7 @@ fn reregistration(turn: &Turn<'_>, agent: AgentId) -> FromAgent {
         tasks.push(AgentTask {
             framework: framework.clone(),
             role: record.role.clone(),
-            info: record.info.clone(),
+            info: (*record.info).clone(),
             state: record.state,
             container: has_container(record.state).then(|| record.container.clone()),
             pid: task.place.pid(),

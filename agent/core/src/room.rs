@@ -73,7 +73,7 @@ pub(crate) fn for_update(turn: &Turn<'_>, task: &Task, status: TaskStatus) -> Re
     let more = status.weight() + SHORT;
     let (held, most) = (turn.book.weight(), turn.config.max_record_bytes);
     let is_over = held.saturating_add(more) > most;
-    let fits = !is_over && task.weight().saturating_add(more) <= MOST_OF_ONE;
+    let fits = !is_over && task.record_weight().saturating_add(more) <= MOST_OF_ONE;
     if fits {
         return Ok(status);
     }

@@ -12,6 +12,8 @@
 //!
 //! Source: Mesos agent, task status update manager: retry after 10 s, doubling to 10 min.
 
+use std::sync::Arc;
+
 use lonja_model::link::FromAgent;
 use lonja_model::{FrameworkId, TaskState, TaskStatus, UpdateId};
 
@@ -79,7 +81,7 @@ pub(crate) fn queue(turn: &mut Turn<'_>, key: &Key, mut status: TaskStatus) {
         if !is_custom && task.record.updates.len() > 1 && task.record.updates.last().is_some_and(is_news_of) {
             task.record.updates.pop();
         }
-        task.latest = Some(Box::new(without_data(&status)));
+        task.latest = Some(Arc::new(without_data(&status)));
         task.record.updates.push(status);
         task.record.updates.len() == 1
     });

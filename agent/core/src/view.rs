@@ -1,6 +1,7 @@
 //! What others may see of an agent's tasks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
@@ -24,9 +25,9 @@ pub struct Tally {
     pub updates: u64,
     /// What executors said of tasks that could not be.
     pub strange_updates: u64,
-    /// Executors that have ended.
+    /// Executors that have ended; a task without one counts as one of its own.
     pub executors_ended: u64,
-    /// Containers that could not be made.
+    /// Containers that could not be made, though nobody wanted them gone.
     pub failed_launches: u64,
 }
 
@@ -62,7 +63,7 @@ impl<'a> TaskView<'a> {
     }
 
     /// What was asked for.
-    pub fn info(&self) -> &'a TaskInfo {
+    pub fn info(&self) -> &'a Arc<TaskInfo> {
         &self.task.record.info
     }
 
@@ -74,6 +75,11 @@ impl<'a> TaskView<'a> {
     /// The name of its container, which may not be made yet, or be no more.
     pub fn container(&self) -> &'a ContainerId {
         &self.task.record.container
+    }
+
+    /// The container of its executor, by which runs of one executor are told apart; its own if it has none.
+    pub fn home(&self) -> &'a ContainerId {
+        &self.task.home
     }
 
     /// The process id of its program, while that runs.
@@ -97,8 +103,8 @@ impl<'a> TaskView<'a> {
     }
 
     /// What was last said of it, without its data; `None`: nothing since the agent's start.
-    pub fn latest(&self) -> Option<&'a TaskStatus> {
-        self.task.latest.as_deref()
+    pub fn latest(&self) -> Option<&'a Arc<TaskStatus>> {
+        self.task.latest.as_ref()
     }
 
     /// Is it being killed?
@@ -131,7 +137,7 @@ impl<'a> ExecutorView<'a> {
     }
 
     /// What was asked for.
-    pub fn info(&self) -> &'a ExecutorInfo {
+    pub fn info(&self) -> &'a Arc<ExecutorInfo> {
         &self.executor.record.info
     }
 

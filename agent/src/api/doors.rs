@@ -5,10 +5,12 @@ use std::sync::Arc;
 use lonja_model::{FrameworkId, TaskId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::answers::Answers;
 use super::v1::refusal::Refusal;
 use crate::Handle;
 use crate::containers::Containers;
-use crate::handle::{Stopped, TaskFiles, TaskLine};
+use crate::counts::Counts;
+use crate::handle::{Description, Stopped, TaskFiles, TaskLine};
 use crate::picture::Picture;
 use crate::statistics::{self, ContainerStatistics};
 
@@ -29,6 +31,7 @@ pub(crate) struct Doors {
     files: Arc<Semaphore>,
     collections: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
+    pub(crate) answers: Answers,
 }
 
 impl Doors {
@@ -39,6 +42,7 @@ impl Doors {
             files: Arc::new(Semaphore::new(MOST_FILES)),
             collections: Arc::new(Semaphore::new(MOST_COLLECTIONS)),
             pictures: Arc::new(Semaphore::new(MOST_PICTURES)),
+            answers: Answers::default(),
         }
     }
 
@@ -57,6 +61,14 @@ impl Doors {
         Ok((picture, leave))
     }
 
+    /// How much runs. Errors: as [`Self::picture`].
+    pub(crate) async fn counts(&self) -> Result<Counts, Refusal> {
+        if !self.handle.has_recovered() {
+            return Err(Refusal::recovering());
+        }
+        self.handle.counts().await.map_err(|_| Refusal::stopped())
+    }
+
     /// The files of a task.
     pub(crate) async fn find(
         &self,
@@ -71,9 +83,7 @@ impl Doors {
         &self,
         wanted: impl Fn(&FrameworkId, &TaskId) -> bool,
     ) -> Result<Vec<ContainerStatistics>, Stopped> {
-        let mut tasks = self.handle.describe().await?.tasks;
-        tasks.retain(|task| wanted(&task.framework, &task.task));
-        self.collect(tasks).await
+        self.collect(|described| described.tasks, wanted).await
     }
 
     /// What running containers use, also those of executors of frameworks' own.
@@ -81,15 +91,22 @@ impl Doors {
         &self,
         wanted: impl Fn(&FrameworkId, &TaskId) -> bool,
     ) -> Result<Vec<ContainerStatistics>, Stopped> {
-        let described = self.handle.describe().await?;
-        let mut tasks = described.tasks;
-        tasks.extend(described.executors);
-        tasks.retain(|task| wanted(&task.framework, &task.task));
-        self.collect(tasks).await
+        let both = |mut described: Description| {
+            described.tasks.append(&mut described.executors);
+            described.tasks
+        };
+        self.collect(both, wanted).await
     }
 
-    async fn collect(&self, tasks: Vec<TaskLine>) -> Result<Vec<ContainerStatistics>, Stopped> {
+    /// Who waits for leave holds nothing yet.
+    async fn collect(
+        &self,
+        chosen: impl Fn(Description) -> Vec<TaskLine>,
+        wanted: impl Fn(&FrameworkId, &TaskId) -> bool,
+    ) -> Result<Vec<ContainerStatistics>, Stopped> {
         let _leave = self.collections.acquire().await.map_err(|_| Stopped)?;
+        let mut tasks = chosen(self.handle.describe().await?);
+        tasks.retain(|task| wanted(&task.framework, &task.task));
         let containers = self.containers.clone();
         let collected = tokio::task::spawn_blocking(move || statistics::collect(&containers, tasks));
         collected.await.map_err(|_| Stopped)

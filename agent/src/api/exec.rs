@@ -17,9 +17,6 @@ use crate::containerizer::{
     TaskEnd,
 };
 
-/// How many bytes a command, its environment and the rest may have.
-const LARGEST_START: usize = 256 << 10;
-
 /// Starts the process. Errors: it cannot be started, and why.
 pub(super) async fn exec(
     handle: &Handle,
@@ -50,12 +47,6 @@ pub(super) async fn exec(
 
 fn nested_of(start: ExecStart) -> Result<Nested, Status> {
     let ExecStart { command, environment, user, tty, working_dir, time_limit, .. } = start;
-    let size = command.iter().map(String::len).sum::<usize>()
-        + environment.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-    if size > LARGEST_START {
-        let message = format!("command: with environment {size} bytes, at most {LARGEST_START} are taken");
-        return Err(Status::invalid_argument(message));
-    }
     let mut words = command.into_iter();
     let program = words.next().ok_or_else(|| Status::invalid_argument("command: is empty"))?;
     let time_limit = match time_limit {
@@ -65,14 +56,16 @@ fn nested_of(start: ExecStart) -> Result<Nested, Status> {
             Err(_) => return Err(Status::invalid_argument("time_limit: is negative")),
         },
     };
-    Ok(Nested {
+    let nested = Nested {
         command: Command::Argv { program, args: words.collect() },
         environment,
         user,
         tty: tty.map(sessions::window).transpose()?,
         time_limit,
         working_dir: working_dir.map(Into::into),
-    })
+    };
+    sessions::check_size(&nested).map_err(Status::invalid_argument)?;
+    Ok(nested)
 }
 
 struct Session {

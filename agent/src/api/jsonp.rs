@@ -2,12 +2,15 @@
 //!
 //! Source: Mesos, `process::http::OK` with `jsonp`.
 
-use axum::body::{Body, Bytes};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures::{StreamExt, TryStreamExt, stream};
+use hyper::body::{Frame, SizeHint};
 
 use super::query;
 use super::v1::refusal::Refusal;
@@ -34,10 +37,49 @@ pub(super) async fn wrap(request: Request, next: Next) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript"));
     headers.remove(header::CONTENT_LENGTH);
     response.map(|body| {
-        let before = stream::iter([Ok(Bytes::from(format!("{function}(")))]);
-        let after = stream::iter([Ok(Bytes::from_static(b");"))]);
-        Body::from_stream(before.chain(body.into_data_stream().into_stream()).chain(after))
+        let before = Some(Bytes::from(format!("{function}(")));
+        Body::new(Wrapped { before, body, after: Some(Bytes::from_static(b");")) })
     })
+}
+
+/// A body between two others. Its length is known where that of the body is, so that it is compressed as any other.
+struct Wrapped {
+    before: Option<Bytes>,
+    body: Body,
+    after: Option<Bytes>,
+}
+
+impl HttpBody for Wrapped {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(before) = self.before.take() {
+            return Poll::Ready(Some(Ok(Frame::data(before))));
+        }
+        match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => Poll::Ready(self.after.take().map(|after| Ok(Frame::data(after)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.after.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let around = [&self.before, &self.after].into_iter().flatten().map(|part| part.len() as u64);
+        let (around, within): (u64, _) = (around.sum(), self.body.size_hint());
+        let mut whole = SizeHint::new();
+        whole.set_lower(within.lower() + around);
+        if let Some(upper) = within.upper() {
+            whole.set_upper(upper + around);
+        }
+        whole
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -48,6 +90,15 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_wrapped_has_a_length() {
+        let before = Some(Bytes::from_static(b"f("));
+        let after = Some(Bytes::from_static(b");"));
+        let body = Body::new(Wrapped { before, body: Body::from("{}"), after });
+        assert_eq!(body.size_hint().exact(), Some(6));
+        assert_eq!(axum::body::to_bytes(body, 99).await.unwrap(), "f({});");
+    }
 
     #[test]
     fn only_names_of_functions_are_put_into_answers() {

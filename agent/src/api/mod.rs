@@ -1,17 +1,18 @@
 //! The agent's own doors: logs, files, statistics, sessions in containers, executors and a description over gRPC; `/health`, `/version`,
 //! `/metrics`, `/state`, `/files/...`, `/monitor/statistics` and `/containers` over HTTP, on one port.
 
+mod answers;
 mod attach;
 mod browse;
 mod doors;
 mod exec;
 mod grpc;
-mod http;
 mod jsonp;
 mod logs;
 mod looking;
 mod monitor;
 mod paths;
+mod prometheus;
 mod query;
 mod sessions;
 mod stdin;
@@ -19,7 +20,6 @@ pub(crate) mod v0;
 pub(crate) mod v1;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -28,23 +28,23 @@ use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use lonja_proto::lonja::agent_api_server::AgentApiServer;
+use lonja_serve::Bounds;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tower_http::compression::{CompressionLayer, Predicate};
 
 pub(crate) use sessions::Sessions;
 
+use crate::Handle;
+use crate::config::STOP_TIMEOUT;
 use crate::containers::Containers;
 use crate::executors::{Door, server};
 use crate::isolation::Enforcement;
-use crate::{AgentError, Handle};
 use doors::Doors;
 
-/// A half-open connection is noticed after this long without a word, and given as long to answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Connections at once; more wait to be accepted. An executor that speaks HTTP has two or three.
+const MOST_CONNECTIONS: usize = 16_384;
 
 /// An answer of fewer bytes is sent as it is. Source: Mesos, libprocess `GZIP_MINIMUM_BODY_LENGTH`.
 const SMALLEST_COMPRESSED: u64 = 1024;
@@ -57,6 +57,8 @@ pub(crate) struct Furniture {
     pub(crate) enforced: Vec<Enforcement>,
     pub(crate) sessions: Sessions,
     pub(crate) executors: Door,
+    /// The executors' routes, which their socket has too.
+    pub(crate) over_http: Router,
     pub(crate) constant: v0::Constant,
 }
 
@@ -66,26 +68,21 @@ pub(crate) async fn serve(
     handle: Handle,
     containers: Arc<Containers>,
     furniture: Furniture,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(), AgentError> {
+    stop: watch::Receiver<bool>,
+) {
     let router = router(Doors::new(handle, containers), furniture, stop.clone());
-    let stopped = async move {
-        let _stopping = stop.wait_for(|stop| *stop).await;
+    let bounds = Bounds {
+        connections: MOST_CONNECTIONS,
+        streams: Some(STREAMS_PER_CONNECTION),
+        stop_within: STOP_TIMEOUT,
+        ..Bounds::default()
     };
-    Server::builder()
-        .accept_http1(true)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
-        .add_routes(Routes::from(router))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped)
-        .await
-        .map_err(|error| AgentError::Server(Box::new(error)))
+    lonja_serve::serve(listener, router, bounds, stop).await;
 }
 
 /// All routes of the agent's port.
 fn router(doors: Doors, furniture: Furniture, stop: watch::Receiver<bool>) -> Router {
-    let Furniture { enforced, sessions, executors, constant } = furniture;
+    let Furniture { enforced, sessions, executors, over_http, constant } = furniture;
     let operator = v1::operator::router(doors.clone(), sessions.clone(), constant.clone(), stop.clone());
     let api = AgentApiServer::new(grpc::Api::new(doors.clone(), enforced, sessions, stop));
     let reading = v0::router(doors.clone(), constant)
@@ -93,12 +90,12 @@ fn router(doors: Doors, furniture: Furniture, stop: watch::Receiver<bool>) -> Ro
         .layer(middleware::from_fn(jsonp::wrap))
         .layer(CompressionLayer::new().compress_when(WorthIt));
     let router = Routes::new(api)
-        .add_service(server(executors.clone()))
+        .add_service(server(executors))
         .prepare()
         .into_axum_router()
-        .merge(http::router(doors))
+        .merge(prometheus::router(doors))
         .merge(reading)
-        .merge(v1::executor::router(executors))
+        .merge(over_http)
         .merge(operator.layer(CompressionLayer::new().compress_when(WorthIt)))
         .fallback(nothing_here);
     // Around all routes, so that it comes before any is looked for.

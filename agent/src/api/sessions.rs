@@ -19,7 +19,7 @@ use tonic::{Status, Streaming};
 
 use super::grpc::stopped;
 use crate::Handle;
-use crate::containerizer::{ContainerId, Containerizer, WindowSize};
+use crate::containerizer::{Command, ContainerId, Containerizer, Nested, WindowSize};
 use crate::handle::TaskFiles;
 
 /// How many sessions one container may have.
@@ -39,6 +39,23 @@ const MOST_WAITING: usize = 4;
 
 /// The longest piece of input, in bytes.
 const LARGEST_INPUT: usize = 64 << 10;
+
+/// How many bytes a command may have with its environment.
+const LARGEST_START: usize = 256 << 10;
+
+/// Is what is to run in a container small enough? Errors: it is not.
+pub(in crate::api) fn check_size(nested: &Nested) -> Result<(), String> {
+    let words = match &nested.command {
+        Command::Shell(line) => line.len(),
+        Command::Argv { program, args } => program.len() + args.iter().map(String::len).sum::<usize>(),
+    };
+    let variables = nested.environment.iter().map(|(name, value)| name.len() + value.len());
+    let size = words + variables.sum::<usize>();
+    if size > LARGEST_START {
+        return Err(format!("command: with environment {size} bytes, at most {LARGEST_START} are taken"));
+    }
+    Ok(())
+}
 
 /// What a call answers with.
 pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

@@ -486,7 +486,7 @@ impl Containerizer for LinuxContainerizer {
     ) -> BoxFuture<'a, Result<Option<NestedInput>, ContainerizerError>> {
         async move {
             let input = self.take(container, tty_door::What::Input).await?;
-            input.map(NestedInput::new).transpose().map_err(|error| cannot_reach(container, error))
+            input.map(NestedInput::of).transpose().map_err(|error| cannot_reach(container, error))
         }
         .boxed()
     }

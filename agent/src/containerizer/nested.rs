@@ -159,7 +159,8 @@ impl NestedControl {
 pub struct NestedInput(Arc<AsyncFd<OwnedFd>>);
 
 impl NestedInput {
-    pub(super) fn new(pipe: OwnedFd) -> io::Result<Self> {
+    /// One of the pipe to some process. It must not block.
+    pub(crate) fn of(pipe: OwnedFd) -> io::Result<Self> {
         Ok(Self(Arc::new(watched(pipe, Interest::WRITABLE)?)))
     }
 

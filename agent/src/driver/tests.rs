@@ -272,7 +272,7 @@ async fn the_patience_with_executors_begins_when_recovery_is_done() {
     let container = ContainerId::new("c1").unwrap();
     let command = Command::new(Program::Shell("true".to_owned()));
     let record = ExecutorRecord {
-        info: ExecutorInfo::custom(executor.clone(), command, Resources::new()),
+        info: ExecutorInfo::custom(executor.clone(), command, Resources::new()).into(),
         role: Role::new("eng").unwrap(),
         container: container.clone(),
         shutting_down: None,

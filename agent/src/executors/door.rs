@@ -1,7 +1,7 @@
 //! `lonja.v1.Executors`: one stream each way for each custom executor.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lonja_model::execution::Call;
 use lonja_model::{ContainerId, ExecutorId, FrameworkId};
@@ -14,7 +14,6 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::outbox::{Outbox, Outgoing, Rest};
-use super::pace::Pace;
 use super::stay::{Presence, Stay};
 use super::{Executors, Line};
 use crate::Handle;
@@ -112,12 +111,13 @@ impl Door {
         let stay = self.executors.streams.enter(container.clone(), over).ok_or(NoStream::TooMany)?;
         let Line { number, outbox, events, open } = self.executors.connect(container.clone(), Arc::new(stay));
         tracing::info!(%container, connection = number, "executor subscribes over HTTP");
-        let input = Input::ExecutorCalled { container: container.clone(), connection: number, call };
+        // Before there is any waiting: who leaves meanwhile has left.
+        tokio::spawn(self.clone().watch(container.clone(), number, outbox, open));
+        let input = Input::ExecutorCalled { container, connection: number, call };
         if self.handle.put(input).await.is_err() {
             self.executors.end(number, None, Rest::Dropped);
             return Err(NoStream::Stopped);
         }
-        tokio::spawn(self.clone().watch(container, number, outbox, open));
         Ok(events)
     }
 
@@ -227,7 +227,6 @@ impl Reader {
 
     /// Reads until the executor says nothing more: `None`, or what makes no sense.
     async fn read(&mut self, first: Call, mut calls: Streaming<wire::Call>) -> Option<Status> {
-        let mut pace = Pace::new(Instant::now());
         let mut call = first;
         loop {
             let (container, connection) = (self.speaker.container.clone(), self.number);
@@ -235,7 +234,7 @@ impl Reader {
             if self.door.handle.put(input).await.is_err() {
                 return Some(stopped());
             }
-            pace.pause().await;
+            self.door.executors.pause(&self.speaker.container).await;
             call = match calls.message().await {
                 Ok(Some(next)) => match self.speaker.hear(next) {
                     Ok(Call::Subscribe { .. }) => {
@@ -251,5 +250,38 @@ impl Reader {
                 Err(_) => return None,
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_leaves_before_it_is_heard_leaves_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let executors = Arc::new(Executors::open(folder.path(), Default::default(), nowhere).unwrap());
+        // The driver is busy.
+        let (inbox, mut driver) = mpsc::channel(1);
+        let container = ContainerId::new("c1").unwrap();
+        let busy = Input::ExecutorLeft { container: container.clone(), connection: 77 };
+        inbox.send(busy).await.ok().unwrap();
+        let (_asks, stop) = watch::channel(false);
+        let door = Door::new(executors.clone(), Handle::new(inbox), stop);
+
+        let call = Call::Subscribe { unacknowledged_tasks: Vec::new(), unacknowledged_updates: Vec::new() };
+        let subscribing = tokio::spawn(async move { door.subscribe(container, Box::new(call), None).await });
+        while executors.connections().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        subscribing.abort();
+        let _aborted = subscribing.await;
+        let _busy = driver.recv().await;
+
+        assert!(matches!(driver.recv().await, Some(Input::ExecutorLeft { connection: 1, .. })));
+        assert!(executors.connections().is_empty());
     }
 }

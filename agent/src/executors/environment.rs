@@ -73,9 +73,27 @@ impl<'a> Surroundings<'a> {
 }
 
 /// As Mesos writes durations.
-fn in_words(time: Duration) -> String {
-    match time.subsec_nanos() {
-        0 => format!("{}secs", time.as_secs()),
-        _ => format!("{}ms", time.as_millis()),
+pub(crate) fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if time.subsec_nanos() != 0 {
+        return format!("{}ms", time.as_millis());
+    }
+    let units = [(7 * 24 * 3600, "weeks"), (24 * 3600, "days"), (3600, "hrs"), (60, "mins")];
+    let unit = units.into_iter().find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length));
+    let (length, name) = unit.unwrap_or((1, "secs"));
+    format!("{}{name}", seconds / length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_mesos_writes_them() {
+        let table = [(0, "0secs"), (5, "5secs"), (90, "90secs"), (60, "1mins"), (604_800, "1weeks")];
+        for (seconds, text) in table {
+            assert_eq!(in_words(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(in_words(Duration::from_millis(1_500)), "1500ms");
     }
 }

@@ -5,7 +5,8 @@
 //! a queue that is bounded in messages and bytes. Who does not keep up is cut off, and comes again.
 //!
 //! Invariants
-//! - Nothing of what a stranger sends is looked at beyond the token.
+//! - Of a stranger nothing is looked at beyond the token; but where executors need not show theirs, what comes over HTTP from this
+//!   host without one is read to see who it says it is, within far narrower bounds.
 //! - Each connection has a number of its own since the agent's start.
 //! - What the agent holds for a container is bounded, over all of its connections.
 //!
@@ -35,13 +36,14 @@ use tokio::sync::watch;
 use tonic::Status;
 
 pub(crate) use door::{Door, NoStream, server};
-pub(crate) use environment::Surroundings;
+pub(crate) use environment::{Surroundings, in_words};
 pub(crate) use outbox::Outgoing;
 pub(crate) use socket::serve;
 pub(crate) use stay::Presence;
 pub(crate) use token::TokenKey;
 
 use outbox::{Outbox, Rest};
+use pace::Paces;
 use stay::{Stay, Streams};
 
 /// How custom executors are treated.
@@ -93,6 +95,7 @@ pub(crate) struct Executors {
     endpoint: SocketAddr,
     numbers: AtomicU64,
     streams: Arc<Streams>,
+    paces: Paces,
     connections: Mutex<BTreeMap<u64, Connection>>,
 }
 
@@ -110,6 +113,7 @@ impl Executors {
             endpoint,
             numbers: AtomicU64::new(0),
             streams: Arc::default(),
+            paces: Paces::default(),
             connections: Mutex::default(),
         })
     }
@@ -127,6 +131,11 @@ impl Executors {
     /// Has who comes over HTTP to show a token?
     pub(crate) fn authenticates(&self) -> bool {
         self.settings.authenticate
+    }
+
+    /// Waits until one more call of the executor in this container may be taken in.
+    pub(crate) async fn pause(&self, container: &ContainerId) {
+        self.paces.pause(container).await;
     }
 
     /// What an executor in this container finds in its surroundings.

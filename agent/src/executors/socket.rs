@@ -6,8 +6,8 @@
 //! Invariants
 //! - No container keeps another from connecting: connections are counted for each, by the users of the host that are its
 //!   own. Containers that share a user of the host share what that one may have.
-//! - A connection of a user without a stream of an executor, over which nobody was let in, is closed after [`PATIENCE`],
-//!   and so is one over HTTP/2 whose other end is silent.
+//! - A connection of a user without a stream of an executor, over which nobody was let in, is closed after [`PATIENCE`];
+//!   one that is idle for long, or reads nothing, is closed as everywhere ([`lonja_serve`]).
 //!
 //! Source: unix(7), SO_PEERCRED.
 
@@ -22,18 +22,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt};
+use lonja_serve::{Accepting, Bounds};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::Connected;
 
 use super::stay::Presence;
 use super::{Door, Executors, server};
 use crate::AgentError;
+use crate::config::STOP_TIMEOUT;
 use crate::supervisor::{UserIds, UserOf};
 
 /// The socket's name in its folder.
@@ -53,12 +52,6 @@ const STREAMS_PER_CONNECTION: u32 = 8;
 
 /// How long a connection may be open without a stream of an executor.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A silent connection is asked whether it is still there after this long, and given as long to answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-
-/// The wait after a connection that could not be taken in, for want of descriptors for one.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The folder for the socket of the agent with this work dir, made if it is missing.
 pub(super) fn folder(work_dir: &Path) -> io::Result<PathBuf> {
@@ -88,49 +81,51 @@ pub(crate) async fn serve(
     executors: Arc<Executors>,
     door: Door,
     over_http: axum::Router,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let refuse = |source: io::Error| AgentError::WorkDir { path: executors.socket_folder.clone(), source };
     let listener = bind(&executors.socket_folder).map_err(refuse)?;
-    let stopped = async move {
-        let _stopping = stop.wait_for(|stop| *stop).await;
-    };
     let router = Routes::new(server(door)).prepare().into_axum_router().merge(over_http);
-    Server::builder()
-        .accept_http1(true)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
-        .add_routes(Routes::from(router))
-        .serve_with_incoming_shutdown(accept(listener, PATIENCE), stopped)
-        .await
-        .map_err(|error| AgentError::Server(Box::new(error)))
+    let bounds = Bounds {
+        // Those are sent away for whom there is no place, lest others wait.
+        connections: MOST_CONNECTIONS + 1,
+        streams: Some(STREAMS_PER_CONNECTION),
+        stop_within: STOP_TIMEOUT,
+        ..Bounds::default()
+    };
+    lonja_serve::serve(Entrance::new(listener, PATIENCE), router, bounds, stop).await;
+    Ok(())
 }
 
-/// Who connects, where there is room. Others are sent away at once, lest those wait that come after them.
-fn accept(listener: UnixListener, patience: Duration) -> impl Stream<Item = io::Result<Held>> {
-    let places = Arc::new(Places::new(UserIds::of_host()));
-    let accepted = futures::stream::unfold((listener, places), move |(listener, places)| async move {
+/// Takes in who connects, where there is room. Others are sent away at once, lest those wait that come after them.
+struct Entrance {
+    listener: UnixListener,
+    places: Arc<Places>,
+    patience: Duration,
+}
+
+impl Entrance {
+    fn new(listener: UnixListener, patience: Duration) -> Self {
+        Self { listener, places: Arc::new(Places::new(UserIds::of_host())), patience }
+    }
+}
+
+impl Accepting for Entrance {
+    type Stream = Held;
+    type Info = Arc<Presence>;
+
+    async fn accept(&mut self) -> io::Result<(Held, Arc<Presence>)> {
         loop {
-            let taken =
-                listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream)));
-            let held = match taken {
-                Ok((uid, stream)) => match places.enter(uid) {
-                    Some(place) => Ok(Held::new(stream, place, patience)),
-                    None => {
-                        tracing::debug!(uid, "too many connections of this user to the executors' socket");
-                        continue;
-                    }
-                },
-                Err(error) => {
-                    tokio::time::sleep(PAUSE).await;
-                    Err(error)
-                }
-            };
-            return Some((held, (listener, places)));
+            let (stream, _) = self.listener.accept().await?;
+            let uid = stream.peer_cred()?.uid();
+            if let Some(place) = self.places.enter(uid) {
+                let held = Held::new(stream, place, self.patience);
+                let presence = held.presence.clone();
+                return Ok((held, presence));
+            }
+            tracing::debug!(uid, "too many connections of this user to the executors' socket");
         }
-    });
-    accepted.boxed()
+    }
 }
 
 /// Whose connections there are.
@@ -219,14 +214,6 @@ impl Held {
     }
 }
 
-impl Connected for Held {
-    type ConnectInfo = Arc<Presence>;
-
-    fn connect_info(&self) -> Arc<Presence> {
-        self.presence.clone()
-    }
-}
-
 impl AsyncRead for Held {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -291,9 +278,9 @@ mod tests {
     async fn who_only_connects_is_sent_away_and_leaves_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let listener = bind(folder.path()).unwrap();
-        let mut incoming = Box::pin(accept(listener, Duration::from_millis(1)));
+        let mut entrance = Entrance::new(listener, Duration::from_millis(1));
         let client = UnixStream::connect(folder.path().join(NAME)).await.unwrap();
-        let mut held = incoming.next().await.unwrap().unwrap();
+        let (mut held, _) = entrance.accept().await.unwrap();
         let places = held._place.places.clone();
         assert_eq!(places.taken().all, 1);
 

@@ -206,6 +206,8 @@ pub(crate) struct Agents {
     with_free: Bits,
     dirty: Bits,
     all_dirty: bool,
+    /// Where those to look at go on, where not all are taken at once.
+    turn: u32,
 }
 
 impl Agents {
@@ -534,10 +536,19 @@ impl Agents {
         !self.dirty.is_empty() || (self.all_dirty && !self.with_free.is_empty())
     }
 
-    /// The agents to look at, which are clean from now on; and whether these are all that have something free.
-    pub(crate) fn take_dirty(&mut self) -> Bits {
-        let dirty = std::mem::take(&mut self.dirty);
-        if std::mem::take(&mut self.all_dirty) { self.with_free.clone() } else { dirty }
+    /// At most so many of the agents to look at, which are clean from now on, and how many there were. What is left over is
+    /// gone on with the next time, so that those which are looked at again and again do not keep the others waiting.
+    pub(crate) fn take_dirty(&mut self, most: u32) -> (Bits, u32) {
+        if std::mem::take(&mut self.all_dirty) {
+            self.dirty = self.with_free.clone();
+        }
+        let count = self.dirty.count();
+        if count <= most {
+            return (std::mem::take(&mut self.dirty), count);
+        }
+        let (taken, turn) = self.dirty.take_some(self.turn, most);
+        self.turn = turn;
+        (taken, count)
     }
 
     pub(crate) fn is_with_free(&self, agent: u32) -> bool {

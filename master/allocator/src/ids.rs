@@ -112,6 +112,23 @@ impl Bits {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// Takes out at most so many numbers that are set: from `from` on in order, then those before it. Also tells with
+    /// which number the next one goes on.
+    pub(crate) fn take_some(&mut self, from: u32, most: u32) -> (Self, u32) {
+        let from_there = self.iter().filter(|number| *number >= from);
+        let before = self.iter().filter(|number| *number < from);
+        let mut taken = Self::default();
+        let mut next = from;
+        for number in from_there.chain(before).take(index(most)) {
+            taken.set(number, true);
+            next = number.saturating_add(1);
+        }
+        for (word, taken) in self.0.iter_mut().zip(&taken.0) {
+            *word &= !taken;
+        }
+        (taken, next)
+    }
+
     /// The numbers that are set, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().enumerate().flat_map(|(at, word)| {
@@ -151,5 +168,19 @@ mod tests {
         bits.set(1_000, false);
         assert_eq!(bits.iter().collect::<Vec<_>>(), [0, 64, 200]);
         assert_eq!((bits.count(), bits.get(200), bits.get(999)), (3, true, false));
+    }
+
+    #[test]
+    fn some_are_taken_out_in_turn() {
+        let mut bits = Bits::default();
+        [1, 64, 65, 130].into_iter().for_each(|number| bits.set(number, true));
+        let (taken, next) = bits.take_some(60, 2);
+        assert_eq!((taken.iter().collect::<Vec<_>>(), next), (vec![64, 65], 66));
+        bits.set(2, true);
+        let (taken, next) = bits.take_some(next, 2);
+        assert_eq!((taken.iter().collect::<Vec<_>>(), next), (vec![1, 130], 2));
+        assert_eq!(bits.iter().collect::<Vec<_>>(), [2]);
+        let (taken, next) = bits.take_some(next, 0);
+        assert!(taken.is_empty() && next == 2);
     }
 }

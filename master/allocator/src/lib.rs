@@ -238,6 +238,8 @@ pub struct Allocator {
     filters: Filters,
     /// May something be free that a quota kept from somebody? Then agents are looked at again when it has room.
     bound_by_quota: bool,
+    /// Into how many slices agents are cut at most while only a part of those that wait has been looked at.
+    slices_of_rest: u32,
 }
 
 impl Allocator {
@@ -258,6 +260,7 @@ impl Allocator {
             marks: QuotaMarks::default(),
             filters: Filters::default(),
             bound_by_quota: false,
+            slices_of_rest: u32::MAX,
             options,
             kinds,
             minimum,
@@ -492,8 +495,14 @@ impl Allocator {
     /// Decides about all that changed since the last call. Every allocation is charged already.
     /// In the order in which they were decided; agents in the order in which they came.
     pub fn allocate(&mut self, now: Timestamp) -> Vec<Allocation> {
+        self.allocate_some(now, u32::MAX)
+    }
+
+    /// The same of at most so many agents; while others wait, [`Allocator::needs_allocation`] says so, and the next
+    /// call goes on with them.
+    pub fn allocate_some(&mut self, now: Timestamp, agents: u32) -> Vec<Allocation> {
         self.expire(now);
-        self.run_round(now)
+        self.run_round(agents)
     }
 
     /// Is there anything for [`Allocator::allocate`] to decide about?

@@ -1,6 +1,6 @@
 //! One allocation over what changed.
 //!
-//! The agents to be looked at, in the order in which they came, are gone through once. Of each, again and again, the
+//! The agents to be looked at, in the order in which they came, are gone through once, or a part of them. Of each, again and again, the
 //! first client in line that may be offered something of it is given that: to whom something is owed by a guarantee
 //! comes first, and among these, as among the others, whose share is the smallest ([`crate::role_tree`]). How much one
 //! is given at once is told by [`crate::slices`]; what is left goes on to the next. Orders are brought up to date
@@ -17,8 +17,8 @@
 //! - Reserved resources go only to the role they are reserved for and to roles below it (INV-8).
 //! - After a round, no agent that was looked at has anything free that someone in line may be offered.
 
+use lonja_model::Resources;
 use lonja_model::resources::{Resource, Value};
-use lonja_model::{Resources, Timestamp};
 
 use crate::agents::Agent;
 use crate::amounts::{Kind, Kinds, Parts, part};
@@ -49,15 +49,17 @@ enum Offer {
 }
 
 impl Allocator {
-    pub(crate) fn run_round(&mut self, _now: Timestamp) -> Vec<Allocation> {
+    pub(crate) fn run_round(&mut self, most: u32) -> Vec<Allocation> {
         self.tree.refresh(self.agents.totals());
-        let dirty = self.agents.take_dirty();
         let in_line = self.clients.in_line.count();
+        let (dirty, waiting) = self.agents.take_dirty(if in_line == 0 { u32::MAX } else { most });
         let mut allocations = Vec::with_capacity(index(dirty.count()));
         if in_line == 0 {
             return allocations;
         }
-        let slices = slices::number(in_line, dirty.count(), self.options.most_slices);
+        // The last agents of many are not few agents for everybody.
+        let slices = slices::number(in_line, waiting, self.options.most_slices).min(self.slices_of_rest);
+        self.slices_of_rest = if dirty.count() < waiting { slices } else { u32::MAX };
         let mut round = Round { slices, quotas: !self.quotas.is_empty(), open: Bits::default() };
         for agent in dirty.iter() {
             self.fill(&mut round, agent, &mut allocations);

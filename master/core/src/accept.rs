@@ -21,7 +21,6 @@ use lonja_model::{
     Timestamp,
 };
 
-use crate::deadlines::Timer;
 use crate::effects::Effects;
 use crate::{State, conversions, feedback, groups, launches, offers, updates, volumes};
 
@@ -55,7 +54,7 @@ pub(crate) fn accept(
     };
     for id in ids {
         let _ended = state.offers.take(id);
-        state.deadlines.cancel(Timer::OfferExpiry(id.clone()));
+        offers::forget_expiry(state, id);
         state.counters.offers_accepted += 1;
         if let Some(known) = state.frameworks.get_mut(framework) {
             known.counters.offers_accepted += 1;

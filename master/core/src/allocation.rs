@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lonja_model::scheduler::Event;
 use lonja_model::{Offer, Timestamp};
 
 use crate::deadlines::Timer;
 use crate::effects::{Effects, StreamId};
-use crate::{State, inverse_offers, maintenance, recovery_pause};
+use crate::{State, inverse_offers, maintenance, offers, recovery_pause};
 
 /// Opens the allocation window if something waits for it.
 pub(crate) fn arm(state: &mut State, now: Timestamp) {
@@ -20,11 +21,15 @@ pub(crate) fn arm(state: &mut State, now: Timestamp) {
     }
 }
 
-/// The window closes: what changed is allocated, and offered framework by framework.
+/// Parts what is left for later from what is done now.
+const NEXT: Duration = Duration::from_nanos(1);
+
+/// The window closes: what changed is allocated, and offered framework by framework. Of much only a portion: offers of it
+/// are on their way while the next is allocated, and nobody waits for all.
 pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp) {
     let mut batches: BTreeMap<StreamId, Vec<Offer>> = BTreeMap::new();
     state.counters.allocations += 1;
-    for allocation in state.allocator.allocate(now) {
+    for allocation in state.allocator.allocate_some(now, state.config.allocation_portion) {
         let stream = state.frameworks.get(&allocation.framework).and_then(|framework| framework.stream);
         let agent = state.agents.get(&allocation.agent);
         let (Some(stream), Some(agent)) = (stream, agent) else {
@@ -46,7 +51,8 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
             unavailability: maintenance::unavailability(state, &info.hostname),
         };
         if let Some(timeout) = state.config.offer_timeout {
-            state.deadlines.set(Timer::OfferExpiry(offer.id.clone()), now + timeout);
+            let number = offers::number(&offer.id).expect("its id was made here");
+            state.deadlines.set(Timer::OfferExpiry(number), now + timeout);
         }
         state.counters.offers_made += 1;
         if let Some(known) = state.frameworks.get_mut(&offer.framework) {
@@ -58,5 +64,8 @@ pub(crate) fn allocate(state: &mut State, effects: &mut Effects, now: Timestamp)
     }
     for (stream, offers) in batches {
         effects.framework(stream, Event::Offers(offers));
+    }
+    if state.allocator.needs_allocation() {
+        state.deadlines.set(Timer::Allocate, now + NEXT);
     }
 }

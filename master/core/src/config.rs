@@ -26,6 +26,8 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// Changes within this time are allocated together.
     pub allocation_window: Duration,
+    /// So many agents are allocated at once at most; what came in meanwhile is looked at before the next.
+    pub allocation_portion: u32,
     /// An offer not answered for so long is rescinded; `None`: never. Mesos: never.
     pub offer_timeout: Option<Duration>,
     /// After a restart with quotas, nothing is offered until so many per cent of the known agents are back ...
@@ -86,6 +88,7 @@ impl Default for Config {
             framework_return: Duration::from_secs(60),
             heartbeat_interval: Duration::from_secs(15),
             allocation_window: Duration::from_millis(5),
+            allocation_portion: 1_000,
             offer_timeout: Some(Duration::from_secs(60)),
             recovery_quorum_percent: 80,
             recovery_pause: Duration::from_secs(600),

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lonja_model::{AgentId, FrameworkId, OfferId, Timestamp};
+use lonja_model::{AgentId, FrameworkId, Timestamp};
 
 use crate::effects::LinkId;
+use crate::offers::Number;
 
 /// What waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +24,7 @@ pub(crate) enum Timer {
     /// What is left of an absent framework's failover timeout is stored anew.
     StoreTimeLeft(FrameworkId),
     /// An offer has not been answered.
-    OfferExpiry(OfferId),
+    OfferExpiry(Number),
     /// A framework that would not leave an agent is asked again.
     AskAgain(FrameworkId, AgentId),
     /// The allocation window closes.

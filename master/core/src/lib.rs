@@ -273,7 +273,7 @@ impl Master {
                 Timer::StoreTimeLeft(framework) => {
                     subscription::store_time_left(state, effects, now, &framework)
                 }
-                Timer::OfferExpiry(offer) => offers::expire(state, effects, now, &offer),
+                Timer::OfferExpiry(offer) => offers::expire(state, effects, now, offer),
                 Timer::AskAgain(_, agent) => inverse_offers::touch(state, &agent),
                 Timer::Allocate => allocation::allocate(state, effects, now),
                 Timer::RecoveryPause => recovery_pause::end(state),

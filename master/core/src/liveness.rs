@@ -47,9 +47,16 @@ pub(crate) fn wake_up(state: &mut State, now: Timestamp) {
     state.agents.forgive(late);
 }
 
+/// Agents are asked together with all others of the same part of the interval: to wake up for each of ten thousand
+/// costs more than to ask it.
+const PARTS_OF_INTERVAL: u32 = 60;
+
 /// Begins to watch an agent that has just registered.
 pub(crate) fn watch(state: &mut State, now: Timestamp, agent: &AgentId) {
-    state.deadlines.set(Timer::Ping(agent.clone()), now + state.config.ping_interval);
+    let interval = state.config.ping_interval;
+    let part = u64::try_from((interval / PARTS_OF_INTERVAL).as_nanos()).unwrap_or(u64::MAX).max(1);
+    let due = (now + interval).as_nanos();
+    state.deadlines.set(Timer::Ping(agent.clone()), Timestamp::from_nanos(due - due % part));
     state.deadlines.set(Timer::AgentSilent(agent.clone()), now + state.config.silence_limit());
 }
 

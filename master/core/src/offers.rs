@@ -9,6 +9,7 @@
 //!
 //! Source: Mesos v1 scheduler API, calls ACCEPT and DECLINE, events OFFERS and RESCIND.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +22,26 @@ use crate::deadlines::Timer;
 use crate::effects::Effects;
 use crate::{State, inverse_offers};
 
-/// All outstanding offers, found by id, agent or framework.
+/// All outstanding offers, found by id, agent or framework; in order of their numbers.
 #[derive(Debug, Default)]
 pub struct Offers {
-    outstanding: BTreeMap<OfferId, Arc<Offer>>,
-    by_agent: BTreeMap<AgentId, BTreeSet<OfferId>>,
-    by_framework: BTreeMap<FrameworkId, BTreeSet<OfferId>>,
+    outstanding: BTreeMap<Number, Arc<Offer>>,
+    by_agent: BTreeMap<AgentId, BTreeSet<Number>>,
+    by_framework: BTreeMap<FrameworkId, BTreeSet<Number>>,
     named: u64,
+}
+
+/// What an id ends with, and one master uses once: there are very many offers, and numbers are compared and ordered at
+/// once where ids share all but their last bytes.
+pub(crate) type Number = u64;
+
+/// Stands before the number in each id.
+const BEFORE_NUMBER: &str = "-O";
+
+/// The number in an id; `None`: no master has made it. That it is one of this master's is not said.
+pub(crate) fn number(id: &OfferId) -> Option<Number> {
+    let (_, number) = id.as_str().rsplit_once(BEFORE_NUMBER)?;
+    number.parse().ok()
 }
 
 impl Offers {
@@ -39,16 +53,21 @@ impl Offers {
     /// The id of the next offer, or inverse offer, of this master.
     pub(crate) fn next_id(&mut self, master: &str) -> OfferId {
         let number = self.next_number();
-        OfferId::new(format!("{master}-O{number}")).expect("made of letters, digits and dashes")
+        OfferId::new(format!("{master}{BEFORE_NUMBER}{number}")).expect("made of letters, digits and dashes")
     }
 
     /// An outstanding offer.
     pub fn get(&self, offer: &OfferId) -> Option<&Offer> {
-        self.outstanding.get(offer).map(|offer| &**offer)
+        self.outstanding.get(&number(offer)?).filter(|known| known.id == *offer).map(|offer| &**offer)
     }
 
-    /// All outstanding offers in order of their ids.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Offer>> {
+    /// The one of that number.
+    pub(crate) fn numbered(&self, number: Number) -> Option<&Offer> {
+        self.outstanding.get(&number).map(|offer| &**offer)
+    }
+
+    /// All outstanding offers in the order in which they were made.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Offer>> {
         self.outstanding.values()
     }
 
@@ -63,34 +82,45 @@ impl Offers {
     }
 
     pub(crate) fn on_agent(&self, agent: &AgentId) -> Vec<OfferId> {
-        self.by_agent.get(agent).into_iter().flatten().cloned().collect()
+        self.ids(self.by_agent.get(agent))
     }
 
     pub(crate) fn of_framework(&self, framework: &FrameworkId) -> Vec<OfferId> {
-        self.by_framework.get(framework).into_iter().flatten().cloned().collect()
+        self.ids(self.by_framework.get(framework))
+    }
+
+    fn ids(&self, numbers: Option<&BTreeSet<Number>>) -> Vec<OfferId> {
+        let known = numbers.into_iter().flatten().filter_map(|number| self.outstanding.get(number));
+        known.map(|offer| offer.id.clone()).collect()
     }
 
     pub(crate) fn insert(&mut self, offer: Arc<Offer>) {
-        self.by_agent.entry(offer.agent.clone()).or_default().insert(offer.id.clone());
-        self.by_framework.entry(offer.framework.clone()).or_default().insert(offer.id.clone());
-        let before = self.outstanding.insert(offer.id.clone(), offer);
+        let number = number(&offer.id).expect("its id was made here");
+        self.by_agent.entry(offer.agent.clone()).or_default().insert(number);
+        self.by_framework.entry(offer.framework.clone()).or_default().insert(number);
+        let before = self.outstanding.insert(number, offer);
         assert!(before.is_none(), "an offer id is used once");
     }
 
     /// Ends an offer: whoever takes it must account for its resources.
     #[must_use]
     pub(crate) fn take(&mut self, id: &OfferId) -> Option<Arc<Offer>> {
-        let offer = self.outstanding.remove(id)?;
-        unlist(&mut self.by_agent, &offer.agent, id);
-        unlist(&mut self.by_framework, &offer.framework, id);
+        let number = number(id)?;
+        let Entry::Occupied(entry) = self.outstanding.entry(number) else { return None };
+        if entry.get().id != *id {
+            return None;
+        }
+        let offer = entry.remove();
+        unlist(&mut self.by_agent, &offer.agent, number);
+        unlist(&mut self.by_framework, &offer.framework, number);
         Some(offer)
     }
 }
 
-fn unlist<K: Ord>(index: &mut BTreeMap<K, BTreeSet<OfferId>>, key: &K, id: &OfferId) {
-    if let Some(ids) = index.get_mut(key) {
-        ids.remove(id);
-        if ids.is_empty() {
+fn unlist<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Number>>, key: &K, number: Number) {
+    if let Some(numbers) = index.get_mut(key) {
+        numbers.remove(&number);
+        if numbers.is_empty() {
             index.remove(key);
         }
     }
@@ -104,9 +134,16 @@ pub(crate) fn give_back(
     filter: Option<Duration>,
 ) -> Option<Arc<Offer>> {
     let offer = state.offers.take(id)?;
-    state.deadlines.cancel(Timer::OfferExpiry(id.clone()));
+    forget_expiry(state, id);
     recover(state, now, &offer.agent, &offer.framework, &offer.role, &offer.resources, filter);
     Some(offer)
+}
+
+/// An offer has ended before its time.
+pub(crate) fn forget_expiry(state: &mut State, id: &OfferId) {
+    if let Some(number) = number(id) {
+        state.deadlines.cancel(Timer::OfferExpiry(number));
+    }
 }
 
 /// Gives resources back to the allocator, once.
@@ -172,11 +209,7 @@ pub(crate) fn rescind_of_role(
 
 /// The offers of which `wanted` says so, the latest first. O(offers).
 pub(crate) fn latest_first(state: &State, wanted: impl Fn(&Offer) -> bool) -> Vec<Arc<Offer>> {
-    let mut offers: Vec<_> = state.offers.iter().filter(|offer| wanted(offer)).cloned().collect();
-    // Numbers of one master grow longer before they grow in order.
-    let key = |offer: &Arc<Offer>| (offer.id.as_str().len(), offer.id.clone());
-    offers.sort_by_key(|offer| std::cmp::Reverse(key(offer)));
-    offers
+    state.offers.iter().rev().filter(|offer| wanted(offer)).cloned().collect()
 }
 
 /// Ends every offer of a framework for a role that it has left, and tells it.
@@ -204,8 +237,9 @@ pub(crate) fn discard_of(state: &mut State, now: Timestamp, framework: &Framewor
 }
 
 /// An offer has not been answered in time: others get a turn before it is made to the same framework again.
-pub(crate) fn expire(state: &mut State, effects: &mut Effects, now: Timestamp, id: &OfferId) {
-    rescind(state, effects, now, id, Some(Filters::DEFAULT.refuse));
+pub(crate) fn expire(state: &mut State, effects: &mut Effects, now: Timestamp, number: Number) {
+    let Some(id) = state.offers.numbered(number).map(|offer| offer.id.clone()) else { return };
+    rescind(state, effects, now, &id, Some(Filters::DEFAULT.refuse));
 }
 
 /// Ends an offer by no doing of its framework, and tells it.

@@ -69,7 +69,7 @@ pub fn any_executor_record() -> BoxedStrategy<ExecutorRecord> {
     let life = (option::of(any_duration()), any::<bool>(), any::<bool>());
     (any_executor_info(), any_role(), any_container_id(), life)
         .prop_map(|(info, role, container, (shutting_down, orphaned, launched))| ExecutorRecord {
-            info,
+            info: info.into(),
             role,
             container,
             shutting_down,

@@ -1,5 +1,7 @@
 //! What master and agent remember.
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -76,6 +78,7 @@ pub fn any_task_record() -> BoxedStrategy<TaskRecord> {
     (any_task_info(), place, ending, vec(any_task_status(), 0..4), company)
         .prop_map(|(info, (role, container, state), ending, updates, (group, delivery))| {
             let (killing, orphaned, watched) = ending;
+            let info = Arc::new(info);
             TaskRecord { info, role, container, state, killing, orphaned, updates, group, watched, delivery }
         })
         .boxed()

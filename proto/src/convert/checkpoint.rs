@@ -135,7 +135,7 @@ fn task_from_wire(wire: wire::Task) -> Result<(FrameworkId, TaskId, TaskRecord),
     let heard = |(index, id): (usize, &Vec<u8>)| update_id_from_wire(id).at_index("heard", index);
     let heard = wire.heard.iter().enumerate().map(heard).collect::<Result<_, _>>()?;
     let update = |(index, wire)| status_from_wire(wire).at_index("updates", index);
-    let info = required(wire.info).and_then(task_info_from_wire).at("info")?;
+    let info = required(wire.info).and_then(task_info_from_wire).at("info")?.into();
     let framework = framework_id_from_wire(wire.framework_id).at("framework_id")?;
     let record = TaskRecord {
         role: role_from_wire(&wire.role).at("role")?,

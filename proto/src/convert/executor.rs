@@ -131,7 +131,7 @@ pub(super) fn group_to_stored(group: Option<&GroupRecord>, wire: &mut stored::Ta
 pub(super) fn executor_from_stored(wire: stored::Executor) -> Result<(FrameworkId, ExecutorRecord), Refusal> {
     let framework = framework_id_from_wire(wire.framework_id).at("framework_id")?;
     let record = ExecutorRecord {
-        info: required(wire.info).and_then(executor_info_from_wire).at("info")?,
+        info: required(wire.info).and_then(executor_info_from_wire).at("info")?.into(),
         role: role_from_wire(&wire.role).at("role")?,
         container: container_id_from_wire(wire.container_id).at("container_id")?,
         shutting_down: wire.shutting_down_ns.map(Duration::from_nanos),

@@ -188,7 +188,7 @@ fn what_looking_at_a_task_has_shown_keeps_its_bytes_in_the_checkpoint() {
         group: None,
         watched,
         delivery: Delivery::default(),
-        info,
+        info: info.into(),
     };
     let change = CheckpointOp::Task(framework(), record.info.id.clone(), Some(Box::new(record)));
     let kept = golden("checkpoint_watched.bin", &checkpoint::encode(&change).value.unwrap());

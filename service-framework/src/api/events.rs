@@ -43,7 +43,7 @@ pub(super) fn stream(api: &Api, request: &Request) -> Outcome {
     let one = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| Problem::Busy)?;
     let query = Query::of(request.uri().query());
     let wanted = query.all("event_type").filter(|kind| !kind.is_empty()).take(MAX_TYPES).map(str::to_owned);
-    let from = request.extensions().get::<serve::Peer>().map_or_else(serve::nowhere, |peer| peer.0);
+    let from = serve::from(request.extensions());
     let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let wanted = wanted.collect();

@@ -215,7 +215,7 @@ async fn within_bounds(api: Api, request: Request) -> Outcome {
 /// Reads a request whole, within the bounds of size and time.
 async fn read(api: &Api, request: Request) -> Result<Ask, Problem> {
     let (head, body) = request.into_parts();
-    let from = head.extensions.get::<serve::Peer>().map_or_else(serve::nowhere, |peer| peer.0);
+    let from = serve::from(&head.extensions);
     let accept = head.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).map(str::to_owned);
     // The body of a GET means nothing; some clients send one all the same.
     let has_body = !matches!(head.method, Method::GET | Method::HEAD);

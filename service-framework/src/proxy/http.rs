@@ -20,6 +20,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use lonja_serve::Impatient;
 use lonja_services_core::instance::InstanceId;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -27,7 +28,6 @@ use tokio::time::{Instant, Sleep};
 use super::connect::{self, Unserved};
 use super::pool::{Lease, Pool};
 use super::{Shared, headers, tcp};
-use crate::stalled::Impatient;
 
 /// What passes, in either direction.
 pub(super) type Body = UnsyncBoxBody<Bytes, BodyError>;

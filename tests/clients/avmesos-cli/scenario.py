@@ -1,7 +1,9 @@
 """avmesos-cli: its lists agree with /state, exec runs in a task's container, attach is at its terminal."""
 
+import atexit
 import os
 import pty
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,11 +88,14 @@ def executes(task):
 
 
 class Terminal:
-    """The client at a terminal of its own."""
+    """The client at a terminal of its own, and so in a group of its own: it is ended with this one, however that ends."""
+
+    all = []
 
     def __init__(self, *arguments):
         self.ours, theirs = pty.openpty()
         self.process = subprocess.Popen(["mesos-cli", *arguments], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        Terminal.all.append(self.process)
         os.close(theirs)
         os.set_blocking(self.ours, False)
         self.seen = b""
@@ -113,6 +118,12 @@ class Terminal:
 
     def end(self):
         return self.process.wait(PATIENCE)
+
+
+def leave_none():
+    for process in Terminal.all:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def attaches(task, without):
@@ -139,6 +150,9 @@ def attaches(task, without):
 
 
 def main():
+    atexit.register(leave_none)
+    # So that what is registered is done.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ["MESOS_CLI_CONFIG"] = os.path.join(os.environ["SCRATCH"], "config.toml")
     with open(os.environ["MESOS_CLI_CONFIG"], "w", encoding="utf-8") as config:
         config.write(f'[master]\naddress = "{URL.removeprefix("http://")}"\n')

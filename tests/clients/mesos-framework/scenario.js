@@ -13,7 +13,7 @@ const { Failed, check, eventually, restart, run, state, step } = require("../com
 
 const url = process.argv[2];
 const mesos = Mesos.getMesos();
-const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "mesos-framework-"));
+const scratch = fs.mkdtempSync(path.join(process.env.SCRATCH || os.tmpdir(), "mesos-framework-"));
 process.on("exit", () => fs.rmSync(scratch, { recursive: true, force: true }));
 
 /// As its examples/commandScheduler.js has it, without ZooKeeper.

@@ -162,6 +162,9 @@ pub(crate) fn launch_failed(turn: &mut Turn<'_>, key: &ExecutorKey, reason: Laun
         turn.note(Note::UnexpectedNews { container, news: "could not be launched" });
         return;
     }
+    // One that is given up because the executor is to end is no failure.
+    let is_failure = executor.record.shutting_down.is_none();
+    turn.book.tally.failed_launches += u64::from(is_failure);
     let (state, reason) = match reason {
         LaunchFailure::Container => (TaskState::Failed, Reason::ContainerLaunchFailed),
         LaunchFailure::Command => (TaskState::Failed, Reason::CommandExecutorFailed),

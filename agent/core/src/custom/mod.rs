@@ -65,7 +65,7 @@ pub(crate) fn launch(turn: &mut Turn<'_>, key: &ExecutorKey) {
         role: executor.record.role.clone(),
         task,
         user: own_user.or(framework_user).or_else(|| turn.config.default_user.clone()),
-        runs: Runs::Executor(Box::new(info.clone())),
+        runs: Runs::Executor(Box::new(ExecutorInfo::clone(info))),
     });
 }
 
@@ -109,7 +109,7 @@ fn together(turn: &Turn<'_>, key: &ExecutorKey, executor: &Executor) -> Together
     let infos: Vec<&TaskInfo> = tasks
         .filter_map(|task| turn.book.get(&task))
         .filter(|task| task.is_holding())
-        .map(|task| &task.record.info)
+        .map(|task| &*task.record.info)
         .collect();
     let limits = LIMITED.iter().filter_map(|name| Some(((*name).to_owned(), limit(own, &infos, name)?)));
     Together { limits: limits.collect(), resources }
@@ -167,7 +167,7 @@ fn send(turn: &mut Turn<'_>, key: &ExecutorKey, connection: u64, tasks: &[Key]) 
     let mut groups: BTreeMap<lonja_model::ContainerId, Vec<TaskInfo>> = BTreeMap::new();
     for task_key in tasks {
         let Some(task) = turn.book.get(task_key) else { continue };
-        let info = task.record.info.clone();
+        let info = TaskInfo::clone(&task.record.info);
         match &task.record.group {
             Some(group) => groups.entry(group.name.clone()).or_default().push(info),
             None => alone.push(info),

@@ -174,7 +174,7 @@ fn subscribed(turn: &Turn<'_>, key: &ExecutorKey) -> Option<Subscribed> {
     let executor = turn.book.company.get(key)?;
     let agent = turn.agent()?.clone();
     Some(Subscribed {
-        executor: executor.record.info.clone(),
+        executor: (*executor.record.info).clone(),
         framework: key.0.clone(),
         framework_info: turn.book.frameworks().get(&key.0)?.clone(),
         agent_info: AgentInfo { id: Some(agent.clone()), ..turn.config.info.clone() },

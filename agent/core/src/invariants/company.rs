@@ -68,7 +68,7 @@ mod tests {
         assert!(fell.to_string().contains("runs in peace"), "{fell}");
         let homeless = corrupted(|task| {
             let other = crate::fixture::builtin("other", "");
-            task.record.info.executor = Some(Box::new(other));
+            std::sync::Arc::make_mut(&mut task.record.info).executor = Some(Box::new(other));
         });
         assert!(homeless.to_string().contains("has no executor"), "{homeless}");
     }

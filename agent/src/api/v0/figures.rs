@@ -8,22 +8,22 @@ use lonja_agent_core::Tally;
 use lonja_model::{Resources, TaskState};
 use serde_json::{Map, Value, json};
 
-use crate::picture::Picture;
+use crate::counts::{Counts, Executors};
 use crate::sandbox::collection::Collected;
 
 /// The agent's gauges and counters.
-pub(crate) fn figures(picture: &Picture, collected: Collected) -> Map<String, Value> {
+pub(crate) fn figures(counts: &Counts, collected: Collected) -> Map<String, Value> {
     let mut all = Map::new();
     let mut put = |name: String, value: f64| {
         all.insert(name, json!(value));
     };
-    put("slave/registered".to_owned(), if picture.registered { 1.0 } else { 0.0 });
-    put("slave/uptime_secs".to_owned(), picture.now.since(picture.started).as_secs_f64());
-    put("slave/frameworks_active".to_owned(), picture.frameworks.len() as f64);
-    resources(picture, &mut put);
-    tasks(picture, &mut put);
-    executors(picture, &mut put);
-    let Tally { updates, strange_updates, failed_launches, .. } = &picture.tally;
+    put("slave/registered".to_owned(), if counts.registered { 1.0 } else { 0.0 });
+    put("slave/uptime_secs".to_owned(), counts.now.since(counts.started).as_secs_f64());
+    put("slave/frameworks_active".to_owned(), counts.frameworks as f64);
+    resources(counts, &mut put);
+    tasks(counts, &mut put);
+    executors(counts, &mut put);
+    let Tally { updates, strange_updates, failed_launches, .. } = &counts.tally;
     put("slave/valid_status_updates".to_owned(), *updates as f64);
     put("slave/invalid_status_updates".to_owned(), *strange_updates as f64);
     put("slave/container_launch_errors".to_owned(), *failed_launches as f64);
@@ -34,14 +34,14 @@ pub(crate) fn figures(picture: &Picture, collected: Collected) -> Map<String, Va
     all
 }
 
-fn resources(picture: &Picture, put: &mut impl FnMut(String, f64)) {
+fn resources(counts: &Counts, put: &mut impl FnMut(String, f64)) {
     let amount = |all: &Resources, name: &str, revocable: bool| {
         all.filter(|one| one.metadata().revocable == revocable).scalar(name).to_f64()
     };
     for name in ["cpus", "gpus", "mem", "disk"] {
         for (suffix, revocable) in [("", false), ("_revocable", true)] {
-            let total = amount(&picture.total, name, revocable);
-            let used = amount(&picture.promised, name, revocable);
+            let total = amount(&counts.total, name, revocable);
+            let used = amount(&counts.promised, name, revocable);
             put(format!("slave/{name}{suffix}_total"), total);
             put(format!("slave/{name}{suffix}_used"), used);
             put(format!("slave/{name}{suffix}_percent"), if total > 0.0 { used / total } else { 0.0 });
@@ -49,9 +49,9 @@ fn resources(picture: &Picture, put: &mut impl FnMut(String, f64)) {
     }
 }
 
-fn tasks(picture: &Picture, put: &mut impl FnMut(String, f64)) {
+fn tasks(counts: &Counts, put: &mut impl FnMut(String, f64)) {
     for state in [TaskState::Staging, TaskState::Starting, TaskState::Running, TaskState::Killing] {
-        let count = picture.tasks.iter().filter(|task| task.state == state).count();
+        let count = counts.tasks.get(&state).copied().unwrap_or(0);
         put(format!("slave/tasks_{}", short(state)), count as f64);
     }
     let states = [
@@ -64,7 +64,7 @@ fn tasks(picture: &Picture, put: &mut impl FnMut(String, f64)) {
         TaskState::Dropped,
     ];
     for state in states {
-        let count = picture.tally.ended.get(&state).copied().unwrap_or(0);
+        let count = counts.tally.ended.get(&state).copied().unwrap_or(0);
         put(format!("slave/tasks_{}", short(state)), count as f64);
     }
 }
@@ -74,22 +74,12 @@ fn short(state: TaskState) -> String {
     state.name().trim_start_matches("TASK_").to_lowercase()
 }
 
-fn executors(picture: &Picture, put: &mut impl FnMut(String, f64)) {
-    let (mut registering, mut running, mut terminating) = (0_u32, 0_u32, 0_u32);
-    for executor in &picture.executors {
-        match (executor.is_ending, executor.is_subscribed || !executor.info.is_custom()) {
-            (true, _) => terminating += 1,
-            (false, true) => running += 1,
-            (false, false) => registering += 1,
-        }
-    }
-    // A task without an executor has one of its own in Mesos.
-    let alone = picture.tasks.iter().filter(|task| task.info.executor.is_none());
-    running += u32::try_from(alone.filter(|task| task.pid.is_some()).count()).unwrap_or(u32::MAX);
-    put("slave/executors_registering".to_owned(), f64::from(registering));
-    put("slave/executors_running".to_owned(), f64::from(running));
-    put("slave/executors_terminating".to_owned(), f64::from(terminating));
-    put("slave/executors_terminated".to_owned(), picture.tally.executors_ended as f64);
+fn executors(counts: &Counts, put: &mut impl FnMut(String, f64)) {
+    let Executors { registering, running, terminating } = counts.executors;
+    put("slave/executors_registering".to_owned(), registering as f64);
+    put("slave/executors_running".to_owned(), running as f64);
+    put("slave/executors_terminating".to_owned(), terminating as f64);
+    put("slave/executors_terminated".to_owned(), counts.tally.executors_ended as f64);
     put("slave/executors_preempted".to_owned(), 0.0);
 }
 

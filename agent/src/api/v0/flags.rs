@@ -1,10 +1,9 @@
 //! How the agent was started, by the names of Mesos' flags.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use crate::Config;
+use crate::executors::in_words;
 
 /// The flags that Mesos has too, as texts; secrets are not among them.
 pub(crate) fn flags(config: &Config) -> Map<String, Value> {
@@ -30,30 +29,4 @@ pub(crate) fn flags(config: &Config) -> Map<String, Value> {
     put("gc_disk_headroom", config.disk.gc_headroom.to_string());
     put("disk_watch_interval", in_words(config.disk.gc_interval));
     flags
-}
-
-/// As Mesos writes durations.
-fn in_words(time: Duration) -> String {
-    let seconds = time.as_secs();
-    if time.subsec_nanos() != 0 {
-        return format!("{}ms", time.as_millis());
-    }
-    let units = [(7 * 24 * 3600, "weeks"), (24 * 3600, "days"), (3600, "hrs"), (60, "mins")];
-    let unit = units.into_iter().find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length));
-    let (length, name) = unit.unwrap_or((1, "secs"));
-    format!("{}{name}", seconds / length)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_as_mesos_writes_them() {
-        let table = [(0, "0secs"), (5, "5secs"), (90, "90secs"), (60, "1mins"), (604_800, "1weeks")];
-        for (seconds, text) in table {
-            assert_eq!(in_words(Duration::from_secs(seconds)), text);
-        }
-        assert_eq!(in_words(Duration::from_millis(1_500)), "1500ms");
-    }
 }

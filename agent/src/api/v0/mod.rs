@@ -34,6 +34,9 @@ pub(crate) struct Constant {
     pub(crate) master: Arc<str>,
 }
 
+/// What most answers are.
+const JSON: &str = "application/json";
+
 #[derive(Clone)]
 struct Reading {
     doors: Doors,
@@ -69,20 +72,22 @@ async fn flags(State(reading): State<Reading>) -> Json<Value> {
 }
 
 async fn state(State(Reading { doors, constant }): State<Reading>) -> Result<Response, Refusal> {
-    let (picture, _leave) = doors.picture().await?;
-    let beside = Beside {
-        flags: &constant.flags,
-        endpoint: doors.containers.executors().endpoint().to_string(),
-        master: &constant.master,
-        disk_limit: doors.containers.sandboxes().disks().how(),
+    let (picture, leave) = doors.picture().await?;
+    let endpoint = doors.containers.executors().endpoint().to_string();
+    let disk_limit = doors.containers.sandboxes().disks().how();
+    let made = move || {
+        let Constant { flags, master } = &constant;
+        let state = state::state(&picture, &Beside { flags, endpoint, master, disk_limit });
+        drop((picture, leave));
+        json_bytes(&state)
     };
-    Ok(Json(tokio::task::block_in_place(|| state::state(&picture, &beside))).into_response())
+    doors.answers.of(JSON, made).await
 }
 
 async fn snapshot(State(Reading { doors, .. }): State<Reading>) -> Result<Response, Refusal> {
-    let (picture, _leave) = doors.picture().await?;
+    let counts = doors.counts().await?;
     let collected = doors.containers.sandboxes().collection().collected();
-    Ok(Json(figures::figures(&picture, collected)).into_response())
+    Ok(Json(figures::figures(&counts, collected)).into_response())
 }
 
 async fn statistics(State(reading): State<Reading>) -> Result<Response, Refusal> {
@@ -104,10 +109,16 @@ async fn told(
     let all = doors.all_statistics(|framework, task| {
         is("framework_id", framework.as_str()) && is("executor_id", task.as_str())
     });
-    let all = all.await.map_err(|_| Refusal::stopped())?;
-    let wanted = all.iter().filter(|one| is("container_id", one.task.container.as_str()));
-    Ok(Json(Value::Array(wanted.map(tell).collect())).into_response())
+    let mut all = all.await.map_err(|_| Refusal::stopped())?;
+    all.retain(|one| is("container_id", one.task.container.as_str()));
+    let made = move || json_bytes(&Value::Array(all.iter().map(tell).collect()));
+    doors.answers.of(JSON, made).await
+}
+
+/// A value as it is sent. One that is made here can be written.
+fn json_bytes(value: &Value) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

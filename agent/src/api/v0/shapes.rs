@@ -3,7 +3,7 @@
 //! Source: Mesos, `common/http.cpp`.
 
 use lonja_model::attributes::{AttributeValue, Attributes};
-use lonja_model::resources::Value as Amount;
+use lonja_model::resources::{Set, Value as Amount};
 use lonja_model::role::Role;
 use lonja_model::{Resources, TaskStatus};
 use lonja_proto::convert::ids::time_to_seconds;
@@ -25,12 +25,22 @@ pub(super) fn resources(resources: &Resources) -> Value {
     for resource in resources.iter() {
         let text = match resource.value() {
             Amount::Ranges(_) => resources.ranges(resource.name()).to_string(),
-            Amount::Set(set) => set.to_string(),
+            Amount::Set(_) => set_of(resources, resource.name()).to_string(),
             Amount::Scalar(_) | Amount::Devices(_) => continue,
         };
         object[resource.name()] = json!(text);
     }
     object
+}
+
+/// The items of that name over all kinds.
+fn set_of(resources: &Resources, name: &str) -> Set {
+    let all = resources.iter().filter(|resource| resource.name() == name);
+    let sets = all.filter_map(|resource| match resource.value() {
+        Amount::Set(set) => Some(set.iter()),
+        Amount::Scalar(_) | Amount::Ranges(_) | Amount::Devices(_) => None,
+    });
+    Set::new(sets.flatten())
 }
 
 /// What of it is reserved, by role.

@@ -6,15 +6,16 @@
 //!
 //! Source: Mesos agent, `Http::state`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use lonja_agent_core::Stage;
 use lonja_model::framework::{Capability, FrameworkInfo};
 use lonja_model::resources::Resource;
 use lonja_model::role::Role;
-use lonja_model::{ExecutorId, FrameworkId, Resources};
+use lonja_model::{ContainerId, ExecutorId, FrameworkId, Resources};
 use lonja_proto::convert::check::health_check_to_wire;
-use lonja_proto::convert::container::container_to_wire;
+use lonja_proto::convert::files::without_secrets;
 use lonja_proto::convert::ids::{labels_to_wire, time_to_seconds};
 use lonja_proto::convert::task::task_info_to_wire;
 use serde_json::{Map, Value, json};
@@ -36,8 +37,9 @@ pub(super) struct Beside<'a> {
 /// Everything.
 pub(super) fn state(picture: &Picture, beside: &Beside<'_>) -> Value {
     let mut state = about(picture, beside);
+    let sorted = Sorted::of(picture);
     let all = |frameworks: &[(FrameworkId, FrameworkInfo)]| -> Value {
-        frameworks.iter().map(|(id, info)| framework(picture, id, info)).collect()
+        frameworks.iter().map(|(id, info)| framework(&sorted, id, info)).collect()
     };
     state["frameworks"] = all(&picture.frameworks);
     state["completed_frameworks"] = all(&picture.completed_frameworks);
@@ -81,13 +83,57 @@ fn host_of(url: &str) -> &str {
     place.rsplit_once(':').map_or(place, |(host, _)| host)
 }
 
-fn framework(picture: &Picture, id: &FrameworkId, info: &FrameworkInfo) -> Value {
-    let own = picture.executors.iter().filter(|executor| executor.framework == *id);
-    let mut executors: Vec<Value> = own.map(|one| executor(picture, one, false)).collect();
-    executors.extend(picture.tasks_of(id, None).map(|task| command_executor(picture, task)));
-    let ended = picture.completed_executors.iter().filter(|executor| executor.framework == *id);
-    let mut completed: Vec<Value> = ended.map(|one| executor(picture, one, true)).collect();
-    completed.extend(picture.completed_tasks_of(id, None).map(|task| command_executor(picture, task)));
+/// What is in a picture, by whom it belongs to.
+struct Sorted<'a> {
+    picture: &'a Picture,
+    frameworks: BTreeMap<&'a FrameworkId, OfFramework<'a>>,
+    /// The tasks of executors, by the executor's container: another of the same name has another. Ended ones come last.
+    homes: BTreeMap<&'a ContainerId, Vec<&'a TaskPicture>>,
+}
+
+#[derive(Default)]
+struct OfFramework<'a> {
+    executors: Vec<&'a ExecutorPicture>,
+    /// Tasks without an executor.
+    alone: Vec<&'a TaskPicture>,
+    completed_executors: Vec<&'a ExecutorPicture>,
+    completed_alone: Vec<&'a TaskPicture>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(picture: &'a Picture) -> Self {
+        let mut sorted = Self { picture, frameworks: BTreeMap::new(), homes: BTreeMap::new() };
+        for executor in &picture.executors {
+            sorted.frameworks.entry(&executor.framework).or_default().executors.push(executor);
+        }
+        for executor in &picture.completed_executors {
+            sorted.frameworks.entry(&executor.framework).or_default().completed_executors.push(executor);
+        }
+        for task in picture.tasks.iter().chain(&picture.completed_tasks) {
+            if task.info.executor.is_some() {
+                sorted.homes.entry(&task.home).or_default().push(task);
+            }
+        }
+        let alone = |tasks: &'a [TaskPicture]| tasks.iter().filter(|task| task.info.executor.is_none());
+        for task in alone(&picture.tasks) {
+            sorted.frameworks.entry(&task.framework).or_default().alone.push(task);
+        }
+        for task in alone(&picture.completed_tasks) {
+            sorted.frameworks.entry(&task.framework).or_default().completed_alone.push(task);
+        }
+        sorted
+    }
+}
+
+fn framework(sorted: &Sorted<'_>, id: &FrameworkId, info: &FrameworkInfo) -> Value {
+    let nothing = OfFramework::default();
+    let own = sorted.frameworks.get(id).unwrap_or(&nothing);
+    let all = |executors: &[&ExecutorPicture], alone: &[&TaskPicture]| -> Vec<Value> {
+        let executors = executors.iter().map(|one| executor(sorted, one));
+        executors.chain(alone.iter().map(|task| command_executor(sorted.picture, task))).collect()
+    };
+    let executors = all(&own.executors, &own.alone);
+    let completed = all(&own.completed_executors, &own.completed_alone);
     let mut shown = json!({
         "id": id.as_str(),
         "name": info.name,
@@ -123,11 +169,8 @@ struct Shown<'a> {
     tasks: Vec<&'a TaskPicture>,
 }
 
-fn executor(picture: &Picture, one: &ExecutorPicture, has_ended: bool) -> Value {
-    // Another of the same name may have come after it.
-    let tasks = picture.tasks_of(&one.framework, Some(&one.info.id)).filter(|_| !has_ended);
-    let completed = picture.completed_tasks_of(&one.framework, Some(&one.info.id));
-    let tasks: Vec<_> = tasks.chain(completed).collect();
+fn executor(sorted: &Sorted<'_>, one: &ExecutorPicture) -> Value {
+    let tasks = sorted.homes.get(&one.container).cloned().unwrap_or_default();
     let living = tasks.iter().filter(|task| task.stage != Stage::Ended);
     let resources = living
         .fold(one.info.resources.clone(), |sum, task| sum.checked_add(&task.info.resources).unwrap_or(sum));
@@ -145,7 +188,7 @@ fn executor(picture: &Picture, one: &ExecutorPicture, has_ended: bool) -> Value 
             kind: Some(if one.info.is_custom() { "CUSTOM" } else { "DEFAULT" }),
             tasks,
         },
-        picture,
+        sorted.picture,
     )
 }
 
@@ -208,7 +251,7 @@ fn task(picture: &Picture, task: &TaskPicture) -> Value {
         "state": task.state.name(),
         "resources": shapes::resources(&info.resources),
         "role": task.role.as_str(),
-        "statuses": task.latest.iter().map(shapes::status).collect::<Vec<_>>(),
+        "statuses": task.latest.iter().map(|latest| shapes::status(latest)).collect::<Vec<_>>(),
     });
     if let Some(labels) = labels {
         shown["labels"] = labels;
@@ -223,8 +266,8 @@ fn task(picture: &Picture, task: &TaskPicture) -> Value {
     if let Some(discovery) = &wire.discovery {
         shown["discovery"] = shapes::message(discovery);
     }
-    if let Some(container) = container_to_wire(&info.container) {
-        shown["container"] = shapes::message(&container);
+    if let Some(container) = wire.container {
+        shown["container"] = shapes::message(&without_secrets(container));
     }
     if let Some(check) = &info.health_check {
         shown["health_check"] = shapes::message(&health_check_to_wire(check));

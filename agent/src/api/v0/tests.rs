@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use lonja_agent_core::{Stage, Tally};
 use lonja_model::agent::AgentInfo;
 use lonja_model::attributes::Attributes;
-use lonja_model::container::{Command, ContainerInfo, Program};
+use lonja_model::container::{Command, ContainerInfo, Program, Volume};
 use lonja_model::executor::ExecutorInfo;
+use lonja_model::files::{Secret, SecretBytes, VolumeSource};
 use lonja_model::framework::FrameworkInfo;
 use lonja_model::labels::Labels;
 use lonja_model::role::Role;
@@ -14,6 +15,7 @@ use lonja_model::{
 };
 
 use super::*;
+use crate::counts::{Counts, Executors};
 use crate::picture::{ExecutorPicture, Picture, TaskPicture};
 use crate::sandbox::collection::Collected;
 
@@ -60,13 +62,14 @@ fn task(id: &str, executor: Option<&ExecutorInfo>, state: TaskState, stage: Stag
     };
     TaskPicture {
         framework: FrameworkId::new("m-0000").unwrap(),
-        info,
+        info: info.into(),
         role: role("web"),
         state,
         stage,
+        home: ContainerId::new(if executor.is_some() { "c-own" } else { container.as_str() }).unwrap(),
         container,
         pid: Some(77),
-        latest: Some(latest),
+        latest: Some(latest.into()),
         sandbox: PathBuf::from(format!("/var/lib/lonja/sandboxes/m-0000/{id}/c-{id}")),
     }
 }
@@ -85,7 +88,6 @@ fn picture() -> Picture {
             id: None,
         },
         started: Timestamp::from_nanos(1_000_000_000),
-        now: Timestamp::from_nanos(61_000_000_000),
         total: resources("cpus:4;mem:1024;ports:[31000-32000]"),
         promised: resources("cpus:1;mem:512"),
         registered: true,
@@ -94,11 +96,9 @@ fn picture() -> Picture {
         frameworks: vec![(framework.clone(), FrameworkInfo::named("f"))],
         executors: vec![ExecutorPicture {
             framework,
-            info: own.clone(),
+            info: own.clone().into(),
             role: role("web"),
             container: ContainerId::new("c-own").unwrap(),
-            is_subscribed: true,
-            is_ending: false,
             sandbox: PathBuf::from("/var/lib/lonja/sandboxes/m-0000/own/c-own"),
         }],
         tasks: vec![
@@ -113,7 +113,6 @@ fn picture() -> Picture {
             framework: FrameworkId::new("m-0001").unwrap(),
             ..task("over", None, TaskState::Failed, Stage::Ended)
         }],
-        tally: Tally { ended: [(TaskState::Finished, 3)].into(), updates: 9, ..Tally::default() },
     }
 }
 
@@ -166,7 +165,81 @@ fn containers_have_the_shape_of_mesos() {
 
 #[test]
 fn the_figures_have_the_names_of_mesos() {
-    let mut figures = figures::figures(&picture(), Collected { pending: 1, removed: 2, failed: 0 });
+    let picture = picture();
+    let counts = Counts {
+        started: picture.started,
+        now: Timestamp::from_nanos(61_000_000_000),
+        registered: true,
+        frameworks: 1,
+        total: picture.total,
+        promised: picture.promised,
+        tasks: [(TaskState::Running, 2), (TaskState::Staging, 1), (TaskState::Finished, 1)].into(),
+        executors: Executors { registering: 0, running: 2, terminating: 0 },
+        tally: Tally { ended: [(TaskState::Finished, 3)].into(), updates: 9, ..Tally::default() },
+    };
+    let mut figures = figures::figures(&counts, Collected { pending: 1, removed: 2, failed: 0 });
     figures.retain(|name, _| !name.starts_with("system/"));
     is_golden("snapshot.json", &Value::Object(figures));
+}
+
+fn state_of(picture: &Picture) -> Value {
+    let flags = Map::new();
+    let endpoint = "10.0.0.2:5051".to_owned();
+    let beside = Beside { flags: &flags, endpoint, master: "http://master:5050", disk_limit: "nothing" };
+    state::state(picture, &beside)
+}
+
+fn ids(tasks: &Value) -> Vec<&str> {
+    tasks.as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn an_executor_shows_the_tasks_of_its_own_run_and_no_others_of_its_name() {
+    let mut picture = picture();
+    let own = picture.executors[0].info.clone();
+    let before = ContainerId::new("c-before").unwrap();
+    let earlier = |id: &str| TaskPicture {
+        home: before.clone(),
+        ..task(id, Some(&*own), TaskState::Finished, Stage::Ended)
+    };
+    picture.completed_executors =
+        vec![ExecutorPicture { container: before.clone(), ..picture.executors[0].clone() }];
+    picture.completed_tasks.push(earlier("long-ago"));
+    picture.tasks.push(earlier("unacknowledged"));
+    let state = state_of(&picture);
+    let framework = &state["frameworks"][0];
+    assert_eq!(ids(&framework["executors"][0]["completed_tasks"]), ["ended"]);
+    assert_eq!(ids(&framework["completed_executors"][0]["completed_tasks"]), ["unacknowledged", "long-ago"]);
+    assert_eq!(ids(&framework["completed_executors"][0]["tasks"]), [""; 0]);
+}
+
+/// A picture in which all tasks have a secret.
+pub(crate) fn with_secrets() -> Picture {
+    let mut picture = picture();
+    let secret = Secret::Value(SecretBytes::new(b"hunter2".to_vec()).unwrap());
+    let source = VolumeSource::Secret(secret);
+    let volume = Volume { source, container_path: "secret".to_owned(), read_only: true };
+    for task in picture.tasks.iter_mut().chain(&mut picture.completed_tasks) {
+        Arc::make_mut(&mut task.info).container.volumes = vec![volume.clone()];
+    }
+    picture
+}
+
+/// It shows that there is a secret, and not what it is.
+#[track_caller]
+pub(crate) fn is_without(shown: &str) {
+    // In Base64, as bytes are written.
+    let secret = "aHVudGVyMg";
+    assert!(shown.contains("\"SECRET\"") && !shown.contains(secret), "{shown}");
+}
+
+#[test]
+fn no_listing_shows_a_secret() {
+    is_without(&state_of(&with_secrets()).to_string());
+}
+
+#[test]
+fn sets_of_one_name_are_shown_as_one() {
+    let all = resources("disks:{a,b};disks(web):{c}");
+    assert_eq!(shapes::resources(&all)["disks"], "{a,b,c}");
 }

@@ -1,8 +1,8 @@
 //! Bodies of requests, within what the agent has room for.
 //!
 //! Invariants
-//! - A body is no longer than its door allows, and all that are read or handled at one time no longer than [`ROOM`]
-//!   together: who comes too much is sent away, and nobody waits for room.
+//! - A body is no longer than its door allows, and all that are read or handled at one time no longer together than there is
+//!   room for: who comes too much is sent away, and nobody waits for room.
 //! - A body that stands still for [`PATIENCE`] is given up.
 
 use std::sync::Arc;
@@ -14,9 +14,6 @@ use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::Refusal;
-
-/// Bytes of all bodies under way at once, in pieces of [`PIECE`].
-const ROOM: usize = 256 << 20;
 
 /// What room is counted in, in bytes.
 const PIECE: usize = 16 << 10;
@@ -37,20 +34,29 @@ pub(crate) struct Whole {
     room: Option<OwnedSemaphorePermit>,
 }
 
+/// Room that is taken up.
+pub(crate) struct Room {
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 impl Whole {
     /// What it holds.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
-}
 
-impl Default for Bodies {
-    fn default() -> Self {
-        Self { room: Arc::new(Semaphore::new(ROOM / PIECE)), patience: PATIENCE }
+    /// Its room without its bytes, for as long as what was made of them is in use.
+    pub(crate) fn into_room(self) -> Room {
+        Room { _room: self.room }
     }
 }
 
 impl Bodies {
+    /// Room for so many bytes of all bodies under way at once.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { room: Arc::new(Semaphore::new(bytes / PIECE)), patience: PATIENCE }
+    }
+
     /// Reads a body of `most` bytes at most. Errors: 413 if it is longer, 503 if there is no room, 408 if it stands still,
     /// 400 if it breaks off.
     pub(crate) async fn read(&self, body: Body, most: usize) -> Result<Whole, Refusal> {
@@ -104,13 +110,17 @@ mod tests {
 
     use super::*;
 
+    const ROOM: usize = 16 * PIECE;
+
     #[tokio::test]
     async fn a_body_is_read_whole_or_refused() {
-        let bodies = Bodies::default();
+        let bodies = Bodies::new(ROOM);
         let whole = bodies.read(Body::from("four"), 4).await.ok().unwrap();
         assert_eq!(whole.bytes(), b"four");
         assert_eq!(bodies.room.available_permits(), ROOM / PIECE - 1);
-        drop(whole);
+        let room = whole.into_room();
+        assert_eq!(bodies.room.available_permits(), ROOM / PIECE - 1, "what was made of it is in use");
+        drop(room);
         assert_eq!(bodies.room.available_permits(), ROOM / PIECE);
 
         let refused = bodies.read(Body::from("fives"), 4).await.err().unwrap();
@@ -123,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_there_is_no_room_nobody_waits() {
-        let bodies = Bodies { room: Arc::new(Semaphore::new(1)), ..Bodies::default() };
+        let bodies = Bodies { room: Arc::new(Semaphore::new(1)), ..Bodies::new(ROOM) };
         let first = bodies.read(Body::from(vec![0; PIECE]), ROOM).await.ok().unwrap();
         let refused = bodies.read(Body::from("x"), ROOM).await.err().unwrap();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -133,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_stands_still_is_given_up() {
-        let bodies = Bodies { patience: Duration::from_millis(1), ..Bodies::default() };
+        let bodies = Bodies { patience: Duration::from_millis(1), ..Bodies::new(ROOM) };
         let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
         let refused = bodies.read(body, 4).await.err().unwrap();
         assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);

@@ -28,11 +28,11 @@ use lonja_proto::convert::execution::{execution_call_from_wire, execution_event_
 use lonja_proto::limits::EXECUTOR_MESSAGE_BYTES;
 use lonja_proto::mesos::executor as wire;
 use lonja_proto::recordio;
+use lonja_serve::Ends;
 use tokio::sync::Semaphore;
 use tonic::Code;
-use tonic::transport::server::TcpConnectInfo;
 
-use super::bodies::Bodies;
+use super::bodies::{Bodies, Room};
 use super::media::{self, Media};
 use super::refusal::Refusal;
 use crate::executors::{Door, NoStream, Outgoing, Presence};
@@ -49,9 +49,21 @@ const MOST_CALLS: usize = 256;
 /// Calls that are decoded beside the runtime's other work, in bytes.
 const LARGE: usize = 64 << 10;
 
-/// The routes.
+/// The longest call of somebody who shows no token, in bytes. It may be anybody on this host.
+const LONGEST_OF_STRANGER: usize = 4 << 20;
+
+/// Bytes of calls under way at once: of those who showed a token, and of those who did not. Neither takes from the other.
+const ROOM: usize = 256 << 20;
+const ROOM_OF_STRANGERS: usize = 32 << 20;
+
+/// The routes. They may be served at several places: what is bounded is bounded over all of them.
 pub(crate) fn router(door: Door) -> Router {
-    let state = Executor { door, bodies: Bodies::default(), calls: Arc::new(Semaphore::new(MOST_CALLS)) };
+    let state = Executor {
+        door,
+        bodies: Bodies::new(ROOM),
+        of_strangers: Bodies::new(ROOM_OF_STRANGERS),
+        calls: Arc::new(Semaphore::new(MOST_CALLS)),
+    };
     Router::new()
         .route("/api/v1/executor", any(call))
         .route("/slave(1)/api/v1/executor", any(call))
@@ -63,6 +75,7 @@ pub(crate) fn router(door: Door) -> Router {
 struct Executor {
     door: Door,
     bodies: Bodies,
+    of_strangers: Bodies,
     calls: Arc<Semaphore>,
 }
 
@@ -84,7 +97,8 @@ async fn call(State(executor): State<Executor>, request: Request<Body>) -> Resul
     }
     let media = media::of_request(request.headers())?;
     let (head, body) = request.into_parts();
-    let call = decode(&executor.bodies, media, body).await?;
+    // Held until the call is answered, for what it was decoded to is.
+    let (call, _room) = executor.decode(proof.container.is_some(), media, body).await?;
     let is_unknown = call.r#type == Some(wire::call::Type::Unknown.into());
     let (framework, named, call) = execution_call_from_wire(call).map_err(|refusal| match is_unknown {
         true => not_implemented(),
@@ -101,7 +115,11 @@ async fn call(State(executor): State<Executor>, request: Request<Body>) -> Resul
         over.keep();
     }
     match heard {
-        Heard::Taken => Ok(StatusCode::ACCEPTED.into_response()),
+        Heard::Taken(container) => {
+            // Who speaks too fast hears late that it was heard.
+            door.executors().pause(&container).await;
+            Ok(StatusCode::ACCEPTED.into_response())
+        }
         Heard::Subscribes(container, call) => {
             let events = door.subscribe(container, call, proof.over).await.map_err(no_stream)?;
             let body = Body::from_stream(records(events, wanted));
@@ -120,14 +138,28 @@ impl Executor {
             let container = container.ok_or_else(|| unauthenticated("the token is none of this agent's"))?;
             return Ok(Proof { container: Some(container), over });
         }
-        let place = request.extensions().get::<TcpConnectInfo>();
-        let is_here = place.is_some_and(|place| is_here(place.local_addr, place.remote_addr));
+        let place = request.extensions().get::<Ends>();
+        let is_here = place.is_some_and(|place| is_here(place.local, place.remote));
         if self.door.executors().authenticates() || !is_here {
             return Err(unauthenticated(
                 "show the token from MESOS_EXECUTOR_AUTHENTICATION_TOKEN as 'Authorization: Bearer TOKEN'",
             ));
         }
         Ok(Proof { container: None, over })
+    }
+
+    /// Reads a call, and what keeps its room.
+    async fn decode(&self, is_proved: bool, media: Media, body: Body) -> Result<(wire::Call, Room), Refusal> {
+        let whole = match is_proved {
+            true => self.bodies.read(body, EXECUTOR_MESSAGE_BYTES).await?,
+            false => self.of_strangers.read(body, LONGEST_OF_STRANGER).await?,
+        };
+        let is_large = whole.bytes().len() >= LARGE;
+        let decode = move || Ok((media.decode(whole.bytes())?, whole.into_room()));
+        if !is_large {
+            return decode();
+        }
+        tokio::task::spawn_blocking(decode).await.map_err(|_| Refusal::stopped())?
     }
 }
 
@@ -137,19 +169,9 @@ fn token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Does somebody on this very host connect? Then both ends have the same address, or that of the loopback.
-fn is_here(own: Option<SocketAddr>, other: Option<SocketAddr>) -> bool {
-    let (Some(own), Some(other)) = (own, other) else { return false };
+fn is_here(own: SocketAddr, other: SocketAddr) -> bool {
     let (own, other) = (own.ip().to_canonical(), other.ip().to_canonical());
     other.is_loopback() || own == other
-}
-
-async fn decode(bodies: &Bodies, media: Media, body: Body) -> Result<wire::Call, Refusal> {
-    let whole = bodies.read(body, EXECUTOR_MESSAGE_BYTES).await?;
-    if whole.bytes().len() < LARGE {
-        return Ok(media.decode(whole.bytes())?);
-    }
-    let decoded = tokio::task::spawn_blocking(move || media.decode(whole.bytes()));
-    Ok(decoded.await.map_err(|_| Refusal::stopped())??)
 }
 
 fn unauthenticated(said: &str) -> Refusal {
@@ -221,12 +243,33 @@ mod tests {
 
     #[test]
     fn who_is_on_this_host_is_told_from_who_is_not() {
-        let at = |text: &str| Some(text.parse().unwrap());
+        let at = |text: &str| text.parse().unwrap();
         assert!(is_here(at("127.0.0.1:5051"), at("127.0.0.1:4")));
         assert!(is_here(at("10.0.0.2:5051"), at("10.0.0.2:4")));
         assert!(is_here(at("[::ffff:10.0.0.2]:5051"), at("10.0.0.2:4")));
         assert!(!is_here(at("10.0.0.2:5051"), at("10.0.0.3:4")));
-        assert!(!is_here(None, at("127.0.0.1:4")));
+    }
+
+    #[tokio::test]
+    async fn who_shows_no_token_is_read_within_far_narrower_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        let executors = crate::executors::Executors::open(folder.path(), Default::default(), here).unwrap();
+        let (inbox, _driver) = tokio::sync::mpsc::channel(1);
+        let (_asks, stop) = tokio::sync::watch::channel(false);
+        let executor = Executor {
+            door: Door::new(Arc::new(executors), crate::Handle::new(inbox), stop),
+            bodies: Bodies::new(ROOM),
+            of_strangers: Bodies::new(ROOM_OF_STRANGERS),
+            calls: Arc::new(Semaphore::new(1)),
+        };
+        let call = r#"{"type":"HEARTBEAT","executor_id":{"value":"e"},"framework_id":{"value":"f"}}"#;
+        let mut longer = call.as_bytes().to_vec();
+        longer.resize(LONGEST_OF_STRANGER + 1, b' ');
+        let refused = executor.decode(false, Media::Json, Body::from(longer.clone())).await.err().unwrap();
+        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(executor.decode(false, Media::Json, Body::from(longer[..99].to_vec())).await.is_ok());
+        assert!(executor.decode(true, Media::Json, Body::from(longer)).await.is_ok());
     }
 
     #[test]

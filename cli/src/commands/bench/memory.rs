@@ -1,6 +1,7 @@
 //! Memory of daemons at rest, each a process of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,11 +12,19 @@ use lonja_agent::supervisor::Owner;
 /// A daemon that ends with its handle.
 pub(super) struct Daemon {
     process: Child,
+    watchdog: Child,
     pub(super) url: String,
 }
 
+/// Ends the daemon `$0` if this process ends without a word, killed as it may be.
+const WATCHDOG: &str = r#"read word || kill -s TERM "$0""#;
+
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if let Some(mut line) = self.watchdog.stdin.take() {
+            let _gone = line.write_all(b"done\n");
+        }
+        let _waited = self.watchdog.wait();
         // Gone already: fine.
         let _gone = nix::sys::signal::kill(self.pid(), nix::sys::signal::Signal::SIGTERM);
         let _waited = self.process.wait();
@@ -35,7 +44,15 @@ impl Daemon {
         BufReader::new(stdout).read_line(&mut line)?;
         let url = line.split_whitespace().last().filter(|word| word.starts_with("http://"));
         let url = url.with_context(|| format!("{arguments:?} did not start: {line:?}"))?.to_owned();
-        Ok(Self { process, url })
+        // In a group of its own: what ends this process, as Ctrl-C does, is not to end it too.
+        let watchdog = Command::new("/bin/sh")
+            .args(["-c", WATCHDOG, &process.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { process, watchdog, url })
     }
 
     /// Ends it as a crash does.

@@ -2,8 +2,11 @@ use lonja_model::TaskState;
 use lonja_model::link::{FromAgent, ToAgent};
 use lonja_model::registry::{AgentStanding, FrameworkStanding};
 use lonja_model::scheduler::Event;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::fixture::*;
+use crate::LinkId;
 use crate::agents::Presence;
 
 #[test]
@@ -207,4 +210,28 @@ fn a_copy_of_a_connected_agents_work_dir_is_refused() {
     assert!(cluster.registered(link).is_none());
     let snapshot = cluster.master.snapshot();
     assert!(matches!(snapshot.agents[0].presence, Presence::Connected(link) if link != crate::LinkId(99)));
+}
+
+#[test]
+fn agents_that_came_close_together_are_asked_together() {
+    let mut cluster = cluster();
+    let links: Vec<_> = (0..3)
+        .map(|_| {
+            cluster.advance(Duration::from_millis(20));
+            cluster.agent("cpus:4;mem:4096").0
+        })
+        .collect();
+    let asked = |cluster: &Cluster| {
+        let pings =
+            |link: &&LinkId| cluster.sent(**link).iter().any(|sent| matches!(sent, ToAgent::Ping { .. }));
+        links.iter().filter(pings).count()
+    };
+    let mut seen = BTreeSet::new();
+    while asked(&cluster) < 3 {
+        let due = cluster.master.next_deadline().unwrap();
+        let by = due.since(cluster.now);
+        cluster.advance(by);
+        seen.insert(asked(&cluster));
+    }
+    assert_eq!(seen, BTreeSet::from([0, 3]));
 }

@@ -1,10 +1,11 @@
-use lonja_model::TaskState;
 use lonja_model::offer::Filters;
 use lonja_model::operation::Operation;
 use lonja_model::scheduler::{Call, Event, RefusalCode};
+use lonja_model::{OfferId, TaskState};
 use std::collections::BTreeSet;
 
 use super::fixture::*;
+use crate::Config;
 
 #[test]
 fn an_agents_resources_are_offered_within_the_allocation_window() {
@@ -191,4 +192,32 @@ fn weights_decide_who_is_next() {
     cluster.settle();
 
     assert_eq!((cluster.offers(heavy).len(), cluster.offers(light).len()), (6, 2));
+}
+
+#[test]
+fn a_number_alone_does_not_name_an_offer() {
+    let mut cluster = cluster();
+    cluster.agent("cpus:4;mem:4096");
+    let (stream, _) = cluster.framework("web");
+    let offer = cluster.only_offer(stream);
+    let (_, number) = offer.id.as_str().rsplit_once("-O").unwrap();
+    let of_another_master = OfferId::new(format!("another-O{number}")).unwrap();
+
+    let offers = &mut cluster.master.state.offers;
+
+    assert!(offers.get(&of_another_master).is_none() && offers.take(&of_another_master).is_none());
+    assert_eq!(offers.get(&offer.id), Some(&offer));
+}
+
+#[test]
+fn of_many_agents_a_portion_is_offered_at_once_and_all_have_their_turn() {
+    let mut cluster = cluster_with(Config { allocation_portion: 3, ..Config::default() });
+    (0..8).for_each(|_| drop(cluster.agent("cpus:4;mem:4096")));
+    let (stream, _) = cluster.framework("web");
+
+    cluster.settle();
+
+    let offered = |event: &Event| if let Event::Offers(offers) = event { Some(offers.len()) } else { None };
+    let portions: Vec<_> = cluster.events(stream).iter().filter_map(offered).collect();
+    assert_eq!(portions, [3, 3, 2]);
 }

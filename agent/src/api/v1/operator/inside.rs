@@ -9,31 +9,26 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt, stream};
-use lonja_model::container::Program as Runs;
-use lonja_proto::convert::container::command_from_wire;
 use lonja_proto::mesos;
 use lonja_proto::mesos::agent::{Call, ProcessIo, call, process_io, response};
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Operator;
 use super::programs::{self, End, Name, Piece, Program, Started};
+use super::start::Start;
 use super::streams::{self, Records};
 use crate::api::logs::{self, From};
 use crate::api::sessions::{Place, READER_PATIENCE};
 use crate::api::v1::media::Form;
 use crate::api::v1::refusal::Refusal;
 use crate::containerizer::{
-    Command, ContainerExit, ContainerId, ContainerizerError, Nested, NestedInput, OutputStream, Terminal,
-    WindowSize,
+    ContainerExit, ContainerId, ContainerizerError, NestedInput, OutputStream, Terminal, WindowSize,
 };
 use crate::handle::TaskFiles;
 
 /// What Mesos says where there is nothing to attach to; its command line looks for these words.
 const NO_SWITCHBOARD: &str = "I/O switchboard server was disabled for this container";
-
-/// How many bytes a command, its environment and the rest may have.
-const LARGEST_START: usize = 256 << 10;
 
 /// A container, as a call names it.
 pub(super) enum Named {
@@ -73,64 +68,7 @@ fn shown(id: &mesos::ContainerId) -> String {
     id.parent.as_ref().map_or(own.clone(), |parent| format!("{}.{own}", parent.value))
 }
 
-/// What is to be started, as all calls that start something have it.
-pub(super) struct Start {
-    pub(super) id: mesos::ContainerId,
-    pub(super) command: Option<mesos::CommandInfo>,
-    pub(super) container: Option<mesos::ContainerInfo>,
-}
-
-impl Start {
-    fn name(&self) -> Result<Name, Refusal> {
-        match named(&self.id)? {
-            Named::Within(name) => Ok(name),
-            Named::Top(_) => Err(Refusal::new(
-                StatusCode::NOT_IMPLEMENTED,
-                "standalone containers are not there; name the container to run in as container_id.parent",
-            )),
-        }
-    }
-
-    fn nested(self) -> Result<Nested, Refusal> {
-        let mut command = self.command.ok_or_else(|| Refusal::bad("command: is missing"))?;
-        if command.shell() {
-            // They go unseen, as in Mesos.
-            command.arguments.clear();
-        }
-        let command =
-            command_from_wire(command).map_err(|refusal| Refusal::bad(format!("command: {refusal}")))?;
-        if !command.uris.is_empty() || !command.secrets.is_empty() {
-            let said = "command: files and secrets are not brought into a nested container; they are those of its parent";
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, said));
-        }
-        let tty = self.container.and_then(|container| container.tty_info);
-        let nested = Nested {
-            command: match command.program {
-                Runs::Shell(line) => Command::Shell(line),
-                Runs::Exec { path, arguments } => {
-                    Command::Argv { program: path, args: arguments.into_iter().skip(1).collect() }
-                }
-            },
-            environment: command.environment,
-            user: command.user,
-            tty: tty.map(|tty| window(tty.window_size)).transpose()?,
-            time_limit: None,
-            working_dir: None,
-        };
-        let words = match &nested.command {
-            Command::Shell(line) => line.len(),
-            Command::Argv { program, args } => program.len() + args.iter().map(String::len).sum::<usize>(),
-        };
-        let variables = nested.environment.iter().map(|(name, value)| name.len() + value.len());
-        if words + variables.sum::<usize>() > LARGEST_START {
-            let said = format!("command: with its environment, at most {LARGEST_START} bytes are taken");
-            return Err(Refusal::bad(said));
-        }
-        Ok(nested)
-    }
-}
-
-fn window(size: Option<mesos::tty_info::WindowSize>) -> Result<WindowSize, Refusal> {
+pub(super) fn window(size: Option<mesos::tty_info::WindowSize>) -> Result<WindowSize, Refusal> {
     let Some(size) = size else { return Ok(WindowSize { rows: 24, columns: 80 }) };
     let number = |what: &str, number: u32| {
         u16::try_from(number).map_err(|_| Refusal::bad(format!("{what}: {number} is more than {}", u16::MAX)))
@@ -203,7 +141,11 @@ impl Operator {
     }
 
     /// Sends a program a signal.
-    pub(super) fn kill(&self, id: &mesos::ContainerId, signal: Option<i32>) -> Result<Response, Refusal> {
+    pub(super) async fn kill(
+        &self,
+        id: &mesos::ContainerId,
+        signal: Option<i32>,
+    ) -> Result<Response, Refusal> {
         let signal = signal.unwrap_or(libc::SIGKILL);
         if !(1..=64).contains(&signal) {
             return Err(Refusal::bad(format!("signal: there is no signal {signal}")));
@@ -211,18 +153,25 @@ impl Operator {
         match named(id)? {
             Named::Within(name) => {
                 let program = self.programs.get(&name).ok_or_else(|| not_found(id))?;
-                program.control.signal(signal);
+                program.signal(signal);
                 Ok(StatusCode::OK.into_response())
             }
-            Named::Top(_) => Err(of_a_task("KILL_CONTAINER", "kill the task, or shut its executor down")),
+            Named::Top(container) if self.knows(&container).await? => {
+                Err(of_a_task("KILL_CONTAINER", "kill the task, or shut its executor down"))
+            }
+            Named::Top(_) => Err(not_found(id)),
         }
     }
 
     /// Forgets a program that has ended.
-    pub(super) fn remove(&self, id: &mesos::ContainerId) -> Result<Response, Refusal> {
+    pub(super) async fn remove(&self, id: &mesos::ContainerId) -> Result<Response, Refusal> {
         match named(id)? {
             Named::Within(name) => self.programs.remove(&name).map(|()| StatusCode::OK.into_response()),
-            Named::Top(_) => Err(of_a_task("REMOVE_CONTAINER", "it goes when its end is acknowledged")),
+            Named::Top(container) if self.knows(&container).await? => {
+                Err(of_a_task("REMOVE_CONTAINER", "it goes when its end is acknowledged"))
+            }
+            // It is gone, which is what was wanted.
+            Named::Top(_) => Ok(StatusCode::OK.into_response()),
         }
     }
 
@@ -299,10 +248,8 @@ impl Operator {
     }
 
     async fn type_into_program(&self, program: &Program, mut records: Records) -> Result<Response, Refusal> {
-        let busy = || Refusal::new(StatusCode::CONFLICT, "Multiple input connections are not allowed");
         let mut input = program.input.try_lock().map_err(|_| busy())?;
         let mut ended = pin!(program.ended());
-        let resize = |size| program.control.resize(size);
         loop {
             let record = tokio::select! {
                 record = records.next() => record?,
@@ -322,7 +269,7 @@ impl Operator {
                     }
                 }
                 Typed::End => *input = None,
-                Typed::Window(size) => resize(size),
+                Typed::Window(size) => program.resize(size),
                 Typed::Nothing => {}
             }
         }
@@ -335,7 +282,7 @@ impl Operator {
         mut records: Records,
     ) -> Result<Response, Refusal> {
         let _place = self.place(container)?;
-        let mut target = self.target(container).await?;
+        let mut target = self.target(container, &files).await?;
         let (mut ended, mut stop) = (files.ended, self.stop.clone());
         loop {
             let record = tokio::select! {
@@ -357,15 +304,16 @@ impl Operator {
         self.programs.sessions().containerizer.terminal(container).await.map_err(unreachable)
     }
 
-    /// Where what is typed into a task goes. Errors: 500, in the words of Mesos, where it has no input.
-    async fn target(&self, container: &ContainerId) -> Result<Target, Refusal> {
+    /// Where what is typed into a task goes. Errors: 409, somebody else types; 500, in the words of Mesos, where it has no input.
+    async fn target(&self, container: &ContainerId, files: &TaskFiles) -> Result<Target, Refusal> {
         if let Some(terminal) = self.terminal(container).await? {
             return Ok(Target::Terminal(terminal));
         }
-        match self.programs.sessions().containerizer.take_input(container).await.map_err(unreachable)? {
-            Some(input) => Ok(Target::Input(Some(input))),
-            None => Err(Refusal::internal(NO_SWITCHBOARD)),
-        }
+        let containerizer = &self.programs.sessions().containerizer;
+        let take = async || containerizer.take_input(container).await.map_err(unreachable);
+        let input = self.inputs.of(container, files.ended.clone(), take).await?;
+        let input = input.ok_or_else(|| Refusal::internal(NO_SWITCHBOARD))?;
+        Ok(Target::Input(input.try_lock_owned().map_err(|_| busy())?))
     }
 
     /// The files of what runs in a container of the agent's own; `None`: nothing does.
@@ -373,6 +321,13 @@ impl Operator {
         let Ok(container) = lonja_model::ContainerId::new(container.as_str()) else { return Ok(None) };
         let found = self.doors.handle.in_container(container).await;
         Ok(found.map_err(|_| Refusal::stopped())?.filter(|files| !*files.ended.borrow()))
+    }
+
+    /// Does a task or an executor have this container, whether it runs or not?
+    async fn knows(&self, container: &ContainerId) -> Result<bool, Refusal> {
+        let Ok(container) = lonja_model::ContainerId::new(container.as_str()) else { return Ok(false) };
+        let found = self.doors.handle.in_container(container).await;
+        Ok(found.map_err(|_| Refusal::stopped())?.is_some())
     }
 
     fn place(&self, container: &ContainerId) -> Result<Place, Refusal> {
@@ -414,6 +369,10 @@ fn hand_on(
     ReceiverStream::new(receiver)
 }
 
+fn busy() -> Refusal {
+    Refusal::new(StatusCode::CONFLICT, "Multiple input connections are not allowed")
+}
+
 fn of_a_task(call: &str, instead: &str) -> Refusal {
     let said = format!("{call}: not of a container that a task or an executor runs in: {instead}");
     Refusal::new(StatusCode::NOT_IMPLEMENTED, said)
@@ -423,7 +382,7 @@ fn of_a_task(call: &str, instead: &str) -> Refusal {
 enum Target {
     Terminal(Terminal),
     /// `None`: it was closed.
-    Input(Option<NestedInput>),
+    Input(OwnedMutexGuard<Option<NestedInput>>),
 }
 
 impl Target {
@@ -433,13 +392,13 @@ impl Target {
             (Self::Terminal(terminal), Typed::Data(data)) => drop(terminal.write_all(&data).await),
             (Self::Terminal(terminal), Typed::Window(size)) => terminal.resize(size),
             (Self::Input(input), Typed::Data(data)) => {
-                if let Some(open) = input
+                if let Some(open) = &mut **input
                     && open.write_all(&data).await.is_err()
                 {
-                    *input = None;
+                    **input = None;
                 }
             }
-            (Self::Input(input), Typed::End) => *input = None,
+            (Self::Input(input), Typed::End) => **input = None,
             (Self::Terminal(_), Typed::End | Typed::Nothing)
             | (Self::Input(_), Typed::Window(_) | Typed::Nothing) => {}
         }

@@ -5,8 +5,10 @@
 //!
 //! Source: Mesos v1 operator API of the agent; agent `Http::api`, `validation::agent::call::validate`.
 
+mod inputs;
 mod inside;
 mod programs;
+mod start;
 mod streams;
 mod views;
 
@@ -31,15 +33,19 @@ use crate::api::browse;
 use crate::api::doors::Doors;
 use crate::api::sessions::Sessions;
 use crate::api::v0::{Constant, figures};
+use crate::picture::Picture;
 use crate::sandbox::files::{self, Entry, LARGEST_PIECE};
 use crate::statistics::ContainerStatistics;
-use inside::Start;
-use programs::Programs;
+use inputs::Inputs;
+use programs::{Name, Programs};
 
 pub(crate) use views::command_executor_name;
 
 /// The longest call, in bytes.
 const LONGEST: usize = 1 << 20;
+
+/// Bytes of calls under way at once.
+const ROOM: usize = 64 << 20;
 
 /// Calls that wait for the end of a container, at once.
 const MOST_WAITS: usize = 1_024;
@@ -49,6 +55,7 @@ pub(super) struct Operator {
     doors: Doors,
     bodies: Bodies,
     programs: Programs,
+    inputs: Inputs,
     constant: Constant,
     waits: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -63,8 +70,9 @@ pub(crate) fn router(
 ) -> Router {
     let operator = Operator {
         doors,
-        bodies: Bodies::default(),
+        bodies: Bodies::new(ROOM),
         programs: Programs::new(sessions, stop.clone()),
+        inputs: Inputs::default(),
         constant,
         waits: Arc::new(Semaphore::new(MOST_WAITS)),
         stop,
@@ -87,14 +95,15 @@ async fn answer(State(operator): State<Operator>, request: Request<Body>) -> Res
     };
     let whole = operator.bodies.read(body, LONGEST).await?;
     let call: Call = media.decode(whole.bytes())?;
-    drop(whole);
     let kind = known(&call)?;
+    // Who waits for an end needs none for what is decoded of so little.
+    let waits = matches!(kind, call::Type::WaitContainer | call::Type::WaitNestedContainer);
+    let _room = (!waits).then(|| whole.into_room());
     let wanted = Form::wanted(&head.headers)?;
     match (kind, wanted) {
         (call::Type::LaunchNestedContainerSession, _) => {
             let asked = need(call.launch_nested_container_session, "launch_nested_container_session")?;
-            let start = Start { id: asked.container_id, command: asked.command, container: asked.container };
-            operator.session(start, wanted).await
+            operator.session(asked.into(), wanted).await
         }
         (call::Type::AttachContainerOutput, _) => {
             let asked = need(call.attach_container_output, "attach_container_output")?;
@@ -147,31 +156,25 @@ impl Operator {
         use call::Type;
         let done = match kind {
             Type::LaunchNestedContainer => {
-                let asked = need(call.launch_nested_container, "launch_nested_container")?;
-                let start =
-                    Start { id: asked.container_id, command: asked.command, container: asked.container };
-                self.launch(start).await?
+                self.launch(need(call.launch_nested_container, "launch_nested_container")?.into()).await?
             }
             Type::LaunchContainer => {
-                let asked = need(call.launch_container, "launch_container")?;
-                let start =
-                    Start { id: asked.container_id, command: asked.command, container: asked.container };
-                self.launch(start).await?
+                self.launch(need(call.launch_container, "launch_container")?.try_into()?).await?
             }
             Type::KillNestedContainer => {
                 let asked = need(call.kill_nested_container, "kill_nested_container")?;
-                self.kill(&asked.container_id, asked.signal)?
+                self.kill(&asked.container_id, asked.signal).await?
             }
             Type::KillContainer => {
                 let asked = need(call.kill_container, "kill_container")?;
-                self.kill(&asked.container_id, asked.signal)?
+                self.kill(&asked.container_id, asked.signal).await?
             }
             Type::RemoveNestedContainer => {
                 let asked = need(call.remove_nested_container, "remove_nested_container")?;
-                self.remove(&asked.container_id)?
+                self.remove(&asked.container_id).await?
             }
             Type::RemoveContainer => {
-                self.remove(&need(call.remove_container, "remove_container")?.container_id)?
+                self.remove(&need(call.remove_container, "remove_container")?.container_id).await?
             }
             Type::AttachContainerInput => {
                 let said = "Expecting 'Content-Type' of application/recordio for ATTACH_CONTAINER_INPUT call";
@@ -179,6 +182,16 @@ impl Operator {
             }
             Type::WaitContainer | Type::WaitNestedContainer => {
                 return Ok(reply(media, &self.wait_for(kind, call).await?));
+            }
+            Type::GetState
+            | Type::GetFrameworks
+            | Type::GetExecutors
+            | Type::GetTasks
+            | Type::GetAgent
+            | Type::GetOperations => self.pictured(kind, media).await?,
+            Type::GetContainers => {
+                let asked = call.get_containers.unwrap_or_default();
+                self.containers(asked.show_nested(), media).await?
             }
             _ => return Ok(reply(media, &self.read(kind, call).await?)),
         };
@@ -228,50 +241,23 @@ impl Operator {
                 let asked = need(call.read_file, "read_file")?;
                 wire::Response { read_file: Some(self.read_file(asked).await?), ..of(Of::ReadFile) }
             }
-            Type::GetContainers => {
-                let asked = call.get_containers.unwrap_or_default();
-                let containers = self.containers(asked.show_nested()).await?;
-                wire::Response { get_containers: Some(containers), ..of(Of::GetContainers) }
-            }
             Type::GetResourceProviders => wire::Response {
                 get_resource_providers: Some(response::GetResourceProviders::default()),
                 ..of(Of::GetResourceProviders)
             },
-            _ => return self.pictured(kind).await,
+            _ => return Err(missing_call(kind.as_str_name())),
         })
     }
 
     /// Answers a call from a picture of all that runs.
-    async fn pictured(&self, kind: call::Type) -> Result<wire::Response, Refusal> {
-        use call::Type;
-        use response::Type as Of;
-        let is_pictured = matches!(
-            kind,
-            Type::GetState
-                | Type::GetFrameworks
-                | Type::GetExecutors
-                | Type::GetTasks
-                | Type::GetAgent
-                | Type::GetOperations
-        );
-        if !is_pictured {
-            return Err(missing_call(kind.as_str_name()));
-        }
-        let (picture, _leave) = self.doors.picture().await?;
-        Ok(match kind {
-            Type::GetState => wire::Response { get_state: Some(views::state(&picture)), ..of(Of::GetState) },
-            Type::GetFrameworks => {
-                wire::Response { get_frameworks: Some(views::frameworks(&picture)), ..of(Of::GetFrameworks) }
-            }
-            Type::GetExecutors => {
-                wire::Response { get_executors: Some(views::executors(&picture)), ..of(Of::GetExecutors) }
-            }
-            Type::GetTasks => wire::Response { get_tasks: Some(views::tasks(&picture)), ..of(Of::GetTasks) },
-            Type::GetAgent => wire::Response { get_agent: Some(views::agent(&picture)), ..of(Of::GetAgent) },
-            _ => {
-                wire::Response { get_operations: Some(views::operations(&picture)), ..of(Of::GetOperations) }
-            }
-        })
+    async fn pictured(&self, kind: call::Type, media: Media) -> Result<Response, Refusal> {
+        let (picture, leave) = self.doors.picture().await?;
+        let made = move || {
+            let answer = shown(kind, &picture);
+            drop((picture, leave));
+            media.encode(&answer)
+        };
+        self.doors.answers.of(media.name(), made).await
     }
 
     fn flags(&self) -> response::GetFlags {
@@ -283,9 +269,9 @@ impl Operator {
     }
 
     async fn metrics(&self) -> Result<response::GetMetrics, Refusal> {
-        let (picture, _leave) = self.doors.picture().await?;
+        let counts = self.doors.counts().await?;
         let collected = self.doors.containers.sandboxes().collection().collected();
-        let all = figures::figures(&picture, collected).into_iter();
+        let all = figures::figures(&counts, collected).into_iter();
         let metrics = all.map(|(name, value)| mesos::Metric { name, value: value.as_f64() });
         Ok(response::GetMetrics { metrics: metrics.collect() })
     }
@@ -316,26 +302,53 @@ impl Operator {
         Ok(response::ReadFile { size: piece.size, data: piece.data })
     }
 
-    async fn containers(&self, show_nested: bool) -> Result<response::GetContainers, Refusal> {
+    async fn containers(&self, show_nested: bool, media: Media) -> Result<Response, Refusal> {
         let all = self.doors.all_statistics(|_, _| true).await.map_err(|_| Refusal::stopped())?;
         let running = if show_nested { self.programs.running() } else { Vec::new() };
-        let mut containers = Vec::with_capacity(all.len());
-        for one in &all {
-            containers.push(container(one));
-            let id = container_id_to_wire(&one.task.container);
-            let within = running.iter().filter(|(parent, _)| parent.as_str() == one.task.container.as_str());
-            containers.extend(within.map(|(_, value)| {
-                let id = mesos::ContainerId { value: value.clone(), parent: Some(Box::new(id.clone())) };
-                response::get_containers::Container {
-                    resource_statistics: None,
-                    container_status: None,
-                    container_id: id,
-                    ..container(one)
-                }
-            }));
-        }
-        Ok(response::GetContainers { containers })
+        let made = move || {
+            let containers = Some(all_containers(&all, &running));
+            media.encode(&wire::Response { get_containers: containers, ..of(response::Type::GetContainers) })
+        };
+        self.doors.answers.of(media.name(), made).await
     }
+}
+
+/// The answer to a call that looks at a picture.
+fn shown(kind: call::Type, picture: &Picture) -> wire::Response {
+    use call::Type;
+    use response::Type as Of;
+    match kind {
+        Type::GetState => wire::Response { get_state: Some(views::state(picture)), ..of(Of::GetState) },
+        Type::GetFrameworks => {
+            wire::Response { get_frameworks: Some(views::frameworks(picture)), ..of(Of::GetFrameworks) }
+        }
+        Type::GetExecutors => {
+            wire::Response { get_executors: Some(views::executors(picture)), ..of(Of::GetExecutors) }
+        }
+        Type::GetTasks => wire::Response { get_tasks: Some(views::tasks(picture)), ..of(Of::GetTasks) },
+        Type::GetAgent => wire::Response { get_agent: Some(views::agent(picture)), ..of(Of::GetAgent) },
+        _ => wire::Response { get_operations: Some(views::operations(picture)), ..of(Of::GetOperations) },
+    }
+}
+
+/// Containers, each followed by those within it.
+fn all_containers(all: &[ContainerStatistics], running: &[Name]) -> response::GetContainers {
+    let mut containers = Vec::with_capacity(all.len());
+    for one in all {
+        containers.push(container(one));
+        let id = container_id_to_wire(&one.task.container);
+        let within = running.iter().filter(|(parent, _)| parent.as_str() == one.task.container.as_str());
+        containers.extend(within.map(|(_, value)| {
+            let id = mesos::ContainerId { value: value.clone(), parent: Some(Box::new(id.clone())) };
+            response::get_containers::Container {
+                resource_statistics: None,
+                container_status: None,
+                container_id: id,
+                ..container(one)
+            }
+        }));
+    }
+    response::GetContainers { containers }
 }
 
 fn container(one: &ContainerStatistics) -> response::get_containers::Container {

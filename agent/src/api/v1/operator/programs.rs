@@ -7,6 +7,7 @@
 //! - What runs has a session's place ([`Sessions`]); what has ended is bounded by [`MOST_REMEMBERED`].
 //! - Output goes to whoever looks on, and nothing of it is kept: a program whose output nobody takes waits, one that nobody
 //!   looks at goes on.
+//! - One that has ended keeps nothing but its end: no descriptor.
 //! - A program that was started as a session ends when who started it leaves, and every one when the agent does.
 //!
 //! Source: Mesos agent, `Http::launchContainer`, `Http::launchNestedContainerSession`; I/O switchboard.
@@ -14,15 +15,16 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use tokio::sync::{mpsc, watch};
 
-use crate::api::sessions::{Place, READER_PATIENCE, Sessions};
+use crate::api::sessions::{READER_PATIENCE, Sessions};
 use crate::api::v1::refusal::Refusal;
 use crate::containerizer::{
     ContainerId, FailureReason, Nested, NestedControl, NestedEvent, NestedInput, NestedProcess, OutputStream,
-    TaskEnd,
+    TaskEnd, WindowSize,
 };
 
 /// Ends that are remembered.
@@ -30,6 +32,9 @@ const MOST_REMEMBERED: usize = 1_024;
 
 /// Who looks on at one program.
 const MOST_VIEWERS: usize = 8;
+
+/// How long one who only looks on may take to read on. Whoever started it may take longer ([`READER_PATIENCE`]).
+const VIEWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pieces of output that wait for each.
 const MOST_WAITING: usize = 4;
@@ -43,6 +48,9 @@ pub(super) type Name = (ContainerId, String);
 /// A piece of output.
 pub(super) type Piece = (OutputStream, Vec<u8>);
 
+/// What somebody types into.
+pub(super) type Input = Arc<tokio::sync::Mutex<Option<NestedInput>>>;
+
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -54,9 +62,10 @@ pub(super) enum End {
 
 /// One program.
 pub(super) struct Program {
-    pub(super) control: NestedControl,
-    /// Taken by one at a time; gone once it was closed.
-    pub(super) input: tokio::sync::Mutex<Option<NestedInput>>,
+    /// `None`: it has ended.
+    control: Mutex<Option<NestedControl>>,
+    /// Taken by one at a time; gone once it was closed, or the program has ended.
+    pub(super) input: Input,
     pub(super) end: watch::Receiver<Option<End>>,
     /// `None`: it has ended.
     viewers: Mutex<Option<Vec<mpsc::Sender<Piece>>>>,
@@ -150,8 +159,8 @@ impl Programs {
         })?;
         let (ended, end) = watch::channel(None);
         let program = Arc::new(Program {
-            control: process.control(),
-            input: tokio::sync::Mutex::new(process.take_input()),
+            control: Mutex::new(Some(process.control())),
+            input: Arc::new(tokio::sync::Mutex::new(process.take_input())),
             end,
             viewers: Mutex::new(Some(owner.iter().cloned().collect())),
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
@@ -240,17 +249,46 @@ impl Program {
         known.unwrap_or_else(|| End::Unknown("the agent has stopped".to_owned()))
     }
 
-    /// Hands a piece to all who look on; who does not take it for long is left out from then on.
-    async fn show(&self, piece: Piece) {
+    /// Sends it a signal, unless it has ended.
+    pub(super) fn signal(&self, signal: i32) {
+        if let Some(control) = &*self.control() {
+            control.signal(signal);
+        }
+    }
+
+    /// Changes the size of its terminal, if it has one and has not ended.
+    pub(super) fn resize(&self, size: WindowSize) {
+        if let Some(control) = &*self.control() {
+            control.resize(size);
+        }
+    }
+
+    fn control(&self) -> MutexGuard<'_, Option<NestedControl>> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a piece to all who look on at once; who does not take it for long is left out from then on.
+    async fn show(&self, piece: Piece, owner: Option<&mpsc::Sender<Piece>>) {
         let viewers = self.viewers().clone().unwrap_or_default();
-        for viewer in viewers {
-            let sent = tokio::time::timeout(READER_PATIENCE, viewer.send(piece.clone())).await;
-            if !matches!(sent, Ok(Ok(())))
-                && let Some(viewers) = &mut *self.viewers()
-            {
-                viewers.retain(|other| !other.same_channel(&viewer));
+        let sent = viewers.iter().map(|viewer| {
+            let is_owner = owner.is_some_and(|owner| owner.same_channel(viewer));
+            let patience = if is_owner { READER_PATIENCE } else { VIEWER_PATIENCE };
+            tokio::time::timeout(patience, viewer.send(piece.clone()))
+        });
+        let sent = futures::future::join_all(sent).await;
+        for (viewer, _) in viewers.iter().zip(sent).filter(|(_, sent)| !matches!(sent, Ok(Ok(())))) {
+            if let Some(viewers) = &mut *self.viewers() {
+                viewers.retain(|other| !other.same_channel(viewer));
             }
         }
+    }
+
+    /// Lets go of what only a program that runs has.
+    async fn let_go(&self) {
+        *self.viewers() = None;
+        *self.control() = None;
+        // Whoever types knows that it has ended, and lets go.
+        *self.input.lock().await = None;
     }
 
     fn shows_to(&self, viewer: &mpsc::Sender<Piece>) -> bool {
@@ -274,7 +312,7 @@ async fn run(
     ended: watch::Sender<Option<End>>,
     owner: Option<mpsc::Sender<Piece>>,
     mut stop: watch::Receiver<bool>,
-    _place: Place,
+    _place: impl Send,
 ) {
     let left = async {
         match &owner {
@@ -291,7 +329,13 @@ async fn run(
         };
         match event {
             Some(NestedEvent::Output(stream, data)) => {
-                program.show((stream, data)).await;
+                tokio::select! {
+                    () = program.show((stream, data), owner.as_ref()) => {}
+                    () = &mut left => break End::Status(libc::SIGKILL),
+                    _ = stop.wait_for(|stop| *stop) => {
+                        break End::Unknown("the agent has stopped".to_owned());
+                    }
+                }
                 if owner.as_ref().is_some_and(|owner| !program.shows_to(owner)) {
                     // It was cut, for it took nothing for long.
                     break End::Status(libc::SIGKILL);
@@ -303,8 +347,8 @@ async fn run(
         }
     };
     drop(process);
-    *program.viewers() = None;
     ended.send_replace(Some(end));
+    program.let_go().await;
 }
 
 /// As wait(2) has it.
@@ -312,5 +356,38 @@ pub(super) fn wait_status(end: &TaskEnd) -> i32 {
     match end {
         TaskEnd::Exited(code) => (code & 0xff) << 8,
         TaskEnd::Signaled(signal) => *signal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_looks_on_and_reads_nothing_does_not_keep_a_session_from_its_end() {
+        let piece = || NestedEvent::Output(OutputStream::Stdout, b"x".to_vec());
+        let mut process = NestedProcess::scripted((0..9).map(|_| piece()).collect());
+        let ((sender, mut owned), (ended, end)) = (owner(), watch::channel(None));
+        let program = Arc::new(Program {
+            control: Mutex::new(Some(process.control())),
+            input: Arc::new(tokio::sync::Mutex::new(process.take_input())),
+            end,
+            viewers: Mutex::new(Some(vec![sender.clone()])),
+            number: 0,
+        });
+        let _reads_nothing = program.view().ok().unwrap();
+        let (_asks, stop) = watch::channel(false);
+        tokio::spawn(run(program.clone(), process, ended, Some(sender), stop, ()));
+        for _ in 0..=MOST_WAITING {
+            assert!(owned.recv().await.is_some());
+        }
+        drop(owned);
+
+        let end = tokio::time::timeout(VIEWER_PATIENCE / 2, program.ended()).await;
+
+        assert_eq!(end.ok(), Some(End::Status(libc::SIGKILL)));
+        while program.control().is_some() {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -9,9 +9,9 @@ use lonja_model::executor::ExecutorInfo;
 use lonja_model::framework::FrameworkInfo;
 use lonja_proto::convert::agent::agent_info_to_wire;
 use lonja_proto::convert::check::health_check_to_wire;
-use lonja_proto::convert::container::{command_to_wire, container_to_wire};
+use lonja_proto::convert::container::command_to_wire;
 use lonja_proto::convert::executor::executor_info_to_wire;
-use lonja_proto::convert::files::executor_without_secrets;
+use lonja_proto::convert::files::{executor_without_secrets, without_secrets};
 use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::{
     agent_id_to_wire, executor_id_to_wire, framework_id_to_wire, grace_to_wire, labels_to_wire,
@@ -59,7 +59,7 @@ fn all_executors(
     tasks: &[TaskPicture],
 ) -> Vec<response::get_executors::Executor> {
     let own = executors.iter().map(|one| {
-        let info = ExecutorInfo { framework: Some(one.framework.clone()), ..one.info.clone() };
+        let info = ExecutorInfo { framework: Some(one.framework.clone()), ..ExecutorInfo::clone(&one.info) };
         executor_info_to_wire(&info)
     });
     let alone = tasks.iter().filter(|task| task.info.executor.is_none()).map(command_executor);
@@ -131,15 +131,26 @@ fn task(picture: &Picture, task: &TaskPicture) -> mesos::Task {
         agent_id: picture.id.as_ref().map(agent_id_to_wire).unwrap_or_default(),
         state: state_to_wire(task.state).into(),
         resources: resources_to_wire(&info.resources, Some(&task.role), Shape::FULL),
-        statuses: task.latest.iter().map(status_to_wire).collect(),
+        statuses: task.latest.iter().map(|latest| status_to_wire(latest)).collect(),
         status_update_state: task.latest.as_ref().map(|latest| state_to_wire(latest.state).into()),
         status_update_uuid: task.latest.as_ref().and_then(|latest| latest.update).map(|id| id.0.to_vec()),
         labels: labels_to_wire(&info.labels),
         discovery: wire.discovery,
-        container: container_to_wire(&info.container),
+        container: wire.container.map(without_secrets),
         user: info.command.user.clone(),
         health_check: info.health_check.as_deref().map(health_check_to_wire),
         kill_policy: grace_to_wire(info.kill_grace),
         limits: wire.limits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::v0::tests::{is_without, with_secrets};
+
+    #[test]
+    fn no_listing_shows_a_secret() {
+        let shown = lonja_proto::json::encode(&super::state(&with_secrets()));
+        is_without(&String::from_utf8(shown).unwrap());
     }
 }

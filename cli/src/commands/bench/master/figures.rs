@@ -50,7 +50,7 @@ pub(super) struct Figure {
     pub(super) mesos: &'static str,
 }
 
-/// The one in the middle; of none, 0.
+/// The one in the middle; of none there is none.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     percentile(values, 50)
 }

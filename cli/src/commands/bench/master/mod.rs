@@ -82,7 +82,7 @@ pub(crate) struct MasterOptions {
     /// How long tasks come and go, in seconds.
     #[arg(long, default_value_t = 5.0, value_name = "S", value_parser = seconds)]
     seconds: f64,
-    /// How often each is measured; the medians are told.
+    /// How often each is measured; the medians are told. What is pipelined, and `/state` calm and under load, is measured once.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
     /// How to print the figures.

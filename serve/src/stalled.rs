@@ -1,7 +1,6 @@
 //! Connections whose peer reads nothing.
 //!
 //! What makes an answer is not asked for more while the peer does not read, so it cannot see how long that lasts. Here it is seen.
-//! The services have the same: daemons share no code but what they say to each other.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 /// A stream on which writing fails once nothing could be written for so long though something was to be.
 #[derive(Debug)]
-pub(super) struct Impatient<S> {
+pub struct Impatient<S> {
     stream: S,
     patience: Duration,
     /// Since something waits to be written.
@@ -21,7 +20,8 @@ pub(super) struct Impatient<S> {
 }
 
 impl<S> Impatient<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    /// `stream`, whose peer may read nothing for as long as `patience`.
+    pub fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, stalled: None }
     }
 
