@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::requests::{Answering, Requests};
 use crate::stalled::Impatient;
 
 /// The largest head. In bytes.
@@ -43,9 +44,9 @@ pub struct Bounds {
     pub connections: usize,
     /// Streams that one connection of HTTP/2 may have open; `None`: only HTTP/1.1 is spoken.
     pub streams: Option<u32>,
-    /// How long the first bytes of a connection may take to come.
+    /// How long the first bytes of a connection may take to come, and then the head of its first request.
     pub begins_within: Duration,
-    /// How long a request's head may take to come, and a connection of HTTP/1.1 may be idle.
+    /// How long the head of any other may take to come, and a connection may be idle.
     pub head_within: Duration,
     /// How long a client may read nothing while something is to be written to it: an answer, or events.
     pub read_within: Duration,
@@ -220,9 +221,12 @@ where
         .max_concurrent_streams(bounds.streams);
     let server = if bounds.streams.is_some() { server } else { server.http1_only() };
     let routes = TowerToHyperService::new(router);
+    let requests = Requests::default();
+    let counted = requests.clone();
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(info.clone());
-        routes.call(request)
+        let (open, answer) = (counted.begin(), routes.call(request));
+        async move { answer.await.map(|response| response.map(|body| Answering { body, _open: open })) }
     });
     let stream = TokioIo::new(Impatient::new(stream, bounds.read_within));
     let connection = server.serve_connection(stream, service);
@@ -232,6 +236,11 @@ where
         () = asked(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        () = requests.lacking(bounds) => {
+            connection.as_mut().graceful_shutdown();
+            // There is nothing to be finished, only to be said.
+            tokio::time::timeout(PAUSE, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {
@@ -284,6 +293,19 @@ mod tests {
         }
         let answer = told(address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn who_asks_nothing_for_long_is_closed_whatever_it_sends() {
+        let begins = Bounds { begins_within: SOON, ..Bounds::default() };
+        let (address, _asks) = served(knows_its_client(), begins).await;
+        assert!(!told(address, b"G").await.starts_with("HTTP/1.1 200"), "the first head comes soon");
+
+        let idle = Bounds { head_within: SOON, begins_within: SOON, ..Bounds::default() };
+        let (address, _asks) = served(knows_its_client(), idle).await;
+        let settings: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let said = told(address, &[PREFACE, settings].concat()).await;
+        assert!(!said.is_empty(), "HTTP/2 was spoken");
     }
 
     #[tokio::test]

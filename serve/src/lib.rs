@@ -11,6 +11,7 @@
 //! What is served is no matter here, nor who may have it.
 
 mod connections;
+mod requests;
 mod stalled;
 
 pub use connections::{Accepting, Bounds, Ends, serve};
