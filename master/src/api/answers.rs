@@ -6,8 +6,11 @@
 //!   piece of it is read, or its reader was too slow and is cut off.
 //! - At most [`LISTINGS`] that are written piece by piece are under way, which have no more in memory than some pieces.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -23,6 +26,9 @@ const WHOLE: usize = 8;
 
 /// Listings under way at once.
 pub(super) const LISTINGS: usize = 64;
+
+/// Of these, to one address.
+const LISTINGS_TO_ONE: usize = 32;
 
 /// How long one may wait for its turn to be made.
 const TURN_WITHIN: Duration = Duration::from_secs(30);
@@ -44,10 +50,34 @@ pub(super) const WITHIN: Duration = Duration::from_secs(300);
 pub(super) struct Answers {
     whole: Arc<Semaphore>,
     listings: Arc<Semaphore>,
+    /// How many of these are being sent to whom.
+    readers: Readers,
 }
 
 /// One place, until it is dropped.
 pub(super) type Place = OwnedSemaphorePermit;
+
+type Readers = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// The place of a listing, until it is dropped.
+pub(super) struct Listing {
+    reader: Option<IpAddr>,
+    readers: Readers,
+    _place: Place,
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        let Some(reader) = self.reader else { return };
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = readers.entry(reader) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
 
 /// There is no place. Or what makes answers has failed, which comes to the same for who asks.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +95,11 @@ pub(super) enum Unanswered {
 
 impl Default for Answers {
     fn default() -> Self {
-        Self { whole: Arc::new(Semaphore::new(WHOLE)), listings: Arc::new(Semaphore::new(LISTINGS)) }
+        Self {
+            whole: Arc::new(Semaphore::new(WHOLE)),
+            listings: Arc::new(Semaphore::new(LISTINGS)),
+            readers: Readers::default(),
+        }
     }
 }
 
@@ -93,9 +127,18 @@ impl Answers {
         Ok(self.make(move || make(&snapshot)).await?)
     }
 
-    /// A place for one that is written piece by piece.
-    pub(super) fn listing(&self) -> Result<Place, Busy> {
-        Arc::clone(&self.listings).try_acquire_owned().map_err(|_| Busy)
+    /// A place for one that is written piece by piece, to this reader.
+    pub(super) fn listing(&self, reader: Option<IpAddr>) -> Result<Listing, Busy> {
+        let place = Arc::clone(&self.listings).try_acquire_owned().map_err(|_| Busy)?;
+        if let Some(reader) = reader {
+            let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = readers.entry(reader).or_default();
+            if *count == LISTINGS_TO_ONE {
+                return Err(Busy);
+            }
+            *count += 1;
+        }
+        Ok(Listing { reader, readers: self.readers.clone(), _place: place })
     }
 }
 
@@ -199,6 +242,19 @@ mod tests {
         let mut all: Vec<_> = slow.remove(0).collect().await;
         let last = all.pop().unwrap();
         assert_eq!(last.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn one_reader_does_not_take_all_places() {
+        let answers = Answers::default();
+        let (one, other) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
+        let mut held: Vec<_> = (0..LISTINGS_TO_ONE).map(|_| answers.listing(one).unwrap()).collect();
+        assert!(answers.listing(one).is_err());
+        held.extend((LISTINGS_TO_ONE..LISTINGS).map(|_| answers.listing(other).unwrap()));
+        assert!(answers.listing(None).is_err());
+        drop(held);
+        assert!(answers.listing(one).is_ok());
+        assert!(answers.readers.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,17 +19,17 @@ use lonja_proto::convert::framework::framework_to_wire;
 use lonja_proto::convert::ids::time_to_seconds;
 use serde::Serialize;
 
-use super::out::{Gone, Out, listing};
+use super::out::{Gone, Out, Reader, listing};
 use super::query::Query;
 use super::shapes::{Amounts, LabelList, seconds};
 use super::tasks::write_task;
 use super::{Door, reply};
 
 /// `/frameworks`; `framework_id`: only that one.
-pub(super) async fn frameworks(State(door): State<Door>, query: Query) -> Response {
+pub(super) async fn frameworks(State(door): State<Door>, reader: Reader, query: Query) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
     let only = query.get("framework_id").map(str::to_owned);
-    listing(&door, move |out| write(out, snapshot, only)).await
+    listing(&door, reader, move |out| write(out, snapshot, only)).await
 }
 
 async fn write(mut out: Out, snapshot: Arc<Snapshot>, only: Option<String>) -> Result<(), Gone> {

@@ -10,17 +10,23 @@
 
 use std::future::Future;
 
+use std::convert::Infallible;
+use std::net::IpAddr;
+
 use axum::body::{Body, Bytes};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use lonja_proto::json;
+use lonja_serve::Ends;
 use prost::Name;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::Door;
-use crate::api::answers::{PIECE as CHUNK, Piece, Place, WITHIN, bytes, hand, next};
+use crate::api::answers::{Listing, PIECE as CHUNK, Piece, WITHIN, bytes, hand, next};
 
 /// Nobody reads any more, or too slowly.
 #[derive(Debug)]
@@ -35,7 +41,7 @@ pub(super) struct Out {
     /// The last byte that was sent.
     sent: u8,
     sender: mpsc::Sender<Piece>,
-    _place: Place,
+    _place: Listing,
 }
 
 impl Out {
@@ -124,13 +130,25 @@ impl Out {
     }
 }
 
+/// Who reads.
+#[derive(Clone, Copy)]
+pub(super) struct Reader(Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Reader {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get::<Ends>().map(|ends| ends.remote.ip())))
+    }
+}
+
 /// The answer that `write` writes; what fits a chunk is sent whole, with its length.
-pub(super) async fn listing<W, F>(door: &Door, write: W) -> Response
+pub(super) async fn listing<W, F>(door: &Door, reader: Reader, write: W) -> Response
 where
     W: FnOnce(Out) -> F,
     F: Future<Output = Result<(), Gone>> + Send + 'static,
 {
-    let place = match door.answers.listing() {
+    let place = match door.answers.listing(reader.0) {
         Ok(place) => place,
         Err(busy) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{busy}\n")).into_response(),
     };

@@ -12,16 +12,16 @@ use lonja_model::Resources;
 use lonja_proto::convert::resources::{Shape, resources_to_wire};
 use lonja_proto::mesos;
 
-use super::out::{Gone, Out, listing};
+use super::out::{Gone, Out, Reader, listing};
 use super::query::Query;
 use super::shapes::{self, Agent};
 use super::{Door, reply};
 
 /// `/slaves`; `slave_id`: only that one.
-pub(super) async fn slaves(State(door): State<Door>, query: Query) -> Response {
+pub(super) async fn slaves(State(door): State<Door>, reader: Reader, query: Query) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
     let only = query.get("slave_id").map(str::to_owned);
-    listing(&door, move |out| write(out, snapshot, only)).await
+    listing(&door, reader, move |out| write(out, snapshot, only)).await
 }
 
 async fn write(mut out: Out, snapshot: Arc<Snapshot>, only: Option<String>) -> Result<(), Gone> {

@@ -14,15 +14,15 @@ use serde::Serialize;
 
 use super::frameworks::write_frameworks;
 use super::misc::{Build, flags};
-use super::out::{Gone, Out, listing};
+use super::out::{Gone, Out, Reader, listing};
 use super::shapes::{Agent, Place, is_active, seconds};
 use super::slaves::{is_listed, is_recovered};
 use super::{Door, reply};
 
 /// `/state`.
-pub(super) async fn state(State(door): State<Door>) -> Response {
+pub(super) async fn state(State(door): State<Door>, reader: Reader) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
-    listing(&door, move |out| write(out, snapshot)).await
+    listing(&door, reader, move |out| write(out, snapshot)).await
 }
 
 #[derive(Serialize)]

@@ -11,7 +11,7 @@ use lonja_model::{AgentId, FrameworkId, TaskState};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::frameworks::Summary;
-use super::out::{Gone, Out, listing};
+use super::out::{Gone, Out, Reader, listing};
 use super::shapes::Agent;
 use super::slaves::is_listed;
 use super::{Door, reply};
@@ -31,10 +31,12 @@ const COUNTED: [TaskState; 10] = [
 ];
 
 /// `/state-summary`.
-pub(super) async fn summary(State(door): State<Door>) -> Response {
+pub(super) async fn summary(State(door): State<Door>, reader: Reader) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
     match door.answers.make(move || (Tallies::of(&snapshot), snapshot)).await {
-        Ok(((tallies, snapshot), _)) => listing(&door, move |out| write(out, snapshot, tallies)).await,
+        Ok(((tallies, snapshot), _)) => {
+            listing(&door, reader, move |out| write(out, snapshot, tallies)).await
+        }
         Err(busy) => reply::unanswered(&busy.into()),
     }
 }

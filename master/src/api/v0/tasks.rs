@@ -16,7 +16,7 @@ use lonja_proto::convert::ids::time_to_seconds;
 use lonja_proto::convert::task::task_info_to_wire;
 use serde::{Serialize, Serializer};
 
-use super::out::{Gone, Out, listing};
+use super::out::{Gone, Out, Reader, listing};
 use super::query::Query;
 use super::shapes::{Amounts, LabelList};
 use super::{Door, reply};
@@ -28,11 +28,11 @@ const LIMIT: usize = 100;
 ///
 /// `framework_id`, `task_id`: only theirs. `limit`: so many, 100 without it, all with -1. `offset`: so many are passed
 /// over. `order`: `asc` for the earliest first. As in Mesos, numbers that are none count as not given.
-pub(super) async fn tasks(State(door): State<Door>, query: Query) -> Response {
+pub(super) async fn tasks(State(door): State<Door>, reader: Reader, query: Query) -> Response {
     let Ok(snapshot) = door.handle.snapshot().await else { return reply::stopped() };
     let page = Page::of(&query);
     match door.answers.make(move || (page.tasks(&snapshot), snapshot)).await {
-        Ok(((tasks, snapshot), _)) => listing(&door, move |out| write(out, snapshot, tasks)).await,
+        Ok(((tasks, snapshot), _)) => listing(&door, reader, move |out| write(out, snapshot, tasks)).await,
         Err(busy) => reply::unanswered(&busy.into()),
     }
 }
