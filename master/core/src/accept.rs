@@ -13,7 +13,7 @@ use lonja_allocator::overlap;
 use lonja_model::framework::Capability;
 use lonja_model::link::ToAgent;
 use lonja_model::offer::Filters;
-use lonja_model::operation::{LaunchTask, Operation, OperationState};
+use lonja_model::operation::{Operation, OperationState};
 use lonja_model::scheduler::{CallResult, Refusal, RefusalCode};
 use lonja_model::task::Reason;
 use lonja_model::{
@@ -269,10 +269,12 @@ fn refuse(
     }
     let end = (not_run(state, framework), Reason::InvalidOffers);
     for operation in operations {
-        for id in operation.tasks().iter().map(LaunchTask::id) {
+        for task in operation.tasks() {
             // A task that runs under this id is another, and is left alone.
-            if state.tasks.get(framework, id).is_none() {
-                updates::answer(state, effects, now, framework, id.clone(), end, refusal.message.clone());
+            if state.tasks.get(framework, task.id()).is_none() {
+                let meant_for = task.agent().or(agent.as_ref());
+                let task = (task.id().clone(), meant_for.cloned());
+                updates::answer(state, effects, now, framework, task, end, refusal.message.clone());
             }
         }
         if let Operation::Convert { id, .. } | Operation::Invalid { id, .. } = operation {

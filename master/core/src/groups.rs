@@ -95,6 +95,7 @@ fn error(
             Some(_) | None => spoiled.reason.clone(),
         };
         state.counters.count_update(TaskState::Error);
-        updates::answer(state, effects, now, &pool.framework, id, end, message);
+        let task = (id, Some(pool.agent.clone()));
+        updates::answer(state, effects, now, &pool.framework, task, end, message);
     }
 }

@@ -100,7 +100,8 @@ pub(crate) fn begin(
 fn error(state: &mut State, effects: &mut Effects, now: Timestamp, pool: &Pool, id: TaskId, message: String) {
     let end = (TaskState::Error, Reason::TaskInvalid);
     state.counters.count_update(TaskState::Error);
-    updates::answer(state, effects, now, &pool.framework, id, end, message);
+    let task = (id, Some(pool.agent.clone()));
+    updates::answer(state, effects, now, &pool.framework, task, end, message);
 }
 
 /// May the task be launched as far as it can be said without looking at what the offers hold? Errors: why not.

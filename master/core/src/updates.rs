@@ -236,17 +236,18 @@ fn shape(framework: &FrameworkInfo, mut status: TaskStatus) -> TaskStatus {
     status
 }
 
-/// Answers for a task that was never launched, or that nobody knows.
+/// Answers for a task that was never launched on the agent that it was meant for, as far as that is known.
 pub(crate) fn answer(
     state: &State,
     effects: &mut Effects,
     now: Timestamp,
     framework: &FrameworkId,
-    task: TaskId,
+    (task, agent): (TaskId, Option<AgentId>),
     end: (TaskState, Reason),
     message: impl Into<String>,
 ) {
-    let status = TaskStatus::new(task, end.0, Source::Master, now).because(end.1).saying(message);
+    let mut status = TaskStatus::new(task, end.0, Source::Master, now).because(end.1).saying(message);
+    status.agent = agent;
     deliver(state, effects, framework, status);
 }
 

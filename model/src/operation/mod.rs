@@ -74,6 +74,14 @@ impl LaunchTask {
             Self::Invalid { task, .. } => task,
         }
     }
+
+    /// The agent that it names, where that could be understood.
+    pub fn agent(&self) -> Option<&AgentId> {
+        match self {
+            Self::Valid(info) => Some(&info.agent),
+            Self::Invalid { .. } => None,
+        }
+    }
 }
 
 impl Operation {

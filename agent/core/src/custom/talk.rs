@@ -13,7 +13,7 @@ use lonja_model::execution::{Call, Event, Subscribed};
 use lonja_model::framework::Capability;
 use lonja_model::link::FromAgent;
 use lonja_model::task::Source;
-use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId, TaskState, TaskStatus, UpdateId};
+use lonja_model::{ContainerId, ExecutorId, FrameworkId, TaskId, TaskState, TaskStatus, Timestamp, UpdateId};
 
 use super::{endings, living, resize, say_to, send};
 use crate::book::{Handed, Key, Place, Task};
@@ -343,10 +343,13 @@ fn remember(turn: &mut Turn<'_>, task_key: &Key, id: UpdateId) {
 /// The update is the task's new state.
 fn take(turn: &mut Turn<'_>, key: &ExecutorKey, task_key: &Key, id: UpdateId, status: TaskStatus) {
     let Some(executor) = turn.book.company.get(key) else { return };
+    // Of one that does not say when: now.
+    let timestamp = if status.timestamp == Timestamp::ZERO { turn.now } else { status.timestamp };
     let status = TaskStatus {
         executor: Some(key.1.clone()),
         pid: executor.place.pid(),
         unreachable_since: None,
+        timestamp,
         ..status
     };
     remember(turn, task_key, id);

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use lonja_proto::media::Media;
 use lonja_proto::mesos::master::call::Type;
+use lonja_proto::mesos::master::event::Type as EventType;
 use lonja_proto::mesos::master::{Call, Event};
 use tonic::{Code, Status};
 
@@ -57,10 +58,16 @@ async fn subscribe(door: &Door, media: Media) -> Result<Response, Status> {
     // Mesos has a first sign of life follow at once.
     let begin = answers::pieces(first, place).chain(stream::iter([record(&views::heartbeat())]));
     // One who fell behind is cut off: after a gap, what it believes would be wrong.
-    let changes = events
-        .take_while(|event| std::future::ready(event.is_ok()))
-        .filter_map(|event| std::future::ready(event.ok()));
+    let changes = events.take_while(|event| std::future::ready(event.is_ok())).filter_map(move |event| {
+        std::future::ready(event.ok().filter(|event| media == Media::Protobuf || is_of_mesos(event)))
+    });
     Ok(records::answer(media, begin.chain(changes.map(move |event| record(&event)))))
+}
+
+/// Whether Mesos has such an event. In the binary form a program that has no name for a type reads it as UNKNOWN; in JSON it
+/// finds a name that it does not know, and most give up.
+fn is_of_mesos(event: &Event) -> bool {
+    event.r#type.is_some_and(|kind| kind <= EventType::Heartbeat.into())
 }
 
 /// Calls of which the answer is that they are under way.

@@ -98,7 +98,10 @@ fn answer(kind: Type, result: Result<(), Refusal>) -> Result<Response, Problem> 
         RefusalCode::NotSubscribed => Err(Problem::new(StatusCode::FORBIDDEN, refusal.message)),
         RefusalCode::RateLimited => Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, refusal.message)),
         RefusalCode::NotLeader => Err(Problem::stopped()),
-        RefusalCode::Unsupported => Err(Problem::new(StatusCode::NOT_IMPLEMENTED, refusal.message)),
+        // Of an ACCEPT the other operations are carried out: who reads 501 would launch its tasks again.
+        RefusalCode::Unsupported if kind != Type::Accept => {
+            Err(Problem::new(StatusCode::NOT_IMPLEMENTED, refusal.message))
+        }
         _ if of_caller || kind == Type::UpdateFramework => Err(Problem::bad_request(worded(&refusal))),
         // Accepted for processing, which ended already.
         _ => Ok((StatusCode::ACCEPTED, [(REFUSAL, header_text(&worded(&refusal)))]).into_response()),
