@@ -254,8 +254,8 @@ const CALLS: [(&str, &str); 17] = [
 
 /// Of each call of a framework.
 fn of_calls(rows: &mut Vec<Row>) {
-    // Empty operations of some bytes each, kilobytes once they are read.
-    let many = format!(r#","accept":{{"offer_ids":[],"operations":[{}{{}}]}}"#, "{},".repeat(200_000));
+    // Empty operations of three bytes each, fifty times that once they are read.
+    let many = format!(r#","accept":{{"offer_ids":[],"operations":[{}{{}}]}}"#, "{},".repeat(4_000_000));
     rows.push(json(SCHEDULER, &call_of("ACCEPT", &many), 400, "256 MiB"));
     let headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", "x")];
     let nameless =
