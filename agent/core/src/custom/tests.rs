@@ -153,6 +153,16 @@ fn an_update_is_confirmed_once_it_is_durable_and_reaches_the_framework_under_its
 }
 
 #[test]
+fn an_update_that_does_not_say_when_is_of_now() {
+    let mut stage = serving(&["a"]);
+    let silent = TaskStatus { timestamp: lonja_model::Timestamp::ZERO, ..status("a", TaskState::Running, 7) };
+    let told = only_update(&call(&mut stage, 1, Call::Update(Box::new(silent))));
+    assert!(told.timestamp > lonja_model::Timestamp::from_nanos(1), "{told:?}");
+    let dated = only_update(&update(&mut serving(&["a"]), 1, "a", TaskState::Running, 7));
+    assert_eq!(dated.timestamp, lonja_model::Timestamp::from_nanos(1));
+}
+
+#[test]
 fn an_update_that_comes_again_is_confirmed_again_and_told_once() {
     let mut stage = serving(&["a"]);
     let running = only_update(&update(&mut stage, 1, "a", TaskState::Running, 7));

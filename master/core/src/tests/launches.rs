@@ -64,6 +64,7 @@ fn a_task_over_its_offer_is_an_error_and_harms_no_other() {
         (error.task.as_str(), error.state, error.reason),
         ("big", TaskState::Error, Some(Reason::TaskInvalid))
     );
+    assert_eq!(error.agent.as_ref(), Some(&agent), "it says where, as its task did");
     assert!(error.message.as_ref().unwrap().contains("cpus:5"), "{error:?}");
     assert!(matches!(cluster.sent(link).last(), Some(ToAgent::Run { tasks, .. }) if tasks.len() == 1));
 }

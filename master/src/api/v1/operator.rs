@@ -99,3 +99,18 @@ fn status_of(kind: Type, code: Code) -> StatusCode {
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_our_own_are_told_from_those_of_mesos() {
+        let event = |kind: EventType| Event { r#type: Some(kind.into()), ..Event::default() };
+        assert!(is_of_mesos(&event(EventType::TaskUpdated)) && is_of_mesos(&views::heartbeat()));
+        assert!(
+            !is_of_mesos(&event(EventType::QuotaUpdated))
+                && !is_of_mesos(&event(EventType::OperationUpdated))
+        );
+    }
+}
